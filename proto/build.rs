@@ -1,0 +1,26 @@
+//! Compiles `roadstead/v1/*.proto` with protox, so that no `protoc` is needed.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let files = [
+        "roadstead/v1/resource.proto",
+        "roadstead/v1/distribution.proto",
+        "roadstead/v1/snapshots.proto",
+        "roadstead/v1/events.proto",
+        "roadstead/v1/proxies.proto",
+    ];
+    for file in files {
+        println!("cargo::rerun-if-changed={file}");
+    }
+    let descriptors = protox::compile(files, ["."])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(
+        out.join("descriptors.bin"),
+        prost::Message::encode_to_vec(&descriptors),
+    )?;
+    tonic_prost_build::configure()
+        .bytes(".roadstead.v1.Resource")
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,19 @@
+//! Roadstead's wire contract: the types generated from `roadstead/v1/*.proto`,
+//! and the set hash that both ends keep over them.
+//!
+//! It is the only code besides the matcher that both planes share.
+
+pub mod digest;
+
+/// Types of the package `roadstead.v1`; each is documented in its `.proto` file.
+pub mod v1 {
+    #![allow(
+        clippy::all,
+        missing_debug_implementations,
+        reason = "generated code is not ours to shape"
+    )]
+    tonic::include_proto!("roadstead.v1");
+}
+
+/// The encoded `FileDescriptorSet` of the package, for server reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
