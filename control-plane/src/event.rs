@@ -107,7 +107,11 @@ pub enum Event {
         reason: Box<str>,
     },
     /// All connected proxies hold the version of this epoch and sequence number.
-    AcknowledgedByAll { epoch: Epoch, seq: Seq, proxies: u32 },
+    AcknowledgedByAll {
+        epoch: Epoch,
+        seq: Seq,
+        proxies: u32,
+    },
 }
 
 /// What decides how long a record is kept.

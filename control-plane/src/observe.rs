@@ -11,7 +11,6 @@ use crate::model::settings::Settings;
 use crate::state::State;
 use crate::state::endpoints::SliceChange;
 
-pub mod convert;
 mod relist;
 
 /// Something seen outside.
@@ -91,9 +90,10 @@ fn changed(state: &State, seen: Seen, observed: &mut Observed) {
         Ok(spec) => {
             let known = state.object(&key).is_some_and(|held| {
                 held.refused.is_none()
-                    && held.good.as_ref().is_some_and(|good| {
-                        same_object(&good.meta, &meta) && good.spec == spec
-                    })
+                    && held
+                        .good
+                        .as_ref()
+                        .is_some_and(|good| same_object(&good.meta, &meta) && good.spec == spec)
             });
             if !known {
                 observed

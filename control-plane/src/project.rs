@@ -10,12 +10,11 @@ pub mod standing;
 mod upstreams;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::event::{Event, Record};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::project::standing::Standing;
-use crate::snapshot::{Change, ResourceId, Snapshot, Version};
+use crate::snapshot::{ResourceId, Snapshot, Version};
 use crate::state::endpoints::SliceChange;
 use crate::state::{State, Touched};
 
@@ -49,10 +48,13 @@ impl Fold {
             ..Self::default()
         };
         let version = fold.version();
-        fold.project(&Touched {
-            everything: true,
-            ..Touched::default()
-        }, version);
+        fold.project(
+            &Touched {
+                everything: true,
+                ..Touched::default()
+            },
+            version,
+        );
         fold
     }
 
@@ -71,7 +73,7 @@ impl Fold {
         let touched = self.state.apply_endpoints(change);
         let mut endpoints = Vec::new();
         for service in &touched.services {
-            upstreams::project_endpoints(&self.state, service, &mut endpoints);
+            upstreams::project_endpoints(&self.state, &self.snapshot, service, &mut endpoints);
         }
         Changed {
             resources: self.snapshot.configure_endpoints(endpoints),
@@ -131,7 +133,11 @@ impl Fold {
             }
             for service in &touched.services {
                 upstreams::project(&self.state, &self.snapshot, service, &mut configuration);
-                upstreams::project_endpoints(&self.state, service, &mut endpoints);
+                let users: Vec<ObjectKey> = self.state.users_of(service).cloned().collect();
+                for ingress in users {
+                    self.update_standing(ingress, &mut changed);
+                }
+                upstreams::project_endpoints(&self.state, &self.snapshot, service, &mut endpoints);
             }
         }
         changed.resources = self.snapshot.configure(version, configuration);

@@ -59,6 +59,11 @@ impl ResourceId {
         }
     }
 
+    /// Whether it is an upstream's addresses, which no version covers.
+    pub fn is_endpoints(&self) -> bool {
+        self.kind == ResourceType::Endpoints
+    }
+
     /// The wire form.
     pub fn to_proto(&self) -> v1::ResourceId {
         v1::ResourceId {
@@ -210,7 +215,7 @@ impl Snapshot {
                 None
             }
         };
-        let of_configuration = id.kind != ResourceType::Endpoints;
+        let of_configuration = !id.is_endpoints();
         for (digest, counts) in [
             (&mut self.configuration, of_configuration),
             (&mut self.whole, true),

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Epoch, Event, Record, Seq};
 use crate::model::endpoints::EndpointSlice;
-use crate::model::ingress::{ClassRef, Ingress, PortRef};
+use crate::model::ingress::{ClassRef, Ingress, IngressClass, PortRef};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Meta, Spec};
 use crate::model::refusal::Refusal;
@@ -184,7 +184,9 @@ impl State {
         let of_kind = move |key: &&ObjectKey| key.origin == origin && key.kind == kind;
         let objects = self.objects.range(first.clone()..).map(|(key, _)| key);
         let slices = self.slices.all().range(first..).map(|(key, _)| key);
-        objects.take_while(of_kind).chain(slices.take_while(of_kind))
+        objects
+            .take_while(of_kind)
+            .chain(slices.take_while(of_kind))
     }
 
     /// The last good version of an Ingress.
@@ -223,6 +225,11 @@ impl State {
     /// The ports of a Service that claiming Ingresses send to.
     pub fn ports_in_use(&self, service: &ObjectKey) -> impl Iterator<Item = &PortRef> {
         self.references.ports(service)
+    }
+
+    /// The Ingresses that send to a Service.
+    pub fn users_of(&self, service: &ObjectKey) -> impl Iterator<Item = &ObjectKey> {
+        self.references.users(service)
     }
 
     /// All Services that claiming Ingresses send to, whether they exist or not.
@@ -267,7 +274,7 @@ impl State {
         Some(&*self.ingress_class(&key)?.controller == CONTROLLER)
     }
 
-    fn ingress_class(&self, key: &ObjectKey) -> Option<&crate::model::ingress::IngressClass> {
+    fn ingress_class(&self, key: &ObjectKey) -> Option<&IngressClass> {
         match &self.objects.get(key)?.good.as_ref()?.spec {
             Spec::IngressClass(class) => Some(class),
             Spec::EndpointSlice(_) | Spec::Ingress(_) | Spec::Service(_) => None,
@@ -348,7 +355,10 @@ impl State {
     }
 
     fn claim_all_anew(&mut self) {
-        let ownership = self.settings.as_ref().map(|settings| settings.host_ownership);
+        let ownership = self
+            .settings
+            .as_ref()
+            .map(|settings| settings.host_ownership);
         self.claims = Claims::new(ownership.unwrap_or_default());
         self.references = References::default();
         let mut touched = Touched::default();

@@ -17,13 +17,12 @@ pub const SCHEMA: u16 = 1;
 /// A record's bytes cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    #[error("record {seq} was written by a newer release (schema {schema}; this one knows {SCHEMA})")]
+    #[error(
+        "record {seq} was written by a newer release (schema {schema}; this one knows {SCHEMA})"
+    )]
     NewerSchema { seq: Seq, schema: u16 },
     #[error("record {seq} cannot be read: {source}")]
-    Malformed {
-        seq: Seq,
-        source: serde_json::Error,
-    },
+    Malformed { seq: Seq, source: serde_json::Error },
 }
 
 /// What of a record is stored beside its sequence number, which is its key.

@@ -2,7 +2,8 @@
 //!
 //! Hosts and paths are the matcher's own types: what the proxies compare is what is stored.
 
-use roadstead_matcher::{HostPattern, PathPattern};
+use roadstead_matcher::host::HostPattern;
+use roadstead_matcher::path::PathPattern;
 use serde::{Deserialize, Serialize};
 
 /// The specification of an Ingress.
@@ -89,7 +90,7 @@ pub struct IngressClass {
 
 /// A host as its text.
 mod as_text {
-    use roadstead_matcher::HostPattern;
+    use roadstead_matcher::host::HostPattern;
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
     pub(super) fn serialize<S: Serializer>(
@@ -109,7 +110,7 @@ mod as_text {
 
 /// A path pattern as its kind and text.
 mod path_text {
-    use roadstead_matcher::PathPattern;
+    use roadstead_matcher::path::PathPattern;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
     #[derive(Serialize, Deserialize)]

@@ -21,6 +21,13 @@ impl Service {
             PortRef::Number(number) => port.number == *number,
         })
     }
+
+    /// Whether a backend may name this port: one that the Service has, or any number where
+    /// the Service lists none (headless without ports) or needs none (ExternalName).
+    pub fn offers(&self, wanted: &PortRef) -> bool {
+        let any_number = self.ports.is_empty() || matches!(self.target, Target::External(_));
+        self.port(wanted).is_some() || (any_number && matches!(wanted, PortRef::Number(_)))
+    }
 }
 
 /// Where a Service's requests go.

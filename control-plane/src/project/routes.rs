@@ -3,7 +3,7 @@
 //! Separate because it is the translation that users know Roadstead by.
 
 use prost::Message as _;
-use roadstead_matcher::PathPattern;
+use roadstead_matcher::path::PathPattern;
 use roadstead_proto::v1::{self, ResourceType};
 
 use crate::model::key::{Kind, ObjectKey};
@@ -82,6 +82,6 @@ fn path_match(path: &PathPattern) -> v1::PathMatch {
     };
     v1::PathMatch {
         kind: kind.into(),
-        value: value.as_ref().to_owned(),
+        value: str::to_owned(value),
     }
 }

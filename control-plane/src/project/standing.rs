@@ -2,7 +2,7 @@
 //!
 //! Made in the same pass as the routes, so that what a user is told is what is done.
 
-use roadstead_matcher::HostPattern;
+use roadstead_matcher::host::HostPattern;
 
 use crate::model::key::{Kind, ObjectKey};
 use crate::model::refusal::Refusal;

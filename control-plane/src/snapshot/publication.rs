@@ -40,7 +40,12 @@ impl Publication {
 
     /// The next publication: this snapshot, in which these resources changed.
     #[must_use]
-    pub fn succeed(&self, lineage: Arc<str>, snapshot: Snapshot, changed: Arc<[ResourceId]>) -> Self {
+    pub fn succeed(
+        &self,
+        lineage: Arc<str>,
+        snapshot: Snapshot,
+        changed: Arc<[ResourceId]>,
+    ) -> Self {
         let mut journal = self.journal.clone();
         let mut journalled = self.journalled + changed.len();
         journal.insert(self.number + 1, changed);
@@ -68,7 +73,10 @@ impl Publication {
         if next <= self.number && !self.journal.contains_key(&next) {
             return None;
         }
-        let changes = self.journal.range(next..).flat_map(|(_, changed)| changed.iter());
+        let changes = self
+            .journal
+            .range(next..)
+            .flat_map(|(_, changed)| changed.iter());
         Some(changes.collect())
     }
 }

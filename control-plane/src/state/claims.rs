@@ -7,7 +7,7 @@ pub mod wish;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use roadstead_matcher::HostPattern;
+use roadstead_matcher::host::HostPattern;
 
 use crate::model::ingress::Ingress;
 use crate::model::key::ObjectKey;
@@ -87,7 +87,10 @@ impl Claims {
                 ingress: key.clone(),
                 position: wish.position,
             };
-            by_host.entry(wish.host).or_default().push((wish.slot, claim));
+            by_host
+                .entry(wish.host)
+                .or_default()
+                .push((wish.slot, claim));
         }
         for (pattern, slots) in by_host {
             let host = self.hosts.entry(pattern.clone()).or_default();
@@ -101,7 +104,8 @@ impl Claims {
             }
             let shares_changed = host.edit_claimant(edit, age, key, &ingress.shares_hosts_with);
             let owner = host.owner();
-            if owner != owner_before.as_deref() || (shares_changed && owner == Some(&key.namespace)) {
+            if owner != owner_before.as_deref() || (shares_changed && owner == Some(&key.namespace))
+            {
                 // The host changed hands, or its owner shares it otherwise: every slot may have.
                 touched.extend(host.claimants.iter().map(|(_, ingress)| ingress.clone()));
             }
@@ -169,7 +173,10 @@ impl HostClaims {
     fn edit_slot(&mut self, edit: Edit, slot: &Slot, claim: &Claim) {
         match edit {
             Edit::Insert => {
-                self.slots.entry(slot.clone()).or_default().insert(claim.clone());
+                self.slots
+                    .entry(slot.clone())
+                    .or_default()
+                    .insert(claim.clone());
             }
             Edit::Remove => {
                 if let Some(claims) = self.slots.get_mut(slot) {
@@ -183,7 +190,13 @@ impl HostClaims {
     }
 
     /// Returns whether any namespace is newly shared with, or no longer.
-    fn edit_claimant(&mut self, edit: Edit, age: &Age, key: &ObjectKey, shares: &[Box<str>]) -> bool {
+    fn edit_claimant(
+        &mut self,
+        edit: Edit,
+        age: &Age,
+        key: &ObjectKey,
+        shares: &[Box<str>],
+    ) -> bool {
         let claimant = (age.clone(), key.clone());
         match edit {
             Edit::Insert => self.claimants.insert(claimant),

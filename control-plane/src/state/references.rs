@@ -59,7 +59,15 @@ impl References {
     }
 
     pub(super) fn ports(&self, service: &ObjectKey) -> impl Iterator<Item = &PortRef> {
-        self.services.get(service).into_iter().flat_map(BTreeMap::keys)
+        self.services
+            .get(service)
+            .into_iter()
+            .flat_map(BTreeMap::keys)
+    }
+
+    pub(super) fn users(&self, service: &ObjectKey) -> impl Iterator<Item = &ObjectKey> {
+        let ports = self.services.get(service).into_iter();
+        ports.flat_map(BTreeMap::values).flatten()
     }
 
     pub(super) fn services(&self) -> impl Iterator<Item = &ObjectKey> {

@@ -2,7 +2,8 @@
 //!
 //! Apart from the claims, because projection lays an Ingress out in the same way.
 
-use roadstead_matcher::{HostPattern, PathPattern};
+use roadstead_matcher::host::HostPattern;
+use roadstead_matcher::path::PathPattern;
 
 use crate::model::ingress::{BackendRef, Ingress};
 
