@@ -12,5 +12,6 @@ pub mod snapshot;
 
 pub mod state;
 
+pub mod checkpoint;
 pub mod observe;
 pub mod project;

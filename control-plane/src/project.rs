@@ -107,8 +107,8 @@ impl Fold {
 
     fn version(&self) -> Version {
         Version {
-            epoch: self.state.epoch(),
-            seq: self.state.seq(),
+            epoch: self.state.head().epoch,
+            seq: self.state.head().seq,
         }
     }
 
