@@ -15,3 +15,7 @@ pub mod state;
 pub mod checkpoint;
 pub mod observe;
 pub mod project;
+
+pub mod clock;
+
+pub mod engine;

@@ -132,7 +132,8 @@ impl State {
             }
             Event::ObjectDeleted { key } => self.replace(key, None, &mut touched),
             // Kept for people; what is connected now is Presence, and is not folded.
-            Event::ProxyJoined { .. }
+            Event::LogInterrupted { .. }
+            | Event::ProxyJoined { .. }
             | Event::ProxyLeft { .. }
             | Event::FaultBegan { .. }
             | Event::FaultEnded { .. }
