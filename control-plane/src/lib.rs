@@ -10,8 +10,11 @@ pub mod model;
 pub mod event;
 pub mod snapshot;
 
+pub mod presence;
 pub mod state;
 
 pub mod checkpoint;
 pub mod observe;
 pub mod project;
+
+pub mod publish;
