@@ -17,4 +17,5 @@ pub mod checkpoint;
 pub mod observe;
 pub mod project;
 
+pub mod history;
 pub mod publish;
