@@ -10,6 +10,7 @@ pub mod model;
 pub mod event;
 pub mod snapshot;
 
+pub mod presence;
 pub mod state;
 
 pub mod checkpoint;
@@ -17,5 +18,7 @@ pub mod observe;
 pub mod project;
 
 pub mod clock;
+pub mod history;
+pub mod publish;
 
 pub mod engine;

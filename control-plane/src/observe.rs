@@ -8,6 +8,7 @@ use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Meta, Spec};
 use crate::model::refusal::Refusal;
 use crate::model::settings::Settings;
+use crate::presence::Report;
 use crate::state::State;
 use crate::state::endpoints::SliceChange;
 
@@ -35,6 +36,8 @@ pub enum Observation {
     Changed(Seen),
     /// One object is gone.
     Deleted(ObjectKey),
+    /// A stream of a proxy tells something: a matter of `Presence`, which finds the facts in it.
+    Proxy(Report),
 }
 
 /// An object as a source saw it.
@@ -69,7 +72,7 @@ pub fn observe(state: &State, observation: Observation) -> Observed {
             kind,
             objects,
         } => relist::compare(state, origin, kind, objects, &mut observed),
-        Observation::Unlistable { .. } => {}
+        Observation::Unlistable { .. } | Observation::Proxy(_) => {}
         Observation::Changed(seen) => changed(state, seen, &mut observed),
         Observation::Deleted(key) => deleted(state, key, &mut observed),
     }
