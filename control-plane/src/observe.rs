@@ -83,6 +83,14 @@ fn changed(state: &State, seen: Seen, observed: &mut Observed) {
     let Seen { key, meta, spec } = seen;
     match spec {
         Ok(Spec::EndpointSlice(slice)) => {
+            if state.object(&key).is_some() {
+                // It was refused: that it no longer is, is a fact.
+                observed.events.push(Event::ObjectAccepted {
+                    key: key.clone(),
+                    meta,
+                    spec: Spec::EndpointSlice(slice.clone()),
+                });
+            }
             if state.slices().get(&key) != Some(&slice) {
                 observed.slices.push(SliceChange {
                     key,

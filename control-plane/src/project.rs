@@ -100,7 +100,7 @@ impl Fold {
         &self.snapshot
     }
 
-    /// How each Ingress stands.
+    /// How each Ingress stands, and each refused object of another kind.
     pub fn standings(&self) -> &BTreeMap<ObjectKey, Standing> {
         &self.standings
     }
@@ -118,12 +118,13 @@ impl Fold {
         let mut changed = Changed::default();
         if touched.everything {
             (configuration, endpoints) = full::replace_all(&self.state, &self.snapshot);
-            let ingresses: Vec<ObjectKey> = Origin::ALL
-                .into_iter()
-                .flat_map(|origin| self.state.keys(origin, Kind::Ingress))
-                .cloned()
-                .collect();
-            for key in ingresses {
+            let standing = self.state.objects().filter(|(key, held)| {
+                key.kind == Kind::Ingress
+                    || held.refused.is_some()
+                    || self.standings.contains_key(*key)
+            });
+            let standing: Vec<ObjectKey> = standing.map(|(key, _)| key.clone()).collect();
+            for key in standing {
                 self.update_standing(key, &mut changed);
             }
         } else {
@@ -137,7 +138,11 @@ impl Fold {
                 for ingress in users {
                     self.update_standing(ingress, &mut changed);
                 }
+                self.update_standing(service.clone(), &mut changed);
                 upstreams::project_endpoints(&self.state, &self.snapshot, service, &mut endpoints);
+            }
+            for key in &touched.others {
+                self.update_standing(key.clone(), &mut changed);
             }
         }
         changed.resources = self.snapshot.configure(version, configuration);
