@@ -18,6 +18,7 @@ use crate::event::{Epoch, Event, Record, Seq};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::time::Timestamp;
 use crate::observe::{Observation, observe};
+use crate::presence::Presence;
 use crate::project::{Changed, Fold, REVISION};
 use crate::snapshot::ResourceId;
 use crate::snapshot::publication::Publication;
@@ -46,6 +47,7 @@ pub struct Settings {
 pub struct Engine<L, O> {
     settings: Settings,
     fold: Fold,
+    presence: Presence,
     log: L,
     outlets: O,
     publication: Arc<Publication>,
@@ -68,6 +70,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         let mut engine = Self {
             settings,
             fold,
+            presence: Presence::default(),
             log,
             outlets,
             publication: Arc::default(),
@@ -94,6 +97,11 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         let mut events = Vec::new();
         for observation in batch.into_observations() {
             self.note_list(&observation);
+            if let Observation::Proxy(report) = observation {
+                events.extend(self.presence.report(self.outlets.now(), report));
+                self.outlets.presence(&self.presence);
+                continue;
+            }
             let observed = observe(self.fold.state(), observation);
             events.extend(observed.events);
             for change in observed.slices {
@@ -183,9 +191,10 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 tracing::error!(%origin, %kind, message, "cannot be listed: what the log has of it stays");
                 (*origin, *kind)
             }
-            Observation::Configured(_) | Observation::Changed(_) | Observation::Deleted(_) => {
-                return;
-            }
+            Observation::Configured(_)
+            | Observation::Changed(_)
+            | Observation::Deleted(_)
+            | Observation::Proxy(_) => return,
         };
         if self.settings.awaited.remove(&(origin, kind)) && self.settings.awaited.is_empty() {
             self.outlets.synced();
@@ -218,8 +227,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         let changed = self.fold.apply(record);
         self.dirty.note(record, &changed);
         self.since_checkpoint += 1;
-        self.outlets
-            .recorded(record, &changed, self.fold.snapshot());
+        self.outlets.recorded(record, &changed, &self.fold);
         self.take_in(changed);
     }
 

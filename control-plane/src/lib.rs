@@ -9,6 +9,7 @@ pub mod model;
 
 pub mod event;
 pub mod snapshot;
+pub mod versions;
 
 pub mod presence;
 pub mod state;

@@ -11,12 +11,13 @@ mod upstreams;
 
 use std::collections::BTreeMap;
 
-use crate::event::{Event, Record};
+use crate::event::{Event, Record, Seq};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::project::standing::Standing;
 use crate::snapshot::{ResourceId, Snapshot, Version};
 use crate::state::endpoints::SliceChange;
 use crate::state::{State, Touched};
+use crate::versions::Versions;
 
 pub use full::project_all;
 
@@ -30,12 +31,15 @@ pub struct Fold {
     state: State,
     snapshot: Snapshot,
     standings: BTreeMap<ObjectKey, Standing>,
+    versions: Versions,
 }
 
 /// What a step changed.
 #[derive(Clone, Debug, Default)]
 pub struct Changed {
     pub resources: Vec<ResourceId>,
+    /// Versions that came to be, or were forgotten.
+    pub versions: Vec<Seq>,
     /// Objects whose standing is different now; `None`: the object is gone.
     pub standings: Vec<(ObjectKey, Option<Standing>)>,
 }
@@ -65,7 +69,10 @@ impl Fold {
         if matches!(record.event, Event::EpochBegan { .. }) {
             self.snapshot.begin_epoch(version);
         }
-        self.project(&touched, version)
+        let mut changed = self.project(&touched, version);
+        let versions = self.versions.note(record, self.snapshot.version());
+        changed.versions.extend(versions.into_iter().flatten());
+        changed
     }
 
     /// Takes in a change of endpoints.
@@ -77,17 +84,19 @@ impl Fold {
         }
         Changed {
             resources: self.snapshot.configure_endpoints(endpoints),
-            standings: Vec::new(),
+            ..Changed::default()
         }
     }
 
-    /// Takes over the versions of last change from a checkpoint of the same state.
+    /// Takes over from a checkpoint of the same state what only history tells.
     pub fn restore(
         &mut self,
         version: Version,
         known: impl IntoIterator<Item = (ResourceId, [u8; 16], Version)>,
+        versions: Versions,
     ) {
         self.snapshot.restore(version, known);
+        self.versions = versions;
     }
 
     /// What is known.
@@ -103,6 +112,11 @@ impl Fold {
     /// How each Ingress stands, and each refused object of another kind.
     pub fn standings(&self) -> &BTreeMap<ObjectKey, Standing> {
         &self.standings
+    }
+
+    /// The versions that were, and what caused each.
+    pub fn versions(&self) -> &Versions {
+        &self.versions
     }
 
     fn version(&self) -> Version {

@@ -32,7 +32,7 @@ impl Batch {
                 }
                 Observation::Changed(seen) => self.admit(&seen.key),
                 Observation::Deleted(key) => self.admit(key),
-                Observation::Unlistable { .. } => true,
+                Observation::Unlistable { .. } | Observation::Proxy(_) => true,
             };
         if !admitted {
             return Err(observation);

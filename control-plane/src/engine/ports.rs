@@ -7,9 +7,9 @@ use crate::checkpoint::Entry;
 use crate::event::{Record, Seq};
 use crate::model::key::ObjectKey;
 use crate::model::time::Timestamp;
-use crate::project::Changed;
+use crate::presence::Presence;
+use crate::project::{Changed, Fold};
 use crate::project::standing::Standing;
-use crate::snapshot::Snapshot;
 use crate::snapshot::publication::Publication;
 use crate::state::endpoints::SliceChange;
 
@@ -54,8 +54,11 @@ pub trait Outlets: Send {
     /// There is a new publication.
     fn publish(&mut self, publication: Arc<Publication>);
 
-    /// A record is durable and applied; what it changed, and the snapshot after it.
-    fn recorded(&mut self, record: &Record, changed: &Changed, snapshot: &Snapshot);
+    /// Proxies came, went or acknowledged.
+    fn presence(&mut self, presence: &Presence);
+
+    /// A record is durable and applied; what it changed, and what is known after it.
+    fn recorded(&mut self, record: &Record, changed: &Changed, fold: &Fold);
 
     /// An Ingress stands otherwise than before; `None`: it is gone, or not ours.
     fn standing(&mut self, key: ObjectKey, standing: Option<Standing>);

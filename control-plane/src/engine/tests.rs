@@ -13,9 +13,9 @@ use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Age, Meta, Spec};
 use crate::model::time::Timestamp;
 use crate::observe::{Observation, Seen};
+use crate::presence::Presence;
 use crate::project::standing::Standing;
 use crate::project::{Changed, Fold};
-use crate::snapshot::Snapshot;
 use crate::snapshot::publication::Publication;
 use crate::state::endpoints::SliceChange;
 
@@ -91,7 +91,9 @@ impl Outlets for TestOutlets {
         world(|world| world.publications.push(publication));
     }
 
-    fn recorded(&mut self, _: &Record, _: &Changed, _: &Snapshot) {}
+    fn presence(&mut self, _: &Presence) {}
+
+    fn recorded(&mut self, _: &Record, _: &Changed, _: &Fold) {}
 
     fn standing(&mut self, _: ObjectKey, _: Option<Standing>) {}
 
