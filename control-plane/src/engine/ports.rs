@@ -8,8 +8,8 @@ use crate::event::{Record, Seq};
 use crate::model::key::ObjectKey;
 use crate::model::time::Timestamp;
 use crate::presence::Presence;
-use crate::project::{Changed, Fold};
 use crate::project::standing::Standing;
+use crate::project::{Changed, Fold};
 use crate::snapshot::publication::Publication;
 use crate::state::endpoints::SliceChange;
 

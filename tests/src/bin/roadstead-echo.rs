@@ -70,7 +70,10 @@ async fn serve(name: String, address: SocketAddr) -> anyhow::Result<()> {
 fn answer(name: &str, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let mut text = format!("I am {name}.\n{} {}\n", request.method(), request.uri());
     for (header, value) in request.headers() {
-        text.push_str(&format!("{header}: {}\n", String::from_utf8_lossy(value.as_bytes())));
+        text.push_str(&format!(
+            "{header}: {}\n",
+            String::from_utf8_lossy(value.as_bytes())
+        ));
     }
     Response::new(Full::new(text.into()))
 }
