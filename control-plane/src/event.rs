@@ -128,6 +128,11 @@ pub enum Class {
     Presence,
 }
 
+impl Class {
+    /// All classes.
+    pub const ALL: [Self; 3] = [Self::Configuration, Self::Lifecycle, Self::Presence];
+}
+
 impl Event {
     /// The event's name, as in answers to operators.
     pub fn name(&self) -> &'static str {

@@ -20,6 +20,7 @@ pub mod project;
 
 pub mod clock;
 pub mod history;
+pub mod identity;
 pub mod publish;
 
 pub mod engine;
