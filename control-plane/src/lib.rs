@@ -19,6 +19,7 @@ pub mod observe;
 pub mod project;
 
 pub mod clock;
+pub mod config;
 pub mod history;
 pub mod identity;
 pub mod publish;
