@@ -239,8 +239,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
 
     fn take_in(&mut self, changed: Changed) {
         self.unpublished.extend(changed.resources);
-        for (key, standing) in changed.standings {
-            self.outlets.standing(key, standing);
+        for change in changed.standings {
+            self.outlets.standing(change);
         }
     }
 

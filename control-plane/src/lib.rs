@@ -23,5 +23,6 @@ pub mod config;
 pub mod history;
 pub mod identity;
 pub mod publish;
+pub mod status;
 
 pub mod engine;

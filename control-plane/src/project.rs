@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use crate::event::{Event, Record, Seq};
 use crate::model::key::{Kind, ObjectKey, Origin};
-use crate::project::standing::Standing;
+use crate::project::standing::{Standing, StandingChange};
 use crate::snapshot::{ResourceId, Snapshot, Version};
 use crate::state::endpoints::SliceChange;
 use crate::state::{State, Touched};
@@ -40,8 +40,8 @@ pub struct Changed {
     pub resources: Vec<ResourceId>,
     /// Versions that came to be, or were forgotten.
     pub versions: Vec<Seq>,
-    /// Objects whose standing is different now; `None`: the object is gone.
-    pub standings: Vec<(ObjectKey, Option<Standing>)>,
+    /// Objects whose standing is different now.
+    pub standings: Vec<StandingChange>,
 }
 
 impl Fold {
@@ -170,11 +170,13 @@ impl Fold {
         if self.standings.get(&key) == after.as_ref() {
             return;
         }
-        match &after {
+        let before = match &after {
             Some(standing) => self.standings.insert(key.clone(), standing.clone()),
             None => self.standings.remove(&key),
         };
-        changed.standings.push((key, after));
+        changed
+            .standings
+            .push(StandingChange { key, before, after });
     }
 }
 

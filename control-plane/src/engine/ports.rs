@@ -8,7 +8,7 @@ use crate::event::{Record, Seq};
 use crate::model::key::ObjectKey;
 use crate::model::time::Timestamp;
 use crate::presence::Presence;
-use crate::project::standing::Standing;
+use crate::project::standing::StandingChange;
 use crate::project::{Changed, Fold};
 use crate::snapshot::publication::Publication;
 use crate::state::endpoints::SliceChange;
@@ -60,8 +60,8 @@ pub trait Outlets: Send {
     /// A record is durable and applied; what it changed, and what is known after it.
     fn recorded(&mut self, record: &Record, changed: &Changed, fold: &Fold);
 
-    /// An Ingress stands otherwise than before; `None`: it is gone, or not ours.
-    fn standing(&mut self, key: ObjectKey, standing: Option<Standing>);
+    /// An object stands otherwise than before.
+    fn standing(&mut self, change: StandingChange);
 
     /// All awaited lists are complete.
     fn synced(&mut self);

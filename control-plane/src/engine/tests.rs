@@ -14,7 +14,7 @@ use crate::model::object::{Age, Meta, Spec};
 use crate::model::time::Timestamp;
 use crate::observe::{Observation, Seen};
 use crate::presence::Presence;
-use crate::project::standing::Standing;
+use crate::project::standing::StandingChange;
 use crate::project::{Changed, Fold};
 use crate::snapshot::publication::Publication;
 use crate::state::endpoints::SliceChange;
@@ -95,7 +95,7 @@ impl Outlets for TestOutlets {
 
     fn recorded(&mut self, _: &Record, _: &Changed, _: &Fold) {}
 
-    fn standing(&mut self, _: ObjectKey, _: Option<Standing>) {}
+    fn standing(&mut self, _: StandingChange) {}
 
     fn synced(&mut self) {}
 

@@ -25,6 +25,14 @@ pub struct Standing {
     pub missing: Vec<Missing>,
 }
 
+/// An object stands otherwise than before; `None`: it does not exist, or is not ours to speak of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandingChange {
+    pub key: ObjectKey,
+    pub before: Option<Standing>,
+    pub after: Option<Standing>,
+}
+
 /// A rule that another Ingress has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
