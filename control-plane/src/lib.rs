@@ -14,3 +14,5 @@ pub mod state;
 
 pub mod observe;
 pub mod project;
+
+pub mod event_log;
