@@ -295,7 +295,10 @@ fn survey(
     }
     log.check_hole(&store, next, end)?;
     if next < end {
-        add(next, before_end, true, None);
+        // A hole of an earlier compaction may reach beyond where this one looks.
+        let hole = retained::hole_at(&store, before_end);
+        let hole = hole.map_err(|error| log.load_error("holes", error))?;
+        add(next, hole.map_or(before_end, |(_, last)| last), true, None);
     }
     Ok((spans, None))
 }

@@ -85,6 +85,33 @@ fn records_go_by_class_and_only_up_to_a_verified_checkpoint() {
 }
 
 #[test]
+fn a_compaction_that_reaches_less_far_leaves_earlier_gaps_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, _) = start(folder.path());
+    let class = |seq: u64| match seq {
+        1 => Class::Configuration,
+        2..=20 => Class::Presence,
+        _ => Class::Lifecycle,
+    };
+    let records: Vec<_> = (1..=30).map(|seq| entry(seq, class(seq), b"x")).collect();
+    writer.append(&records).unwrap();
+    writer.checkpoint(Seq(30), []).unwrap();
+    let log = writer.log();
+    for bound in [(Class::Presence, 20), (Class::Lifecycle, 10)] {
+        let verified = log.verify(Seq(30)).unwrap();
+        writer.compact(&retention(&[bound], &[]), verified).unwrap();
+    }
+    let mut exported = Vec::new();
+    log.export(|entry| {
+        exported.push(entry.seq.0);
+        Ok::<_, ReadError>(())
+    })
+    .unwrap();
+    let expected: Vec<_> = [1].into_iter().chain(20..=30).collect();
+    assert_eq!(exported, expected);
+}
+
+#[test]
 fn everything_before_a_checkpoint_can_go_in_small_steps_while_others_read_and_append() {
     let folder = tempfile::tempdir().unwrap();
     let (mut writer, _) = start(folder.path());
