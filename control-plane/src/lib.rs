@@ -20,9 +20,12 @@ pub mod project;
 
 pub mod clock;
 pub mod config;
+pub mod event_log;
 pub mod history;
 pub mod identity;
 pub mod publish;
 pub mod status;
 
 pub mod engine;
+
+pub mod app;
