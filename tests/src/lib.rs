@@ -5,6 +5,7 @@
 //! they are ([`echo`]), a wire that can be cut ([`relay`]). It asks by [`http`] and waits for
 //! conditions by [`wait`], never for a while. [`tidy`] reads the sources themselves.
 
+pub mod campaign;
 pub mod cluster;
 pub mod echo;
 pub mod http;

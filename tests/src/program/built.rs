@@ -72,3 +72,20 @@ fn build() -> anyhow::Result<BTreeMap<String, PathBuf>> {
         .filter_map(|artifact| Some((artifact.target.name, artifact.executable?)));
     Ok(binaries.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_binaries_are_there_when_asked_for() {
+        for name in ["roadstead-control-plane", "roadstead-data-plane"] {
+            assert!(binary(name).unwrap().is_file());
+        }
+        let error = binary("nothing").unwrap_err().to_string();
+        assert!(
+            error.starts_with("the workspace has no binary \"nothing\""),
+            "{error}"
+        );
+    }
+}
