@@ -21,6 +21,7 @@ pub mod project;
 pub mod clock;
 pub mod config;
 pub mod event_log;
+pub mod folder;
 pub mod history;
 pub mod identity;
 pub mod publish;

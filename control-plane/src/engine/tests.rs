@@ -122,6 +122,7 @@ fn listed(objects: Vec<Seen>) -> Observation {
         origin: Origin::Folder,
         kind: Kind::IngressClass,
         objects,
+        unreadable: vec![],
     }
 }
 

@@ -85,6 +85,7 @@ impl Raw {
                         .find(|known| known.as_str() == kind)
                         .unwrap(),
                     objects,
+                    unreadable: vec![],
                 });
                 format!(": all of kind {kind}")
             }
