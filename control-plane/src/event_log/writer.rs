@@ -5,18 +5,16 @@
 
 use std::sync::Arc;
 
-use crate::{
-    event::Seq,
-    event_log::{
-        Entry, EventLog,
-        error::{AppendError, OpenError, WriteError},
-        mark::Mark,
-        open::{self, OpenReport},
-        pen::Pen,
-        records,
-        retained::Retained,
-        store::StoreError,
-    },
+use crate::event::Seq;
+use crate::event_log::{
+    Entry, EventLog,
+    error::{AppendError, OpenError, WriteError},
+    mark::Mark,
+    open::{self, OpenReport},
+    pen::Pen,
+    records,
+    retained::Retained,
+    store::StoreError,
 };
 
 /// Appends, writes checkpoints, compacts. All of it blocks until the disk has it.
