@@ -17,5 +17,9 @@ pub mod checkpoint;
 pub mod observe;
 pub mod project;
 
+pub mod admin;
+pub mod health;
 pub mod history;
+pub mod metrics;
 pub mod publish;
+pub mod telemetry;
