@@ -21,5 +21,8 @@ pub mod admin;
 pub mod health;
 pub mod history;
 pub mod metrics;
+pub mod pki;
+mod private_file;
 pub mod publish;
 pub mod telemetry;
+pub mod tokens;
