@@ -24,5 +24,6 @@ pub mod metrics;
 pub mod pki;
 mod private_file;
 pub mod publish;
+pub mod serve;
 pub mod telemetry;
 pub mod tokens;
