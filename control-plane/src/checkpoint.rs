@@ -1,6 +1,6 @@
 //! A fold as keyed entries, and back: what start-up and compaction stand on.
 //!
-//! Separate from the log, which stores bytes: one entry for each object and each resource,
+//! Separate from the log, which stores bytes: one entry for each object, each resource and each version,
 //! so that a checkpoint writes only what changed since the one before.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,12 +13,14 @@ use crate::model::key::ObjectKey;
 use crate::project::{Changed, Fold};
 use crate::snapshot::{ResourceId, Version};
 use crate::state::{Head, Held, State};
+use crate::versions::{Made, Versions};
 
 /// What has changed since the last checkpoint.
 #[derive(Clone, Debug, Default)]
 pub struct Dirty {
     objects: BTreeSet<ObjectKey>,
     resources: BTreeSet<ResourceId>,
+    versions: BTreeSet<Seq>,
 }
 
 impl Dirty {
@@ -27,6 +29,7 @@ impl Dirty {
         self.objects.extend(record.event.object().cloned());
         let resources = changed.resources.iter().filter(|id| !id.is_endpoints());
         self.resources.extend(resources.cloned());
+        self.versions.extend(&changed.versions);
     }
 
     /// The entries to write: each key with its value, or without one if it is gone.
@@ -34,6 +37,7 @@ impl Dirty {
         let head = Stored {
             head: fold.state().head().clone(),
             version: pair(fold.snapshot().version()),
+            older_versions_forgotten: fold.versions().is_truncated(),
         };
         let mut entries = vec![(b"h".to_vec(), Some(serde_json::to_vec(&head)?))];
         for key in &self.objects {
@@ -47,6 +51,11 @@ impl Dirty {
             let value = value.map(|value| serde_json::to_vec(&value)).transpose()?;
             let name = (i32::from(id.kind), id.name.as_ref());
             entries.push((entry_key(b'r', &name)?, value));
+        }
+        for seq in &self.versions {
+            let made = fold.versions().made_by(*seq);
+            let value = made.map(serde_json::to_vec).transpose()?;
+            entries.push((entry_key(b'v', seq)?, value));
         }
         Ok(entries)
     }
@@ -73,6 +82,7 @@ pub fn restore(
     let mut stored: Option<Stored> = None;
     let mut objects: BTreeMap<ObjectKey, Held> = BTreeMap::new();
     let mut resources = Vec::new();
+    let mut versions: Vec<Made> = Vec::new();
     for (key, value) in entries {
         match key.split_first() {
             Some((b'h', _)) => stored = Some(serde_json::from_slice(&value)?),
@@ -90,13 +100,15 @@ pub fn restore(
                     resources.push((id, hash, version(changed_at)));
                 }
             }
+            Some((b'v', _)) => versions.push(serde_json::from_slice(&value)?),
             Some((kind, _)) => return Err(RestoreError::UnknownEntry(*kind)),
             None => return Err(RestoreError::UnknownEntry(0)),
         }
     }
     let stored = stored.ok_or(RestoreError::Headless)?;
     let mut fold = Fold::from_state(State::restore(stored.head, objects));
-    fold.restore(version(stored.version), resources);
+    let versions = Versions::restore(versions, stored.older_versions_forgotten);
+    fold.restore(version(stored.version), resources, versions);
     Ok(fold)
 }
 
@@ -104,6 +116,7 @@ pub fn restore(
 struct Stored {
     head: Head,
     version: (Epoch, Seq),
+    older_versions_forgotten: bool,
 }
 
 fn entry_key(kind: u8, name: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {

@@ -6,7 +6,6 @@
 pub mod archive;
 mod read;
 mod recent;
-pub mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +17,9 @@ use tokio::time::timeout;
 use crate::event::{Record, Seq};
 use crate::history::archive::{Archive, ArchiveError};
 use crate::history::recent::Recent;
-use crate::history::versions::Versions;
 use crate::model::time::Timestamp;
 use crate::snapshot::{Snapshot, Version};
+use crate::versions::Versions;
 
 /// How far the log has come.
 #[derive(Clone, Debug, Default)]

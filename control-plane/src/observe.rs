@@ -3,6 +3,9 @@
 //! Separate from the sources, because only a comparison with `State` tells whether anything
 //! changed, and what was deleted while nobody watched.
 
+pub mod convert;
+mod relist;
+
 use crate::event::Event;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Meta, Spec};
@@ -11,8 +14,6 @@ use crate::model::settings::Settings;
 use crate::presence::Report;
 use crate::state::State;
 use crate::state::endpoints::SliceChange;
-
-mod relist;
 
 /// Something seen outside.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +84,14 @@ fn changed(state: &State, seen: Seen, observed: &mut Observed) {
     let Seen { key, meta, spec } = seen;
     match spec {
         Ok(Spec::EndpointSlice(slice)) => {
+            if state.object(&key).is_some() {
+                // It was refused: that it no longer is, is a fact.
+                observed.events.push(Event::ObjectAccepted {
+                    key: key.clone(),
+                    meta,
+                    spec: Spec::EndpointSlice(slice.clone()),
+                });
+            }
             if state.slices().get(&key) != Some(&slice) {
                 observed.slices.push(SliceChange {
                     key,

@@ -167,8 +167,8 @@ async fn serve(
         .max_concurrent_streams(STREAMS)
         .layer(authenticate)
         .add_routes(routes)
-        .serve_with_incoming_shutdown(listener.incoming(), stop.stopped())
-        .await;
+        .serve_with_incoming_shutdown(listener.incoming(), stop.stopped());
+    let served = Box::pin(served).await;
     served.map_err(|source| ServeError::Listener { address, source })
 }
 

@@ -85,6 +85,8 @@ pub struct Touched {
     pub ingresses: BTreeSet<ObjectKey>,
     /// Services whose upstreams or endpoints may differ.
     pub services: BTreeSet<ObjectKey>,
+    /// Objects of other kinds whose standing may differ.
+    pub others: BTreeSet<ObjectKey>,
 }
 
 impl State {
@@ -125,14 +127,12 @@ impl State {
                     meta: meta.clone(),
                     refusal: refusal.clone(),
                 };
-                self.objects.entry(key.clone()).or_default().refused = Some(refused);
-                if key.kind == Kind::Ingress {
-                    touched.ingresses.insert(key.clone());
-                }
+                self.refuse(key, refused, &mut touched);
             }
             Event::ObjectDeleted { key } => self.replace(key, None, &mut touched),
             // Kept for people; what is connected now is Presence, and is not folded.
-            Event::ProxyJoined { .. }
+            Event::LogInterrupted { .. }
+            | Event::ProxyJoined { .. }
             | Event::ProxyLeft { .. }
             | Event::FaultBegan { .. }
             | Event::FaultEnded { .. }
@@ -207,6 +207,13 @@ impl State {
             Spec::Ingress(ingress) => Some((&good.meta, ingress)),
             Spec::EndpointSlice(_) | Spec::IngressClass(_) | Spec::Service(_) => None,
         }
+    }
+
+    /// The class that an Ingress names now, in its newest version if that can be read.
+    pub fn class_of(&self, key: &ObjectKey) -> Option<&ClassRef> {
+        let refused = self.objects.get(key)?.refused.as_ref();
+        let newest = refused.and_then(|refused| refused.refusal.class.as_ref());
+        newest.or_else(|| self.ingress(key).map(|(_, ingress)| &ingress.class))
     }
 
     /// The last good version of a Service.
@@ -311,13 +318,38 @@ impl State {
                     self.claim(ingress, touched);
                 }
                 touched.ingresses.extend(affected);
+                touched.others.insert(key.clone());
             }
             Kind::Service => {
                 self.set(key, held);
                 touched.services.insert(key.clone());
             }
-            Kind::EndpointSlice => self.set(key, held),
+            // What a slice says is in `slices`: here is only held that one is refused.
+            Kind::EndpointSlice => {
+                self.set(key, None);
+                touched.others.insert(key.clone());
+            }
         }
+    }
+
+    /// The last good version stays; but an Ingress that names another class now is no longer
+    /// what it was, however bad the rest of it is.
+    fn refuse(&mut self, key: &ObjectKey, refused: Refused, touched: &mut Touched) {
+        let named = refused.refusal.class.as_ref();
+        let moves = named.is_some() && named != self.class_of(key);
+        if moves {
+            self.unclaim(key, touched);
+        }
+        self.objects.entry(key.clone()).or_default().refused = Some(refused);
+        if moves {
+            self.claim(key, touched);
+        }
+        match key.kind {
+            Kind::Ingress => &mut touched.ingresses,
+            Kind::Service => &mut touched.services,
+            Kind::EndpointSlice | Kind::IngressClass => &mut touched.others,
+        }
+        .insert(key.clone());
     }
 
     fn set(&mut self, key: &ObjectKey, held: Option<Held>) {
@@ -333,11 +365,10 @@ impl State {
         class: &'a ObjectKey,
     ) -> impl Iterator<Item = &'a ObjectKey> {
         self.keys(class.origin, Kind::Ingress).filter(|key| {
-            self.ingress(key)
-                .is_some_and(|(_, ingress)| match &ingress.class {
-                    ClassRef::Unset => true,
-                    ClassRef::Annotation(name) | ClassRef::Field(name) => *name == class.name,
-                })
+            self.class_of(key).is_some_and(|named| match named {
+                ClassRef::Unset => true,
+                ClassRef::Annotation(name) | ClassRef::Field(name) => *name == class.name,
+            })
         })
     }
 
@@ -346,7 +377,10 @@ impl State {
         let Some((meta, ingress)) = self.ingress(key) else {
             return;
         };
-        if !self.serves(key.origin, &ingress.class) {
+        let ours = self
+            .class_of(key)
+            .is_some_and(|class| self.serves(key.origin, class));
+        if !ours {
             return;
         }
         let (age, ingress) = (meta.age.clone(), ingress.clone());

@@ -178,6 +178,7 @@ proptest! {
         }
         prop_assert_eq!(everything(restored.snapshot()), everything(fold.snapshot()));
         prop_assert_eq!(restored.snapshot().version(), fold.snapshot().version());
+        prop_assert!(restored.versions().iter().eq(fold.versions().iter()));
         prop_assert_eq!(restored.snapshot().digest(), fold.snapshot().digest());
     }
 

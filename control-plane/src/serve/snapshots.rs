@@ -18,13 +18,13 @@ use tonic::{Request, Response, Status};
 
 use crate::event::Seq;
 use crate::history::History;
-use crate::history::versions::Made;
 use crate::serve::snapshots::view::View;
 use crate::serve::wire::{decoded, timestamp};
 use crate::serve::{error, page};
 use crate::snapshot::ResourceId;
 use crate::snapshot::diff::diff;
 use crate::snapshot::publication::Publication;
+use crate::versions::Made;
 
 #[derive(Debug)]
 pub(super) struct Snapshots {

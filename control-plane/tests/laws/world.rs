@@ -101,6 +101,15 @@ pub(crate) fn refusal() -> Refusal {
     Refusal::new(Reason::InvalidPath, "spec", "is bad")
 }
 
+/// Refusals of objects that say, or do not say, whose they are.
+fn refusals() -> impl Strategy<Value = Refusal> {
+    prop_oneof![
+        2 => Just(refusal()),
+        1 => Just(refusal().of_class(ClassRef::Field("roadstead".into()))),
+        1 => Just(refusal().of_class(ClassRef::Field("other".into()))),
+    ]
+}
+
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step(), 1..40)
 }
@@ -213,7 +222,7 @@ fn now(
     n: u8,
     spec: impl Strategy<Value = Spec>,
 ) -> impl Strategy<Value = Now> {
-    let spec = prop_oneof![5 => spec.prop_map(Ok), 1 => Just(Err(refusal()))];
+    let spec = prop_oneof![5 => spec.prop_map(Ok), 1 => refusals().prop_map(Err)];
     let now = (0..3_i64, spec)
         .prop_map(move |(created, spec)| (meta(created, namespace, &n.to_string()), spec));
     prop::option::weighted(0.8, now)
@@ -302,6 +311,7 @@ fn service() -> impl Strategy<Value = Spec> {
     let target = prop_oneof![
         4 => Just(Target::Endpoints),
         1 => Just(Target::External("out.example".into())),
+        1 => Just(Target::Nothing),
     ];
     let ports = prop::sample::subsequence(vec![("web", 80), ("other", 81)], 0..=2);
     (target, ports).prop_map(|(target, ports)| {

@@ -51,17 +51,24 @@ impl Versions {
         versions
     }
 
-    /// Takes in a record, if it made the version that is served after it.
-    pub fn note(&mut self, record: &Record, after: Version) {
+    /// Takes in a record, if it made the version that is served after it. Returns which
+    /// version is new, and which was forgotten for it.
+    pub fn note(&mut self, record: &Record, after: Version) -> [Option<Seq>; 2] {
         if after.seq != record.seq {
-            return;
+            return [None, None];
         }
-        self.insert(Made {
+        let forgotten = self.insert(Made {
             seq: record.seq,
             epoch: record.epoch,
             time: record.time,
             cause: cause(&record.event).into(),
         });
+        [Some(record.seq), forgotten]
+    }
+
+    /// How the version of exactly this record came to be.
+    pub fn made_by(&self, seq: Seq) -> Option<&Made> {
+        self.made.get(&seq)
     }
 
     /// The version that was served when this was the last record, if it is known.
@@ -91,12 +98,15 @@ impl Versions {
         self.made.values()
     }
 
-    fn insert(&mut self, made: Made) {
+    fn insert(&mut self, made: Made) -> Option<Seq> {
         self.made.insert(made.seq, made);
-        if self.made.len() > KEPT {
-            self.made = self.made.without_min().1;
-            self.truncated = true;
+        if self.made.len() <= KEPT {
+            return None;
         }
+        let (oldest, rest) = self.made.without_min();
+        self.made = rest;
+        self.truncated = true;
+        oldest.map(|made| made.seq)
     }
 }
 
