@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::checkpoint::Entry;
 use crate::engine::{Batch, Engine, Log, LogError, Outlets, Settings};
@@ -15,7 +16,7 @@ use crate::model::time::Timestamp;
 use crate::observe::{Observation, Seen};
 use crate::presence::Presence;
 use crate::project::standing::StandingChange;
-use crate::project::{Changed, Fold};
+use crate::project::Fold;
 use crate::snapshot::publication::Publication;
 use crate::state::endpoints::SliceChange;
 
@@ -93,9 +94,15 @@ impl Outlets for TestOutlets {
 
     fn presence(&mut self, _: &Presence) {}
 
-    fn recorded(&mut self, _: &Record, _: &Changed, _: &Fold) {}
+    fn recorded(&mut self, _: &Record) {}
+
+    fn reached(&mut self, _: &Fold) {}
+
+    fn turned(&mut self, _: Duration) {}
 
     fn standing(&mut self, _: StandingChange) {}
+
+    fn beat(&mut self) {}
 
     fn synced(&mut self) {}
 
