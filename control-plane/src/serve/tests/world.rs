@@ -1,7 +1,6 @@
 //! A control plane without sources and disk: a fold, its records, and gRPC.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -234,10 +233,6 @@ impl World {
         std::fs::read_to_string(path).unwrap().trim_end().to_owned()
     }
 
-    pub(super) fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     pub(super) fn publication(&self) -> &Publication {
         &self.publication
     }
@@ -262,10 +257,9 @@ impl World {
 
     fn accept(&mut self, kind: Kind, name: &str, spec: Spec) {
         let key = key(kind, name);
-        let seq = self.fold.state().seq().next();
         let meta = Meta {
             uid: name.into(),
-            resource_version: seq.to_string().into(),
+            resource_version: "1".into(),
             age: Age {
                 created: Timestamp(0),
                 rank: name.into(),
