@@ -99,7 +99,7 @@ impl Proxy {
     }
 
     pub(super) async fn join_with(world: &World, name: &str, boot_id: &str, held: Held) -> Self {
-        let mut proxy = Self::open(world, held).await;
+        let proxy = Self::open(world, held).await;
         let hello = v1::Hello {
             proxy: name.into(),
             boot_id: boot_id.into(),
@@ -125,7 +125,7 @@ impl Proxy {
         }
     }
 
-    pub(super) async fn say(&mut self, message: Message) {
+    pub(super) async fn say(&self, message: Message) {
         let message = Some(message);
         self.outbound
             .send(v1::ProxyMessage { message })
@@ -169,7 +169,7 @@ impl Proxy {
     }
 
     /// Acknowledges what it holds, with faults of these listeners.
-    pub(super) async fn ack(&mut self, faults: &[&str]) {
+    pub(super) async fn ack(&self, faults: &[&str]) {
         let fault = |name: &&str| v1::Fault {
             resource: Some(v1::ResourceId {
                 r#type: ResourceType::Listener.into(),
@@ -193,7 +193,7 @@ impl Proxy {
         received
     }
 
-    pub(super) async fn nack(&mut self, version: Option<v1::Version>) {
+    pub(super) async fn nack(&self, version: Option<v1::Version>) {
         let nack = v1::Nack {
             version,
             reason: "DigestMismatch".into(),
