@@ -181,3 +181,6 @@ const STREAMS: u32 = 64;
 /// Operators' requests are names and numbers.
 const REQUEST_BYTES: usize = 64 * 1024;
 const GRACE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,7 @@ impl Frame {
         self.0.len()
     }
 
+    /// What it says.
     #[cfg(test)]
     pub(super) fn decode(&self) -> v1::transfer_message::Message {
         let message = v1::TransferMessage::decode(self.0.clone()).expect("it is a message");

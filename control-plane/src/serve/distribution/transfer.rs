@@ -185,3 +185,6 @@ const CHUNK_BYTES: usize = 1 << 20;
 const MANY: usize = 500;
 /// A field's tag and length in a message of this size.
 const FIELD_BYTES: usize = 5;
+
+#[cfg(test)]
+mod tests;
