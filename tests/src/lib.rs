@@ -1,1 +1,4 @@
-//! stub
+//! Both planes together against real parts: what their tests share.
+
+pub mod campaign;
+pub mod event_log;
