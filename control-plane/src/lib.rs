@@ -25,6 +25,7 @@ pub mod history;
 pub mod identity;
 pub mod publish;
 pub mod status;
+pub mod watch;
 
 pub mod engine;
 

@@ -108,7 +108,9 @@ impl Log for StoredLog {
             entries.push((key, value.map_err(LogError::new)?));
         }
         let until = Timestamp(now.0.saturating_add(self.keep.endpoints_millis));
-        self.writer.endpoints_put(entries, until).map_err(LogError::new)
+        self.writer
+            .endpoints_put(entries, until)
+            .map_err(LogError::new)
     }
 }
 
@@ -137,15 +139,20 @@ impl Archive for StoredArchive {
             entries.push((key, value));
             Ok::<(), ReadError>(())
         };
-        self.0.read_checkpoint(newest.seq, collect).map_err(unreadable)?;
+        self.0
+            .read_checkpoint(newest.seq, collect)
+            .map_err(unreadable)?;
         checkpoint::restore(entries).map_err(unreadable)
     }
 
     fn records(&self, from: Seq, to: Seq, want: Want) -> Result<Records<'_>, ArchiveError> {
-        let records = self.0.read_to(from, to, None).map_err(|error| match error {
-            ReadError::Compacted { oldest } => ArchiveError::Forgotten { oldest },
-            error => unreadable(error),
-        })?;
+        let records = self
+            .0
+            .read_to(from, to, None)
+            .map_err(|error| match error {
+                ReadError::Compacted { oldest } => ArchiveError::Forgotten { oldest },
+                error => unreadable(error),
+            })?;
         let records = records.filter(move |entry| match (want, entry) {
             (Want::All, _) | (_, Err(_)) => true,
             (Want::Folded, Ok(entry)) => entry.class.known() != Some(Class::Presence),
@@ -181,7 +188,10 @@ pub fn restore(log: &EventLog, now: Timestamp) -> Result<Fold, ArchiveError> {
 }
 
 /// Every record that is there, as one JSON object a line.
-pub fn export(log: &EventLog, mut line: impl FnMut(&str) -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub fn export(
+    log: &EventLog,
+    mut line: impl FnMut(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     log.export(|entry| line(&serde_json::to_string(&decode(entry)?)?))
 }
 
