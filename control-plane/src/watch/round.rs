@@ -122,6 +122,7 @@ impl Round {
                 origin,
                 kind,
                 objects: objects.collect(),
+                unreadable: Vec::new(),
             }]);
         }
         let reasons: BTreeSet<&str> = self.refused.values().map(String::as_str).collect();
