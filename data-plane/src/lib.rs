@@ -1,1 +1,5 @@
-//! stub
+//! Roadstead's data plane: a proxy that routes by versioned snapshots.
+
+pub mod active;
+pub mod router;
+pub mod snapshot;
