@@ -4,8 +4,9 @@
 
 mod upstreams;
 
-pub use upstreams::{Endpoint, Target, Upstream, UpstreamTable};
+pub use upstreams::{Upstream, UpstreamTable};
 
+pub use crate::snapshot::{Endpoint, Target};
 use crate::{router::Router, snapshot::Version};
 
 /// What a traffic thread serves by.
