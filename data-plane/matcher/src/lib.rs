@@ -1,1 +1,9 @@
-//! stub
+//! Which route a request takes: hosts, paths and precedence.
+//!
+//! A crate of its own, pure and without I/O, because both planes need it: the
+//! control plane reads objects into these patterns and explains requests, and
+//! must come to the same result as the proxies that serve them.
+
+pub mod canonical;
+pub mod host;
+pub mod path;
