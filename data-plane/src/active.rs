@@ -2,8 +2,10 @@
 //!
 //! What must agree is switched together: a thread that has this has all of one version.
 
+mod compiler;
 mod upstreams;
 
+pub use compiler::Compiler;
 pub use upstreams::{Upstream, UpstreamTable};
 
 pub use crate::snapshot::{Endpoint, Target};

@@ -154,6 +154,12 @@ impl Held {
         Ok(applied)
     }
 
+    /// The digest that a transfer must have to be applied.
+    #[cfg(test)]
+    pub(crate) fn digest_with(&self, transfer: &Transfer) -> Digest {
+        self.digest_after(transfer, &self.removed_by(transfer))
+    }
+
     /// What is held and goes: by name, or because its bucket is replaced and it is not named.
     fn removed_by(&self, transfer: &Transfer) -> Vec<Key> {
         let held = |key: &&Key| self.entries.contains_key(*key);

@@ -31,6 +31,16 @@ pub struct Route {
 }
 
 impl Route {
+    /// Whether the route was written for this listener by name.
+    pub fn names(&self, listener: &str) -> bool {
+        self.listeners.iter().any(|name| **name == *listener)
+    }
+
+    /// Whether the listener's requests are this route's to serve.
+    pub fn serves(&self, listener: &str) -> bool {
+        self.listeners.is_empty() || self.names(listener)
+    }
+
     /// The same claims, all of them answered by 503.
     pub fn closed(&self) -> Self {
         let closed = |rule: &Rule| Rule {
