@@ -70,17 +70,17 @@ pub(super) fn load(folder: &Path, boot_id: &str) -> Result<(Journal, Option<Kept
         live_bytes: 0,
         mark: None,
     };
-    let kept = journal.adopt(Bytes::from(bytes));
+    let kept = journal.adopt(&Bytes::from(bytes));
     Ok((journal, kept))
 }
 
 impl Journal {
-    fn adopt(&mut self, bytes: Bytes) -> Option<Kept> {
-        let last = last_mark(&bytes)?;
+    fn adopt(&mut self, bytes: &Bytes) -> Option<Kept> {
+        let last = last_mark(bytes)?;
         let (mark, end) = (Mark::decode(last.payload)?, last.end);
         let mut forms: HashMap<Key, Forms> = HashMap::new();
-        for frame in frame::read(&bytes, frame::MAGIC.len()).take_while(|f| f.end <= end) {
-            adopt_frame(&mut forms, &bytes, &frame)?;
+        for frame in frame::read(bytes, frame::MAGIC.len()).take_while(|f| f.end <= end) {
+            adopt_frame(&mut forms, bytes, &frame)?;
         }
         let mut restored = Restored {
             version: mark.version,

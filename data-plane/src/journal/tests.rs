@@ -50,7 +50,8 @@ fn ops() -> impl Strategy<Value = Vec<Vec<Op>>> {
 }
 
 /// The forms that ought to be kept: the good one and the unusable one, by name.
-type Model = BTreeMap<u8, (Option<u8>, Option<u8>)>;
+type Model = BTreeMap<u8, Forms>;
+type Forms = (Option<u8>, Option<u8>);
 
 fn follow(model: &mut Model, op: Op) {
     match op {
@@ -105,7 +106,7 @@ fn check(kept: &Kept, seq: u64, model: &Model) {
         list.sort_by(|a, b| a.key.cmp(&b.key));
         list
     };
-    let wanted = |form: fn(&(Option<u8>, Option<u8>)) -> Option<u8>| {
+    let wanted = |form: fn(&Forms) -> Option<u8>| {
         let told = |(&name, forms)| form(forms).map(|body| told(name, body));
         model.iter().filter_map(told).collect::<Vec<_>>()
     };

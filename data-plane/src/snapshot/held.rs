@@ -120,9 +120,9 @@ impl Held {
         }
         // Anew, because a resource that was put twice was also touched twice.
         let mut all = Applied::default();
-        for (key, entry) in held.entries.iter().collect::<Vec<_>>() {
+        held.entries.iter().for_each(|(key, entry)| {
             all.touch(key, &InUse::Nothing, &entry.form);
-        }
+        });
         (held, all.touched)
     }
 

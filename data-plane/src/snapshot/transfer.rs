@@ -103,6 +103,8 @@ pub enum Step {
 pub struct Assembly {
     limits: Limits,
     phase: Phase,
+    /// The version of the last Begin.
+    offered: Option<v1::Version>,
 }
 
 #[derive(Debug)]
@@ -126,7 +128,13 @@ impl Assembly {
         Self {
             limits,
             phase: Phase::Idle,
+            offered: None,
         }
+    }
+
+    /// The version of the transfer that goes on or was the last one.
+    pub fn offered(&self) -> Option<&v1::Version> {
+        self.offered.as_ref()
     }
 
     /// Takes the next message of the stream. `held` is the version that is held.
@@ -135,7 +143,10 @@ impl Assembly {
         let phase = std::mem::replace(&mut self.phase, Phase::Idle);
         self.phase = match (phase, message.message) {
             // ## Idle => Open
-            (Phase::Idle, Some(Message::Begin(begin))) => Open::new(&begin, held).into(),
+            (Phase::Idle, Some(Message::Begin(begin))) => {
+                self.offered.clone_from(&begin.version);
+                Open::new(&begin, held).into()
+            }
             // ## Open => Open
             (Phase::Open(open), Some(Message::Chunk(chunk))) => {
                 open.add(chunk, &self.limits).into()

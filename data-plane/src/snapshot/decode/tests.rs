@@ -152,7 +152,7 @@ fn draining_endpoints_serve_only_when_nothing_is_ready() {
             .iter()
             .map(|e| e.address.to_string())
             .collect::<Vec<_>>(),
-        other => panic!("{other:?}"),
+        Form::Listener(_) | Form::Route(_) | Form::Upstream(_) => panic!("not endpoints"),
     };
     let (ready, draining) = (("10.0.0.1", 80, 1), ("10.0.0.2", 80, 2));
     assert_eq!(addresses(&endpoints(&[draining, ready])), ["10.0.0.1:80"]);

@@ -193,9 +193,9 @@ fn deltas() -> impl Strategy<Value = Vec<(Vec<Seed>, Vec<u8>)>> {
 }
 
 fn forms(held: &Held) -> BTreeMap<Key, Form> {
-    let keys: Vec<_> = held.entries.keys().cloned().collect();
-    keys.into_iter()
-        .filter_map(|key| held.form(&key).cloned().map(|form| (key, form)))
+    let forms = held.entries.iter().map(|(key, entry)| (key, &entry.form));
+    forms
+        .filter_map(|(key, form)| Some((key.clone(), form.get()?.clone())))
         .collect()
 }
 
