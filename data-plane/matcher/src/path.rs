@@ -26,6 +26,11 @@ pub enum PathPattern {
 }
 
 impl PathPattern {
+    /// Every path.
+    pub fn root() -> Self {
+        Self::ElementPrefix(PathText("/".into()))
+    }
+
     pub fn exact(text: &str) -> Result<Self, PathError> {
         PathText::read(text, Dots::Refuse).map(Self::Exact)
     }
