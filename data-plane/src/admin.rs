@@ -15,8 +15,8 @@ use tokio::sync::watch;
 pub use serve::{AdminError, Server};
 
 use crate::{
-    control::{Identity, Report},
     readiness::Readiness,
+    report::{Identity, Report},
     snapshot::Version,
     telemetry,
 };

@@ -3,6 +3,8 @@
 //! Apart, because here alone it is decided where they go; everyone else says them to
 //! `tracing` and to a `Meter`.
 
+mod settings;
+
 use std::io::{IsTerminal, stdout};
 
 use opentelemetry::{
@@ -25,10 +27,7 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
-use crate::{
-    config::{Level, Log, Otlp, TextOrJson},
-    control::Identity,
-};
+pub use settings::{Level, Log, Otlp, TextOrJson};
 
 /// Everything that is said goes through this.
 #[derive(Debug)]
@@ -54,9 +53,10 @@ pub enum TelemetryError {
 }
 
 impl Telemetry {
-    /// Starts everything. Needs a tokio runtime if `otlp` has an endpoint.
-    pub fn start(log: &Log, otlp: &Otlp, identity: &Identity) -> Result<Self, TelemetryError> {
-        let resource = resource(identity);
+    /// Starts everything, in the name of this proxy. Needs a tokio runtime if `otlp` has an
+    /// endpoint.
+    pub fn start(log: &Log, otlp: &Otlp, proxy: &str) -> Result<Self, TelemetryError> {
+        let resource = resource(proxy);
         let tracers = match &otlp.endpoint {
             Some(endpoint) => Some(tracers(endpoint, resource.clone())?),
             None => None,
@@ -116,12 +116,12 @@ pub fn render(registry: &Registry) -> Result<String, TelemetryError> {
     Ok(TextEncoder::new().encode_to_string(&registry.gather())?)
 }
 
-fn resource(identity: &Identity) -> Resource {
+fn resource(proxy: &str) -> Resource {
     Resource::builder_empty()
         .with_service_name(SCOPE)
         .with_attributes([
             KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-            KeyValue::new("service.instance.id", identity.proxy.clone()),
+            KeyValue::new("service.instance.id", proxy.to_owned()),
         ])
         .build()
 }

@@ -12,10 +12,11 @@ use tokio::{
 };
 use tracing::{Instrument, debug, info, info_span, warn};
 
-use super::{Metrics, Report, Serve};
+use super::{Metrics, Serve};
 use crate::{
     active::Compiler,
     journal::{Batch, Kept, Mark},
+    report::Report,
     snapshot::{Applied, Fault, Form, Held, Key, Listener, Refusal, Touched, Transfer},
 };
 

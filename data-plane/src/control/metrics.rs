@@ -9,8 +9,10 @@ use opentelemetry::{
     metrics::{Counter, Gauge, Histogram, Meter},
 };
 
-use super::Report;
-use crate::snapshot::{Reason, Refusal};
+use crate::{
+    report::Report,
+    snapshot::{Reason, Refusal},
+};
 
 #[derive(Clone, Debug)]
 pub struct Metrics {
