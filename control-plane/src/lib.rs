@@ -1,1 +1,28 @@
-//! stub
+//! Roadstead's control plane, as a library so that tests and tools run what the binary runs.
+//!
+//! The one way round: a source sees something (`Observation`), `observe` compares it with
+//! `State` and finds facts (`Event`), the log makes them durable (`Record`), `State::apply`
+//! takes them in and says what it touched, `project` makes of that a changed `Snapshot`,
+//! and streams carry it to the proxies. Modules are listed in that order of rank.
+
+pub mod model;
+
+pub mod event;
+pub mod snapshot;
+pub mod versions;
+
+pub mod presence;
+pub mod state;
+
+pub mod checkpoint;
+pub mod observe;
+pub mod project;
+
+pub mod clock;
+pub mod config;
+pub mod history;
+pub mod identity;
+pub mod publish;
+pub mod status;
+
+pub mod engine;

@@ -2,10 +2,13 @@
 //!
 //! What must agree is switched together: a thread that has this has all of one version.
 
+mod compiler;
 mod upstreams;
 
-pub use upstreams::{Endpoint, Target, Upstream, UpstreamTable};
+pub use compiler::Compiler;
+pub use upstreams::{Upstream, UpstreamTable};
 
+pub use crate::snapshot::{Endpoint, Target};
 use crate::{router::Router, snapshot::Version};
 
 /// What a traffic thread serves by.

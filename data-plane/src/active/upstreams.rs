@@ -2,11 +2,14 @@
 //!
 //! Apart from the router: endpoints change far more often than routes.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use imbl::Vector;
 
-use crate::router::UpstreamId;
+use crate::{
+    router::UpstreamId,
+    snapshot::{Endpoint, Target},
+};
 
 /// One port of a Service, with the addresses that requests may go to now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,27 +20,6 @@ pub struct Upstream {
     pub target: Target,
     /// The ready ones, or the draining ones when nothing is ready. Empty for an external target.
     pub endpoints: Arc<[Endpoint]>,
-}
-
-/// Where the addresses of an upstream come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// They come with the snapshot.
-    Discovered,
-    /// Each proxy resolves the name for itself.
-    External {
-        hostname: Arc<str>,
-        port: u16,
-        /// Permits loopback, link-local and metadata addresses.
-        allow_local: bool,
-    },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Endpoint {
-    pub address: SocketAddr,
-    /// Identity of what answers there (a Pod's UID); empty if not known.
-    pub uid: Arc<str>,
 }
 
 /// All upstreams of one version. Cheap to clone.

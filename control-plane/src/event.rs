@@ -1,0 +1,222 @@
+//! Facts: the only thing that is stored.
+//!
+//! An event says what changed, in the words of the model; a record adds where in the log
+//! it stands. What an event means never changes: see `event/codec.rs` for its bytes.
+
+pub mod codec;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    key::ObjectKey,
+    object::{Meta, Spec},
+    refusal::Refusal,
+    settings::Settings,
+    time::Timestamp,
+};
+
+/// Position of a record in the log. The first is 1.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// The position after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A leader's term. It only rises, whichever log or cluster it is read from.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// An event with its place in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pub seq: Seq,
+    pub epoch: Epoch,
+    /// When the leader wrote it; never less than the time of the record before.
+    pub time: Timestamp,
+    pub event: Event,
+}
+
+/// A fact that changed something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all_fields = "camelCase")]
+pub enum Event {
+    /// A leader's first record.
+    EpochBegan {
+        /// Id of the installation.
+        lineage: Box<str>,
+        /// See `project::REVISION`.
+        projection_revision: u32,
+        binary_version: Box<str>,
+    },
+    /// The log could not be written from this time on, and can again: what was seen
+    /// meanwhile was not taken in, and is found again by listing.
+    LogInterrupted { since: Timestamp },
+    /// The settings that decide what a configuration means are now these.
+    Configured { settings: Settings },
+    /// An object appeared or changed, and can be used.
+    ObjectAccepted {
+        key: ObjectKey,
+        meta: Meta,
+        spec: Spec,
+    },
+    /// An object appeared or changed, and cannot be used: its last good version stays.
+    ObjectRefused {
+        key: ObjectKey,
+        meta: Meta,
+        refusal: Refusal,
+    },
+    /// An object is gone.
+    ObjectDeleted { key: ObjectKey },
+    /// A proxy opened its stream.
+    ProxyJoined { proxy: Box<str>, boot_id: Box<str> },
+    /// A proxy's stream ended.
+    ProxyLeft { proxy: Box<str>, boot_id: Box<str> },
+    /// A proxy cannot use a resource.
+    FaultBegan {
+        proxy: Box<str>,
+        resource: Box<str>,
+        reason: Box<str>,
+        message: Box<str>,
+    },
+    /// A proxy can use a resource that it could not use before, or no longer holds it.
+    FaultEnded {
+        proxy: Box<str>,
+        resource: Box<str>,
+        reason: Box<str>,
+    },
+    /// All connected proxies hold the version of this epoch and sequence number.
+    AcknowledgedByAll {
+        epoch: Epoch,
+        seq: Seq,
+        proxies: u32,
+    },
+}
+
+/// What decides how long a record is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Decides what is served.
+    Configuration,
+    /// Epochs, and interruptions of the log.
+    Lifecycle,
+    /// Comings and goings of proxies.
+    Presence,
+}
+
+impl Class {
+    /// All classes.
+    pub const ALL: [Self; 3] = [Self::Configuration, Self::Lifecycle, Self::Presence];
+}
+
+impl Event {
+    /// The event's name, as in answers to operators.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::EpochBegan { .. } => "EpochBegan",
+            Self::LogInterrupted { .. } => "LogInterrupted",
+            Self::Configured { .. } => "Configured",
+            Self::ObjectAccepted { .. } => "ObjectAccepted",
+            Self::ObjectRefused { .. } => "ObjectRefused",
+            Self::ObjectDeleted { .. } => "ObjectDeleted",
+            Self::ProxyJoined { .. } => "ProxyJoined",
+            Self::ProxyLeft { .. } => "ProxyLeft",
+            Self::FaultBegan { .. } => "FaultBegan",
+            Self::FaultEnded { .. } => "FaultEnded",
+            Self::AcknowledgedByAll { .. } => "AcknowledgedByAll",
+        }
+    }
+
+    /// The event's class.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Configured { .. }
+            | Self::ObjectAccepted { .. }
+            | Self::ObjectRefused { .. }
+            | Self::ObjectDeleted { .. } => Class::Configuration,
+            Self::EpochBegan { .. } | Self::LogInterrupted { .. } => Class::Lifecycle,
+            Self::ProxyJoined { .. }
+            | Self::ProxyLeft { .. }
+            | Self::FaultBegan { .. }
+            | Self::FaultEnded { .. }
+            | Self::AcknowledgedByAll { .. } => Class::Presence,
+        }
+    }
+
+    /// The object that the event is about.
+    pub fn object(&self) -> Option<&ObjectKey> {
+        match self {
+            Self::ObjectAccepted { key, .. }
+            | Self::ObjectRefused { key, .. }
+            | Self::ObjectDeleted { key } => Some(key),
+            Self::EpochBegan { .. }
+            | Self::LogInterrupted { .. }
+            | Self::Configured { .. }
+            | Self::ProxyJoined { .. }
+            | Self::ProxyLeft { .. }
+            | Self::FaultBegan { .. }
+            | Self::FaultEnded { .. }
+            | Self::AcknowledgedByAll { .. } => None,
+        }
+    }
+}
+
+/// One sentence for people.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EpochBegan { binary_version, .. } => {
+                write!(f, "a leader began (version {binary_version})")
+            }
+            Self::LogInterrupted { since } => {
+                write!(f, "the log could not be written since {since}")
+            }
+            Self::Configured { .. } => f.write_str("the settings changed"),
+            Self::ObjectAccepted { key, .. } => write!(f, "{key} was accepted"),
+            Self::ObjectRefused { key, refusal, .. } => {
+                write!(f, "{key} was refused: {refusal}")
+            }
+            Self::ObjectDeleted { key } => write!(f, "{key} was deleted"),
+            Self::ProxyJoined { proxy, .. } => write!(f, "proxy {proxy} joined"),
+            Self::ProxyLeft { proxy, .. } => write!(f, "proxy {proxy} left"),
+            Self::FaultBegan {
+                proxy,
+                resource,
+                message,
+                ..
+            } => write!(f, "proxy {proxy} cannot use {resource}: {message}"),
+            Self::FaultEnded {
+                proxy, resource, ..
+            } => write!(f, "proxy {proxy} no longer finds fault with {resource}"),
+            Self::AcknowledgedByAll {
+                epoch,
+                seq,
+                proxies,
+            } => write!(f, "version {epoch}.{seq} is live on all {proxies} proxies"),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The past, for those who ask: events as they were logged, snapshots as they were served.
+//!
+//! Apart from the engine, which knows only now: here records are read and folded again, on
+//! threads of their own, few at a time, and what was asked for last is kept.
+
+pub mod archive;
+mod read;
+mod recent;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::event::{Record, Seq};
+use crate::history::archive::{Archive, ArchiveError};
+use crate::history::recent::Recent;
+use crate::model::time::Timestamp;
+use crate::snapshot::{Snapshot, Version};
+use crate::versions::Versions;
+
+/// How far the log has come.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// The last record that is durable and applied.
+    pub newest: Seq,
+    pub versions: Versions,
+}
+
+/// The side of the engine: tells how far the log has come.
+#[derive(Debug)]
+pub struct Recorder {
+    progress: watch::Sender<Progress>,
+}
+
+impl Recorder {
+    /// A recorder that begins with what is known at start.
+    pub fn new(progress: Progress) -> Self {
+        Self {
+            progress: watch::Sender::new(progress),
+        }
+    }
+
+    /// A record is durable and applied, and this is the version after it.
+    pub fn recorded(&self, record: &Record, version: Version) {
+        self.progress.send_modify(|progress| {
+            progress.newest = record.seq;
+            progress.versions.note(record, version);
+        });
+    }
+
+    /// The versions that are known, to be stored in a checkpoint.
+    pub fn versions(&self) -> Versions {
+        self.progress.borrow().versions.clone()
+    }
+
+    /// What [`History`] needs.
+    pub fn subscribe(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+}
+
+/// The past can not be told.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    #[error("there was no version yet at sequence number {asked}")]
+    BeforeFirst { asked: Seq },
+    #[error("sequence number {asked} has not come yet: the log ends at {newest}")]
+    Future { asked: Seq, newest: Seq },
+    #[error("sequence number {asked} is no longer retained: the oldest is {oldest}")]
+    Forgotten { asked: Seq, oldest: Seq },
+    #[error("too many ask for the past at once")]
+    Busy,
+    #[error("the log cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl HistoryError {
+    fn from_archive(asked: Seq, error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Forgotten { oldest } => Self::Forgotten { asked, oldest },
+            ArchiveError::Unreadable(error) => Self::Unreadable(error.to_string()),
+        }
+    }
+}
+
+/// A snapshot as it was served.
+#[derive(Debug)]
+pub struct Past {
+    /// Without endpoints, which no record holds.
+    pub snapshot: Snapshot,
+    /// Id of the installation then.
+    pub lineage: Arc<str>,
+    /// When this version came to be, if that is still known.
+    pub time: Option<Timestamp>,
+    /// The last record that is known not to have changed it.
+    until: Seq,
+}
+
+/// Some events in order.
+#[derive(Clone, Debug)]
+pub struct Events {
+    pub events: Vec<Logged>,
+    /// Where the next ones are; `None` at the end of the log.
+    pub next: Option<Seq>,
+    /// From where on all events are retained.
+    pub oldest: Seq,
+}
+
+/// An event as it was logged.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    pub record: Record,
+    /// The whole record as JSON.
+    pub json: String,
+}
+
+/// Reads the past.
+#[derive(Clone, Debug)]
+pub struct History {
+    archive: Arc<dyn Archive>,
+    progress: watch::Receiver<Progress>,
+    recent: Recent,
+    readers: Arc<Semaphore>,
+}
+
+impl History {
+    /// A reader of this archive.
+    pub fn new(archive: Arc<dyn Archive>, progress: watch::Receiver<Progress>) -> Self {
+        Self {
+            archive,
+            progress,
+            recent: Recent::default(),
+            readers: Arc::new(Semaphore::new(READERS)),
+        }
+    }
+
+    /// How far the log has come, now and whenever it moves.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// The snapshot that was served when this was the last record.
+    pub async fn at(&self, asked: Seq) -> Result<Arc<Past>, HistoryError> {
+        let seq = {
+            let progress = self.progress.borrow();
+            if asked > progress.newest {
+                let newest = progress.newest;
+                return Err(HistoryError::Future { asked, newest });
+            }
+            progress.versions.at(asked).map_or(asked, |made| made.seq)
+        };
+        if let Some(past) = self.recent.find(seq) {
+            return Ok(past);
+        }
+        let recent = self.recent.clone();
+        let read = move |archive: &dyn Archive| {
+            // Another may have asked for the same while this one waited.
+            if let Some(past) = recent.find(seq) {
+                return Ok(past);
+            }
+            let past = Arc::new(read::fold(archive, seq)?);
+            recent.remember(&past);
+            Ok(past)
+        };
+        self.read(read).await
+    }
+
+    /// Events from a sequence number on: at most so many, and not many bytes.
+    pub async fn events(&self, from: Seq, limit: usize) -> Result<Events, HistoryError> {
+        let newest = self.progress.borrow().newest;
+        self.read(move |archive| read::events(archive, from, newest, limit))
+            .await
+    }
+
+    /// Reads on a thread of its own: the log's reads block, and folding takes its time.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Archive) -> Result<T, HistoryError> + Send + 'static,
+    ) -> Result<T, HistoryError> {
+        let waiting = timeout(PATIENCE, Arc::clone(&self.readers).acquire_owned());
+        let Ok(Ok(permit)) = waiting.await else {
+            return Err(HistoryError::Busy);
+        };
+        let archive = Arc::clone(&self.archive);
+        let reading = spawn_blocking(move || {
+            let result = read(&*archive);
+            drop(permit);
+            result
+        });
+        reading
+            .await
+            .unwrap_or_else(|error| Err(HistoryError::Unreadable(error.to_string())))
+    }
+}
+
+/// Folding takes a core for as long as it lasts, and traffic may need the other.
+const READERS: usize = 2;
+/// How long someone who asks waits for a turn.
+const PATIENCE: Duration = Duration::from_secs(20);

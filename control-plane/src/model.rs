@@ -1,0 +1,13 @@
+//! The nouns: what of the outside world Roadstead routes on, reduced and valid.
+//!
+//! Apart from the Kubernetes types, because those change with the API and hold
+//! much that no decision needs; what is stored for years must be small and ours.
+
+pub mod endpoints;
+pub mod ingress;
+pub mod key;
+pub mod object;
+pub mod refusal;
+pub mod service;
+pub mod settings;
+pub mod time;

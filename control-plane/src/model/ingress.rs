@@ -1,0 +1,146 @@
+//! What of an Ingress and an IngressClass is routed on (`networking.k8s.io/v1`).
+//!
+//! Hosts and paths are the matcher's own types: what the proxies compare is what is stored.
+
+use roadstead_matcher::host::HostPattern;
+use roadstead_matcher::path::PathPattern;
+use serde::{Deserialize, Serialize};
+
+/// The specification of an Ingress.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ingress {
+    pub class: ClassRef,
+    /// `spec.defaultBackend`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_backend: Option<BackendRef>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
+    /// Namespaces whose objects may claim paths of this Ingress' hosts
+    /// (annotation `roadstead.dev/share-hosts-with`), sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares_hosts_with: Vec<Box<str>>,
+}
+
+/// How an Ingress names its class.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ClassRef {
+    /// Neither field nor annotation.
+    #[default]
+    Unset,
+    /// `spec.ingressClassName`.
+    Field(Box<str>),
+    /// The annotation `kubernetes.io/ingress.class`, which stands above the field.
+    Annotation(Box<str>),
+}
+
+/// One entry of `spec.rules`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rule {
+    #[serde(with = "as_text")]
+    pub host: HostPattern,
+    /// `None` where the rule has no `http`: its host goes to the default backend.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<Vec<PathRule>>,
+}
+
+/// One entry of `spec.rules[].http.paths`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathRule {
+    #[serde(with = "path_text")]
+    pub path: PathPattern,
+    pub backend: BackendRef,
+}
+
+/// A port of a Service of the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BackendRef {
+    pub service: Box<str>,
+    pub port: PortRef,
+}
+
+/// A Service's port by number or by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PortRef {
+    Name(Box<str>),
+    Number(u16),
+}
+
+impl std::fmt::Display for PortRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+/// The specification of an IngressClass.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IngressClass {
+    /// `spec.controller`.
+    pub controller: Box<str>,
+    /// The annotation `ingressclass.kubernetes.io/is-default-class`.
+    pub is_default: bool,
+}
+
+/// A host as its text.
+mod as_text {
+    use roadstead_matcher::host::HostPattern;
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(
+        host: &HostPattern,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(host)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<HostPattern, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        HostPattern::parse(&text).map_err(D::Error::custom)
+    }
+}
+
+/// A path pattern as its kind and text.
+mod path_text {
+    use roadstead_matcher::path::PathPattern;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    enum Text<'a> {
+        Exact(std::borrow::Cow<'a, str>),
+        Prefix(std::borrow::Cow<'a, str>),
+        BytePrefix(std::borrow::Cow<'a, str>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        path: &PathPattern,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match path {
+            PathPattern::Exact(text) => Text::Exact((&**text).into()),
+            PathPattern::ElementPrefix(text) => Text::Prefix((&**text).into()),
+            PathPattern::BytePrefix(text) => Text::BytePrefix((&**text).into()),
+        }
+        .serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<PathPattern, D::Error> {
+        match Text::deserialize(deserializer)? {
+            Text::Exact(text) => PathPattern::exact(&text),
+            Text::Prefix(text) => PathPattern::element_prefix(&text),
+            Text::BytePrefix(text) => PathPattern::byte_prefix(&text),
+        }
+        .map_err(D::Error::custom)
+    }
+}

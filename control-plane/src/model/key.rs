@@ -1,0 +1,105 @@
+//! Names of objects.
+//!
+//! One type for all kinds, so that what is known can be held in one ordered map
+//! and compared with any list.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Where an object was seen. Objects of two origins are different objects, whatever their
+/// names, and refer only to objects of their own origin; they meet in the table of hosts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Origin {
+    /// The folder of YAML.
+    Folder,
+    /// The Kubernetes API.
+    Kubernetes,
+}
+
+impl Origin {
+    /// All origins, in order.
+    pub const ALL: [Self; 2] = [Self::Folder, Self::Kubernetes];
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Folder => "folder",
+            Self::Kubernetes => "kubernetes",
+        })
+    }
+}
+
+/// The kinds of object that are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    EndpointSlice,
+    Ingress,
+    IngressClass,
+    Service,
+}
+
+impl Kind {
+    /// All kinds, in order.
+    pub const ALL: [Self; 4] = [
+        Self::EndpointSlice,
+        Self::Ingress,
+        Self::IngressClass,
+        Self::Service,
+    ];
+
+    /// The kind's name as Kubernetes writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EndpointSlice => "EndpointSlice",
+            Self::Ingress => "Ingress",
+            Self::IngressClass => "IngressClass",
+            Self::Service => "Service",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Identifies an object as long as it has its name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ObjectKey {
+    pub origin: Origin,
+    pub kind: Kind,
+    /// Empty for objects that are not in a namespace.
+    pub namespace: Box<str>,
+    pub name: Box<str>,
+}
+
+impl ObjectKey {
+    /// The key of another object that this one refers to by name: same origin, same namespace.
+    pub fn sibling(&self, kind: Kind, name: &str) -> Self {
+        Self {
+            origin: self.origin,
+            kind,
+            namespace: self.namespace.clone(),
+            name: name.into(),
+        }
+    }
+}
+
+/// `Kind namespace/name`, as in logs and answers; objects of the folder end in `@folder`.
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.kind)?;
+        if !self.namespace.is_empty() {
+            write!(f, "{}/", self.namespace)?;
+        }
+        f.write_str(&self.name)?;
+        match self.origin {
+            Origin::Folder => f.write_str("@folder"),
+            Origin::Kubernetes => Ok(()),
+        }
+    }
+}

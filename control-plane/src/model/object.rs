@@ -1,0 +1,58 @@
+//! An object as it was seen: who it is, and what it asks for.
+//!
+//! The same shape serves what is observed, what is stored and what is folded.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    endpoints::EndpointSlice,
+    ingress::{Ingress, IngressClass},
+    key::Kind,
+    service::Service,
+    time::Timestamp,
+};
+
+/// Identity and age of an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Meta {
+    /// Unique in time and space; in a folder made from file and position.
+    pub uid: Box<str>,
+    /// Opaque; changes with each change of the object.
+    pub resource_version: Box<str>,
+    pub age: Age,
+}
+
+/// Decides between claimants of the same thing: the lesser is the older and wins.
+///
+/// Of two Kubernetes objects the older wins, then the lesser name. Objects of a folder
+/// bear no time: they come before all others, in order of file path and position.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Age {
+    /// `metadata.creationTimestamp`; the beginning of time in a folder.
+    pub created: Timestamp,
+    /// Namespace and name, or file path and position.
+    pub rank: Box<str>,
+}
+
+/// What an object of each kind asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Spec {
+    EndpointSlice(EndpointSlice),
+    Ingress(Ingress),
+    IngressClass(IngressClass),
+    Service(Service),
+}
+
+impl Spec {
+    /// The kind that this is the specification of.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::EndpointSlice(_) => Kind::EndpointSlice,
+            Self::Ingress(_) => Kind::Ingress,
+            Self::IngressClass(_) => Kind::IngressClass,
+            Self::Service(_) => Kind::Service,
+        }
+    }
+}

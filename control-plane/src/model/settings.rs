@@ -1,0 +1,49 @@
+//! Settings that decide what a configuration means.
+//!
+//! They are facts in the log like objects are: the same records must give the same
+//! snapshot on a machine whose configuration file says something else today.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// The part of the configuration file that projection depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Settings {
+    /// Listeners by name.
+    pub listeners: BTreeMap<Box<str>, Listener>,
+    /// Name of the class that is served even where no IngressClass object defines it.
+    pub ingress_class: Box<str>,
+    pub host_ownership: HostOwnership,
+    /// Permits Services of type ExternalName that resolve to loopback, link-local and
+    /// metadata addresses.
+    pub allow_local_external_names: bool,
+}
+
+/// A port that proxies open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    pub address: IpAddr,
+    pub port: u16,
+    pub protocol: Protocol,
+}
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Protocol {
+    Http,
+    Https,
+}
+
+/// Who may claim paths of a host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum HostOwnership {
+    /// The namespace of the oldest claimant, and those that it grants.
+    #[default]
+    Namespace,
+    /// Any namespace; the oldest claim to each path wins.
+    Shared,
+}

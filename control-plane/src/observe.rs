@@ -1,0 +1,145 @@
+//! What is seen becomes facts: `(&State, Observation) → events`.
+//!
+//! Separate from the sources, because only a comparison with `State` tells whether anything
+//! changed, and what was deleted while nobody watched.
+
+use crate::event::Event;
+use crate::model::key::{Kind, ObjectKey, Origin};
+use crate::model::object::{Meta, Spec};
+use crate::model::refusal::Refusal;
+use crate::model::settings::Settings;
+use crate::presence::Report;
+use crate::state::State;
+use crate::state::endpoints::SliceChange;
+
+mod relist;
+
+/// Something seen outside.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Observation {
+    /// The configuration file was read.
+    Configured(Settings),
+    /// A complete list of one kind: what is not in it does not exist. A kind that the
+    /// cluster does not know is a complete, empty list.
+    Listed {
+        origin: Origin,
+        kind: Kind,
+        objects: Vec<Seen>,
+    },
+    /// A kind cannot be listed: what `State` has of it stays.
+    Unlistable {
+        origin: Origin,
+        kind: Kind,
+        message: String,
+    },
+    /// One object appeared or changed.
+    Changed(Seen),
+    /// One object is gone.
+    Deleted(ObjectKey),
+    /// A stream of a proxy tells something: a matter of `Presence`, which finds the facts in it.
+    Proxy(Report),
+}
+
+/// An object as a source saw it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    pub key: ObjectKey,
+    pub meta: Meta,
+    /// What it asks for, or why it cannot be used.
+    pub spec: Result<Spec, Refusal>,
+}
+
+/// What an observation comes to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// Facts to be logged, in order.
+    pub events: Vec<Event>,
+    /// Changes of endpoints, which are applied at once and not logged.
+    pub slices: Vec<SliceChange>,
+}
+
+/// The facts in an observation: none if `State` holds them already.
+pub fn observe(state: &State, observation: Observation) -> Observed {
+    let mut observed = Observed::default();
+    match observation {
+        Observation::Configured(settings) => {
+            if state.settings() != Some(&settings) {
+                observed.events.push(Event::Configured { settings });
+            }
+        }
+        Observation::Listed {
+            origin,
+            kind,
+            objects,
+        } => relist::compare(state, origin, kind, objects, &mut observed),
+        Observation::Unlistable { .. } | Observation::Proxy(_) => {}
+        Observation::Changed(seen) => changed(state, seen, &mut observed),
+        Observation::Deleted(key) => deleted(state, key, &mut observed),
+    }
+    observed
+}
+
+fn changed(state: &State, seen: Seen, observed: &mut Observed) {
+    let Seen { key, meta, spec } = seen;
+    match spec {
+        Ok(Spec::EndpointSlice(slice)) => {
+            if state.object(&key).is_some() {
+                // It was refused: that it no longer is, is a fact.
+                observed.events.push(Event::ObjectAccepted {
+                    key: key.clone(),
+                    meta,
+                    spec: Spec::EndpointSlice(slice.clone()),
+                });
+            }
+            if state.slices().get(&key) != Some(&slice) {
+                observed.slices.push(SliceChange {
+                    key,
+                    slice: Some(slice),
+                });
+            }
+        }
+        Ok(spec) => {
+            let known = state.object(&key).is_some_and(|held| {
+                held.refused.is_none()
+                    && held
+                        .good
+                        .as_ref()
+                        .is_some_and(|good| same_object(&good.meta, &meta) && good.spec == spec)
+            });
+            if !known {
+                observed
+                    .events
+                    .push(Event::ObjectAccepted { key, meta, spec });
+            }
+        }
+        Err(refusal) => {
+            let known = state.object(&key).is_some_and(|held| {
+                held.refused.as_ref().is_some_and(|refused| {
+                    same_object(&refused.meta, &meta) && refused.refusal == refusal
+                })
+            });
+            if !known {
+                observed
+                    .events
+                    .push(Event::ObjectRefused { key, meta, refusal });
+            }
+        }
+    }
+}
+
+fn deleted(state: &State, key: ObjectKey, observed: &mut Observed) {
+    if state.slices().contains_key(&key) {
+        observed.slices.push(SliceChange {
+            key: key.clone(),
+            slice: None,
+        });
+    }
+    if state.object(&key).is_some() {
+        observed.events.push(Event::ObjectDeleted { key });
+    }
+}
+
+/// A new resource version alone (of a status, or of fields that nothing is routed on) changes nothing.
+fn same_object(known: &Meta, seen: &Meta) -> bool {
+    known.uid == seen.uid && known.age == seen.age
+}

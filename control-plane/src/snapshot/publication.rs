@@ -1,0 +1,87 @@
+//! A snapshot as it is published: numbered, with the way back to those before it.
+//!
+//! Apart from the snapshot, because a stream needs to know what changed since what it sent
+//! last, and that is a matter of this process and its streams, not of the configuration.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+use crate::snapshot::{ResourceId, Snapshot};
+
+/// A snapshot, and what changed in each of the publications before it.
+#[derive(Clone, Debug, Default)]
+pub struct Publication {
+    number: u64,
+    lineage: Arc<str>,
+    snapshot: Snapshot,
+    /// What each publication changed; the oldest are forgotten.
+    journal: OrdMap<u64, Arc<[ResourceId]>>,
+    /// Resources named in `journal`, so that it can be bounded.
+    journalled: usize,
+}
+
+impl Publication {
+    /// Numbers rise by one, from 1 for the first of a process.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Id of the installation.
+    pub fn lineage(&self) -> &Arc<str> {
+        &self.lineage
+    }
+
+    /// What is published.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The next publication: this snapshot, in which these resources changed.
+    #[must_use]
+    pub fn succeed(
+        &self,
+        lineage: Arc<str>,
+        snapshot: Snapshot,
+        changed: Arc<[ResourceId]>,
+    ) -> Self {
+        let mut journal = self.journal.clone();
+        let mut journalled = self.journalled + changed.len();
+        journal.insert(self.number + 1, changed);
+        while journalled > JOURNAL_RESOURCES || journal.len() > JOURNAL_PUBLICATIONS {
+            let (oldest, rest) = journal.without_min();
+            journalled -= oldest.map_or(journalled, |changed| changed.len());
+            journal = rest;
+        }
+        Self {
+            number: self.number + 1,
+            lineage,
+            snapshot,
+            journal,
+            journalled,
+        }
+    }
+
+    /// What changed since an earlier publication of this process; `None` if that is no longer
+    /// known, and the ends must compare their digests.
+    pub fn changed_since(&self, number: u64) -> Option<BTreeSet<&ResourceId>> {
+        if number > self.number {
+            return None;
+        }
+        let next = number + 1;
+        if next <= self.number && !self.journal.contains_key(&next) {
+            return None;
+        }
+        let changes = self
+            .journal
+            .range(next..)
+            .flat_map(|(_, changed)| changed.iter());
+        Some(changes.collect())
+    }
+}
+
+/// Beyond this many changed resources a comparison by digest is cheaper than a long memory.
+const JOURNAL_RESOURCES: usize = 16_384;
+/// Publications that changed little still cost an entry each.
+const JOURNAL_PUBLICATIONS: usize = 4_096;

@@ -1,0 +1,420 @@
+//! The fold of all records, and the endpoints of now.
+//!
+//! Separate from what reads it, so that there is one place where the configuration changes:
+//! [`State::apply`], only from a record that is already durable. It cannot fail, wait, read
+//! a clock or cause an effect; it says what it touched.
+
+pub mod claims;
+pub mod endpoints;
+mod references;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Epoch, Event, Record, Seq};
+use crate::model::endpoints::EndpointSlice;
+use crate::model::ingress::{ClassRef, Ingress, IngressClass, PortRef};
+use crate::model::key::{Kind, ObjectKey, Origin};
+use crate::model::object::{Meta, Spec};
+use crate::model::refusal::Refusal;
+use crate::model::service::Service;
+use crate::model::settings::Settings;
+use crate::model::time::Timestamp;
+use crate::state::claims::Claims;
+use crate::state::endpoints::{SliceChange, Slices};
+use crate::state::references::References;
+
+/// What is known: the fold of all records up to [`State::seq`], and endpoints.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    head: Head,
+    objects: BTreeMap<ObjectKey, Held>,
+    claims: Claims,
+    references: References,
+    slices: Slices,
+}
+
+/// What is known apart from objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Head {
+    pub seq: Seq,
+    /// The term of the leader that wrote the last record.
+    pub epoch: Epoch,
+    /// When the last record was written.
+    pub time: Timestamp,
+    /// Id of the installation; empty before its first leader.
+    pub lineage: Box<str>,
+    /// The projection that the current epoch runs.
+    pub projection_revision: u32,
+    pub settings: Option<Settings>,
+}
+
+/// What is held of one object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The last version that could be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good: Option<Good>,
+    /// The version that exists now, if that one cannot be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
+}
+
+/// A version of an object that can be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Good {
+    pub meta: Meta,
+    pub spec: Spec,
+}
+
+/// A version of an object that cannot be used, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    pub meta: Meta,
+    pub refusal: Refusal,
+}
+
+/// What a change touched: where projection must look again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Everything may be different: settings, or a leader with another projection.
+    pub everything: bool,
+    /// Ingresses whose route or standing may differ.
+    pub ingresses: BTreeSet<ObjectKey>,
+    /// Services whose upstreams or endpoints may differ.
+    pub services: BTreeSet<ObjectKey>,
+    /// Objects of other kinds whose standing may differ.
+    pub others: BTreeSet<ObjectKey>,
+}
+
+impl State {
+    /// Takes in a record. Records come in order, each once.
+    pub fn apply(&mut self, record: &Record) -> Touched {
+        self.head.seq = record.seq;
+        self.head.epoch = record.epoch;
+        self.head.time = record.time;
+        let mut touched = Touched::default();
+        match &record.event {
+            Event::EpochBegan {
+                lineage,
+                projection_revision,
+                ..
+            } => {
+                touched.everything = self.head.projection_revision != *projection_revision;
+                self.head.lineage.clone_from(lineage);
+                self.head.projection_revision = *projection_revision;
+            }
+            Event::Configured { settings } => {
+                self.head.settings = Some(settings.clone());
+                self.claim_all_anew();
+                touched.everything = true;
+            }
+            Event::ObjectAccepted { key, meta, spec } => {
+                let good = Good {
+                    meta: meta.clone(),
+                    spec: spec.clone(),
+                };
+                let held = Held {
+                    good: Some(good),
+                    refused: None,
+                };
+                self.replace(key, Some(held), &mut touched);
+            }
+            Event::ObjectRefused { key, meta, refusal } => {
+                let refused = Refused {
+                    meta: meta.clone(),
+                    refusal: refusal.clone(),
+                };
+                self.refuse(key, refused, &mut touched);
+            }
+            Event::ObjectDeleted { key } => self.replace(key, None, &mut touched),
+            // Kept for people; what is connected now is Presence, and is not folded.
+            Event::LogInterrupted { .. }
+            | Event::ProxyJoined { .. }
+            | Event::ProxyLeft { .. }
+            | Event::FaultBegan { .. }
+            | Event::FaultEnded { .. }
+            | Event::AcknowledgedByAll { .. } => {}
+        }
+        touched
+    }
+
+    /// Takes in a change of endpoints, which is not logged: it is found again by listing.
+    pub fn apply_endpoints(&mut self, change: SliceChange) -> Touched {
+        let mut touched = Touched::default();
+        self.slices.apply(change, &mut touched.services);
+        touched
+    }
+
+    /// The state in which these objects are held and no endpoints are known.
+    pub fn restore(head: Head, objects: BTreeMap<ObjectKey, Held>) -> Self {
+        let mut state = Self {
+            head,
+            objects,
+            ..Self::default()
+        };
+        state.claim_all_anew();
+        state
+    }
+
+    /// What is known apart from objects.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Sequence number of the last record.
+    pub fn seq(&self) -> Seq {
+        self.head.seq
+    }
+
+    /// The settings, once configured.
+    pub fn settings(&self) -> Option<&Settings> {
+        self.head.settings.as_ref()
+    }
+
+    /// What is held of an object; endpoint slices are in [`State::slices`].
+    pub fn object(&self, key: &ObjectKey) -> Option<&Held> {
+        self.objects.get(key)
+    }
+
+    /// All objects that are held, in order of their keys.
+    pub fn objects(&self) -> impl Iterator<Item = (&ObjectKey, &Held)> {
+        self.objects.iter()
+    }
+
+    /// The keys that are held of one kind, refused ones and endpoint slices included.
+    pub fn keys(&self, origin: Origin, kind: Kind) -> impl Iterator<Item = &ObjectKey> {
+        let first = ObjectKey {
+            origin,
+            kind,
+            namespace: Box::default(),
+            name: Box::default(),
+        };
+        let of_kind = move |key: &&ObjectKey| key.origin == origin && key.kind == kind;
+        let objects = self.objects.range(first.clone()..).map(|(key, _)| key);
+        let slices = self.slices.all().range(first..).map(|(key, _)| key);
+        objects
+            .take_while(of_kind)
+            .chain(slices.take_while(of_kind))
+    }
+
+    /// The last good version of an Ingress.
+    pub fn ingress(&self, key: &ObjectKey) -> Option<(&Meta, &Ingress)> {
+        let good = self.objects.get(key)?.good.as_ref()?;
+        match &good.spec {
+            Spec::Ingress(ingress) => Some((&good.meta, ingress)),
+            Spec::EndpointSlice(_) | Spec::IngressClass(_) | Spec::Service(_) => None,
+        }
+    }
+
+    /// The class that an Ingress names now, in its newest version if that can be read.
+    pub fn class_of(&self, key: &ObjectKey) -> Option<&ClassRef> {
+        let refused = self.objects.get(key)?.refused.as_ref();
+        let newest = refused.and_then(|refused| refused.refusal.class.as_ref());
+        newest.or_else(|| self.ingress(key).map(|(_, ingress)| &ingress.class))
+    }
+
+    /// The last good version of a Service.
+    pub fn service(&self, key: &ObjectKey) -> Option<(&Meta, &Service)> {
+        let good = self.objects.get(key)?.good.as_ref()?;
+        match &good.spec {
+            Spec::Service(service) => Some((&good.meta, service)),
+            Spec::EndpointSlice(_) | Spec::Ingress(_) | Spec::IngressClass(_) => None,
+        }
+    }
+
+    /// The endpoint slices of now.
+    pub fn slices(&self) -> &BTreeMap<ObjectKey, EndpointSlice> {
+        self.slices.all()
+    }
+
+    /// The endpoint slices of a Service, in order of name.
+    pub fn slices_of(&self, service: &ObjectKey) -> impl Iterator<Item = &EndpointSlice> {
+        self.slices.of(service)
+    }
+
+    /// Who claims which host and path.
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// The ports of a Service that claiming Ingresses send to.
+    pub fn ports_in_use(&self, service: &ObjectKey) -> impl Iterator<Item = &PortRef> {
+        self.references.ports(service)
+    }
+
+    /// The Ingresses that send to a Service.
+    pub fn users_of(&self, service: &ObjectKey) -> impl Iterator<Item = &ObjectKey> {
+        self.references.users(service)
+    }
+
+    /// All Services that claiming Ingresses send to, whether they exist or not.
+    pub fn services_in_use(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.references.services()
+    }
+
+    /// Whether an Ingress of this origin and class is ours to serve.
+    ///
+    /// The annotation or field must name a class that is ours: an IngressClass with our
+    /// controller name, or the name in our settings. With neither, the cluster's default
+    /// class decides; in a folder, which has no other controller, it is ours.
+    pub fn serves(&self, origin: Origin, class: &ClassRef) -> bool {
+        match class {
+            ClassRef::Annotation(name) | ClassRef::Field(name) => {
+                let configured = self
+                    .head
+                    .settings
+                    .as_ref()
+                    .is_some_and(|settings| settings.ingress_class == *name);
+                match self.class_is_ours(origin, name) {
+                    Some(ours) => ours,
+                    None => configured,
+                }
+            }
+            ClassRef::Unset => {
+                origin == Origin::Folder
+                    || self
+                        .keys(origin, Kind::IngressClass)
+                        .filter_map(|key| self.ingress_class(key))
+                        .any(|class| class.is_default && &*class.controller == CONTROLLER)
+            }
+        }
+    }
+
+    fn class_is_ours(&self, origin: Origin, name: &str) -> Option<bool> {
+        let key = ObjectKey {
+            origin,
+            kind: Kind::IngressClass,
+            namespace: Box::default(),
+            name: name.into(),
+        };
+        Some(&*self.ingress_class(&key)?.controller == CONTROLLER)
+    }
+
+    fn ingress_class(&self, key: &ObjectKey) -> Option<&IngressClass> {
+        match &self.objects.get(key)?.good.as_ref()?.spec {
+            Spec::IngressClass(class) => Some(class),
+            Spec::EndpointSlice(_) | Spec::Ingress(_) | Spec::Service(_) => None,
+        }
+    }
+
+    fn replace(&mut self, key: &ObjectKey, held: Option<Held>, touched: &mut Touched) {
+        match key.kind {
+            Kind::Ingress => {
+                self.unclaim(key, touched);
+                self.set(key, held);
+                self.claim(key, touched);
+                touched.ingresses.insert(key.clone());
+            }
+            Kind::IngressClass => {
+                let affected: Vec<ObjectKey> = self.ingresses_of_class(key).cloned().collect();
+                for ingress in &affected {
+                    self.unclaim(ingress, touched);
+                }
+                self.set(key, held);
+                for ingress in &affected {
+                    self.claim(ingress, touched);
+                }
+                touched.ingresses.extend(affected);
+                touched.others.insert(key.clone());
+            }
+            Kind::Service => {
+                self.set(key, held);
+                touched.services.insert(key.clone());
+            }
+            // What a slice says is in `slices`: here is only held that one is refused.
+            Kind::EndpointSlice => {
+                self.set(key, None);
+                touched.others.insert(key.clone());
+            }
+        }
+    }
+
+    /// The last good version stays; but an Ingress that names another class now is no longer
+    /// what it was, however bad the rest of it is.
+    fn refuse(&mut self, key: &ObjectKey, refused: Refused, touched: &mut Touched) {
+        let named = refused.refusal.class.as_ref();
+        let moves = named.is_some() && named != self.class_of(key);
+        if moves {
+            self.unclaim(key, touched);
+        }
+        self.objects.entry(key.clone()).or_default().refused = Some(refused);
+        if moves {
+            self.claim(key, touched);
+        }
+        match key.kind {
+            Kind::Ingress => &mut touched.ingresses,
+            Kind::Service => &mut touched.services,
+            Kind::EndpointSlice | Kind::IngressClass => &mut touched.others,
+        }
+        .insert(key.clone());
+    }
+
+    fn set(&mut self, key: &ObjectKey, held: Option<Held>) {
+        match held {
+            Some(held) => self.objects.insert(key.clone(), held),
+            None => self.objects.remove(key),
+        };
+    }
+
+    /// The Ingresses whose class a change of this IngressClass decides.
+    fn ingresses_of_class<'a>(
+        &'a self,
+        class: &'a ObjectKey,
+    ) -> impl Iterator<Item = &'a ObjectKey> {
+        self.keys(class.origin, Kind::Ingress).filter(|key| {
+            self.class_of(key).is_some_and(|named| match named {
+                ClassRef::Unset => true,
+                ClassRef::Annotation(name) | ClassRef::Field(name) => *name == class.name,
+            })
+        })
+    }
+
+    /// Enters an Ingress' claims, if it is ours to serve.
+    fn claim(&mut self, key: &ObjectKey, touched: &mut Touched) {
+        let Some((meta, ingress)) = self.ingress(key) else {
+            return;
+        };
+        let ours = self
+            .class_of(key)
+            .is_some_and(|class| self.serves(key.origin, class));
+        if !ours {
+            return;
+        }
+        let (age, ingress) = (meta.age.clone(), ingress.clone());
+        self.claims
+            .insert(key, &age, &ingress, &mut touched.ingresses);
+        self.references.insert(key, &ingress, &mut touched.services);
+    }
+
+    /// Takes an Ingress' claims away, if it has any.
+    fn unclaim(&mut self, key: &ObjectKey, touched: &mut Touched) {
+        let Some((meta, ingress)) = self.ingress(key) else {
+            return;
+        };
+        let (age, ingress) = (meta.age.clone(), ingress.clone());
+        self.claims
+            .remove(key, &age, &ingress, &mut touched.ingresses);
+        self.references.remove(key, &ingress, &mut touched.services);
+    }
+
+    fn claim_all_anew(&mut self) {
+        let ownership = self.settings().map(|settings| settings.host_ownership);
+        self.claims = Claims::new(ownership.unwrap_or_default());
+        self.references = References::default();
+        let mut touched = Touched::default();
+        let ingresses: Vec<ObjectKey> = Origin::ALL
+            .into_iter()
+            .flat_map(|origin| self.keys(origin, Kind::Ingress))
+            .cloned()
+            .collect();
+        for key in &ingresses {
+            self.claim(key, &mut touched);
+        }
+    }
+}
+
+/// `spec.controller` of the IngressClasses that are ours.
+pub const CONTROLLER: &str = "roadstead.dev/ingress-controller";

@@ -1,0 +1,66 @@
+//! Endpoint slices by name and by Service.
+//!
+//! Apart from the objects, because they change far more often than anything else and are
+//! applied without a record.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::endpoints::EndpointSlice;
+use crate::model::key::{Kind, ObjectKey};
+
+/// A slice is now this, or gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SliceChange {
+    pub key: ObjectKey,
+    pub slice: Option<EndpointSlice>,
+}
+
+/// All slices, indexed both ways.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Slices {
+    all: BTreeMap<ObjectKey, EndpointSlice>,
+    by_service: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
+}
+
+impl Slices {
+    /// Takes in a change and names the Services whose endpoints it touched.
+    pub(super) fn apply(&mut self, change: SliceChange, services: &mut BTreeSet<ObjectKey>) {
+        let SliceChange { key, slice } = change;
+        let before = match slice {
+            Some(slice) => {
+                let service = key.sibling(Kind::Service, &slice.service);
+                self.by_service
+                    .entry(service.clone())
+                    .or_default()
+                    .insert(key.clone());
+                services.insert(service);
+                self.all.insert(key.clone(), slice)
+            }
+            None => self.all.remove(&key),
+        };
+        let Some(before) = before else { return };
+        let service = key.sibling(Kind::Service, &before.service);
+        let still = self.all.get(&key).map(|slice| &slice.service);
+        if still != Some(&before.service)
+            && let Some(slices) = self.by_service.get_mut(&service)
+        {
+            slices.remove(&key);
+            if slices.is_empty() {
+                self.by_service.remove(&service);
+            }
+        }
+        services.insert(service);
+    }
+
+    pub(super) fn all(&self) -> &BTreeMap<ObjectKey, EndpointSlice> {
+        &self.all
+    }
+
+    pub(super) fn of(&self, service: &ObjectKey) -> impl Iterator<Item = &EndpointSlice> {
+        self.by_service
+            .get(service)
+            .into_iter()
+            .flatten()
+            .filter_map(|key| self.all.get(key))
+    }
+}
