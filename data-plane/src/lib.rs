@@ -15,6 +15,7 @@ pub mod h1;
 pub mod journal;
 pub mod limits;
 pub mod message;
+pub mod meter;
 pub mod metrics;
 pub mod proxy;
 pub mod readiness;
