@@ -253,6 +253,7 @@ fn the_origins_are_listed_apart() {
         origin: Origin::Folder,
         kind: Kind::Ingress,
         objects: vec![],
+        unreadable: vec![],
     });
     assert_eq!(bytes(machine.fold.snapshot()).len(), routes - 1);
 }

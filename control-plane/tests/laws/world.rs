@@ -146,6 +146,7 @@ pub(crate) fn lists(steps: &[Step]) -> Vec<Observation> {
             origin: Origin::Kubernetes,
             kind,
             objects: of_kind(kind),
+            unreadable: vec![],
         })
         .collect()
 }
