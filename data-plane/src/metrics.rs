@@ -9,6 +9,8 @@ mod totals;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 pub use cell::{Counter, Gauge};
 pub use histogram::{BOUNDS, Histogram, HistogramTotals};
 pub use totals::{ListenerTotals, ThreadTotals};
@@ -31,6 +33,8 @@ pub struct ThreadMetrics {
     pub lag_max: Gauge,
     /// How late the last tick came, in microseconds.
     pub lag: Gauge,
+    /// Every listener that this thread has ever opened.
+    listeners: ArcSwap<Vec<Arc<ListenerMetrics>>>,
 }
 
 impl ThreadMetrics {
@@ -38,6 +42,19 @@ impl ThreadMetrics {
         if let Some(counter) = self.reasons.get(reason as usize) {
             counter.add(1);
         }
+    }
+
+    /// The figures of the listener of this name, which go on if it was closed meanwhile.
+    pub fn add_listener(&self, name: &Arc<str>) -> Arc<ListenerMetrics> {
+        let known = self.listeners.load();
+        if let Some(metrics) = known.iter().find(|metrics| metrics.name == *name) {
+            return Arc::clone(metrics);
+        }
+        let metrics = Arc::new(ListenerMetrics::new(Arc::clone(name)));
+        let mut listeners = Vec::clone(&known);
+        listeners.push(Arc::clone(&metrics));
+        self.listeners.store(Arc::new(listeners));
+        metrics
     }
 }
 

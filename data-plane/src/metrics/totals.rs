@@ -2,7 +2,11 @@
 //!
 //! Apart from the cells, so that whoever shows the figures has nothing to do with atomics.
 
-use std::{ops::AddAssign, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    ops::AddAssign,
+    sync::Arc,
+};
 
 use super::{CLASSES, HistogramTotals, ListenerMetrics, ThreadMetrics};
 use crate::{message::Protocol, reason::Reason};
@@ -23,6 +27,8 @@ pub struct ThreadTotals {
     /// The latest of the threads, in microseconds.
     pub lag: i64,
     pub lag_max: i64,
+    /// By name.
+    pub listeners: BTreeMap<Arc<str>, ListenerTotals>,
 }
 
 impl ThreadMetrics {
@@ -39,6 +45,12 @@ impl ThreadMetrics {
             connections_shed: self.connections_shed.read(),
             lag: self.lag.read(),
             lag_max: self.lag_max.read(),
+            listeners: self
+                .listeners
+                .load()
+                .iter()
+                .map(|listener| (Arc::clone(&listener.name), listener.read()))
+                .collect(),
         }
     }
 }
@@ -58,13 +70,18 @@ impl AddAssign for ThreadTotals {
         self.connections_shed += other.connections_shed;
         self.lag = self.lag.max(other.lag);
         self.lag_max = self.lag_max.max(other.lag_max);
+        for (name, more) in other.listeners {
+            match self.listeners.entry(name) {
+                Entry::Vacant(entry) => drop(entry.insert(more)),
+                Entry::Occupied(mut entry) => *entry.get_mut() += more,
+            }
+        }
     }
 }
 
 /// Of one listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListenerTotals {
-    pub name: Arc<str>,
     pub connections: u64,
     pub connections_open: i64,
     /// By protocol, in the order of [`Protocol::ALL`], and class, in that of [`CLASSES`].
@@ -78,7 +95,6 @@ pub struct ListenerTotals {
 impl ListenerMetrics {
     pub fn read(&self) -> ListenerTotals {
         ListenerTotals {
-            name: Arc::clone(&self.name),
             connections: self.connections.read(),
             connections_open: self.connections_open.read(),
             requests: self
