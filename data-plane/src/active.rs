@@ -18,3 +18,19 @@ pub struct Active {
     pub router: Router,
     pub upstreams: UpstreamTable,
 }
+
+impl Active {
+    /// What is served by before the first version: nothing.
+    pub fn empty() -> Self {
+        let version = Version {
+            lineage: "".into(),
+            epoch: 0,
+            seq: 0,
+        };
+        Self {
+            version,
+            router: Router::default(),
+            upstreams: UpstreamTable::default(),
+        }
+    }
+}

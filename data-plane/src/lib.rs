@@ -4,6 +4,7 @@ pub mod access_log;
 pub mod active;
 pub mod admin;
 pub mod alarm;
+pub mod app;
 pub mod balance;
 pub mod clock;
 pub mod config;

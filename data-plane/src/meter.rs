@@ -6,46 +6,20 @@
 mod durations;
 mod instruments;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use opentelemetry::metrics::Meter;
 use prometheus::Registry;
 
-use crate::metrics::{ListenerMetrics, ListenerTotals, ThreadMetrics, ThreadTotals};
+use crate::metrics::{ThreadMetrics, ThreadTotals};
 
 /// The cells of all threads.
-#[derive(Debug, Default)]
-pub struct Cells {
-    threads: Vec<Arc<ThreadMetrics>>,
-    /// One of each thread for each listener that was ever open: a counter never goes back.
-    listeners: ArcSwap<Vec<Arc<ListenerMetrics>>>,
-}
+#[derive(Debug)]
+pub struct Cells(Vec<Arc<ThreadMetrics>>);
 
 impl Cells {
-    pub fn new(threads: Vec<Arc<ThreadMetrics>>) -> Self {
-        Self {
-            threads,
-            listeners: ArcSwap::default(),
-        }
-    }
-
-    /// The cells of a listener, one for each thread; those of before if it was open before.
-    pub fn listener(&self, name: &Arc<str>) -> Vec<Arc<ListenerMetrics>> {
-        let all = self.listeners.load();
-        let known: Vec<_> = all
-            .iter()
-            .filter(|cells| cells.name == *name)
-            .cloned()
-            .collect();
-        if !known.is_empty() {
-            return known;
-        }
-        let new = || Arc::new(ListenerMetrics::new(name.clone()));
-        let new: Vec<_> = self.threads.iter().map(|_| new()).collect();
-        let more = all.iter().chain(&new).cloned().collect();
-        self.listeners.store(Arc::new(more));
-        new
+    pub fn new(threads: Vec<Arc<ThreadMetrics>>) -> Arc<Self> {
+        Arc::new(Self(threads))
     }
 
     /// Has the figures shown wherever metrics are.
@@ -54,26 +28,12 @@ impl Cells {
         registry.register(Box::new(durations::Durations::new(self.clone())?))
     }
 
-    fn threads(&self) -> ThreadTotals {
+    fn read(&self) -> ThreadTotals {
         let mut totals = ThreadTotals::default();
-        for thread in &self.threads {
+        for thread in &self.0 {
             totals += thread.read();
         }
         totals
-    }
-
-    fn listeners(&self) -> Vec<ListenerTotals> {
-        let mut totals: BTreeMap<Arc<str>, ListenerTotals> = BTreeMap::new();
-        for cells in self.listeners.load().iter() {
-            let of_thread = cells.read();
-            match totals.get_mut(&cells.name) {
-                Some(sum) => *sum += of_thread,
-                None => {
-                    totals.insert(cells.name.clone(), of_thread);
-                }
-            }
-        }
-        totals.into_values().collect()
     }
 }
 

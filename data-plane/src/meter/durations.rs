@@ -11,7 +11,7 @@ use prometheus::{
 };
 
 use super::Cells;
-use crate::metrics::{BOUNDS, HistogramTotals};
+use crate::metrics::{BOUNDS, HistogramTotals, ListenerTotals};
 
 #[derive(Debug)]
 pub(super) struct Durations {
@@ -37,15 +37,21 @@ impl Collector for Durations {
     }
 
     fn collect(&self) -> Vec<proto::MetricFamily> {
-        let metric = |totals: crate::metrics::ListenerTotals| {
+        let metric = |(name, totals): (Arc<str>, ListenerTotals)| {
             let mut label = proto::LabelPair::default();
             label.set_name("listener".to_owned());
-            label.set_value(totals.name.to_string());
+            label.set_value(name.to_string());
             let mut metric = proto::Metric::from_label(vec![label]);
             metric.set_histogram(histogram(&totals.duration));
             metric
         };
-        let metrics: Vec<_> = self.cells.listeners().into_iter().map(metric).collect();
+        let metrics: Vec<_> = self
+            .cells
+            .read()
+            .listeners
+            .into_iter()
+            .map(metric)
+            .collect();
         if metrics.is_empty() {
             return vec![];
         }

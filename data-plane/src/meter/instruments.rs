@@ -25,7 +25,7 @@ pub(super) fn show(cells: &Arc<Cells>, meter: &Meter) {
         meter
             .u64_observable_counter(*name)
             .with_description(*description)
-            .with_callback(move |instrument| instrument.observe(read(&cells.threads()), &[]))
+            .with_callback(move |instrument| instrument.observe(read(&cells.read()), &[]))
             .build();
     }
     for (name, description, read) in THREAD_GAUGES {
@@ -33,14 +33,14 @@ pub(super) fn show(cells: &Arc<Cells>, meter: &Meter) {
         meter
             .f64_observable_gauge(*name)
             .with_description(*description)
-            .with_callback(move |instrument| instrument.observe(read(&cells.threads()), &[]))
+            .with_callback(move |instrument| instrument.observe(read(&cells.read()), &[]))
             .build();
     }
     for (name, description, read) in LISTENER_COUNTERS {
         let cells = cells.clone();
         let each = move |instrument: &dyn AsyncInstrument<u64>| {
-            for totals in cells.listeners() {
-                instrument.observe(read(&totals), &[listener(&totals)]);
+            for (name, totals) in cells.read().listeners {
+                instrument.observe(read(&totals), &[listener(&name)]);
             }
         };
         let counter = meter.u64_observable_counter(*name);
@@ -50,8 +50,8 @@ pub(super) fn show(cells: &Arc<Cells>, meter: &Meter) {
     for (name, description, read) in LISTENER_GAUGES {
         let cells = cells.clone();
         let each = move |instrument: &dyn AsyncInstrument<i64>| {
-            for totals in cells.listeners() {
-                instrument.observe(read(&totals), &[listener(&totals)]);
+            for (name, totals) in cells.read().listeners {
+                instrument.observe(read(&totals), &[listener(&name)]);
             }
         };
         let gauge = meter.i64_observable_gauge(*name);
@@ -66,12 +66,12 @@ fn show_requests(cells: &Arc<Cells>, meter: &Meter) {
         .u64_observable_counter("roadstead_requests")
         .with_description("Requests that were answered, by listener, protocol and class of status")
         .with_callback(move |instrument| {
-            for totals in cells.listeners() {
+            for (name, totals) in cells.read().listeners {
                 for (protocol, classes) in Protocol::ALL.iter().zip(totals.requests) {
                     for (class, count) in CLASSES.iter().zip(classes) {
                         let protocol = KeyValue::new("protocol", protocol.as_str());
                         let class = KeyValue::new("class", *class);
-                        instrument.observe(count, &[listener(&totals), protocol, class]);
+                        instrument.observe(count, &[listener(&name), protocol, class]);
                     }
                 }
             }
@@ -85,15 +85,15 @@ fn show_failures(cells: &Arc<Cells>, meter: &Meter) {
         .u64_observable_counter("roadstead_requests_failed")
         .with_description("Requests that did not get an upstream's whole answer, by reason")
         .with_callback(move |instrument| {
-            for (reason, count) in Reason::ALL.iter().zip(cells.threads().reasons) {
+            for (reason, count) in Reason::ALL.iter().zip(cells.read().reasons) {
                 instrument.observe(count, &[KeyValue::new("reason", reason.as_str())]);
             }
         })
         .build();
 }
 
-fn listener(totals: &ListenerTotals) -> KeyValue {
-    KeyValue::new("listener", totals.name.to_string())
+fn listener(name: &Arc<str>) -> KeyValue {
+    KeyValue::new("listener", name.clone())
 }
 
 type Shown<Totals, Value> = (&'static str, &'static str, fn(&Totals) -> Value);

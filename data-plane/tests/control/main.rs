@@ -5,6 +5,7 @@
 #![expect(clippy::large_futures, reason = "tests need not be small")]
 
 mod plane;
+mod program;
 mod proxy;
 mod tls;
 mod wire;

@@ -1,6 +1,6 @@
 //! What the control plane would send: resources, and their digest.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use prost::Message;
 use roadstead_proto::{
@@ -93,6 +93,39 @@ pub(crate) fn listener(name: &str, port: u32) -> v1::Resource {
         protocol: v1::listener::Protocol::Http.into(),
     };
     resource(v1::ResourceType::Listener, name.to_owned(), &listener)
+}
+
+/// Rewrites a route so that its requests go to this upstream.
+pub(crate) fn to(route: v1::Resource, upstream: &str) -> v1::Resource {
+    let mut message = v1::Route::decode(route.body).unwrap();
+    for rule in &mut message.rules {
+        rule.backends = vec![v1::Backend {
+            upstream: upstream.to_owned(),
+            weight: 1,
+        }];
+    }
+    resource(v1::ResourceType::Route, route.name, &message)
+}
+
+pub(crate) fn upstream(name: &str) -> v1::Resource {
+    let upstream = v1::Upstream {
+        source: None,
+        target: Some(v1::upstream::Target::Discovered(v1::DiscoveredTarget {})),
+    };
+    resource(v1::ResourceType::Upstream, name.to_owned(), &upstream)
+}
+
+pub(crate) fn endpoints(name: &str, address: SocketAddr) -> v1::Resource {
+    let endpoint = v1::Endpoint {
+        address: address.ip().to_string(),
+        port: address.port().into(),
+        condition: v1::endpoint::Condition::Ready.into(),
+        uid: "a pod".to_owned(),
+    };
+    let endpoints = v1::Endpoints {
+        endpoints: vec![endpoint],
+    };
+    resource(v1::ResourceType::Endpoints, name.to_owned(), &endpoints)
 }
 
 fn resource(kind: v1::ResourceType, name: String, body: &impl Message) -> v1::Resource {

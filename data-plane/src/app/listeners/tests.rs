@@ -74,7 +74,10 @@ const NONE: Vec<String> = Vec::new();
 fn what_is_wanted_is_opened_once_and_closed_when_it_is_not() {
     let mut listeners = listeners();
     let (done, faults) = set(&mut listeners, &[("a", 80), ("b", 81)]);
-    assert_eq!((done, faults), (vec!["open a 80".into(), "open b 81".into()], NONE));
+    assert_eq!(
+        (done, faults),
+        (vec!["open a 80".into(), "open b 81".into()], NONE)
+    );
     let (done, _) = set(&mut listeners, &[("a", 80), ("b", 81)]);
     assert_eq!(done, NONE);
     let (done, _) = set(&mut listeners, &[("b", 81)]);
@@ -130,7 +133,11 @@ fn an_exchange_that_fails_for_one_leaves_it_open_if_its_old_port_is_free() {
     set(&mut listeners, &[("a", 80), ("b", 81)]);
     listeners.ports.take(82);
     let (_, faults) = set(&mut listeners, &[("a", 81), ("b", 82)]);
-    assert_eq!(faults, ["b"], "its old port is a's now, its new one somebody's");
+    assert_eq!(
+        faults,
+        ["b"],
+        "its old port is a's now, its new one somebody's"
+    );
     listeners.ports.leave(82);
     let (done, faults) = set(&mut listeners, &[("a", 81), ("b", 82)]);
     assert_eq!((done, faults), (vec!["open b 82".into()], NONE));
