@@ -9,8 +9,8 @@ use crate::event::{Record, Seq};
 use crate::model::key::ObjectKey;
 use crate::model::time::Timestamp;
 use crate::presence::Presence;
-use crate::project::standing::StandingChange;
 use crate::project::Fold;
+use crate::project::standing::StandingChange;
 use crate::snapshot::publication::Publication;
 use crate::state::endpoints::SliceChange;
 

@@ -15,8 +15,8 @@ use crate::model::object::{Age, Meta, Spec};
 use crate::model::time::Timestamp;
 use crate::observe::{Observation, Seen};
 use crate::presence::Presence;
-use crate::project::standing::StandingChange;
 use crate::project::Fold;
+use crate::project::standing::StandingChange;
 use crate::snapshot::publication::Publication;
 use crate::state::endpoints::SliceChange;
 
