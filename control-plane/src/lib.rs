@@ -34,6 +34,7 @@ pub mod serve;
 pub mod status;
 pub mod telemetry;
 pub mod tokens;
+pub mod watch;
 
 pub mod engine;
 

@@ -8,6 +8,7 @@
 pub mod campaign;
 pub mod cluster;
 pub mod echo;
+pub mod event_log;
 pub mod http;
 pub mod program;
 pub mod relay;

@@ -5,11 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use tokio::time::Instant;
+
 use crate::checkpoint;
 use crate::engine::{Log, LogError};
 use crate::event::{Class, Record, Seq, codec};
 use crate::event_log::{ClassCode, Entry, EventLog, MAX_BATCH, ReadError, Retention, Writer};
 use crate::history::archive::{Archive, ArchiveError, Records, Want};
+use crate::metrics::log::LogMetrics;
 use crate::model::endpoints::EndpointSlice;
 use crate::model::key::ObjectKey;
 use crate::model::time::Timestamp;
@@ -18,24 +21,30 @@ use crate::state::endpoints::SliceChange;
 
 /// How much of the past is kept.
 #[derive(Clone, Copy, Debug)]
-pub struct Keep {
+pub(super) struct Keep {
     /// Records before the newest that are kept at least, of every class.
-    pub records: u64,
+    pub(super) records: u64,
     /// How long an endpoint that is not seen again counts at a restart, in milliseconds.
-    pub endpoints_millis: i64,
+    pub(super) endpoints_millis: i64,
 }
 
 /// The engine's side: the only one that writes.
 #[derive(Debug)]
-pub struct StoredLog {
+pub(super) struct StoredLog {
     writer: Writer,
     keep: Keep,
+    metrics: LogMetrics,
 }
 
 impl StoredLog {
     /// Writes to this log, and keeps so much of the past.
-    pub fn new(writer: Writer, keep: Keep) -> Self {
-        Self { writer, keep }
+    pub(super) fn new(writer: Writer, keep: Keep, metrics: LogMetrics) -> Self {
+        metrics.writable(true);
+        Self {
+            writer,
+            keep,
+            metrics,
+        }
     }
 
     /// Lets go of what is older than what is to be kept, up to a checkpoint that was read back.
@@ -73,27 +82,37 @@ impl Log for StoredLog {
         for records in records.chunks(MAX_BATCH) {
             let entries: Result<Vec<Entry>, _> = records.iter().map(entry).collect();
             let entries = entries.map_err(LogError::new)?;
-            self.writer.append(&entries).map_err(LogError::new)?;
+            let began = Instant::now();
+            if let Err(error) = self.writer.append(&entries) {
+                self.metrics.writable(false);
+                return Err(LogError::new(error));
+            }
+            self.metrics.appended(records, began.elapsed());
         }
         Ok(())
     }
 
     fn resume(&mut self, after: Seq) -> Result<Vec<Record>, LogError> {
         self.writer.reopen().map_err(LogError::new)?;
+        self.metrics.writable(true);
         let log = self.writer.log();
         if log.last().is_none_or(|last| last <= after) {
             return Ok(Vec::new());
         }
         let entries = log.read(after.next(), None).map_err(LogError::new)?;
         entries
-            .map(|entry| decode(entry.map_err(LogError::new)?).map_err(LogError::new))
+            .map(|entry| decode(&entry.map_err(LogError::new)?).map_err(LogError::new))
             .collect()
     }
 
     fn checkpoint(&mut self, seq: Seq, changed: Vec<checkpoint::Entry>) -> Result<(), LogError> {
         let written = self.writer.checkpoint(seq, changed);
         written.map_err(LogError::new)?;
-        self.compact(seq)
+        self.compact(seq)?;
+        if let Ok(bytes) = self.writer.log().bytes_on_disk() {
+            self.metrics.size(bytes);
+        }
+        Ok(())
     }
 
     fn write_endpoints(
@@ -116,7 +135,7 @@ impl Log for StoredLog {
 
 /// The reader's side.
 #[derive(Clone, Debug)]
-pub struct StoredArchive(pub EventLog);
+pub(super) struct StoredArchive(pub(super) EventLog);
 
 impl Archive for StoredArchive {
     fn oldest(&self) -> Seq {
@@ -151,21 +170,24 @@ impl Archive for StoredArchive {
             .read_to(from, to, None)
             .map_err(|error| match error {
                 ReadError::Compacted { oldest } => ArchiveError::Forgotten { oldest },
-                error => unreadable(error),
+                error @ (ReadError::NoCheckpoint { .. }
+                | ReadError::Damaged(_)
+                | ReadError::Store(_)
+                | ReadError::Reopening) => unreadable(error),
             })?;
         let records = records.filter(move |entry| match (want, entry) {
             (Want::All, _) | (_, Err(_)) => true,
             (Want::Folded, Ok(entry)) => entry.class.known() != Some(Class::Presence),
         });
         Ok(Box::new(records.map(|entry| {
-            decode(entry.map_err(unreadable)?).map_err(unreadable)
+            decode(&entry.map_err(unreadable)?).map_err(unreadable)
         })))
     }
 }
 
 /// What the log holds, folded: its newest checkpoint, the records after it, and the endpoints
 /// that still count.
-pub fn restore(log: &EventLog, now: Timestamp) -> Result<Fold, ArchiveError> {
+pub(super) fn restore(log: &EventLog, now: Timestamp) -> Result<Fold, ArchiveError> {
     let archive = StoredArchive(log.clone());
     let mut fold = archive.fold_before(Seq(u64::MAX))?;
     let last = log.last().unwrap_or_default();
@@ -188,11 +210,11 @@ pub fn restore(log: &EventLog, now: Timestamp) -> Result<Fold, ArchiveError> {
 }
 
 /// Every record that is there, as one JSON object a line.
-pub fn export(
+pub(super) fn export(
     log: &EventLog,
     mut line: impl FnMut(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    log.export(|entry| line(&serde_json::to_string(&decode(entry)?)?))
+    log.export(|entry| line(&serde_json::to_string(&decode(&entry)?)?))
 }
 
 fn entry(record: &Record) -> Result<Entry, serde_json::Error> {
@@ -204,7 +226,7 @@ fn entry(record: &Record) -> Result<Entry, serde_json::Error> {
     })
 }
 
-fn decode(entry: Entry) -> Result<Record, codec::DecodeError> {
+fn decode(entry: &Entry) -> Result<Record, codec::DecodeError> {
     codec::decode(entry.seq, entry.schema, &entry.bytes)
 }
 

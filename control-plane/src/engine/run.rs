@@ -68,8 +68,9 @@ fn fill(
 ) -> Option<Observation> {
     let mut next = Some(first);
     while let Some(observation) = next {
-        if let Err(waiting) = batch.add(observation) {
-            return Some(waiting);
+        let waiting = batch.add(observation);
+        if waiting.is_some() {
+            return waiting;
         }
         next = inbox.try_recv().ok();
     }

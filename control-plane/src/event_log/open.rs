@@ -2,7 +2,7 @@
 //!
 //! Apart, because a first opening and one after a failed write must do the same.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{path::Path, sync::Arc, thread, time::Duration};
 
 use crate::event::Seq;
 use crate::event_log::{
@@ -48,9 +48,10 @@ pub(super) fn open(
     options: &Options,
     keep: Option<Seq>,
 ) -> Result<Opened, OpenError> {
-    let at = |path: &std::path::Path| Store::open(path, options.cache_bytes, options.segment_bytes);
-    let created = folder.prepare(at)?;
-    let store = open_unlocked(|| at(&folder.store())).map_err(|error| folder.store_error(error))?;
+    let (cache, segment) = (options.cache_bytes, options.segment_bytes);
+    let open = |path: &Path| open_unlocked(|| Store::open(path, cache, segment));
+    let created = folder.prepare(open)?;
+    let store = open(&folder.store()).map_err(|error| folder.store_error(error))?;
     let store = Arc::new(store);
     let io = |doing, path| {
         move |source| OpenError::Folder {

@@ -25,7 +25,7 @@ use crate::model::refusal::{Reason, Refusal};
 use crate::model::time::Timestamp;
 use crate::observe::Seen;
 
-pub use document::{Document, read, read_as};
+pub use document::{Document, metadata, read, read_as};
 pub use name::{is_label, is_subdomain};
 
 /// The Kubernetes types that are watched.

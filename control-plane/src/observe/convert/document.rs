@@ -76,7 +76,7 @@ fn object<K>(place: Place<'_>, api_version: &str, document: &Value) -> Result<Se
 where
     K: Convert + DeserializeOwned,
 {
-    let metadata = || lenient(document.get("metadata").unwrap_or(&Value::Null));
+    let metadata = || metadata(document.get("metadata").unwrap_or(&Value::Null));
     if api_version != <K as Resource>::API_VERSION {
         let mut seen = malformed::<K>(place, &metadata(), "")?;
         seen.spec = seen.spec.map_err(|refusal| Refusal {
@@ -98,7 +98,7 @@ where
 }
 
 /// Name, namespace and annotations, whatever else is wrong with the metadata.
-fn lenient(metadata: &Value) -> types::ObjectMeta {
+pub fn metadata(metadata: &Value) -> types::ObjectMeta {
     let text = |field| metadata.get(field)?.as_str().map(str::to_owned);
     let annotations = metadata.get("annotations").and_then(Value::as_object);
     types::ObjectMeta {
