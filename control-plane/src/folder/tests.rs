@@ -51,12 +51,12 @@ impl World {
     }
 
     fn list(&mut self) {
-        let observations = self.known.list(&self.folder.path().to_owned()).unwrap();
+        let observations = self.known.list(self.folder.path()).unwrap();
         self.apply(observations);
     }
 
     fn look(&mut self) {
-        let observations = self.known.look_at_all(&self.folder.path().to_owned());
+        let observations = self.known.look_at_all(self.folder.path());
         self.apply(observations);
     }
 
