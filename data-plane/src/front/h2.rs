@@ -45,9 +45,7 @@ pub(super) async fn serve<S: Transport, H: Handler + 'static>(
         service_fn(move |request: http::Request<Incoming>| {
             let slot = streams.begin();
             let (client, handler) = (Rc::clone(&client), Rc::clone(&handler));
-            async move {
-                Ok::<_, Infallible>(answer(request, slot, &client, &*handler).await)
-            }
+            async move { Ok::<_, Infallible>(answer(request, slot, &client, &*handler).await) }
         })
     };
     let limits = &client.thread.limits;
