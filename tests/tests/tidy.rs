@@ -67,7 +67,7 @@ const DATA_PLANE: Ranks<'_> = Ranks {
         &["access_log", "tasks"],
         &["config", "thread"],
         &["message"],
-        &["h1", "journal"],
+        &["h1", "journal", "meter"],
         &[
             "control",
             "front",
@@ -80,6 +80,7 @@ const DATA_PLANE: Ranks<'_> = Ranks {
         // Shows what the parts say of themselves.
         &["admin"],
         &["proxy"],
+        &["worker"],
         &["app"],
     ],
 };
