@@ -15,7 +15,6 @@ use tonic::{Status, Streaming};
 
 use crate::observe::Observation;
 use crate::presence::{Connected, Fault, Report, StreamId};
-use crate::publish::is_something;
 use crate::serve::distribution::ending::Ending;
 use crate::serve::distribution::frame::Frame;
 use crate::serve::distribution::hello::Hello;
@@ -126,7 +125,7 @@ impl Session {
         .await;
         let newest = Arc::clone(&self.publications.borrow());
         if let Some((lineage, held)) = &hello.held
-            && is_something(&newest)
+            && newest.is_something()
         {
             warn_of_strange_version(proxy, lineage, *held, &newest);
         }
@@ -298,7 +297,7 @@ async fn newer(
     publications: &mut watch::Receiver<Arc<Publication>>,
     known: u64,
 ) -> Result<Arc<Publication>, Ending> {
-    let is_news = |newest: &Arc<Publication>| is_something(newest) && newest.number() != known;
+    let is_news = |newest: &Arc<Publication>| newest.is_something() && newest.number() != known;
     match publications.wait_for(is_news).await {
         Ok(newest) => Ok(Arc::clone(&newest)),
         Err(_) => Err(Ending::Stopping),
