@@ -5,7 +5,7 @@
 
 mod otlp;
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use opentelemetry::metrics::{Meter, MeterProvider as _};
@@ -152,6 +152,8 @@ impl Telemetry {
         });
         let (filter, handle) = reload::Layer::new(parse(&config.filter)?);
         let lines = fmt::layer().with_writer(writer);
+        // Escape sequences are for eyes: in a file they hide words from who searches.
+        let lines = lines.with_ansi(io::stdout().is_terminal());
         let lines = match config.format {
             Format::Text => lines.boxed(),
             Format::Json => lines.json().boxed(),
