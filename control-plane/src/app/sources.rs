@@ -75,7 +75,8 @@ impl Sources {
             client = Some(connected).filter(|_| config.status_writes);
         }
         if let Some(path) = self.folder {
-            let following = folder::run(path, inbox.clone(), relisted.clone());
+            let metrics = folder::Metrics::new(meter);
+            let following = folder::run(path, inbox.clone(), relisted.clone(), metrics);
             tasks.spawn(async { Ok(following.await.map(|()| "the watch of the folder")?) });
         }
         tasks.spawn(async {
