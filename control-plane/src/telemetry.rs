@@ -5,7 +5,7 @@
 
 mod otlp;
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use opentelemetry::metrics::{Meter, MeterProvider as _};
@@ -42,7 +42,8 @@ pub enum Format {
 /// An OpenTelemetry collector that takes OTLP by gRPC.
 #[derive(Clone, Debug)]
 pub struct Otlp {
-    /// For example `http://collector:4317`.
+    /// For example `http://collector:4317`, or `https://` where the machine trusts its
+    /// certificate.
     pub endpoint: String,
     /// How often metrics are sent.
     pub interval: Duration,
@@ -151,7 +152,9 @@ impl Telemetry {
             tracing_opentelemetry::layer().with_tracer(tracer)
         });
         let (filter, handle) = reload::Layer::new(parse(&config.filter)?);
-        let lines = fmt::layer().with_writer(writer);
+        // Colours are for people: a file or a collector gets none.
+        let colours = io::stdout().is_terminal();
+        let lines = fmt::layer().with_ansi(colours).with_writer(writer);
         let lines = match config.format {
             Format::Text => lines.boxed(),
             Format::Json => lines.json().boxed(),

@@ -3,6 +3,8 @@
 //! Each file of `golden/` is ordinary YAML, cut into steps by comments that begin with `#:`;
 //! what each step comes to is in the file of the same name that ends in `.snap`.
 
+#![cfg(test)]
+
 #[path = "golden/render.rs"]
 mod render;
 #[path = "golden/script.rs"]

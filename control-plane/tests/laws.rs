@@ -1,5 +1,7 @@
 //! Laws of the pure core, over random histories of a small world in which everything collides.
 
+#![cfg(test)]
+
 #[path = "laws/world.rs"]
 mod world;
 

@@ -34,14 +34,13 @@ const CONTROL_PLANE: Ranks<'_> = Ranks {
             "pki",
             "publish",
             "recovery",
-            "serve",
             "status",
             "telemetry",
             "tokens",
             "watch",
         ],
-        // Shows what the parts say of themselves.
-        &["admin"],
+        // Show what the parts say of themselves, and what was logged.
+        &["admin", "serve"],
         &["engine"],
         &["app"],
     ],

@@ -148,7 +148,7 @@ fn standing(key: &ObjectKey, standing: Option<&Standing>) -> String {
         let winner = lost
             .winner
             .as_ref()
-            .map_or("nobody".into(), ObjectKey::to_string);
+            .map_or_else(|| "nobody".into(), ObjectKey::to_string);
         let host = if lost.host.to_string().is_empty() {
             "any host".into()
         } else {
