@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    sync::mpsc,
+    sync::{Arc, Barrier, mpsc},
     thread,
 };
 
@@ -114,15 +114,15 @@ fn a_body_that_is_cut_is_seen_to_be_cut() {
 
 #[test]
 fn an_answer_begins_before_its_body_ends() {
-    let (go, wait) = mpsc::channel::<()>();
-    let wait = std::sync::Mutex::new(Some(wait));
+    let go = Arc::new(Barrier::new(2));
+    let wait = Arc::clone(&go);
     let origin = Origin::new(move |_| {
-        let wait = wait.lock().unwrap().take().unwrap();
+        let wait = Arc::clone(&wait);
         Step::Take(Box::new(move |mut stream: TcpStream| {
             stream
                 .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
                 .unwrap();
-            wait.recv_timeout(PATIENCE).unwrap();
+            wait.wait();
             stream.write_all(b"5\r\nworld\r\n0\r\n\r\n").unwrap();
         }))
     });
@@ -131,7 +131,7 @@ fn an_answer_begins_before_its_body_ends() {
     client.send(GET);
     assert!(client.head().starts_with("HTTP/1.1 200 OK"));
     assert_eq!(client.bytes(10), b"5\r\nhello\r\n");
-    go.send(()).unwrap();
+    go.wait();
     assert_eq!(client.bytes(15), b"5\r\nworld\r\n0\r\n\r\n");
 }
 

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     io::{Read, Write},
     net::TcpStream,
-    sync::mpsc,
+    sync::{Arc, Barrier},
     time::Duration,
 };
 
@@ -201,15 +201,15 @@ fn many_requests_share_a_connection() {
 
 #[test]
 fn bodies_and_trailers_stream_both_ways() {
-    let (go, wait) = mpsc::channel::<()>();
-    let wait = std::sync::Mutex::new(Some(wait));
+    let go = Arc::new(Barrier::new(2));
+    let wait = Arc::clone(&go);
     let origin = Origin::of_heads(move |_| {
-        let wait = wait.lock().unwrap().take().unwrap();
+        let wait = Arc::clone(&wait);
         Step::Take(Box::new(move |mut stream: TcpStream| {
             stream
                 .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
                 .unwrap();
-            wait.recv_timeout(PATIENCE).unwrap();
+            wait.wait();
             // By now the request has begun to arrive, although its end is not known.
             let mut bytes = [0; 10];
             stream.read_exact(&mut bytes).unwrap();
@@ -231,7 +231,7 @@ fn bodies_and_trailers_stream_both_ways() {
         assert_eq!(first.data_ref().unwrap(), "hello");
         let first = Frame::data(Bytes::from_static(b"first"));
         upload.send(Ok(first)).await.unwrap();
-        go.send(()).unwrap();
+        go.wait();
         let rest = body.collect().await.unwrap();
         let trailers = rest.trailers().unwrap().clone();
         assert_eq!(rest.to_bytes(), "world");

@@ -1,5 +1,7 @@
 //! The request path from socket to socket: a traffic thread, raw clients and raw upstreams.
 
+#![cfg(test)]
+
 mod bodies;
 mod connections;
 mod drain;

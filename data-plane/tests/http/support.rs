@@ -25,7 +25,7 @@ use roadstead_data_plane::{
 use roadstead_matcher::{host::HostPattern, path::PathPattern};
 
 pub(crate) use client::{Answer, Client};
-pub(crate) use origin::{Origin, Seen, Step, plain};
+pub(crate) use origin::{Origin, Step, plain};
 
 /// What one host is served by.
 #[derive(Clone, Debug)]
