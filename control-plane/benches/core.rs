@@ -2,6 +2,11 @@
 //!
 //! `cargo bench -p roadstead-control-plane`; the README's table comes from here.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot go on has failed"
+)]
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::net::IpAddr;

@@ -220,6 +220,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         for record in &records {
             self.apply(record);
         }
+        self.outlets.reached(&self.fold);
         Ok(())
     }
 
@@ -227,7 +228,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         let changed = self.fold.apply(record);
         self.dirty.note(record, &changed);
         self.since_checkpoint += 1;
-        self.outlets.recorded(record, &changed, &self.fold);
+        self.outlets.recorded(record);
         self.take_in(changed);
     }
 

@@ -18,7 +18,8 @@ use crate::event::{Record, Seq};
 use crate::history::archive::{Archive, ArchiveError};
 use crate::history::recent::Recent;
 use crate::model::time::Timestamp;
-use crate::snapshot::{Snapshot, Version};
+use crate::project::Fold;
+use crate::snapshot::Snapshot;
 use crate::versions::Versions;
 
 /// How far the log has come.
@@ -37,28 +38,29 @@ pub struct Recorder {
 
 impl Recorder {
     /// A recorder that begins with what is known at start.
-    pub fn new(progress: Progress) -> Self {
+    pub fn new(fold: &Fold) -> Self {
         Self {
-            progress: watch::Sender::new(progress),
+            progress: watch::Sender::new(Progress::of(fold)),
         }
     }
 
-    /// A record is durable and applied, and this is the version after it.
-    pub fn recorded(&self, record: &Record, version: Version) {
-        self.progress.send_modify(|progress| {
-            progress.newest = record.seq;
-            progress.versions.note(record, version);
-        });
-    }
-
-    /// The versions that are known, to be stored in a checkpoint.
-    pub fn versions(&self) -> Versions {
-        self.progress.borrow().versions.clone()
+    /// All records up to the last of this fold are durable.
+    pub fn reached(&self, fold: &Fold) {
+        self.progress.send_replace(Progress::of(fold));
     }
 
     /// What [`History`] needs.
     pub fn subscribe(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
+    }
+}
+
+impl Progress {
+    fn of(fold: &Fold) -> Self {
+        Self {
+            newest: fold.state().seq(),
+            versions: fold.versions().clone(),
+        }
     }
 }
 
@@ -89,7 +91,7 @@ impl HistoryError {
 /// A snapshot as it was served.
 #[derive(Debug)]
 pub struct Past {
-    /// Without endpoints, which no record holds.
+    /// Its endpoints are empty: no record holds them.
     pub snapshot: Snapshot,
     /// Id of the installation then.
     pub lineage: Arc<str>,
@@ -142,26 +144,31 @@ impl History {
         self.progress.clone()
     }
 
+    /// From where on events are retained. The version that was served just before can still be
+    /// seen, and none before that.
+    pub fn oldest(&self) -> Seq {
+        self.archive.oldest()
+    }
+
     /// The snapshot that was served when this was the last record.
     pub async fn at(&self, asked: Seq) -> Result<Arc<Past>, HistoryError> {
-        let seq = {
-            let progress = self.progress.borrow();
-            if asked > progress.newest {
-                let newest = progress.newest;
-                return Err(HistoryError::Future { asked, newest });
-            }
-            progress.versions.at(asked).map_or(asked, |made| made.seq)
-        };
-        if let Some(past) = self.recent.find(seq) {
+        if let Some(past) = self.recent.find(asked) {
             return Ok(past);
         }
+        let Progress { newest, versions } = self.progress.borrow().clone();
+        if asked > newest {
+            return Err(HistoryError::Future { asked, newest });
+        }
+        // The version's last record, because a checkpoint may stand between its first and that,
+        // and be all that is retained of it.
+        let until = versions.served_until(asked, newest).unwrap_or(asked);
         let recent = self.recent.clone();
         let read = move |archive: &dyn Archive| {
             // Another may have asked for the same while this one waited.
-            if let Some(past) = recent.find(seq) {
+            if let Some(past) = recent.find(asked) {
                 return Ok(past);
             }
-            let past = Arc::new(read::fold(archive, seq)?);
+            let past = Arc::new(read::fold(archive, asked, until)?);
             recent.remember(&past);
             Ok(past)
         };

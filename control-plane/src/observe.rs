@@ -3,6 +3,9 @@
 //! Separate from the sources, because only a comparison with `State` tells whether anything
 //! changed, and what was deleted while nobody watched.
 
+pub mod convert;
+mod relist;
+
 use crate::event::Event;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Meta, Spec};
@@ -11,8 +14,6 @@ use crate::model::settings::Settings;
 use crate::presence::Report;
 use crate::state::State;
 use crate::state::endpoints::SliceChange;
-
-mod relist;
 
 /// Something seen outside.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,9 @@ pub enum Observation {
         origin: Origin,
         kind: Kind,
         objects: Vec<Seen>,
+        /// Files of the folder that cannot be read: what was read of them before is refused,
+        /// and not gone.
+        unreadable: Vec<Unreadable>,
     },
     /// A kind cannot be listed: what `State` has of it stays.
     Unlistable {
@@ -49,6 +53,14 @@ pub struct Seen {
     pub spec: Result<Spec, Refusal>,
 }
 
+/// A file of the folder that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its path below the folder.
+    pub file: Box<str>,
+    pub message: Box<str>,
+}
+
 /// What an observation comes to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
@@ -71,7 +83,16 @@ pub fn observe(state: &State, observation: Observation) -> Observed {
             origin,
             kind,
             objects,
-        } => relist::compare(state, origin, kind, objects, &mut observed),
+            unreadable,
+        } => {
+            let list = relist::List {
+                origin,
+                kind,
+                objects,
+                unreadable,
+            };
+            relist::compare(state, list, &mut observed);
+        }
         Observation::Unlistable { .. } | Observation::Proxy(_) => {}
         Observation::Changed(seen) => changed(state, seen, &mut observed),
         Observation::Deleted(key) => deleted(state, key, &mut observed),

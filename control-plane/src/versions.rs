@@ -3,6 +3,8 @@
 //! Apart from the records, most of which made no version. A bounded list: what falls out of
 //! it can still be asked for by its number as long as the log retains it.
 
+use std::ops::Bound;
+
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +78,15 @@ impl Versions {
         self.made.get_prev(&seq).map(|(_, made)| made)
     }
 
+    /// The last record up to which the version of this record was served, of those up to the
+    /// newest; `None` if it is not known which version that was.
+    pub fn served_until(&self, seq: Seq, newest: Seq) -> Option<Seq> {
+        self.at(seq)?;
+        let next = self.made.range((Bound::Excluded(seq), Bound::Unbounded));
+        let next = next.map(|(seq, _)| Seq(seq.0.saturating_sub(1))).next();
+        Some(next.unwrap_or(newest))
+    }
+
     /// Versions before this place, newest first; all of them if there is no place.
     pub fn newest_first(&self, before: Option<Seq>) -> impl Iterator<Item = &Made> {
         let end = before.unwrap_or(Seq(u64::MAX));
@@ -142,6 +153,15 @@ mod tests {
             [at(3), at(6), at(7), at(99)],
             [Some(3), Some(3), Some(7), Some(7)]
         );
+    }
+
+    #[test]
+    fn a_version_is_served_until_the_record_before_the_next() {
+        let versions = Versions::restore([made(3), made(7)], false);
+        let until = |seq| versions.served_until(Seq(seq), Seq(9)).map(|until| until.0);
+        assert_eq!(until(2), None);
+        assert_eq!([until(3), until(6)], [Some(6), Some(6)]);
+        assert_eq!([until(7), until(9)], [Some(9), Some(9)]);
     }
 
     #[test]

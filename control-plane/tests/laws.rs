@@ -1,5 +1,7 @@
 //! Laws of the pure core, over random histories of a small world in which everything collides.
 
+#![cfg(test)]
+
 #[path = "laws/world.rs"]
 mod world;
 
@@ -253,6 +255,7 @@ fn the_origins_are_listed_apart() {
         origin: Origin::Folder,
         kind: Kind::Ingress,
         objects: vec![],
+        unreadable: vec![],
     });
     assert_eq!(bytes(machine.fold.snapshot()).len(), routes - 1);
 }

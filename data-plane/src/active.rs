@@ -8,8 +8,9 @@ mod upstreams;
 pub use compiler::Compiler;
 pub use upstreams::{Upstream, UpstreamTable};
 
+use crate::router::Router;
+use crate::snapshot::Version;
 pub use crate::snapshot::{Endpoint, Target};
-use crate::{router::Router, snapshot::Version};
 
 /// What a traffic thread serves by.
 #[derive(Clone, Debug)]
@@ -17,4 +18,20 @@ pub struct Active {
     pub version: Version,
     pub router: Router,
     pub upstreams: UpstreamTable,
+}
+
+impl Active {
+    /// What is served by before the first version: nothing.
+    pub fn empty() -> Self {
+        let version = Version {
+            lineage: "".into(),
+            epoch: 0,
+            seq: 0,
+        };
+        Self {
+            version,
+            router: Router::default(),
+            upstreams: UpstreamTable::default(),
+        }
+    }
 }

@@ -14,12 +14,10 @@ use tokio::sync::watch;
 
 pub use serve::{AdminError, Server};
 
-use crate::{
-    control::{Identity, Report},
-    readiness::Readiness,
-    snapshot::Version,
-    telemetry,
-};
+use crate::readiness::Readiness;
+use crate::report::{Identity, Report};
+use crate::snapshot::Version;
+use crate::telemetry;
 
 /// What the answers are made from.
 #[derive(Clone, Debug)]
@@ -27,6 +25,8 @@ pub struct Admin {
     pub identity: Identity,
     pub report: watch::Receiver<Report>,
     pub readiness: Readiness,
+    /// Whether the traffic threads do what they are told.
+    pub alive: watch::Receiver<bool>,
     pub registry: Registry,
 }
 
@@ -38,12 +38,20 @@ impl Admin {
         }
         match path {
             "/" => text(StatusCode::OK, INDEX.to_owned()),
-            "/livez" => text(StatusCode::OK, "alive\n".to_owned()),
+            "/livez" => self.livez(),
             "/readyz" => self.readyz(),
             "/metrics" => self.metrics(),
             "/snapshot" => self.snapshot(),
             _ => text(StatusCode::NOT_FOUND, INDEX.to_owned()),
         }
+    }
+
+    fn livez(&self) -> Response<Full<Bytes>> {
+        if *self.alive.borrow() {
+            return text(StatusCode::OK, "alive\n".to_owned());
+        }
+        let stuck = "a traffic thread does not answer\n";
+        text(StatusCode::SERVICE_UNAVAILABLE, stuck.to_owned())
     }
 
     fn readyz(&self) -> Response<Full<Bytes>> {
@@ -144,7 +152,7 @@ fn answer(status: StatusCode, kind: &'static str, body: String) -> Response<Full
 }
 
 const INDEX: &str = "\
-/livez     whether the process answers
+/livez     whether all threads do what they are told
 /readyz    whether it serves traffic, and what it waits for
 /metrics   Prometheus metrics
 /snapshot  the version that is live, and what cannot be used of it

@@ -5,6 +5,7 @@
 
 mod address;
 mod cli;
+mod watch;
 
 use std::{
     fs, io,
@@ -19,8 +20,11 @@ use serde::{Deserialize, Serialize};
 
 pub use address::Address;
 pub use cli::Cli;
+pub use watch::{Change, Watch};
 
-use crate::{access_log::LogFormat, limits::Limits};
+use crate::access_log::LogFormat;
+use crate::limits::Limits;
+use crate::telemetry::{Log, Otlp};
 
 /// The whole configuration. Every key may be left out.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -74,37 +78,6 @@ pub struct Admin {
     /// Address and port to listen on. There is no authentication: keep it on loopback, or where
     /// only the node's own agents reach it.
     pub address: SocketAddr,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub struct Log {
-    /// text or json.
-    pub format: TextOrJson,
-    /// error, warn, info, debug or trace; or directives for parts of the program, such as
-    /// "info,roadstead_data_plane::control=debug". Applied without a restart.
-    pub level: Level,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum TextOrJson {
-    #[default]
-    Text,
-    Json,
-}
-
-/// Directives of `tracing_subscriber`'s `EnvFilter`, checked.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Level(String);
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub struct Otlp {
-    /// The collector's gRPC endpoint, for example http://127.0.0.1:4317. Nothing is sent if it
-    /// is not set.
-    pub endpoint: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -194,37 +167,6 @@ impl Default for Admin {
         Self {
             address: (Ipv4Addr::LOCALHOST, 8082).into(),
         }
-    }
-}
-
-impl Level {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl Default for Level {
-    fn default() -> Self {
-        Self("info".to_owned())
-    }
-}
-
-impl TryFrom<String> for Level {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match tracing_subscriber::EnvFilter::try_new(&text) {
-            Ok(_) => Ok(Self(text)),
-            Err(error) => Err(format!(
-                "{text:?} is no log level ({error}); use error, warn, info, debug or trace"
-            )),
-        }
-    }
-}
-
-impl From<Level> for String {
-    fn from(level: Level) -> Self {
-        level.0
     }
 }
 

@@ -11,17 +11,13 @@ mod metrics;
 
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 
-use roadstead_proto::digest::Digest;
-
 pub use applier::{Applier, Order};
-pub use client::{Client, Identity};
+pub use client::Client;
 pub use connect::Connector;
 pub use metrics::Metrics;
 
-use crate::{
-    active::Active,
-    snapshot::{Fault, Key, Listener, Version},
-};
+use crate::active::Active;
+use crate::snapshot::{Fault, Listener};
 
 /// What carries a version out: the traffic threads and the listeners.
 pub trait Serve {
@@ -34,18 +30,4 @@ pub trait Serve {
         &mut self,
         wanted: &[Arc<Listener>],
     ) -> impl Future<Output = BTreeMap<Arc<str>, Fault>>;
-}
-
-/// What this proxy serves by, for the control plane, for probes and for people.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// None before the first version.
-    pub version: Option<Version>,
-    pub endpoints_revision: u64,
-    pub digest: Digest,
-    pub faults: BTreeMap<Key, Fault>,
-    pub routes: usize,
-    pub upstreams: usize,
-    /// Listeners that are open.
-    pub listeners: usize,
 }

@@ -34,6 +34,13 @@ impl Readiness {
         }
     }
 
+    /// From now on the proxy is never ready again.
+    pub fn end(&self) {
+        self.missing.send_modify(|missing| {
+            missing.insert(ENDING);
+        });
+    }
+
     pub fn is_ready(&self) -> bool {
         self.missing.borrow().is_empty()
     }
@@ -52,6 +59,7 @@ impl Drop for Block {
         });
         match self.readiness.missing() {
             missing if missing.is_empty() => info!("ready"),
+            missing if missing.contains(&ENDING) => {}
             missing => info!(
                 done = name,
                 waiting_for = missing.join(", "),
@@ -60,6 +68,8 @@ impl Drop for Block {
         }
     }
 }
+
+const ENDING: &str = "its end";
 
 #[cfg(test)]
 mod tests {
@@ -74,7 +84,7 @@ mod tests {
         assert!(!readiness.is_ready());
         drop(listeners);
         assert!(readiness.is_ready());
-        let _drain = readiness.block("drain");
-        assert!(!readiness.is_ready());
+        readiness.end();
+        assert_eq!(readiness.missing(), ["its end"]);
     }
 }

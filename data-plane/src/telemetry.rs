@@ -3,6 +3,8 @@
 //! Apart, because here alone it is decided where they go; everyone else says them to
 //! `tracing` and to a `Meter`.
 
+mod settings;
+
 use std::io::{IsTerminal, stdout};
 
 use opentelemetry::{
@@ -25,18 +27,26 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
-use crate::{
-    config::{Level, Log, Otlp, TextOrJson},
-    control::Identity,
-};
+pub use settings::{Level, Log, Otlp, TextOrJson};
 
 /// Everything that is said goes through this.
 #[derive(Debug)]
 pub struct Telemetry {
-    level: reload::Handle<EnvFilter, Subscriber>,
+    levels: Levels,
     registry: Registry,
     meters: SdkMeterProvider,
     tracers: Option<SdkTracerProvider>,
+}
+
+/// Sets from what level on something is logged.
+#[derive(Clone, Debug)]
+pub struct Levels(reload::Handle<EnvFilter, Subscriber>);
+
+impl Levels {
+    /// From now on.
+    pub fn set(&self, level: &Level) -> Result<(), TelemetryError> {
+        Ok(self.0.reload(filter(level))?)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,15 +64,16 @@ pub enum TelemetryError {
 }
 
 impl Telemetry {
-    /// Starts everything. Needs a tokio runtime if `otlp` has an endpoint.
-    pub fn start(log: &Log, otlp: &Otlp, identity: &Identity) -> Result<Self, TelemetryError> {
-        let resource = resource(identity);
+    /// Starts everything, in the name of this proxy. Needs a tokio runtime if `otlp` has an
+    /// endpoint.
+    pub fn start(log: &Log, otlp: &Otlp, proxy: &str) -> Result<Self, TelemetryError> {
+        let resource = resource(proxy);
         let tracers = match &otlp.endpoint {
             Some(endpoint) => Some(tracers(endpoint, resource.clone())?),
             None => None,
         };
         let tracer = tracers.as_ref().map(|tracers| tracers.tracer(SCOPE));
-        let level = start_log(log, tracer)?;
+        let levels = start_log(log, tracer)?;
 
         let registry = Registry::new();
         let scrapes = opentelemetry_prometheus::exporter()
@@ -79,7 +90,7 @@ impl Telemetry {
             meters = meters.with_reader(PeriodicReader::builder(exporter.build()?).build());
         }
         Ok(Self {
-            level,
+            levels,
             registry,
             meters: meters.build(),
             tracers,
@@ -96,9 +107,9 @@ impl Telemetry {
         &self.registry
     }
 
-    /// Changes what is logged from now on.
-    pub fn set_level(&self, level: &Level) -> Result<(), TelemetryError> {
-        Ok(self.level.reload(filter(level))?)
+    /// Changes what is logged.
+    pub fn levels(&self) -> Levels {
+        self.levels.clone()
     }
 
     /// Sends what is still here. Blocks, for at most a few seconds.
@@ -116,12 +127,12 @@ pub fn render(registry: &Registry) -> Result<String, TelemetryError> {
     Ok(TextEncoder::new().encode_to_string(&registry.gather())?)
 }
 
-fn resource(identity: &Identity) -> Resource {
+fn resource(proxy: &str) -> Resource {
     Resource::builder_empty()
         .with_service_name(SCOPE)
         .with_attributes([
             KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
-            KeyValue::new("service.instance.id", identity.proxy.clone()),
+            KeyValue::new("service.instance.id", proxy.to_owned()),
         ])
         .build()
 }
@@ -134,10 +145,7 @@ fn tracers(endpoint: &str, resource: Resource) -> Result<SdkTracerProvider, Tele
         .build())
 }
 
-fn start_log(
-    log: &Log,
-    tracer: Option<SdkTracer>,
-) -> Result<reload::Handle<EnvFilter, Subscriber>, TelemetryError> {
+fn start_log(log: &Log, tracer: Option<SdkTracer>) -> Result<Levels, TelemetryError> {
     let (level, handle) = reload::Layer::new(filter(&log.level));
     let lines = match log.format {
         TextOrJson::Text => fmt::layer().with_ansi(stdout().is_terminal()).boxed(),
@@ -149,7 +157,7 @@ fn start_log(
         .with(lines)
         .with(spans)
         .try_init()?;
-    Ok(handle)
+    Ok(Levels(handle))
 }
 
 /// The level was checked when it was read; what cannot be read any more is "info".

@@ -158,12 +158,10 @@ mod tests {
         let mut digest = Digest::new();
         digest.insert(Route, "r", &[1; 16]);
         assert_eq!(Digest::from_proto(&digest.to_proto()), Some(digest));
-        let empty = v1::Digest {
-            buckets: vec![].into(),
-        };
+        let empty = v1::Digest { buckets: vec![] };
         assert_eq!(Digest::from_proto(&empty), Some(Digest::new()));
         let short = v1::Digest {
-            buckets: vec![0; 17].into(),
+            buckets: vec![0; 17],
         };
         assert_eq!(Digest::from_proto(&short), None);
     }

@@ -21,8 +21,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Adds an observation, or gives it back if it has to wait for the next batch.
-    pub fn add(&mut self, observation: Observation) -> Result<(), Observation> {
+    /// Adds an observation, or gives it back: it has to wait for the next batch.
+    pub fn add(&mut self, observation: Observation) -> Option<Observation> {
         let admitted = self.observations.len() < MAX_OBSERVATIONS
             && match &observation {
                 Observation::Configured(_) => !std::mem::replace(&mut self.configured, true),
@@ -35,10 +35,10 @@ impl Batch {
                 Observation::Unlistable { .. } | Observation::Proxy(_) => true,
             };
         if !admitted {
-            return Err(observation);
+            return Some(observation);
         }
         self.observations.push(observation);
-        Ok(())
+        None
     }
 
     /// Whether nothing was added.

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::checkpoint::Entry;
 use crate::event::{Record, Seq};
 use crate::model::key::ObjectKey;
 use crate::model::time::Timestamp;
 use crate::presence::Presence;
+use crate::project::Fold;
 use crate::project::standing::StandingChange;
-use crate::project::{Changed, Fold};
 use crate::snapshot::publication::Publication;
 use crate::state::endpoints::SliceChange;
 
@@ -57,11 +58,20 @@ pub trait Outlets: Send {
     /// Proxies came, went or acknowledged.
     fn presence(&mut self, presence: &Presence);
 
-    /// A record is durable and applied; what it changed, and what is known after it.
-    fn recorded(&mut self, record: &Record, changed: &Changed, fold: &Fold);
+    /// A record is durable and applied.
+    fn recorded(&mut self, record: &Record);
+
+    /// All records of a turn are durable and applied; this is what is known after them.
+    fn reached(&mut self, fold: &Fold);
+
+    /// A turn is over, and took so long.
+    fn turned(&mut self, took: Duration);
 
     /// An object stands otherwise than before.
     fn standing(&mut self, change: StandingChange);
+
+    /// The engine is at work; called about once a second.
+    fn beat(&mut self);
 
     /// All awaited lists are complete.
     fn synced(&mut self);

@@ -32,6 +32,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                         () = until(due) => None,
                         _ = housekeeping.tick() => {
                             tokio::task::block_in_place(|| self.housekeep());
+                            self.outlets.beat();
                             None
                         }
                     }
@@ -41,13 +42,18 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             if let Some(first) = first {
                 waiting = fill(&mut batch, first, &mut inbox);
             }
-            if !batch.is_empty() {
+            let began = Instant::now();
+            let turns = !batch.is_empty();
+            if turns {
                 tokio::task::block_in_place(|| self.turn(batch));
             }
-            let floor_passed = published.is_none_or(|at| Instant::now() >= at + floor);
+            let floor_passed = published.is_none_or(|at| began >= at + floor);
             if floor_passed && self.has_news() {
                 self.publish();
                 published = Some(Instant::now());
+            }
+            if turns {
+                self.outlets.turned(began.elapsed());
             }
         }
         tokio::task::block_in_place(|| self.checkpoint());
@@ -62,8 +68,9 @@ fn fill(
 ) -> Option<Observation> {
     let mut next = Some(first);
     while let Some(observation) = next {
-        if let Err(waiting) = batch.add(observation) {
-            return Some(waiting);
+        let waiting = batch.add(observation);
+        if waiting.is_some() {
+            return waiting;
         }
         next = inbox.try_recv().ok();
     }

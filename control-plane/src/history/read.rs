@@ -9,31 +9,26 @@ use crate::history::archive::{Archive, Want};
 use crate::history::{Events, HistoryError, Logged, Past};
 use crate::snapshot::Version;
 
-/// The snapshot after this record.
-pub(super) fn fold(archive: &dyn Archive, asked: Seq) -> Result<Past, HistoryError> {
+/// The snapshot after a record, found at a later one that did not change it.
+pub(super) fn fold(archive: &dyn Archive, asked: Seq, until: Seq) -> Result<Past, HistoryError> {
     let failed = |error| HistoryError::from_archive(asked, error);
-    let mut fold = archive.fold_before(asked).map_err(failed)?;
-    let mut time = None;
+    let mut fold = archive.fold_before(until).map_err(failed)?;
     let next = fold.state().seq().next();
-    if next <= asked {
-        let records = archive.records(next, asked, Want::Folded).map_err(failed)?;
+    if next <= until {
+        let records = archive.records(next, until, Want::Folded).map_err(failed)?;
         for record in records {
-            let record = record.map_err(failed)?;
-            let before = fold.snapshot().version();
-            fold.apply(&record);
-            if fold.snapshot().version() != before {
-                time = Some(record.time);
-            }
+            fold.apply(&record.map_err(failed)?);
         }
     }
-    if fold.snapshot().version() == Version::default() {
+    let version = fold.snapshot().version();
+    if version == Version::default() {
         return Err(HistoryError::BeforeFirst { asked });
     }
     Ok(Past {
         snapshot: fold.snapshot().clone(),
         lineage: Arc::from(fold.state().head().lineage.as_ref()),
-        time,
-        until: asked,
+        time: fold.versions().made_by(version.seq).map(|made| made.time),
+        until,
     })
 }
 

@@ -63,7 +63,7 @@ pub(super) fn of(state: &State, key: &ObjectKey) -> Option<Standing> {
     let refusal = held.refused.as_ref().map(|refused| refused.refusal.clone());
     let newest = held.refused.as_ref().map(|refused| &refused.meta);
     let good = state.ingress(key);
-    let uid = newest.or(good.map(|(meta, _)| meta))?.uid.clone();
+    let uid = newest.or_else(|| good.map(|(meta, _)| meta))?.uid.clone();
     let mut standing = Standing {
         uid,
         served: false,

@@ -73,7 +73,7 @@ impl Step {
         let ingress = Ingress {
             class: ClassRef::Annotation("roadstead".into()),
             default_backend: Some(backend(0, 0)),
-            rules: vec![rule(format!("{origin}.example"), vec![])],
+            rules: vec![rule(&format!("{origin}.example"), vec![])],
             shares_hosts_with: vec![],
         };
         Self {
@@ -146,6 +146,7 @@ pub(crate) fn lists(steps: &[Step]) -> Vec<Observation> {
             origin: Origin::Kubernetes,
             kind,
             objects: of_kind(kind),
+            unreadable: vec![],
         })
         .collect()
 }
@@ -179,7 +180,7 @@ pub(crate) fn interleave(first: &[Step], second: &[Step], mut choice: u64) -> Ve
             .rotate_left(1)
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
-        let next = if choice % 2 == 0 {
+        let next = if choice.is_multiple_of(2) {
             first.next().or_else(|| second.next())
         } else {
             second.next().or_else(|| first.next())
@@ -275,9 +276,9 @@ fn ingress() -> impl Strategy<Value = Spec> {
         })
 }
 
-fn rule(host: String, paths: Vec<PathRule>) -> Rule {
+fn rule(host: &str, paths: Vec<PathRule>) -> Rule {
     Rule {
-        host: HostPattern::parse(&host).unwrap(),
+        host: HostPattern::parse(host).unwrap(),
         paths: if paths.is_empty() { None } else { Some(paths) },
     }
 }

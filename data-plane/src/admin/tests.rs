@@ -14,6 +14,7 @@ fn admin(report: Report) -> Admin {
         },
         report,
         readiness: Readiness::default(),
+        alive: watch::channel(true).1,
         registry: Registry::new(),
     }
 }
@@ -34,6 +35,16 @@ async fn a_proxy_says_what_it_waits_for() {
     drop(snapshot);
     assert_eq!(get(&admin, "/readyz").await.0, 200);
     assert_eq!(get(&admin, "/livez").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_proxy_with_a_stuck_thread_is_not_alive() {
+    let mut admin = admin(Report::default());
+    let (alive, is_alive) = watch::channel(true);
+    admin.alive = is_alive;
+    assert_eq!(get(&admin, "/livez").await.0, 200);
+    alive.send_replace(false);
+    assert_eq!(get(&admin, "/livez").await.0, 503);
 }
 
 #[tokio::test]

@@ -7,11 +7,12 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 use clap::Parser;
 use serde::de::{IntoDeserializer, value::Error};
 
-use super::{Address, Config, ConfigError, Level};
+use super::{Address, Config, ConfigError};
 use crate::access_log::LogFormat;
+use crate::telemetry::Level;
 
 /// A proxy that routes by versioned snapshots.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(name = "roadstead-data-plane", version)]
 pub struct Cli {
     /// The configuration, a YAML file. Flags win over its keys.

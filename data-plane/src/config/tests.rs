@@ -3,6 +3,7 @@
 use clap::Parser;
 
 use super::*;
+use crate::telemetry::TextOrJson;
 
 const WHOLE: &str = "
 proxy: node-1

@@ -12,12 +12,11 @@ use tokio::{
 };
 use tracing::{Instrument, debug, info, info_span, warn};
 
-use super::{Metrics, Report, Serve};
-use crate::{
-    active::Compiler,
-    journal::{Batch, Kept, Mark},
-    snapshot::{Applied, Fault, Form, Held, Key, Listener, Refusal, Touched, Transfer},
-};
+use super::{Metrics, Serve};
+use crate::active::Compiler;
+use crate::journal::{Batch, Kept, Mark};
+use crate::report::Report;
+use crate::snapshot::{Applied, Fault, Form, Held, Key, Listener, Refusal, Touched, Transfer};
 
 /// A transfer, and where to answer whether it is live.
 pub type Order = (Transfer, oneshot::Sender<Result<(), Refusal>>);

@@ -2,8 +2,6 @@
 //!
 //! Apart from what applies transfers, because streams come and go and what is held stays.
 
-use std::fmt::Write as _;
-
 use roadstead_proto::v1::{self, proxy_message::Message};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -13,21 +11,13 @@ use tonic::{Status, Streaming};
 use tracing::{info, warn};
 
 use super::{
-    Connector, Metrics, Report,
+    Connector, Metrics,
     applier::Order,
     backoff::{Backoff, chance},
     connect::Connection,
 };
+use crate::report::{Identity, Report};
 use crate::snapshot::{Assembly, CAPABILITIES, Limits, Refusal, Step, Transfer, Version};
-
-/// Who this proxy is.
-#[derive(Clone, Debug)]
-pub struct Identity {
-    /// Unique in the installation.
-    pub proxy: String,
-    /// Drawn at each start of the process.
-    pub boot_id: String,
-}
 
 /// The task that holds the stream.
 #[derive(Debug)]
@@ -50,20 +40,6 @@ enum End {
     Refused(Refusal),
     #[error("this proxy is ending")]
     Ending,
-}
-
-impl Identity {
-    /// This proxy, at this start.
-    pub fn new(proxy: String) -> Result<Self, getrandom::Error> {
-        let mut drawn = [0; 8];
-        getrandom::fill(&mut drawn)?;
-        let boot_id = drawn.iter().fold(String::new(), |mut id, byte| {
-            // Writing to a string does not fail.
-            let _: std::fmt::Result = write!(id, "{byte:02x}");
-            id
-        });
-        Ok(Self { proxy, boot_id })
-    }
 }
 
 impl Client {
@@ -158,6 +134,8 @@ impl Client {
     ) -> End {
         let mut assembly = Assembly::new(Limits::default());
         let mut mismatches = 0;
+        // Before its first transfer the control plane does not know what an Ack would be of.
+        let mut acknowledged = false;
         loop {
             let (answer, refused) = tokio::select! {
                 message = messages.message() => match message {
@@ -165,6 +143,7 @@ impl Client {
                         Taken::More => continue,
                         Taken::Live => {
                             mismatches = 0;
+                            acknowledged = true;
                             (self.ack(), None)
                         }
                         Taken::Refused(refusal) => {
@@ -176,7 +155,7 @@ impl Client {
                     Err(status) => return End::Failed(status.into()),
                 },
                 // A listener could be opened at last, or another fault came or went.
-                changed = self.report.changed() => match changed {
+                changed = self.report.changed(), if acknowledged => match changed {
                     Ok(()) => (self.ack(), None),
                     Err(_) => return End::Ending,
                 },

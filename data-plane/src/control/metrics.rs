@@ -9,7 +9,7 @@ use opentelemetry::{
     metrics::{Counter, Gauge, Histogram, Meter},
 };
 
-use super::Report;
+use crate::report::Report;
 use crate::snapshot::{Reason, Refusal};
 
 #[derive(Clone, Debug)]

@@ -104,9 +104,10 @@ fn lines(diff: &Diff) -> Vec<String> {
 
 #[test]
 fn a_diff_says_what_changed_for_requests() {
-    let shop = "route shop@1 a.example/=web:80 a.example/cart=cart:80";
-    let cases: &[(&str, &[&str], &[&str], &[&str])] = &[
-        ("nothing", &[shop], &[shop], &[]),
+    const SHOP: &str = "route shop@1 a.example/=web:80 a.example/cart=cart:80";
+    type Lines = &'static [&'static str];
+    let cases: [(&str, Lines, Lines, Lines); 10] = [
+        ("nothing", &[SHOP], &[SHOP], &[]),
         (
             "a first route",
             &[],
@@ -115,25 +116,25 @@ fn a_diff_says_what_changed_for_requests() {
         ),
         (
             "an object written anew with the same rules",
-            &[shop],
+            &[SHOP],
             &["route shop@2 a.example/=web:80 a.example/cart=cart:80"],
             &[],
         ),
         (
             "rules in another order",
-            &[shop],
+            &[SHOP],
             &["route shop@2 a.example/cart=cart:80 a.example/=web:80"],
             &[],
         ),
         (
             "one backend of two",
-            &[shop],
+            &[SHOP],
             &["route shop@2 a.example/=web:80 a.example/cart=new:80"],
             &["a.example/cart: shop cart:80 -> shop new:80"],
         ),
         (
             "a path that another route takes over",
-            &[shop],
+            &[SHOP],
             &[
                 "route shop@1 a.example/=web:80",
                 "route next@1 a.example/cart=cart:80",
@@ -167,6 +168,6 @@ fn a_diff_says_what_changed_for_requests() {
     ];
     for (name, before, after, expected) in cases {
         let diff = diff(&snapshot(1, before), &snapshot(2, after));
-        assert_eq!(lines(&diff), *expected, "{name}");
+        assert_eq!(lines(&diff), expected, "{name}");
     }
 }

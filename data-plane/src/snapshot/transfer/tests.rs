@@ -209,3 +209,18 @@ fn a_bucket_has_a_number_of_one_byte() {
         assert_eq!(steps, ["more", outcome]);
     }
 }
+
+#[test]
+fn messages_of_a_kind_that_is_not_known_are_passed_over() {
+    let v = version("a", 1, 2);
+    let mut assembly = Assembly::new(Limits::default());
+    let unknown = v1::TransferMessage { message: None };
+    for message in [begin(&v), commit(&v)] {
+        assert!(matches!(assembly.take(unknown.clone(), None), Step::More));
+        let message = v1::TransferMessage {
+            message: Some(message),
+        };
+        let step = assembly.take(message, None);
+        assert!(!matches!(step, Step::Refused(_)), "{step:?}");
+    }
+}

@@ -1,0 +1,103 @@
+//! Endpoints, written behind: what a restart without an API server begins with.
+//!
+//! Apart from records and checkpoints, because these values are not history: losing the
+//! last second of them is allowed, and each says itself how long it counts.
+
+use std::ops::Bound;
+
+use crate::event_log::{
+    EventLog,
+    checkpoint::{Change, Keyed, MAX_KEY, MAX_VALUE},
+    chunks,
+    error::{ReadError, WriteError},
+    keyed,
+    pen::Pen,
+    store::{StoreError, Tree},
+    writer::Writer,
+};
+use crate::model::time::Timestamp;
+
+impl Writer {
+    /// Puts values that count until a time, and takes keys away. A killed process loses none
+    /// of it once this returned; a power cut may.
+    ///
+    /// Keys and values longer than a checkpoint's are left out: they are found again.
+    pub fn endpoints_put(
+        &mut self,
+        changes: impl IntoIterator<Item = Change>,
+        until: Timestamp,
+    ) -> Result<(), WriteError> {
+        for (key, value) in changes {
+            let bytes = value.as_ref().map_or(0, Vec::len);
+            if key.len() > MAX_KEY || bytes > MAX_VALUE {
+                continue;
+            }
+            self.reserve(bytes)?;
+            let key = keyed::escape(&key);
+            self.write(|pen| match &value {
+                Some(value) => {
+                    let stored = encode(&key, until, value);
+                    chunks::put(pen, Tree::Endpoints, &key, &stored)
+                }
+                None => chunks::remove(pen, Tree::Endpoints, &key),
+            })?;
+        }
+        self.write(Pen::flush)
+    }
+
+    /// Takes away what no longer counts.
+    pub fn endpoints_expire(&mut self, now: Timestamp) -> Result<(), WriteError> {
+        self.reserve_to_free()?;
+        self.write(|pen| {
+            let all = chunks::range(pen.store(), Tree::Endpoints, &[], Bound::Unbounded);
+            let expired = all.filter(|value| match value {
+                Ok(value) => live(value, now).is_none(),
+                Err(_) => true,
+            });
+            let keys: Result<Vec<_>, StoreError> =
+                expired.map(|value| value.map(|value| value.key)).collect();
+            for key in keys? {
+                chunks::remove(pen, Tree::Endpoints, &key)?;
+            }
+            pen.flush()
+        })
+    }
+}
+
+impl EventLog {
+    /// Keys and values that count now. What cannot be read counts as lost, not as damage.
+    pub fn endpoints_read(&self, now: Timestamp) -> Result<Vec<Keyed>, ReadError> {
+        let store = self.store()?;
+        let mut found = Vec::new();
+        for value in chunks::range(&store, Tree::Endpoints, &[], Bound::Unbounded) {
+            let value = value.map_err(|error| self.read_error(error))?;
+            let Some((key, _)) = keyed::unescape(&value.key) else {
+                continue;
+            };
+            found.extend(live(&value, now).map(|bytes| (key, bytes)));
+        }
+        Ok(found)
+    }
+}
+
+/// Until when it counts (8 bytes), checksum (4), value.
+fn encode(key: &[u8], until: Timestamp, value: &[u8]) -> Vec<u8> {
+    let until = until.0.to_be_bytes();
+    let sum = checksum(key, &until, value).to_be_bytes();
+    [until.as_slice(), &sum, value].concat()
+}
+
+fn live(value: &chunks::Value, now: Timestamp) -> Option<Vec<u8>> {
+    let (until, rest) = value.bytes.as_deref()?.split_first_chunk::<8>()?;
+    let (sum, bytes) = rest.split_first_chunk::<4>()?;
+    let whole = checksum(&value.key, until, bytes).to_be_bytes() == *sum;
+    (whole && now < Timestamp(i64::from_be_bytes(*until))).then(|| bytes.to_vec())
+}
+
+fn checksum(key: &[u8], until: &[u8], value: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    hasher.update(until);
+    hasher.update(value);
+    hasher.finalize()
+}

@@ -1,0 +1,16 @@
+//! How long a campaign runs: the short form in every run of the tests, the long one by a flag.
+//!
+//! Kills, power cuts and random histories find more the longer they run; `tests/run --long` says
+//! so in the environment, and every campaign asks here.
+
+/// The first number, or the second in a long run.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests have no configuration but this word"
+)]
+pub fn rounds(short: usize, long: usize) -> usize {
+    match std::env::var("ROADSTEAD_CAMPAIGN").as_deref() {
+        Ok("long") => long,
+        _ => short,
+    }
+}

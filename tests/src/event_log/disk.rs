@@ -1,0 +1,289 @@
+//! A disk as a history: every change of every file and name, and what fsync made of it.
+//!
+//! Apart from the images that are made of it, so that what counts as durable is said once.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+
+use super::trace::{Call, What};
+
+/// When something began and when it had ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    pub begun: u64,
+    pub ended: u64,
+}
+
+/// The history of everything below one folder. The folder itself is there.
+#[derive(Debug)]
+pub struct Disk {
+    root: PathBuf,
+    pub nodes: Vec<Node>,
+    /// All changes of names, in order.
+    pub renames: Vec<NameChange>,
+    /// What the names are now, for following the calls.
+    names: BTreeMap<(usize, String), usize>,
+    /// Where the next write without a place goes.
+    positions: BTreeMap<usize, u64>,
+}
+
+/// A file, folder or link, whatever its names.
+#[derive(Debug, Default)]
+pub struct Node {
+    pub kind: Kind,
+    /// Changes of a file's content, in order.
+    pub changes: Vec<(Span, ContentChange)>,
+    /// When it was fsynced.
+    pub syncs: Vec<Span>,
+}
+
+#[derive(Debug, Default)]
+pub enum Kind {
+    #[default]
+    File,
+    Folder,
+    Link(PathBuf),
+}
+
+#[derive(Debug)]
+pub enum ContentChange {
+    Write { at: u64, bytes: Vec<u8> },
+    Truncate(u64),
+}
+
+/// A change of names: it takes one away, gives one, or both at once.
+#[derive(Debug)]
+pub struct NameChange {
+    pub span: Span,
+    pub takes: Option<(usize, String)>,
+    pub gives: Option<(usize, String)>,
+    pub node: usize,
+}
+
+/// The node of the folder itself.
+pub const ROOT: usize = 0;
+
+impl Disk {
+    /// A folder as it lies there, all of it durable.
+    pub fn of(folder: &Path) -> anyhow::Result<Self> {
+        let mut disk = Self {
+            root: folder.to_owned(),
+            nodes: vec![Node {
+                kind: Kind::Folder,
+                ..Node::default()
+            }],
+            renames: Vec::new(),
+            names: BTreeMap::new(),
+            positions: BTreeMap::new(),
+        };
+        disk.take_in(folder)?;
+        let always = Span::default();
+        for node in &mut disk.nodes {
+            node.syncs.push(always);
+        }
+        Ok(disk)
+    }
+
+    /// Follows calls that were made on the folder; what was said is returned with its time.
+    pub fn follow(&mut self, calls: Vec<Call>) -> anyhow::Result<Vec<(u64, String)>> {
+        let mut said = Vec::new();
+        for Call { begun, ended, what } in calls {
+            let span = Span { begun, ended };
+            match what {
+                What::Say { text } => said.push((begun, text)),
+                what => self.take(span, what)?,
+            }
+        }
+        Ok(said)
+    }
+
+    /// Whether a change was durable at a time: whether an fsync of one of these nodes began
+    /// after it had ended, and had ended by then.
+    pub fn is_durable(&self, change: Span, synced: &[usize], by: u64) -> bool {
+        let covers = |sync: &Span| sync.begun >= change.ended && sync.ended <= by;
+        let syncs = synced.iter().filter_map(|node| self.nodes.get(*node));
+        syncs.flat_map(|node| &node.syncs).any(covers)
+    }
+
+    fn take(&mut self, span: Span, what: What) -> anyhow::Result<()> {
+        match what {
+            What::Say { .. } => {}
+            What::Open {
+                path,
+                create,
+                truncate,
+            } => {
+                let Some(node) = self.find(&path) else {
+                    if create && let Some(name) = self.name(&path) {
+                        self.add(span, name?, Kind::File);
+                    }
+                    return Ok(());
+                };
+                self.positions.remove(&node);
+                if truncate {
+                    self.change(node, span, ContentChange::Truncate(0));
+                }
+            }
+            What::Write { path, at, bytes } => {
+                let Some(node) = self.known(&path)? else {
+                    return Ok(());
+                };
+                let position = self.positions.entry(node).or_default();
+                let at = at.unwrap_or(*position);
+                *position = at + bytes.len() as u64;
+                self.change(node, span, ContentChange::Write { at, bytes });
+            }
+            What::Truncate { path, length } => {
+                let Some(node) = self.known(&path)? else {
+                    return Ok(());
+                };
+                self.change(node, span, ContentChange::Truncate(length));
+            }
+            What::Sync { path } => {
+                let Some(node) = self.known(&path)? else {
+                    return Ok(());
+                };
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.syncs.push(span);
+                }
+            }
+            What::MakeFolder { path } => {
+                if let Some(name) = self.name(&path) {
+                    self.add(span, name?, Kind::Folder);
+                }
+            }
+            What::Link { path, target } => {
+                if let Some(name) = self.name(&path) {
+                    self.add(span, name?, Kind::Link(target));
+                }
+            }
+            What::Rename { from, to } => {
+                let (Some(from), Some(to)) = (self.name(&from), self.name(&to)) else {
+                    return Ok(());
+                };
+                let (from, to) = (from?, to?);
+                let node = self.names.remove(&from).context("what is renamed")?;
+                self.names.insert(to.clone(), node);
+                self.renames.push(NameChange {
+                    span,
+                    takes: Some(from),
+                    gives: Some(to),
+                    node,
+                });
+            }
+            What::Remove { path } => {
+                let Some(name) = self.name(&path) else {
+                    return Ok(());
+                };
+                let name = name?;
+                let node = self.names.remove(&name).context("what is removed")?;
+                self.renames.push(NameChange {
+                    span,
+                    takes: Some(name),
+                    gives: None,
+                    node,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, span: Span, name: (usize, String), kind: Kind) -> usize {
+        let node = self.nodes.len();
+        self.nodes.push(Node {
+            kind,
+            ..Node::default()
+        });
+        self.names.insert(name.clone(), node);
+        self.renames.push(NameChange {
+            span,
+            takes: None,
+            gives: Some(name),
+            node,
+        });
+        node
+    }
+
+    fn change(&mut self, node: usize, span: Span, change: ContentChange) {
+        if let Some(node) = self.nodes.get_mut(node) {
+            node.changes.push((span, change));
+        }
+    }
+
+    /// The node at a path of ours, which must be there; nothing for other paths.
+    fn known(&self, path: &Path) -> anyhow::Result<Option<usize>> {
+        if !path.starts_with(&self.root) {
+            return Ok(None);
+        }
+        let node = self.find(path);
+        node.map(Some)
+            .with_context(|| format!("{} is not known", path.display()))
+    }
+
+    fn find(&self, path: &Path) -> Option<usize> {
+        let mut path = path.strip_prefix(&self.root).ok()?.to_owned();
+        let mut at = vec![ROOT];
+        // Links point to what is beside their folder; none points to another link.
+        while let Some(next) = path.components().next() {
+            let rest: PathBuf = path.components().skip(1).collect();
+            path = match next {
+                Component::Normal(name) => {
+                    let node = *self.names.get(&(*at.last()?, name.to_str()?.to_owned()))?;
+                    match &self.nodes.get(node)?.kind {
+                        Kind::Link(target) => target.join(rest),
+                        Kind::File | Kind::Folder => {
+                            at.push(node);
+                            rest
+                        }
+                    }
+                }
+                Component::ParentDir => {
+                    at.pop();
+                    rest
+                }
+                Component::CurDir => rest,
+                Component::Prefix(_) | Component::RootDir => return None,
+            };
+        }
+        at.last().copied()
+    }
+
+    /// The folder and the name in it; nothing for paths that are not ours.
+    fn name(&self, path: &Path) -> Option<anyhow::Result<(usize, String)>> {
+        if !path.starts_with(&self.root) || path == self.root {
+            return None;
+        }
+        let folder = path.parent().and_then(|folder| self.find(folder));
+        let name = path.file_name().and_then(|name| name.to_str());
+        Some(match (folder, name) {
+            (Some(folder), Some(name)) => Ok((folder, name.to_owned())),
+            _ => Err(anyhow::anyhow!("{} is not known", path.display())),
+        })
+    }
+
+    fn take_in(&mut self, folder: &Path) -> anyhow::Result<()> {
+        let always = Span::default();
+        for found in fs::read_dir(folder)? {
+            let path = found?.path();
+            let name = self.name(&path).context("a name")??;
+            if path.is_symlink() {
+                self.add(always, name, Kind::Link(fs::read_link(&path)?));
+            } else if path.is_dir() {
+                self.add(always, name, Kind::Folder);
+                self.take_in(&path)?;
+            } else if path.is_file() {
+                let bytes = fs::read(&path)?;
+                let node = self.add(always, name, Kind::File);
+                self.change(node, always, ContentChange::Write { at: 0, bytes });
+            } else {
+                bail!("{} is neither file nor folder", path.display());
+            }
+        }
+        Ok(())
+    }
+}

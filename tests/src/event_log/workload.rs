@@ -1,0 +1,100 @@
+//! Records and states that are known from their number alone.
+//!
+//! Apart, because the process that writes and the process that checks share nothing else.
+
+use std::collections::BTreeMap;
+
+use roadstead_control_plane::{
+    event::{Class, Seq},
+    event_log::{Change, Entry},
+};
+
+/// A stream of numbers that a seed repeats (splitmix64).
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below another.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.number() % limit.max(1)
+    }
+
+    /// Whether one of so many cases is met.
+    pub fn one_in(&mut self, cases: u64) -> bool {
+        self.below(cases) == 0
+    }
+}
+
+/// The record with this number: mostly short, now and then longer than a page of the store.
+pub fn record(seq: u64) -> Entry {
+    let mut random = Random::new(seq);
+    let class = match random.below(4) {
+        0 => Class::Presence,
+        1 => Class::Lifecycle,
+        _ => Class::Configuration,
+    };
+    let length = match random.below(100) {
+        0 => 20_000 + random.below(60_000),
+        1..=9 => 2_000 + random.below(4_000),
+        _ => 40 + random.below(700),
+    };
+    Entry {
+        seq: Seq(seq),
+        class: class.into(),
+        schema: 1,
+        bytes: bytes(seq, length),
+    }
+}
+
+/// What this record does to the state: it sets one of two hundred keys, or takes it away.
+pub fn change(seq: u64) -> Change {
+    let mut random = Random::new(seq ^ 0x5eed);
+    let key = format!("namespace-{}/name-{}", random.below(10), random.below(20));
+    let length = if random.one_in(20) {
+        4_000 + random.below(9_000)
+    } else {
+        100 + random.below(900)
+    };
+    let value = (!random.one_in(7)).then(|| bytes(!seq, length));
+    (key.into_bytes(), value)
+}
+
+/// The state after this record.
+pub fn state_at(seq: u64) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut state = BTreeMap::new();
+    for (key, value) in (1..=seq).map(change) {
+        match value {
+            Some(value) => state.insert(key, value),
+            None => state.remove(&key),
+        };
+    }
+    state
+}
+
+/// What changed in the state after one record and up to another: each key once.
+pub fn changes(after: u64, up_to: u64) -> Vec<Change> {
+    let last: BTreeMap<_, _> = (after + 1..=up_to).map(change).collect();
+    last.into_iter().collect()
+}
+
+fn bytes(seed: u64, length: u64) -> Vec<u8> {
+    let mut random = Random::new(seed);
+    let mut bytes = Vec::new();
+    while (bytes.len() as u64) < length {
+        bytes.extend_from_slice(&random.number().to_le_bytes());
+    }
+    bytes.truncate(length as usize);
+    bytes
+}
