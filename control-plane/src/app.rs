@@ -2,42 +2,40 @@
 
 mod endpoints;
 mod outlets;
+mod sources;
 mod stored_log;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use opentelemetry::metrics::Meter;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::admin::Admin;
 use crate::app::endpoints::Endpoints;
 use crate::app::outlets::Sinks;
+use crate::app::sources::Sources;
 use crate::app::stored_log::{Keep, StoredArchive, StoredLog};
 use crate::clock;
 use crate::config::{self, Cli, Command, Config, LogFormat};
 use crate::engine::{Engine, Settings};
-use crate::event_log;
-use crate::folder;
+use crate::event_log::{self, Writer};
 use crate::health::{Condition, Health};
 use crate::history::{History, Recorder};
 use crate::identity::Identity;
 use crate::metrics::engine::EngineMetrics;
 use crate::metrics::log::LogMetrics;
 use crate::metrics::streams::StreamMetrics;
-use crate::model::key::{Kind, Origin};
 use crate::observe::Observation;
 use crate::presence::Presence;
+use crate::project::Fold;
 use crate::publish::Publisher;
 use crate::serve::{self, Parts, Patience};
 use crate::status::Status;
 use crate::telemetry::{self, Telemetry};
 use crate::tokens::Tokens;
-use crate::watch::{self as kubernetes, Scope};
 
 /// Does what the command line says, until it is done or a signal ends it.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
@@ -81,18 +79,8 @@ async fn serve_until_stopped(
         .await
         .with_context(|| format!("admin.address {}", config.admin.address))?;
 
-    let (writer, report) = event_log::open(
-        &log_folder(&config.data_folder),
-        event_log::Options::default(),
-    )?;
-    if let Some(cut) = report.cut {
-        tracing::warn!(?cut, "the end of the event log was torn and is cut");
-    }
+    let (writer, fold, identity) = begin(&config.data_folder, &keys)?;
     let log = writer.log();
-    let fold = stored_log::restore(&log, clock::now())?;
-    let head = fold.state().head();
-    let identity = Identity::claim(&keys, &head.lineage, head.epoch)?;
-    tracing::info!(lineage = &*identity.lineage, epoch = %identity.epoch, records = %head.seq, "the event log was read");
 
     let (inbox, observations) = mpsc::channel(INBOX);
     let (relist, relisted) = watch::channel(0);
@@ -203,76 +191,23 @@ async fn serve_until_stopped(
     outcome
 }
 
-/// Where objects come from.
-struct Sources {
-    folder: Option<PathBuf>,
-    kubernetes: Option<(Option<PathBuf>, Scope)>,
-}
-
-impl Sources {
-    fn of(config: &Config) -> Self {
-        let folder = config
-            .sources
-            .folder
-            .as_ref()
-            .map(|folder| folder.path.clone());
-        let kubernetes = match &config.sources.kubernetes {
-            Some(source) => Some((
-                source.kubeconfig.clone(),
-                Scope {
-                    namespaces: source.namespaces.clone(),
-                    label_selector: source.label_selector.clone(),
-                },
-            )),
-            None => folder.is_none().then(|| (None, Scope::default())),
-        };
-        Self { folder, kubernetes }
+/// What is stored, folded, and the term that begins with it.
+fn begin(data_folder: &Path, keys: &Path) -> anyhow::Result<(Writer, Fold, Identity)> {
+    let (writer, report) =
+        event_log::open(&log_folder(data_folder), event_log::Options::default())?;
+    if let Some(cut) = report.cut {
+        tracing::warn!(?cut, "the end of the event log was torn and is cut");
     }
-
-    fn awaited(&self) -> BTreeSet<(Origin, Kind)> {
-        let folder = self.folder.iter().map(|_| Origin::Folder);
-        let kubernetes = self.kubernetes.iter().map(|_| Origin::Kubernetes);
-        let origins = folder.chain(kubernetes);
-        origins
-            .flat_map(|origin| Kind::ALL.map(|kind| (origin, kind)))
-            .collect()
-    }
-
-    async fn spawn(
-        self,
-        tasks: &mut JoinSet<anyhow::Result<&'static str>>,
-        config: &Config,
-        inbox: &mpsc::Sender<Observation>,
-        relisted: &watch::Receiver<u64>,
-        status: Status,
-        meter: &Meter,
-    ) -> anyhow::Result<()> {
-        let mut client = None;
-        if let Some((kubeconfig, scope)) = self.kubernetes {
-            let connected = kubernetes::connect(kubeconfig.as_deref()).await?;
-            let watching = kubernetes::run(
-                connected.clone(),
-                scope,
-                inbox.clone(),
-                relisted.clone(),
-                kubernetes::Metrics::new(meter),
-            );
-            tasks.spawn(async {
-                watching.await;
-                Ok("the watch of the Kubernetes API")
-            });
-            client = Some(connected).filter(|_| config.status_writes);
-        }
-        if let Some(path) = self.folder {
-            let following = folder::run(path, inbox.clone(), relisted.clone());
-            tasks.spawn(async { Ok(following.await.map(|()| "the watch of the folder")?) });
-        }
-        tasks.spawn(async {
-            Box::pin(status.run(client)).await;
-            Ok("the teller of standings")
-        });
-        Ok(())
-    }
+    let fold = stored_log::restore(&writer.log(), clock::now())?;
+    let head = fold.state().head();
+    let identity = Identity::claim(keys, &head.lineage, head.epoch)?;
+    tracing::info!(
+        lineage = &*identity.lineage,
+        epoch = %identity.epoch,
+        records = %head.seq,
+        "the event log was read"
+    );
+    Ok((writer, fold, identity))
 }
 
 fn telemetry_config(config: &Config) -> telemetry::Config {

@@ -1,254 +1,121 @@
-//! A folder of Kubernetes YAML as a source, followed while it changes.
+//! A folder of Kubernetes YAML as a source: the embedded default.
 //!
-//! The same objects, the same conversion and the same observations as from the Kubernetes
-//! API, for a laptop, CI or a machine without a cluster.
+//! Files that end in `.yaml`, `.yml` or `.json` are read, in the folder and below it, names
+//! that begin with a dot left out. A file holds any number of documents, and lists of objects.
+//! Changes are heard of from the kernel and applied when they have settled; twice a minute the
+//! folder is looked at all the same. Only files that changed are read.
+//!
+//! What cannot be read changes nothing: what its file held before keeps serving, and is
+//! refused aloud, on a live change as after a restart.
 
-mod catalogue;
-mod parse;
-mod scan;
+mod document;
+mod library;
+mod metrics;
+mod notices;
+mod reader;
+mod shelf;
+#[cfg(test)]
+mod tests;
+mod walk;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep_until};
 
-use crate::folder::catalogue::{Catalogue, Contents};
-use crate::folder::scan::{Limits, Stamp, scan, stamp};
+use crate::folder::library::Library;
+use crate::folder::notices::{LOOK_OFTEN, Notice, Notices};
 use crate::observe::Observation;
+
+pub use metrics::Metrics;
 
 /// The folder cannot be a source.
 #[derive(Debug, thiserror::Error)]
-pub enum FolderError {
-    #[error("the folder {} cannot be read: {source}", path.display())]
-    Read {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("the folder {} cannot be watched: {source}", path.display())]
-    Watch {
-        path: PathBuf,
-        source: notify::Error,
-    },
+#[error("the folder {} cannot be read: {source}; name one that exists", path.display())]
+pub struct FolderError {
+    path: PathBuf,
+    source: io::Error,
 }
 
-/// Follows a folder until the engine is gone. A change of `relist` makes it list everything anew.
+/// Reads and follows a folder until the engine is gone; fails only if it is not there to begin
+/// with. Each change of `relist` makes the lists anew.
 pub async fn run(
     root: PathBuf,
     inbox: mpsc::Sender<Observation>,
     mut relist: watch::Receiver<u64>,
+    metrics: Metrics,
 ) -> Result<(), FolderError> {
-    let root = root.canonicalize().map_err(|source| FolderError::Read {
-        path: root.clone(),
-        source,
-    })?;
-    // The watch begins before the first look, so that nothing falls between.
-    let (_watcher, hints) = follow(&root)?;
-    let mut hints = Some(hints);
-    let mut known = Known::default();
-    let observations = known.list(&root)?;
-    tracing::info!(folder = %root.display(), files = known.stamps.len(), "the folder was read");
-    if !send(&inbox, observations).await {
-        return Ok(());
-    }
-    let mut net = interval_at(Instant::now() + NET, NET);
-    net.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let found = std::fs::read_dir(&root).and_then(|_| std::path::absolute(&root));
+    // From / on, so that what the kernel tells can be compared with it.
+    let root = found.map_err(|source| FolderError { path: root, source })?;
+    let mut notices = Notices::new(&root);
+    let mut library = Library::new(root, metrics);
+    let mut task = Task::List;
     loop {
-        let observations = tokio::select! {
-            hint = settled(&mut hints) => match hint {
-                Hint::Files(paths) => known.look_at(&root, paths),
-                Hint::Anything => known.look_at_all(&root),
-            },
-            _ = net.tick() => known.look_at_all(&root),
+        let observations;
+        (library, notices, observations) = carry_out(library, notices, task).await;
+        for observation in observations {
+            if inbox.send(observation).await.is_err() {
+                return Ok(());
+            }
+        }
+        let look = if notices.hears_all() {
+            LOOK
+        } else {
+            LOOK_OFTEN
+        };
+        let look = Instant::now() + look;
+        task = tokio::select! {
+            () = inbox.closed() => return Ok(()),
             changed = relist.changed() => match changed {
-                Ok(()) => known.list(&root)?,
+                Ok(()) => Task::List,
                 Err(_) => return Ok(()),
             },
+            notice = notices.next() => match notice {
+                Notice::Files(files) => Task::Read(files),
+                Notice::Everything => Task::Look,
+            },
+            () = sleep_until(look) => Task::Look,
         };
-        if !send(&inbox, observations).await {
-            return Ok(());
-        }
     }
 }
 
-/// What is known of the folder.
-#[derive(Debug, Default)]
-struct Known {
-    stamps: BTreeMap<PathBuf, Stamp>,
-    catalogue: Catalogue,
+/// What is to be done next.
+enum Task {
+    /// Read everything.
+    List,
+    /// Look at everything, read what changed.
+    Look,
+    /// Read these files.
+    Read(BTreeSet<PathBuf>),
 }
 
-impl Known {
-    /// Reads everything, and lists it.
-    fn list(&mut self, root: &Path) -> Result<Vec<Observation>, FolderError> {
-        self.stamps = scan(root, &Limits::default()).map_err(|source| FolderError::Read {
-            path: root.to_owned(),
-            source,
-        })?;
-        let files = self.stamps.keys();
-        let contents = files.map(|path| (name(root, path), parse::read(root, path)));
-        let (catalogue, observations) = Catalogue::build(contents);
-        self.catalogue = catalogue;
-        Ok(observations)
-    }
-
-    /// Reads what is not as it was, wherever it is.
-    fn look_at_all(&mut self, root: &Path) -> Vec<Observation> {
-        let now = match scan(root, &Limits::default()) {
-            Ok(now) => now,
-            // A folder that is unmounted for a moment has not lost its files.
-            Err(error) => {
-                let folder = root.display();
-                tracing::error!(%folder, %error, "cannot be read; what was read of it stays");
-                return Vec::new();
-            }
+/// Files block, so this is done on a thread that may.
+async fn carry_out(
+    mut library: Library,
+    mut notices: Notices,
+    task: Task,
+) -> (Library, Notices, Vec<Observation>) {
+    let work = move || {
+        let observations = match task {
+            Task::List => library.list(&mut notices),
+            Task::Look => library.look(&mut notices),
+            Task::Read(files) => library.read(&files, &mut notices),
         };
-        let gone = self.stamps.keys().filter(|path| !now.contains_key(*path));
-        let changed = now
-            .iter()
-            .filter(|(path, stamp)| self.stamps.get(*path) != Some(stamp))
-            .map(|(path, _)| path);
-        let paths = changed.chain(gone).cloned().collect();
-        self.look_at(root, paths)
-    }
-
-    /// Reads those of these files that are not as they were.
-    fn look_at(&mut self, root: &Path, mut paths: BTreeSet<PathBuf>) -> Vec<Observation> {
-        let mut observations = Vec::new();
-        while let Some(path) = paths.pop_first() {
-            let now = stamp(&path);
-            if self.stamps.get(&path) == now.as_ref() {
-                continue;
-            }
-            let contents = match now {
-                Some(now) => {
-                    self.stamps.insert(path.clone(), now);
-                    Some(parse::read(root, &path))
-                }
-                None => {
-                    self.stamps.remove(&path);
-                    None
-                }
-            };
-            tell(&path, contents.as_ref());
-            let replaced = self.catalogue.replace(&name(root, &path), contents);
-            observations.extend(replaced.observations);
-            for file in replaced.read_again {
-                let path = root.join(&*file);
-                self.stamps.remove(&path);
-                paths.insert(path);
-            }
-        }
-        observations
-    }
-}
-
-fn tell(path: &Path, contents: Option<&Contents>) {
-    let path = path.display();
-    match contents {
-        Some(Contents::Objects(objects)) => {
-            tracing::info!(file = %path, objects = objects.len(), "the file was read");
-        }
-        Some(Contents::Unreadable(message)) => {
-            tracing::error!(file = %path, message, "the file cannot be read; what was read of it stays");
-        }
-        None => tracing::info!(file = %path, "the file is gone"),
-    }
-}
-
-/// A file's name in ranks: its path below the root.
-fn name(root: &Path, path: &Path) -> Box<str> {
-    let below = path.strip_prefix(root).unwrap_or(path);
-    below.to_string_lossy().into()
-}
-
-/// Where something may have changed.
-enum Hint {
-    Files(BTreeSet<PathBuf>),
-    Anything,
-}
-
-fn follow(root: &Path) -> Result<(RecommendedWatcher, mpsc::UnboundedReceiver<Hint>), FolderError> {
-    let failed = |source| FolderError::Watch {
-        path: root.to_owned(),
-        source,
+        (library, notices, observations)
     };
-    // Unbounded, because the watch's thread must not wait; it is drained at once.
-    let (sender, hints) = mpsc::unbounded_channel();
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let hint = match event {
-            Ok(event)
-                if matches!(
-                    event.kind,
-                    EventKind::Access(
-                        notify::event::AccessKind::Open(_) | notify::event::AccessKind::Read
-                    )
-                ) =>
-            {
-                return;
-            }
-            Ok(event)
-                if !event.need_rescan() && event.paths.iter().all(|path| scan::is_ours(path)) =>
-            {
-                Hint::Files(event.paths.into_iter().collect())
-            }
-            Ok(_) | Err(_) => Hint::Anything,
-        };
-        // The receiver is gone when the program ends.
-        let _ = sender.send(hint);
-    })
-    .map_err(failed)?;
-    watcher
-        .watch(root, RecursiveMode::Recursive)
-        .map_err(failed)?;
-    Ok((watcher, hints))
-}
-
-/// The next hint, once it is quiet for a moment: an editor does several things to save a file.
-async fn settled(hints: &mut Option<mpsc::UnboundedReceiver<Hint>>) -> Hint {
-    let Some(receiver) = hints else {
-        return std::future::pending().await;
-    };
-    let Some(mut all) = receiver.recv().await else {
-        tracing::error!("the watch of the folder ended; changes are found within 30 s");
-        *hints = None;
-        return Hint::Anything;
-    };
-    let end = Instant::now() + LONGEST_SETTLE;
-    while Instant::now() < end {
-        match timeout(SETTLE, receiver.recv()).await {
-            Ok(Some(next)) => {
-                all = match (all, next) {
-                    (Hint::Files(mut all), Hint::Files(next)) => {
-                        all.extend(next);
-                        Hint::Files(all)
-                    }
-                    (Hint::Anything, _) | (_, Hint::Anything) => Hint::Anything,
-                }
-            }
-            Ok(None) | Err(_) => break,
-        }
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends.
+            Err(_) => std::future::pending().await,
+        },
     }
-    all
 }
 
-async fn send(inbox: &mpsc::Sender<Observation>, observations: Vec<Observation>) -> bool {
-    for observation in observations {
-        if inbox.send(observation).await.is_err() {
-            return false;
-        }
-    }
-    true
-}
-
-/// Quiet for this long means settled.
-const SETTLE: Duration = Duration::from_millis(5);
-/// A folder that never is quiet is looked at all the same.
-const LONGEST_SETTLE: Duration = Duration::from_millis(100);
-/// How often everything is looked at, whatever the watch says: watches lose things.
-const NET: Duration = Duration::from_secs(30);
-
-#[cfg(test)]
-mod tests;
+const LOOK: Duration = Duration::from_secs(30);

@@ -144,6 +144,12 @@ impl History {
         self.progress.clone()
     }
 
+    /// From where on events are retained. The version that was served just before can still be
+    /// seen, and none before that.
+    pub fn oldest(&self) -> Seq {
+        self.archive.oldest()
+    }
+
     /// The snapshot that was served when this was the last record.
     pub async fn at(&self, asked: Seq) -> Result<Arc<Past>, HistoryError> {
         if let Some(past) = self.recent.find(asked) {

@@ -16,7 +16,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher that has published nothing: see [`is_something`].
+    /// A publisher that has published nothing: see [`Publication::is_something`].
     pub fn new() -> Self {
         Self {
             newest: watch::Sender::new(Arc::default()),
@@ -46,15 +46,10 @@ impl Default for Publisher {
     }
 }
 
-/// Whether anything was published yet. Before that nobody is told anything.
-pub fn is_something(publication: &Publication) -> bool {
-    publication.number() > 0
-}
-
 /// By content: a publication's number rises even where a change was taken back in between.
 fn differ(a: &Publication, b: &Publication) -> bool {
     let (before, after) = (a.snapshot(), b.snapshot());
-    is_something(a) != is_something(b)
+    a.is_something() != b.is_something()
         || a.lineage() != b.lineage()
         || before.version() != after.version()
         || before.endpoints_revision() != after.endpoints_revision()
@@ -71,7 +66,7 @@ mod tests {
     fn the_first_publication_wakes_and_an_equal_one_does_not() {
         let publisher = Publisher::new();
         let mut newest = publisher.subscribe();
-        assert!(!is_something(&newest.borrow_and_update()));
+        assert!(!newest.borrow_and_update().is_something());
         let first = Publication::default().succeed("l".into(), Snapshot::default(), [].into());
         assert!(publisher.publish(Arc::new(first.clone())));
         assert!(newest.has_changed().unwrap());

@@ -42,7 +42,8 @@ pub enum Format {
 /// An OpenTelemetry collector that takes OTLP by gRPC.
 #[derive(Clone, Debug)]
 pub struct Otlp {
-    /// For example `http://collector:4317`.
+    /// For example `http://collector:4317`, or `https://` where the machine trusts its
+    /// certificate.
     pub endpoint: String,
     /// How often metrics are sent.
     pub interval: Duration,

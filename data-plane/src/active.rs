@@ -8,8 +8,9 @@ mod upstreams;
 pub use compiler::Compiler;
 pub use upstreams::{Upstream, UpstreamTable};
 
+use crate::router::Router;
+use crate::snapshot::Version;
 pub use crate::snapshot::{Endpoint, Target};
-use crate::{router::Router, snapshot::Version};
 
 /// What a traffic thread serves by.
 #[derive(Clone, Debug)]

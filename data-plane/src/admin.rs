@@ -14,12 +14,10 @@ use tokio::sync::watch;
 
 pub use serve::{AdminError, Server};
 
-use crate::{
-    readiness::Readiness,
-    report::{Identity, Report},
-    snapshot::Version,
-    telemetry,
-};
+use crate::readiness::Readiness;
+use crate::report::{Identity, Report};
+use crate::snapshot::Version;
+use crate::telemetry;
 
 /// What the answers are made from.
 #[derive(Clone, Debug)]

@@ -21,15 +21,13 @@ use tokio::{
 use tracing::{info, warn};
 
 use self::{keep::Keeping, threads::Threads, traffic::Traffic};
-use crate::{
-    active::Active,
-    admin::{Admin, Server},
-    config::{Change, Cli, Config, Watch},
-    control::{Applier, Client, Connector, Metrics},
-    readiness::{Block, Readiness},
-    report::{Identity, Report},
-    telemetry::{Levels, Telemetry},
-};
+use crate::active::Active;
+use crate::admin::{Admin, Server};
+use crate::config::{Change, Cli, Config, Watch};
+use crate::control::{Applier, Client, Connector, Metrics};
+use crate::readiness::{Block, Readiness};
+use crate::report::{Identity, Report};
+use crate::telemetry::{Levels, Telemetry};
 
 /// Runs the proxy until it is told to end.
 pub fn run(cli: Cli) -> anyhow::Result<()> {

@@ -22,11 +22,9 @@ pub use address::Address;
 pub use cli::Cli;
 pub use watch::{Change, Watch};
 
-use crate::{
-    access_log::LogFormat,
-    limits::Limits,
-    telemetry::{Log, Otlp},
-};
+use crate::access_log::LogFormat;
+use crate::limits::Limits;
+use crate::telemetry::{Log, Otlp};
 
 /// The whole configuration. Every key may be left out.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]

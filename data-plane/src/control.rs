@@ -16,10 +16,8 @@ pub use client::Client;
 pub use connect::Connector;
 pub use metrics::Metrics;
 
-use crate::{
-    active::Active,
-    snapshot::{Fault, Listener},
-};
+use crate::active::Active;
+use crate::snapshot::{Fault, Listener};
 
 /// What carries a version out: the traffic threads and the listeners.
 pub trait Serve {

@@ -1,5 +1,7 @@
 //! Roadstead's proxy, as a program.
 
+use std::process::ExitCode;
+
 use clap::Parser;
 use mimalloc::MiMalloc;
 use roadstead_data_plane::{app, config::Cli};
@@ -7,6 +9,19 @@ use roadstead_data_plane::{app, config::Cli};
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
-fn main() -> anyhow::Result<()> {
-    app::run(Cli::parse())
+fn main() -> ExitCode {
+    match app::run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            #[expect(
+                clippy::print_stderr,
+                reason = "telemetry may not have started, and a person reads this"
+            )]
+            {
+                // In one line: a backtrace would bury it.
+                eprintln!("roadstead-data-plane: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
 }

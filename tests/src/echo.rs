@@ -25,7 +25,7 @@ pub struct Echo {
     server: JoinSet<()>,
 }
 
-/// What a backend saw: the body of each of its answers, as JSON.
+/// What a backend saw: the body of each of its answers, as a line of JSON.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Seen {
     /// The backend's name.
@@ -134,7 +134,9 @@ async fn answer(
         body,
         who: who.clone(),
     };
-    let body = serde_json::to_vec(&seen).unwrap_or_default();
+    let mut body = serde_json::to_vec(&seen).unwrap_or_default();
+    // For who reads it in a terminal.
+    body.push(b'\n');
     let mut response = Response::new(Full::new(Bytes::from(body)));
     if let Ok(who) = who.parse() {
         response.headers_mut().insert("x-echo", who);

@@ -1,8 +1,8 @@
 //! Both planes together against real parts: what their tests share.
 //!
 //! A test runs in a [`sandbox`], with a network and a folder of its own, and starts there what it
-//! needs: a Kubernetes API server ([`cluster`]), our binaries ([`program`]), backends that say who
-//! they are ([`echo`]), a wire that can be cut ([`relay`]). It asks by [`http`] and waits for
+//! needs: a Kubernetes API server ([`cluster`]), our binaries ([`program`], and both planes wired
+//! by [`planes`]), backends that say who they are ([`echo`]), a wire that can be cut ([`relay`]). It asks by [`http`] and waits for
 //! conditions by [`wait`], never for a while. [`tidy`] reads the sources themselves.
 
 pub mod campaign;
@@ -11,6 +11,7 @@ pub mod echo;
 pub mod event_log;
 pub mod http;
 pub mod installation;
+pub mod planes;
 pub mod program;
 pub mod relay;
 pub mod sandbox;

@@ -136,6 +136,11 @@ impl Program {
         .await?
     }
 
+    /// The file of its standard output and error.
+    pub fn log_file(&self) -> &Path {
+        &self.log
+    }
+
     /// All that it has written to its standard output and error.
     pub fn log(&self) -> anyhow::Result<String> {
         let bytes = fs::read(&self.log).with_context(|| format!("read {}", self.log.display()))?;

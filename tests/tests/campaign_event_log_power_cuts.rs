@@ -11,7 +11,13 @@ use std::{
 use anyhow::{Context, bail};
 use roadstead_tests::{
     campaign::rounds,
-    event_log::{Acknowledged, disk::Disk, image, scratch, trace, workload::Random},
+    event_log::{
+        Acknowledged,
+        disk::Disk,
+        image, scratch,
+        trace::{self, Call, What},
+        workload::Random,
+    },
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_event-log-session");
@@ -66,6 +72,8 @@ fn cut_sessions(seed: u64) -> anyhow::Result<u64> {
     Ok(images)
 }
 
+const LONG_WRITE: usize = 64 << 10;
+
 struct Campaign {
     segment: String,
     scratch: tempfile::TempDir,
@@ -76,6 +84,8 @@ struct History {
     disk: Disk,
     /// Ends of calls: moments between which nothing changes.
     moments: Vec<u64>,
+    /// Those of long writes: much is under way then, and there are few of them.
+    busy_moments: Vec<u64>,
     acknowledged: Vec<(u64, Acknowledged)>,
 }
 
@@ -101,7 +111,13 @@ impl Campaign {
         let accounts = self.folder("accounts")?;
         let calls = trace::watch(Path::new(PROGRAM), arguments, &accounts)?;
         fs::remove_dir_all(accounts)?;
-        let moments = calls.iter().map(|call| call.ended).collect();
+        let moments: Vec<_> = calls.iter().map(|call| call.ended).collect();
+        let is_long = |call: &&Call| match &call.what {
+            What::Write { bytes, .. } => bytes.len() >= LONG_WRITE,
+            _ => false,
+        };
+        let busy_moments = calls.iter().filter(is_long).map(|call| call.ended);
+        let busy_moments: Vec<_> = busy_moments.collect();
         let mut history = vec![(0, acknowledged)];
         for (at, line) in disk.follow(calls)? {
             acknowledged.hear(line.trim_end());
@@ -110,6 +126,7 @@ impl Campaign {
         Ok(History {
             disk,
             moments,
+            busy_moments,
             acknowledged: history,
         })
     }
@@ -183,8 +200,12 @@ impl Campaign {
 impl History {
     /// A moment for a cut, and what was acknowledged before it.
     fn moment(&self, random: &mut Random) -> (u64, Acknowledged) {
-        let at = random.below(self.moments.len() as u64) as usize;
-        let cut = self.moments[at];
+        let moments = if random.one_in(2) && !self.busy_moments.is_empty() {
+            &self.busy_moments
+        } else {
+            &self.moments
+        };
+        let cut = moments[random.below(moments.len() as u64) as usize];
         let before = self.acknowledged.partition_point(|(said, _)| *said < cut);
         let acknowledged = self.acknowledged[..before].last();
         (

@@ -34,14 +34,13 @@ const CONTROL_PLANE: Ranks<'_> = Ranks {
             "pki",
             "publish",
             "recovery",
-            "serve",
             "status",
             "telemetry",
             "tokens",
             "watch",
         ],
-        // Shows what the parts say of themselves.
-        &["admin"],
+        // Show what the parts say of themselves, and what was logged.
+        &["admin", "serve"],
         &["engine"],
         &["app"],
     ],
@@ -67,7 +66,7 @@ const DATA_PLANE: Ranks<'_> = Ranks {
         &["access_log", "tasks"],
         &["config", "thread"],
         &["message"],
-        &["h1", "journal"],
+        &["h1", "journal", "meter"],
         &[
             "control",
             "front",
@@ -80,6 +79,7 @@ const DATA_PLANE: Ranks<'_> = Ranks {
         // Shows what the parts say of themselves.
         &["admin"],
         &["proxy"],
+        &["worker"],
         &["app"],
     ],
 };

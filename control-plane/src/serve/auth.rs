@@ -15,6 +15,7 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use crate::metrics::streams::{Refused, StreamMetrics};
+use crate::serve::listen::Peer;
 use crate::tokens::{Role, Tokens};
 
 /// Lets calls through whose token is for them.
@@ -79,7 +80,12 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let path = request.uri().path();
         match self.authenticate.check(path, request.headers()) {
-            Ok(()) => Box::pin(self.inner.call(request)),
+            Ok(()) => {
+                if let Some(peer) = request.extensions().get::<Peer>() {
+                    peer.is_known();
+                }
+                Box::pin(self.inner.call(request))
+            }
             Err(status) => Box::pin(async move { Ok(status.into_http()) }),
         }
     }

@@ -5,6 +5,7 @@
 
 mod acknowledgement;
 mod ending;
+mod exchange;
 mod frame;
 mod hello;
 mod seats;
@@ -28,7 +29,6 @@ use crate::observe::Observation;
 use crate::presence::StreamId;
 use crate::serve::distribution::frame::Frame;
 use crate::serve::distribution::seats::Seats;
-use crate::serve::distribution::session::Session;
 use crate::serve::distribution::shared::Transfers;
 use crate::serve::stop::Stop;
 use crate::snapshot::publication::Publication;
@@ -126,7 +126,7 @@ impl Distribution {
                 Some(_) = sessions.join_next() => {}
                 Some(arrival) = self.arrivals.recv() => {
                     let common = Arc::clone(&self.common);
-                    sessions.spawn(Session::run(common, arrival, stop.clone()));
+                    sessions.spawn(session::run(common, arrival, stop.clone()));
                 }
                 else => break,
             }

@@ -3,10 +3,12 @@
 //! Apart from tonic's own, because certificates are renewed while it runs, handshakes are
 //! bounded in number and time, and plaintext is for loopback only.
 
+use std::future::Future as _;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,10 +17,10 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
 /// Whether calls are encrypted.
 #[derive(Clone, Debug)]
@@ -112,30 +114,46 @@ async fn shake_hands(
     stream: TcpStream,
     permit: Permit,
 ) -> io::Result<Connection> {
+    let peer = stream.peer_addr().ok();
     let Some(acceptor) = acceptor else {
-        return Ok(Connection {
-            stream: Transport::Plain(stream),
-            _permit: permit,
-        });
+        return Ok(Connection::new(Transport::Plain(stream), peer, permit));
     };
-    let peer = stream.peer_addr();
     let shaken = timeout(HANDSHAKE, acceptor.accept(stream)).await;
     let shaken = shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-    if let (Err(error), Ok(peer)) = (&shaken, peer) {
-        tracing::debug!(%peer, %error, "no TLS with this peer");
+    if let Err(error) = &shaken {
+        tracing::debug!(?peer, %error, "no TLS with this peer");
     }
-    Ok(Connection {
-        stream: Transport::Tls(Box::new(shaken?)),
-        _permit: permit,
-    })
+    let stream = Transport::Tls(Box::new(shaken?));
+    Ok(Connection::new(stream, peer, permit))
 }
 
 type Permit = Option<OwnedSemaphorePermit>;
 
-/// An accepted connection.
+/// An accepted connection. It ends if no call on it is let through in time: else strangers
+/// could take all the places that proxies need.
 pub(super) struct Connection {
     stream: Transport,
+    peer: Peer,
+    strange: Option<Pin<Box<Sleep>>>,
     _permit: Permit,
+}
+
+/// Who is at the other end of a connection; in the extensions of each of its calls.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    address: Option<SocketAddr>,
+    known: Arc<AtomicBool>,
+}
+
+impl Peer {
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// A call was let through.
+    pub(super) fn is_known(&self) {
+        self.known.store(true, Ordering::Relaxed);
+    }
 }
 
 enum Transport {
@@ -143,14 +161,37 @@ enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
-
-    fn connect_info(&self) -> TcpConnectInfo {
-        match &self.stream {
-            Transport::Plain(stream) => stream.connect_info(),
-            Transport::Tls(stream) => stream.get_ref().0.connect_info(),
+impl Connection {
+    fn new(stream: Transport, address: Option<SocketAddr>, permit: Permit) -> Self {
+        Self {
+            stream,
+            peer: Peer {
+                address,
+                known: Arc::default(),
+            },
+            strange: Some(Box::pin(sleep(STRANGE))),
+            _permit: permit,
         }
+    }
+
+    /// Whether it has been a stranger's for too long.
+    fn poll_strange(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(strange) = &mut self.strange else {
+            return Poll::Pending;
+        };
+        if self.peer.known.load(Ordering::Relaxed) {
+            self.strange = None;
+            return Poll::Pending;
+        }
+        strange.as_mut().poll(cx)
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Peer;
+
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
     }
 }
 
@@ -160,6 +201,9 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.poll_strange(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         match &mut self.stream {
             Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
@@ -217,6 +261,8 @@ const CONNECTIONS: usize = 12_000;
 /// At once; a handshake costs a signature.
 const HANDSHAKES: usize = 256;
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a connection may take until a call on it bears a right token.
+const STRANGE: Duration = Duration::from_secs(10);
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

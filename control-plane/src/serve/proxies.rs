@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use crate::presence::{Fault, Presence, Proxy};
-use crate::publish::is_something;
 use crate::serve::wire::timestamp;
 use crate::snapshot::publication::Publication;
 
@@ -45,7 +44,9 @@ impl ProxyService for Proxies {
         let proxies = presence.proxies().map(|proxy| wire(proxy, &newest, faults));
         Ok(Response::new(v1::ListProxiesResponse {
             proxies: proxies.collect(),
-            version: is_something(&newest).then(|| version.to_proto(newest.lineage())),
+            version: newest
+                .is_something()
+                .then(|| version.to_proto(newest.lineage())),
         }))
     }
 }

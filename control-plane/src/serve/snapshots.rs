@@ -124,13 +124,16 @@ impl SnapshotService for Snapshots {
         let versions = self.history.progress().borrow().versions.clone();
         let lineage = Arc::clone(self.publications.borrow().lineage());
         let size = page::size(page_size);
-        let mut found = versions.newest_first(before);
+        let before_oldest = Seq(self.history.oldest().0.saturating_sub(1));
+        let oldest = versions.at(before_oldest);
+        let oldest = oldest.or_else(|| versions.oldest_retained());
+        let retained = |made: &&Made| oldest.is_none_or(|oldest| made.seq >= oldest.seq);
+        let mut found = versions.newest_first(before).take_while(retained);
         let page: Vec<&Made> = found.by_ref().take(size).collect();
         let next = match (page.last(), found.next()) {
             (Some(last), Some(_)) => page::token(&last.seq)?,
             (Some(_), None) | (None, _) => String::new(),
         };
-        let oldest = versions.oldest_retained();
         let summaries = page.into_iter().map(|made| v1::VersionSummary {
             version: Some(made.version().to_proto(&lineage)),
             time: Some(timestamp(made.time)),

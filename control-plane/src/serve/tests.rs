@@ -2,6 +2,7 @@
 
 mod access;
 mod faults;
+mod memory;
 mod operators;
 mod past;
 mod proxy;

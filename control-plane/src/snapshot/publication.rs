@@ -28,6 +28,11 @@ impl Publication {
         self.number
     }
 
+    /// Whether it is one. The one before the first says nothing, and nobody is told of it.
+    pub fn is_something(&self) -> bool {
+        self.number > 0
+    }
+
     /// Id of the installation.
     pub fn lineage(&self) -> &Arc<str> {
         &self.lineage

@@ -1,5 +1,15 @@
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::io::Write;
 use std::sync::mpsc;
+use std::task::{Context, Poll};
+
+use tokio::net::TcpListener;
+use tokio::task::{JoinSet, spawn_blocking};
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::service::Routes;
+use tower::Service;
 
 use super::*;
 
@@ -74,5 +84,72 @@ fn an_instrument_is_in_the_text() {
     assert!(
         text.contains("roadstead_things_total{class=\"small\"} 2"),
         "{text}"
+    );
+}
+
+/// A collector that says which calls came.
+#[derive(Clone)]
+struct Collector<const METRICS: bool>(mpsc::Sender<String>);
+
+impl NamedService for Collector<true> {
+    const NAME: &'static str = "opentelemetry.proto.collector.metrics.v1.MetricsService";
+}
+
+impl NamedService for Collector<false> {
+    const NAME: &'static str = "opentelemetry.proto.collector.trace.v1.TraceService";
+}
+
+impl<const METRICS: bool> Service<http::Request<Body>> for Collector<METRICS> {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let path = request.uri().path().to_owned();
+        self.0.send(path).expect("the test listens");
+        ready(Ok(tonic::Status::ok("taken").into_http()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_and_traces_reach_a_collector_before_the_end() {
+    let (sender, calls) = mpsc::channel();
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let routes = Routes::new(Collector::<true>(sender.clone()));
+    let routes = routes.add_service(Collector::<false>(sender));
+    let server = tonic::transport::Server::builder().add_routes(routes);
+    let mut tasks = JoinSet::new();
+    let incoming = tokio_stream::wrappers::TcpListenerStream::new(socket);
+    tasks.spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
+
+    let otlp = Otlp {
+        endpoint: format!("http://{address}"),
+        interval: Duration::from_secs(600),
+    };
+    let config = Config {
+        otlp: Some(otlp),
+        ..config(Format::Text, "info")
+    };
+    let (telemetry, subscriber) = Telemetry::build(&config, io::sink).unwrap();
+    tracing::subscriber::with_default(subscriber, || {
+        tracing::info_span!("a change").in_scope(|| ());
+    });
+    let counter = telemetry.meter().u64_counter("roadstead.things").build();
+    counter.add(1, &[]);
+    spawn_blocking(move || telemetry.stop()).await.unwrap();
+    let mut calls: Vec<String> = calls.try_iter().collect();
+    calls.sort();
+    calls.dedup();
+    assert_eq!(
+        calls,
+        [
+            "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+            "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        ]
     );
 }

@@ -7,10 +7,8 @@ use std::sync::Arc;
 use roadstead_proto::v1::ResourceType;
 
 use super::{Active, Upstream, UpstreamTable};
-use crate::{
-    router::{Names, RouteChange, Router},
-    snapshot::{Endpoint, Form, Held, Key, Route, Target, Touched, Version},
-};
+use crate::router::{Names, RouteChange, Router};
+use crate::snapshot::{Endpoint, Form, Held, Key, Route, Target, Touched, Version};
 
 /// The tables of the last version, and the names in them.
 #[derive(Debug, Default)]

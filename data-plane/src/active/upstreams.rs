@@ -6,10 +6,8 @@ use std::sync::Arc;
 
 use imbl::Vector;
 
-use crate::{
-    router::UpstreamId,
-    snapshot::{Endpoint, Target},
-};
+use crate::router::UpstreamId;
+use crate::snapshot::{Endpoint, Target};
 
 /// One port of a Service, with the addresses that requests may go to now.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,10 +9,8 @@ use opentelemetry::metrics::Meter;
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
-use crate::{
-    control::{Applier, Serve},
-    journal::{Batch, Journal, Kept, Writer},
-};
+use crate::control::{Applier, Serve};
+use crate::journal::{Batch, Journal, Kept, Writer};
 
 /// The journal, before anything of it is used.
 #[derive(Debug)]

@@ -9,14 +9,12 @@ use tokio::{task::spawn_blocking, time::Duration};
 use tracing::error;
 
 use super::traffic::{Workers, all};
-use crate::{
-    access_log::{AccessLog, AccessLogWriter},
-    active::Active,
-    config::Config,
-    meter::Cells,
-    telemetry::Telemetry,
-    worker::{Worker, WorkerOptions},
-};
+use crate::access_log::{AccessLog, AccessLogWriter};
+use crate::active::Active;
+use crate::config::Config;
+use crate::meter::Cells;
+use crate::telemetry::Telemetry;
+use crate::worker::{Worker, WorkerOptions};
 
 /// All traffic threads, and the log that they write.
 #[derive(Debug)]

@@ -14,14 +14,12 @@ use futures::future::join_all;
 use tracing::error;
 
 use super::listeners::{Listeners, Ports};
-use crate::{
-    active::Active,
-    control::Serve,
-    listen::{ListenError, listen},
-    message::Scheme,
-    snapshot::{Fault, Listener, Reason},
-    worker::{Acknowledged, Port, Worker},
-};
+use crate::active::Active;
+use crate::control::Serve;
+use crate::listen::{ListenError, listen};
+use crate::message::Scheme;
+use crate::snapshot::{Fault, Listener, Reason};
+use crate::worker::{Acknowledged, Port, Worker};
 
 /// Whoever tells all threads something has this.
 pub(super) type Workers = Rc<Vec<Worker>>;

@@ -8,7 +8,8 @@ use clap::Parser;
 use serde::de::{IntoDeserializer, value::Error};
 
 use super::{Address, Config, ConfigError};
-use crate::{access_log::LogFormat, telemetry::Level};
+use crate::access_log::LogFormat;
+use crate::telemetry::Level;
 
 /// A proxy that routes by versioned snapshots.
 #[derive(Clone, Debug, Parser)]

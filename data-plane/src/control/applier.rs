@@ -13,12 +13,10 @@ use tokio::{
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::{Metrics, Serve};
-use crate::{
-    active::Compiler,
-    journal::{Batch, Kept, Mark},
-    report::Report,
-    snapshot::{Applied, Fault, Form, Held, Key, Listener, Refusal, Touched, Transfer},
-};
+use crate::active::Compiler;
+use crate::journal::{Batch, Kept, Mark};
+use crate::report::Report;
+use crate::snapshot::{Applied, Fault, Form, Held, Key, Listener, Refusal, Touched, Transfer};
 
 /// A transfer, and where to answer whether it is live.
 pub type Order = (Transfer, oneshot::Sender<Result<(), Refusal>>);

@@ -16,10 +16,8 @@ use super::{
     backoff::{Backoff, chance},
     connect::Connection,
 };
-use crate::{
-    report::{Identity, Report},
-    snapshot::{Assembly, CAPABILITIES, Limits, Refusal, Step, Transfer, Version},
-};
+use crate::report::{Identity, Report};
+use crate::snapshot::{Assembly, CAPABILITIES, Limits, Refusal, Step, Transfer, Version};
 
 /// The task that holds the stream.
 #[derive(Debug)]

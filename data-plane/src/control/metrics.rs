@@ -9,10 +9,8 @@ use opentelemetry::{
     metrics::{Counter, Gauge, Histogram, Meter},
 };
 
-use crate::{
-    report::Report,
-    snapshot::{Reason, Refusal},
-};
+use crate::report::Report;
+use crate::snapshot::{Reason, Refusal};
 
 #[derive(Clone, Debug)]
 pub struct Metrics {

@@ -11,11 +11,9 @@ use opentelemetry::{
 };
 
 use super::Cells;
-use crate::{
-    message::Protocol,
-    metrics::{CLASSES, ListenerTotals, ThreadTotals},
-    reason::Reason,
-};
+use crate::message::Protocol;
+use crate::metrics::{CLASSES, ListenerTotals, ThreadTotals};
+use crate::reason::Reason;
 
 pub(super) fn show(cells: &Arc<Cells>, meter: &Meter) {
     show_requests(cells, meter);

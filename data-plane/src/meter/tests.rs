@@ -7,7 +7,8 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::TextEncoder;
 
 use super::*;
-use crate::{message::Protocol, reason::Reason};
+use crate::message::Protocol;
+use crate::reason::Reason;
 
 fn shown(cells: &Arc<Cells>) -> String {
     let registry = Registry::new();

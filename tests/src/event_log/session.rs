@@ -75,10 +75,11 @@ struct Session<'a, W> {
 
 impl<W: Write> Session<'_, W> {
     fn append(&mut self) -> anyhow::Result<()> {
-        let records = if self.random.one_in(3) {
-            1
-        } else {
-            1 + self.random.below(20)
+        let records = match self.random.below(30) {
+            // A storm, several segments of the store long.
+            0 => 200 + self.random.below(600),
+            1..=10 => 1,
+            _ => 1 + self.random.below(20),
         };
         self.append_some(records)
     }
@@ -144,10 +145,14 @@ impl<W: Write> Session<'_, W> {
         Ok(())
     }
 
+    /// Endpoints come and go, now and then for longer than a segment of the store lasts.
     fn endpoints(&mut self) -> anyhow::Result<()> {
-        let seed = self.random.number();
-        let changes = (0..30).map(|number| workload::change(seed.wrapping_add(number)));
-        self.writer.endpoints_put(changes, Timestamp(1))?;
+        let times = if self.random.one_in(4) { 60 } else { 1 };
+        for _ in 0..times {
+            let seed = self.random.number();
+            let changes = (0..30).map(|number| workload::change(seed.wrapping_add(number)));
+            self.writer.endpoints_put(changes, Timestamp(1))?;
+        }
         Ok(())
     }
 

@@ -114,16 +114,17 @@ fn read_line(line: &str) -> anyhow::Result<Option<Call>> {
     }
     let begun = nanoseconds(time)?;
     let (name, rest) = rest.split_once('(').context("a call")?;
-    let (arguments, result) = rest.rsplit_once(" = ").context("its result")?;
+    // The process may have been killed meanwhile: then the call may have had its way.
+    let (arguments, result) = rest.rsplit_once(" = ").unwrap_or((rest, "?"));
     let (result, took) = match result.rsplit_once(" <") {
         Some((result, took)) => (result, nanoseconds(took.trim_end_matches('>'))?),
-        // The process was killed meanwhile: it may have had its way.
         None => (result, 0),
     };
     if result.starts_with('-') {
         return Ok(None);
     }
     let arguments = arguments.trim_end().trim_end_matches(')');
+    let arguments = arguments.trim_end_matches(" <unfinished ...>");
     let arguments: Vec<&str> = arguments.split(", ").collect();
     let what = understand(name, &arguments, result)?;
     Ok(what.map(|what| Call {
@@ -155,6 +156,8 @@ fn understand(name: &str, arguments: &[&str], result: &str) -> anyhow::Result<Op
             path: decoded(file)?,
             length: length.parse()?,
         },
+        // One that nobody saw the end of is a barrier to nothing.
+        ("fsync", [_]) if result == "?" => return Ok(None),
         ("fsync", [file]) => What::Sync {
             path: decoded(file)?,
         },
@@ -261,8 +264,19 @@ mod tests {
                 Some((6, What::Say { text: "bc".into() })),
             ),
             (
-                r#"7.000000005 fsync(5<\x2f\x61>)             = ?"#,
-                Some((5, What::Sync { path: path.clone() })),
+                r#"7.000000005 fsync(5<\x2f\x61>) = 0 <0.000000002>"#,
+                Some((7, What::Sync { path: path.clone() })),
+            ),
+            (r#"7.000000005 fsync(5<\x2f\x61> <unfinished ...>"#, None),
+            (
+                r#"7.000000005 ftruncate(5<\x2f\x61>, 9)             = ?"#,
+                Some((
+                    5,
+                    What::Truncate {
+                        path: path.clone(),
+                        length: 9,
+                    },
+                )),
             ),
             (
                 r#"7.000000005 unlinkat(5<\x2f>, "\x61", AT_REMOVEDIR) = 0 <0.000000001>"#,

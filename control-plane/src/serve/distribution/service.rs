@@ -17,6 +17,7 @@ use tower::Service;
 
 use crate::serve::distribution::Arrival;
 use crate::serve::distribution::frame::{Frame, FrameCodec};
+use crate::serve::listen::Peer;
 
 /// Takes streams in, and hands them to their owner.
 #[derive(Clone, Debug)]
@@ -70,8 +71,9 @@ impl StreamingService<v1::ProxyMessage> for Open {
         let arrivals = self.0.clone();
         Box::pin(async move {
             let (outbound, stream) = mpsc::channel(FRAMES);
+            let peer = request.extensions().get::<Peer>();
             let arrival = Arrival {
-                peer: request.remote_addr(),
+                peer: peer.and_then(Peer::address),
                 inbound: request.into_inner(),
                 outbound,
             };

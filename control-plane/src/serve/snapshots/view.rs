@@ -11,7 +11,6 @@ use tonic::Status;
 use crate::event::Seq;
 use crate::history::{History, HistoryError, Past};
 use crate::model::time::Timestamp;
-use crate::publish::is_something;
 use crate::serve::error;
 use crate::snapshot::publication::Publication;
 use crate::snapshot::{Resource, ResourceId, Snapshot, Version};
@@ -39,7 +38,7 @@ impl View {
         let now = newest.snapshot().version();
         let asked = match selector {
             Some(selector) => Seq(selector.seq),
-            None if is_something(&newest) => now.seq,
+            None if newest.is_something() => now.seq,
             None => return Err(error::nothing_published()),
         };
         let progress = history.progress();
@@ -50,7 +49,7 @@ impl View {
         }
         // The newest version may be a moment ahead of what is published.
         let of_now = versions.at(asked).is_none_or(|made| made.seq <= now.seq);
-        let source = if is_something(&newest) && asked >= now.seq && of_now {
+        let source = if newest.is_something() && asked >= now.seq && of_now {
             Source::Now(newest)
         } else {
             let past = history.at(asked).await;

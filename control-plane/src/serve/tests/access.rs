@@ -1,11 +1,18 @@
 //! Who may call what, and how.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use roadstead_proto::v1::distribution_service_client::DistributionServiceClient;
 use roadstead_proto::v1::proxy_service_client::ProxyServiceClient;
 use roadstead_proto::v1::snapshot_service_client::SnapshotServiceClient;
 use roadstead_proto::v1::{GetSnapshotRequest, ListProxiesRequest};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Status};
@@ -130,4 +137,24 @@ async fn with_tls_only_who_trusts_the_authority_connects() {
         .list_proxies(ListProxiesRequest {})
         .await
         .unwrap_err();
+}
+
+#[tokio::test]
+async fn a_connection_that_shows_no_token_is_closed() {
+    let world = World::begun().await;
+    let known = world.channel(Role::Operator).await;
+    let mut known = ProxyServiceClient::new(known);
+    known.list_proxies(ListProxiesRequest {}).await.unwrap();
+    // It speaks HTTP/2, answers pings, and calls nothing.
+    let stream = TokioIo::new(TcpStream::connect(world.address).await.unwrap());
+    let client = http2::Builder::new(TokioExecutor::new());
+    let handshake = client.handshake::<_, Empty<Bytes>>(stream).await;
+    let (_caller, connection) = handshake.unwrap();
+    // Time passes by itself while nothing else happens.
+    tokio::time::pause();
+    let closed = timeout(Duration::from_secs(120), connection).await;
+    tokio::time::resume();
+    assert!(closed.is_ok(), "it is still open");
+    // The other connection is as old, and goes on.
+    known.list_proxies(ListProxiesRequest {}).await.unwrap();
 }

@@ -95,6 +95,11 @@ async fn what_is_no_longer_retained_is_out_of_range() {
     assert!(status.message().contains("the oldest is 5"), "{status}");
     // Version 4 was still served at 5.
     assert_eq!(operator.routes_at(4).await.unwrap().0, 4);
+    let versions = v1::ListVersionsRequest::default();
+    let versions = operator.snapshots.list_versions(versions).await.unwrap();
+    let versions = versions.into_inner();
+    assert_eq!(versions.versions.len(), 3);
+    assert_eq!(versions.oldest_retained.unwrap().seq, 4);
     let watch = v1::WatchEventsRequest { from_seq: 4 };
     let status = operator.events.watch_events(watch).await.unwrap_err();
     assert_eq!(status.code(), Code::OutOfRange);

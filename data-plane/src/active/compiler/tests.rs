@@ -4,10 +4,8 @@ use prost::Message;
 use roadstead_proto::{digest, v1};
 
 use super::*;
-use crate::{
-    router::UpstreamId,
-    snapshot::{Told, Transfer},
-};
+use crate::router::UpstreamId;
+use crate::snapshot::{Told, Transfer};
 
 /// What is held and compiled, changed resource by resource.
 #[derive(Default)]
