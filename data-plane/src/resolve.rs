@@ -20,7 +20,9 @@ pub use forbidden::is_forbidden;
 pub use names::External;
 
 use self::names::Names;
-use crate::{active::Endpoint, clock, router::UpstreamId};
+use crate::active::Endpoint;
+use crate::clock;
+use crate::router::UpstreamId;
 
 /// What is known of every external upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -20,10 +20,9 @@ use self::{
     respond::After,
 };
 use super::{Handler, RequestError, Transport};
-use crate::{
-    h1::parse_request,
-    message::{Client, Meter, Protocol, Request, Response},
-};
+use crate::h1::parse_request;
+use crate::message::{Client, Meter, Request, Response};
+use crate::protocol::Protocol;
 
 /// Serves a connection to its end. `early` has been read from it already.
 pub(super) async fn serve<S: Transport, H: Handler>(

@@ -10,10 +10,8 @@ use std::{
 use tokio::io::AsyncWrite;
 
 use super::{ChunkWriter, Output};
-use crate::{
-    alarm::Alarm,
-    message::{Body, BodyError, Frame},
-};
+use crate::alarm::Alarm;
+use crate::message::{Body, BodyError, Frame};
 
 /// Sends one body, after what is in the output already.
 #[derive(Debug)]

@@ -12,10 +12,8 @@ use std::{
 use tokio::time::Instant;
 
 use super::{Found, Resolved};
-use crate::{
-    active::{Endpoint, Target, Upstream},
-    router::UpstreamId,
-};
+use crate::active::{Endpoint, Target, Upstream};
+use crate::router::UpstreamId;
 
 /// An upstream whose addresses have to be looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,11 +18,9 @@ use tokio::{net::TcpStream, task::AbortHandle};
 
 use self::wire::{Received, Wire};
 use super::{Pool, raw::Raw};
-use crate::{
-    h1::{ResponseError, ResponseHead},
-    message::{Body, BodyError, Client, Frame, Head, Source, Stream, Tunnel},
-    thread::Thread,
-};
+use crate::h1::{ResponseError, ResponseHead};
+use crate::message::{Body, BodyError, Client, Frame, Head, Source, Stream, Tunnel};
+use crate::thread::Thread;
 
 /// An open connection.
 #[derive(Debug)]

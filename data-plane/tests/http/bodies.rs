@@ -20,7 +20,7 @@ fn every_framing_of_an_answer_reaches_every_client() {
     let length = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
     for upstream in [chunked, close, old, length] {
         let origin = Origin::new(move |_| Step::Last(upstream.to_owned()));
-        let proxy = Proxy::new(origin.backends());
+        let proxy = Proxy::new(&origin.backends());
         for version in ["1.0", "1.1"] {
             let answer = proxy.ask(&format!("GET / HTTP/{version}\r\nHost: a.example\r\n\r\n"));
             assert_eq!(
@@ -67,7 +67,7 @@ fn answers_without_a_body_have_none() {
         ),
     ] {
         let origin = Origin::new(move |_| Step::Answer(text.to_owned()));
-        let proxy = Proxy::new(origin.backends());
+        let proxy = Proxy::new(&origin.backends());
         let mut client = proxy.client();
         // Twice: the second answer would show what the first left behind.
         for _ in 0..2 {
@@ -98,7 +98,7 @@ fn a_body_that_is_cut_is_seen_to_be_cut() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n",
     ] {
         let origin = Origin::new(move |_| Step::Last(text.to_owned()));
-        let proxy = Proxy::new(origin.backends());
+        let proxy = Proxy::new(&origin.backends());
         let answer = proxy.ask(GET);
         assert!(answer.cut, "{text:?}: {answer:?}");
         assert_eq!(answer.status, 200);
@@ -126,7 +126,7 @@ fn an_answer_begins_before_its_body_ends() {
             stream.write_all(b"5\r\nworld\r\n0\r\n\r\n").unwrap();
         }))
     });
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     client.send(GET);
     assert!(client.head().starts_with("HTTP/1.1 200 OK"));
@@ -148,7 +148,7 @@ fn large_bodies_pass_whole_in_both_directions() {
                 "x".repeat(3_000_000)
             ))
         });
-        let proxy = Proxy::new(origin.backends());
+        let proxy = Proxy::new(&origin.backends());
         let mut client = proxy.client();
         let sum: u64 = match framing {
             "length" => {
@@ -192,7 +192,7 @@ fn trailers_pass_both_ways_to_those_who_take_them() {
     let text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n\
                 2\r\nok\r\n0\r\nX-Sum: 7\r\nContent-Length: 9\r\nSet-Cookie: evil\r\n\r\n";
     let origin = Origin::new(move |_| Step::Answer(text.to_owned()));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     for (te, trailers) in [("TE: trailers\r\n", "x-sum: 7\r\n"), ("", "")] {
         let answer = proxy.ask(&format!(
             "POST / HTTP/1.1\r\nHost: a.example\r\n{te}Transfer-Encoding: chunked\r\n\r\n\
@@ -207,7 +207,7 @@ fn trailers_pass_both_ways_to_those_who_take_them() {
 #[test]
 fn a_client_is_told_to_go_on_when_its_body_is_wanted() {
     let origin = Origin::new(|seen| plain(std::str::from_utf8(&seen.body).unwrap()));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     client.send(
         "POST / HTTP/1.1\r\nHost: a.example\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
@@ -233,7 +233,7 @@ fn an_upstream_may_answer_before_it_has_the_whole_body() {
     let origin = Origin::of_heads(|_| {
         Step::Last("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno".to_owned())
     });
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     client.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 100\r\n\r\nhello");
     let answer = client.answer();
@@ -257,7 +257,7 @@ fn upload_and_answer_go_on_at_the_same_time() {
             .unwrap();
         }))
     });
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     client.send(&format!(
         "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: {SIZE}\r\n\r\n"
@@ -285,7 +285,7 @@ fn an_upload_that_breaks_while_it_is_answered_breaks_the_answer() {
             assert_eq!(rest, b"3\r\nabc\r\n");
         }))
     });
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     client.send("POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n");
     assert!(client.head().contains("200 OK"));
@@ -308,7 +308,7 @@ fn a_slow_client_holds_back_its_upstream() {
             }
         }))
     });
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     client.send(GET);
     assert!(client.head().contains("200 OK"));

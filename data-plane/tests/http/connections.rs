@@ -16,7 +16,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
 #[test]
 fn connections_are_used_again_on_both_sides() {
     let origin = Origin::new(|_| plain("ok"));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     for place in 0..5 {
         client.send(GET);
@@ -32,7 +32,7 @@ fn connections_are_used_again_on_both_sides() {
 #[test]
 fn a_connection_ends_when_either_end_says_so() {
     let origin = Origin::new(|_| plain("ok"));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     for (version, field, kept) in [
         ("1.1", "", true),
         ("1.1", "Connection: close\r\n", false),
@@ -62,7 +62,7 @@ fn a_connection_that_its_upstream_closes_is_not_used_again() {
     let origin = Origin::new(|_| {
         Step::Answer("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok".into())
     });
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     for _ in 0..3 {
         client.send(GET);
@@ -77,7 +77,7 @@ fn bytes_that_nobody_asked_for_end_a_connection() {
     let origin = Origin::new(|_| {
         Step::Answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n".into())
     });
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     for _ in 0..3 {
         client.send(GET);
@@ -94,7 +94,7 @@ fn a_stale_connection_costs_a_client_nothing() {
         (0, 1) => Step::Last(String::new()),
         _ => plain("ok"),
     });
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     for _ in 0..2 {
         client.send(GET);
@@ -116,7 +116,7 @@ fn a_request_that_may_have_been_acted_on_is_not_repeated() {
             (0, 1) => Step::Last(String::new()),
             _ => plain("ok"),
         });
-        let proxy = Proxy::new(origin.backends());
+        let proxy = Proxy::new(&origin.backends());
         let mut client = proxy.client();
         client.send(GET);
         assert_eq!(client.answer().status, 200);
@@ -134,7 +134,7 @@ fn a_request_that_may_have_been_acted_on_is_not_repeated() {
 #[test]
 fn a_fresh_connection_that_ends_is_not_tried_again() {
     let origin = Origin::new(|_| Step::Last(String::new()));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let answer = proxy.ask(GET);
     assert_eq!(
         (answer.status, answer.reason()),
@@ -147,7 +147,7 @@ fn a_fresh_connection_that_ends_is_not_tried_again() {
 fn an_endpoint_that_is_down_is_passed_over() {
     let origin = Origin::new(|seen| plain(&seen.body.len().to_string()));
     let down = Origin::nowhere();
-    let proxy = Proxy::new(Backends::At(vec![
+    let proxy = Proxy::new(&Backends::At(vec![
         (down, "a"),
         (origin.address, "b"),
         (down, "c"),
@@ -167,7 +167,7 @@ fn no_more_endpoints_are_tried_than_the_limit_says() {
     let origin = Origin::new(|_| plain("ok"));
     let mut endpoints: Vec<_> = (0..3).map(|_| (Origin::nowhere(), "")).collect();
     endpoints.push((origin.address, ""));
-    let proxy = Proxy::new(Backends::At(endpoints));
+    let proxy = Proxy::new(&Backends::At(endpoints));
     let statuses: Vec<_> = (0..4).map(|_| proxy.ask(GET).status).collect();
     assert_eq!(statuses, [502, 200, 200, 200]);
 }
@@ -176,7 +176,7 @@ fn no_more_endpoints_are_tried_than_the_limit_says() {
 fn endpoints_take_turns() {
     let origins = [0, 1, 2].map(|n| Origin::new(move |_| plain(&n.to_string())));
     let endpoints = origins.iter().map(|origin| (origin.address, "")).collect();
-    let proxy = Proxy::new(Backends::At(endpoints));
+    let proxy = Proxy::new(&Backends::At(endpoints));
     let mut client = proxy.client();
     let answers: Vec<_> = (0..6)
         .map(|_| {
@@ -201,26 +201,26 @@ fn a_change_of_endpoints_is_followed_at_once_and_cuts_nothing() {
         }))
     });
     let new = Origin::new(|_| plain("new"));
-    let mut proxy = Proxy::new(old.backends());
+    let mut proxy = Proxy::new(&old.backends());
     let mut slow = proxy.client();
     slow.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1\r\n\r\n");
     assert!(slow.head().contains("200 OK"));
-    proxy.publish(new.backends());
+    proxy.publish(&new.backends());
     assert_eq!(proxy.ask(GET).text(), "new");
     slow.send("x");
     assert_eq!(slow.bytes(10), b"helloworld");
-    proxy.publish(Backends::At(vec![]));
+    proxy.publish(&Backends::At(vec![]));
     assert_eq!(proxy.ask(GET).status, 503);
-    proxy.publish(Backends::Missing);
+    proxy.publish(&Backends::Missing);
     assert_eq!(proxy.ask(GET).reason(), Some("no-service"));
 }
 
 #[test]
 fn an_address_that_another_pod_has_now_gets_a_connection_of_its_own() {
     let origin = Origin::new(|_| plain("ok"));
-    let mut proxy = Proxy::new(Backends::At(vec![(origin.address, "pod-1")]));
+    let mut proxy = Proxy::new(&Backends::At(vec![(origin.address, "pod-1")]));
     for (uid, connection) in [("pod-1", 0), ("pod-1", 0), ("pod-2", 1), ("pod-2", 1)] {
-        proxy.publish(Backends::At(vec![(origin.address, uid)]));
+        proxy.publish(&Backends::At(vec![(origin.address, uid)]));
         assert_eq!(proxy.ask(GET).status, 200);
         assert_eq!(origin.seen().connection, connection, "{uid}");
     }
@@ -232,7 +232,7 @@ fn unused_connections_are_closed_after_a_while() {
     let origin = Origin::new(|_| plain("ok"));
     let mut limits = Limits::default();
     limits.upstream.idle = Duration::from_millis(200);
-    let proxy = Proxy::with(origin.backends(), limits);
+    let proxy = Proxy::with(&origin.backends(), limits);
     assert_eq!(proxy.ask(GET).status, 200);
     proxy.until("closed", |totals| totals.upstream_open == 0);
 }
@@ -240,9 +240,9 @@ fn unused_connections_are_closed_after_a_while() {
 #[test]
 fn an_upstream_that_is_removed_keeps_no_connections() {
     let origin = Origin::new(|_| plain("ok"));
-    let mut proxy = Proxy::new(origin.backends());
+    let mut proxy = Proxy::new(&origin.backends());
     assert_eq!(proxy.ask(GET).status, 200);
-    proxy.publish(Backends::Missing);
+    proxy.publish(&Backends::Missing);
     proxy.until("closed", |totals| totals.upstream_open == 0);
 }
 
@@ -254,7 +254,7 @@ fn clients_that_let_us_wait_are_sent_away() {
     limits.client.header = Duration::from_millis(300);
     limits.client.idle = Duration::from_millis(300);
     limits.client.body_progress = Duration::from_millis(300);
-    let proxy = Proxy::with(origin.backends(), limits);
+    let proxy = Proxy::with(&origin.backends(), limits);
     // Says nothing, and after a request nothing more.
     assert!(proxy.client().is_closed());
     let mut client = proxy.client();
@@ -297,7 +297,7 @@ fn upstreams_that_let_us_wait_are_given_up() {
     let mut limits = Limits::default();
     limits.upstream.response_header = Duration::from_millis(300);
     limits.upstream.progress = Duration::from_millis(300);
-    let proxy = Proxy::with(origin.backends(), limits);
+    let proxy = Proxy::with(&origin.backends(), limits);
     for _ in 0..2 {
         let answer = proxy.ask(GET);
         assert_eq!(
@@ -313,7 +313,7 @@ fn upstreams_that_let_us_wait_are_given_up() {
 #[test]
 fn a_client_that_goes_away_ends_its_request() {
     let origin = Origin::new(|_| Step::Answer(String::new()));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     client.send(GET);
     origin.seen();
@@ -329,7 +329,7 @@ fn there_are_no_more_connections_than_the_limit_says() {
     let origin = Origin::new(|_| plain("ok"));
     let mut limits = Limits::default();
     limits.client.connections_per_thread = 2;
-    let proxy = Proxy::with(origin.backends(), limits);
+    let proxy = Proxy::with(&origin.backends(), limits);
     let mut open = [proxy.client(), proxy.client()];
     for client in &mut open {
         client.send(GET);
@@ -350,7 +350,7 @@ fn there_are_no_more_connections_to_an_endpoint_than_the_limit_says() {
     let origin = Origin::new(|_| Step::Answer(String::new()));
     let mut limits = Limits::default();
     limits.upstream.connections_per_endpoint = 1;
-    let proxy = Proxy::with(origin.backends(), limits);
+    let proxy = Proxy::with(&origin.backends(), limits);
     let mut first = proxy.client();
     first.send(GET);
     origin.seen();

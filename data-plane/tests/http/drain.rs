@@ -3,10 +3,11 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use roadstead_data_plane::listen::listen;
+use tokio::time::Instant;
 
 use super::support::{Client, Origin, PATIENCE, Proxy, Step, done, plain, port};
 
@@ -37,7 +38,7 @@ fn a_drain_ends_idle_connections_and_lets_requests_finish() {
         "GET / HTTP/1.1" => plain("ok"),
         _ => halves(),
     });
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let (mut idle, mut fresh, mut busy) = (proxy.client(), proxy.client(), proxy.client());
     idle.send(GET);
     assert_eq!(idle.answer().status, 200);
@@ -59,7 +60,7 @@ fn a_drain_ends_idle_connections_and_lets_requests_finish() {
 #[test]
 fn what_does_not_finish_in_time_is_cut() {
     let origin = Origin::of_heads(|_| halves());
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     client.send(POST);
     assert!(client.head().contains("200 OK"));
@@ -76,7 +77,7 @@ fn a_request_during_a_drain_is_answered_and_is_the_last() {
         "GET / HTTP/1.1" => plain("ok"),
         _ => halves(),
     });
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     client.send("GET / HTTP/1.1\r\nHost: a.exa");
     proxy.until("accepted", |totals| {
@@ -99,7 +100,7 @@ fn a_listener_closes_and_opens_while_others_go_on() {
         "GET / HTTP/1.1" => plain("ok"),
         _ => halves(),
     });
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let socket = listen("127.0.0.1:0".parse().unwrap(), 1)
         .unwrap()
         .pop()
@@ -142,7 +143,7 @@ fn tunnels_live_to_the_end_of_the_grace_period() {
             std::io::copy(&mut stream.try_clone().unwrap(), &mut stream).unwrap();
         }))
     });
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     client.send(
         "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",

@@ -20,7 +20,7 @@ fn resolved(proxy: &Proxy, addresses: &[SocketAddr]) -> Arc<Resolved> {
 #[test]
 fn a_name_leads_where_it_was_found_to_lead() {
     let origins = ["old", "new"].map(|text| Origin::new(move |_| plain(text)));
-    let proxy = Proxy::new(Backends::External("b.example", 80, true));
+    let proxy = Proxy::new(&Backends::External("b.example", 80, true));
     for origin in &origins {
         done(proxy.worker().resolved(resolved(&proxy, &[origin.address])));
         let text = proxy.ask(GET).text().to_owned();
@@ -34,7 +34,7 @@ fn a_name_leads_where_it_was_found_to_lead() {
 #[test]
 fn a_request_waits_for_the_first_answer_and_not_for_long() {
     let origin = Origin::new(|_| plain("ok"));
-    let proxy = Proxy::new(Backends::External("b.example", 80, true));
+    let proxy = Proxy::new(&Backends::External("b.example", 80, true));
     let mut client = proxy.client();
     client.send(GET);
     done(proxy.worker().resolved(resolved(&proxy, &[origin.address])));
@@ -42,7 +42,7 @@ fn a_request_waits_for_the_first_answer_and_not_for_long() {
 
     let mut limits = Limits::default();
     limits.upstream.resolve = Duration::from_millis(200);
-    let proxy = Proxy::with(Backends::External("b.example", 80, true), limits);
+    let proxy = Proxy::with(&Backends::External("b.example", 80, true), limits);
     let answer = proxy.ask(GET);
     assert_eq!((answer.status, answer.reason()), (503, Some("unresolved")));
 }
@@ -50,7 +50,7 @@ fn a_request_waits_for_the_first_answer_and_not_for_long() {
 #[test]
 fn a_name_that_leads_to_this_machine_is_refused_unless_that_is_allowed() {
     let origin = Origin::new(|_| plain("ok"));
-    let proxy = Proxy::new(Backends::External("b.example", 80, false));
+    let proxy = Proxy::new(&Backends::External("b.example", 80, false));
     let metadata = SocketAddr::from(([169, 254, 169, 254], 80));
     done(
         proxy

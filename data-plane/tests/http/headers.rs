@@ -17,7 +17,7 @@ fn ours(host: &str, port: u16) -> Vec<String> {
 #[test]
 fn an_upstream_sees_the_clients_fields_and_ours() {
     let origin = Origin::new(|_| plain("ok"));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     for (sent, passed) in [
         ("", vec![]),
         (
@@ -81,7 +81,7 @@ fn an_upstream_sees_the_clients_fields_and_ours() {
 #[test]
 fn a_client_that_names_no_host_is_not_given_one() {
     let origin = Origin::new(|_| plain("ok"));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let answer = proxy.ask("GET http://a.example HTTP/1.0\r\n\r\n");
     assert_eq!(answer.status, 200);
     assert_eq!(
@@ -97,7 +97,7 @@ fn a_client_sees_the_upstreams_fields_without_those_of_its_connection() {
                 Proxy-Connection: keep-alive\r\nX-Roadstead-Reason: no-route\r\n\
                 Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Length: 2\r\n\r\nok";
     let origin = Origin::new(move |_| Step::Answer(head.to_owned()));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let answer = proxy.ask("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
     let mut lines: Vec<_> = answer.head.trim_end().lines().collect();
     lines[1..].sort_unstable();
@@ -117,7 +117,7 @@ fn a_client_sees_the_upstreams_fields_without_those_of_its_connection() {
 #[test]
 fn an_answer_without_a_date_gets_one() {
     let origin = Origin::new(|_| plain("ok"));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let answer = proxy.ask("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
     let date = answer.field("date").unwrap();
     assert!(date.ends_with(" GMT") && date.len() == 29, "{date}");
@@ -139,7 +139,7 @@ fn what_an_upstream_may_not_say_never_reaches_the_client() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ] {
         let origin = Origin::new(move |_| Step::Last(head.to_owned()));
-        let proxy = Proxy::new(origin.backends());
+        let proxy = Proxy::new(&origin.backends());
         let answer = proxy.ask("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
         assert_eq!(answer.status, 502, "{head:?}: {answer:?}");
         assert_eq!(answer.reason(), Some("upstream-malformed"), "{head:?}");
@@ -151,7 +151,7 @@ fn interim_answers_are_passed_over() {
     let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n\
                 HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     let origin = Origin::new(move |_| Step::Answer(text.to_owned()));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let answer = proxy.ask("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
     assert_eq!((answer.status, answer.text()), (200, "ok"));
     assert_eq!(answer.field("link"), None);
@@ -160,7 +160,7 @@ fn interim_answers_are_passed_over() {
 #[test]
 fn every_request_leaves_one_line_in_the_log() {
     let origin = Origin::new(|_| plain("hello"));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     client.send("GET /b?secret HTTP/1.1\r\nHost: a.example\r\n\r\n");
     assert_eq!(client.answer().status, 200);

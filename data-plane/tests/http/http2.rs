@@ -90,7 +90,7 @@ fn run(test: impl Future<Output = ()>) {
 #[test]
 fn a_request_is_passed_on_as_http_1() {
     let origin = Origin::new(|seen| plain(std::str::from_utf8(&seen.body).unwrap()));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     run(async {
         let mut client = Connection::new(&proxy).await;
         let mut request = post("http://A.example/b/../c?d=e", "hello");
@@ -133,7 +133,7 @@ fn a_request_is_passed_on_as_http_1() {
 #[test]
 fn verdicts_are_those_of_http_1() {
     let origin = Origin::new(|_| plain("ok"));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let many = (0..200).map(|_| ("x", "y")).collect::<Vec<_>>();
     let long = format!("http://a.example/{}", "a".repeat(9000));
     run(async {
@@ -180,7 +180,7 @@ fn verdicts_are_those_of_http_1() {
 #[test]
 fn many_requests_share_a_connection() {
     let origin = Origin::new(|seen| plain(seen.line()));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     run(async {
         let mut client = Connection::new(&proxy).await;
         let mut answers = JoinSet::new();
@@ -219,7 +219,7 @@ fn bodies_and_trailers_stream_both_ways() {
                 .unwrap();
         }))
     });
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     run(async {
         let mut client = Connection::new(&proxy).await;
         let (upload, frames) = tokio::sync::mpsc::channel(4);
@@ -248,7 +248,7 @@ fn a_body_that_is_cut_resets_its_stream_and_no_other() {
         }
         _ => plain("ok"),
     });
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     run(async {
         let mut client = Connection::new(&proxy).await;
         // The reset may overtake what there was of the answer.
@@ -265,7 +265,7 @@ fn a_body_that_is_cut_resets_its_stream_and_no_other() {
 #[test]
 fn a_large_body_passes_whole() {
     let origin = Origin::new(|_| plain(&"x".repeat(3_000_000)));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     run(async {
         let mut client = Connection::new(&proxy).await;
         let response = client.ask(get("http://a.example/")).await.unwrap();
@@ -284,7 +284,7 @@ fn a_stream_that_its_client_does_not_take_is_reset_and_others_go_on() {
     });
     let mut limits = Limits::default();
     limits.client.write_progress = Duration::from_millis(300);
-    let proxy = Proxy::with(origin.backends(), limits);
+    let proxy = Proxy::with(&origin.backends(), limits);
     run(async {
         let mut client = Connection::new(&proxy).await;
         let stalled = client.ask(get("http://a.example/large")).await.unwrap();
@@ -299,7 +299,7 @@ fn a_stream_that_its_client_does_not_take_is_reset_and_others_go_on() {
 #[test]
 fn a_request_that_its_client_resets_ends() {
     let origin = Origin::new(|_| Step::Answer(String::new()));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     run(async {
         let mut client = Connection::new(&proxy).await;
         let asked = client.send.send_request(get("http://a.example/"));
@@ -323,22 +323,23 @@ fn a_drain_lets_requests_finish_and_takes_no_new_ones() {
             stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nslow").unwrap();
         })),
     });
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     run(async {
         let (mut busy, mut idle) = (Connection::new(&proxy).await, Connection::new(&proxy).await);
         let answer = idle.ask(get("http://a.example/")).await.unwrap();
         assert_eq!(text(answer).await, "ok");
         origin.seen();
         let asked = busy.send.send_request(get("http://a.example/slow"));
-        let waiting = async {
+        let draining = async {
             origin.seen();
-            proxy.drain(PATIENCE)
+            proxy.drain(PATIENCE).await.unwrap();
         };
-        let (answer, drained) = tokio::join!(asked, waiting);
-        idle.ended().await.unwrap();
-        assert_eq!(text(answer.unwrap()).await, "slow");
-        busy.ended().await.unwrap();
-        drained.await.unwrap();
+        let answering = async {
+            idle.ended().await.unwrap();
+            assert_eq!(text(asked.await.unwrap()).await, "slow");
+            busy.ended().await.unwrap();
+        };
+        tokio::join!(draining, answering);
     });
 }
 
@@ -347,7 +348,7 @@ fn a_connection_without_requests_ends_after_a_while() {
     let origin = Origin::new(|_| plain("ok"));
     let mut limits = Limits::default();
     limits.http2.idle = Duration::from_millis(300);
-    let proxy = Proxy::with(origin.backends(), limits);
+    let proxy = Proxy::with(&origin.backends(), limits);
     run(async {
         let mut client = Connection::new(&proxy).await;
         let answer = client.ask(get("http://a.example/")).await.unwrap();
@@ -361,7 +362,7 @@ fn an_old_connection_is_asked_to_end() {
     let origin = Origin::new(|_| plain("ok"));
     let mut limits = Limits::default();
     limits.http2.age = Duration::from_millis(300);
-    let proxy = Proxy::with(origin.backends(), limits);
+    let proxy = Proxy::with(&origin.backends(), limits);
     run(async {
         let mut client = Connection::new(&proxy).await;
         let mut served = 0;

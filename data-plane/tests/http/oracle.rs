@@ -26,8 +26,9 @@ use roadstead_data_plane::{
     access_log::{AccessLog, LogFormat, ThreadLog},
     front::{self, Handler, RequestError, Transport},
     limits::Limits,
-    message::{Body, Client, Duplex, Frame, Listener, Meter, Request, Response, Scheme, Tunnel},
+    message::{Body, Client, Duplex, Frame, Listener, Meter, Request, Response, Tunnel},
     metrics::{ListenerMetrics, ThreadMetrics},
+    protocol::Scheme,
     thread::Thread,
 };
 use tokio::{

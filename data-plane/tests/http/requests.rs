@@ -288,7 +288,7 @@ const CASES: &[(&str, Verdict)] = &[
 #[test]
 fn every_request_gets_its_verdict() {
     let origin = Origin::new(|_| plain("ok"));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     for (request, verdict) in CASES {
         let answer = proxy.ask(request);
         match verdict {
@@ -316,7 +316,7 @@ fn every_request_gets_its_verdict() {
 #[test]
 fn a_request_that_is_refused_ends_its_connection() {
     let origin = Origin::new(|_| plain("ok"));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     for (request, verdict) in CASES {
         let Refused(400 | 405 | 417 | 505, _) = verdict else {
             continue;
@@ -335,7 +335,7 @@ fn a_request_that_is_refused_ends_its_connection() {
 #[test]
 fn requests_that_are_sent_ahead_are_answered_in_order() {
     let origin = Origin::new(|seen| plain(seen.line()));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     let mut sent = String::new();
     for place in 0..100 {
@@ -350,7 +350,7 @@ fn requests_that_are_sent_ahead_are_answered_in_order() {
 #[test]
 fn it_does_not_matter_how_the_bytes_of_a_request_come() {
     let origin = Origin::new(|_| plain("ok"));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let request = "POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n\
                    5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n";
     let mut client = proxy.client();
@@ -370,7 +370,7 @@ fn it_does_not_matter_how_the_bytes_of_a_request_come() {
 #[test]
 fn heads_that_are_too_large_are_refused() {
     let origin = Origin::new(|_| plain("ok"));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let fields = |count, len| format!("x: {}\r\n", "y".repeat(len)).repeat(count);
     for (target, fields, status, reason) in [
         ("/".to_owned() + &"a".repeat(8000), String::new(), 200, None),
@@ -429,7 +429,7 @@ fn what_is_wrong_with_an_upstream_has_its_status() {
         (Backends::At(vec![]), 503, "no-endpoints"),
         (Backends::At(vec![(nowhere, "")]), 502, "connect-refused"),
     ] {
-        let proxy = Proxy::new(backends);
+        let proxy = Proxy::new(&backends);
         let mut client = proxy.client();
         // Such an answer leaves the connection as it is.
         for _ in 0..2 {

@@ -16,13 +16,14 @@ use roadstead_data_plane::{
     active::{Active, Endpoint, Target, Upstream, UpstreamTable},
     limits::Limits,
     listen::listen,
-    message::Scheme,
     metrics::ThreadTotals,
+    protocol::Scheme,
     router::{Names, RouteChange, Router, UpstreamId},
     snapshot::{Backend, Route, Rule, Version},
     worker::{Acknowledged, Port, Worker, WorkerOptions},
 };
 use roadstead_matcher::{host::HostPattern, path::PathPattern};
+use tokio::time::Instant;
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use origin::{Origin, Step, plain};
@@ -48,11 +49,11 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// Serves `a.example` and every path of it.
-    pub(crate) fn new(backends: Backends) -> Self {
+    pub(crate) fn new(backends: &Backends) -> Self {
         Self::with(backends, Limits::default())
     }
 
-    pub(crate) fn with(backends: Backends, limits: Limits) -> Self {
+    pub(crate) fn with(backends: &Backends, limits: Limits) -> Self {
         let (lines, log) = mpsc::channel();
         let (access_log, _writer) =
             AccessLog::start(LogFormat::Json, Box::new(Lines(lines))).unwrap();
@@ -80,7 +81,7 @@ impl Proxy {
     }
 
     /// Serves `a.example` by these from the next request on.
-    pub(crate) fn publish(&mut self, backends: Backends) {
+    pub(crate) fn publish(&mut self, backends: &Backends) {
         self.version += 1;
         let active = active(&mut self.names, self.version, backends);
         done(self.worker.publish(active));
@@ -120,13 +121,9 @@ impl Proxy {
 
     /// Waits until the figures are as they should be.
     pub(crate) fn until(&self, what: &str, mut holds: impl FnMut(&ThreadTotals) -> bool) {
-        let deadline = std::time::Instant::now() + PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
         while !holds(&self.totals()) {
-            assert!(
-                std::time::Instant::now() < deadline,
-                "{what}: {:#?}",
-                self.totals()
-            );
+            assert!(Instant::now() < deadline, "{what}: {:#?}", self.totals());
             std::thread::yield_now();
         }
     }
@@ -156,10 +153,10 @@ pub(crate) fn port(address: SocketAddr) -> Port {
     }
 }
 
-fn active(names: &mut Names, version: u64, backends: Backends) -> Arc<Active> {
+fn active(names: &mut Names, version: u64, backends: &Backends) -> Arc<Active> {
     let name: Arc<str> = UPSTREAM.into();
     let id = names.acquire(&name);
-    let (target, endpoints) = match &backends {
+    let (target, endpoints) = match backends {
         Backends::Missing => (None, Vec::new()),
         Backends::At(addresses) => (Some(Target::Discovered), addresses.clone()),
         Backends::External(hostname, port, allow_local) => {

@@ -33,7 +33,7 @@ fn echo(early: &'static str) -> Step {
 #[test]
 fn bytes_pass_both_ways_after_an_upgrade() {
     let origin = Origin::new(|_| echo("welcome"));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     // What is said before the answer is not lost either.
     client.send(&format!("{ASK}first"));
@@ -82,7 +82,7 @@ fn bytes_pass_both_ways_after_an_upgrade() {
 #[test]
 fn an_upgrade_that_is_declined_is_an_ordinary_answer() {
     let origin = Origin::new(|_| plain("no"));
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     // What was sent ahead is the next request then, and nothing else.
     client.send(&format!(
@@ -102,7 +102,7 @@ fn an_upstream_must_agree_to_what_was_asked() {
         "HTTP/1.1 101 Switching Protocols\r\n\r\n",
     ] {
         let origin = Origin::new(move |_| Step::Answer(answer.to_owned()));
-        let proxy = Proxy::new(origin.backends());
+        let proxy = Proxy::new(&origin.backends());
         assert_eq!(proxy.ask(ASK).status, 502, "{answer:?}");
     }
 }
@@ -112,7 +112,7 @@ fn a_tunnel_in_which_nothing_is_said_ends() {
     let origin = Origin::new(|_| echo(""));
     let mut limits = Limits::default();
     limits.client.tunnel_idle = Duration::from_millis(300);
-    let proxy = Proxy::with(origin.backends(), limits);
+    let proxy = Proxy::with(&origin.backends(), limits);
     let mut client = proxy.client();
     client.send(ASK);
     assert!(client.head().contains("101"));
@@ -127,7 +127,7 @@ fn when_an_upstream_breaks_a_tunnel_its_client_sees_it() {
             stream.write_all(YES.as_bytes()).unwrap()
         }))
     });
-    let proxy = Proxy::new(origin.backends());
+    let proxy = Proxy::new(&origin.backends());
     let mut client = proxy.client();
     client.send(ASK);
     assert!(client.head().contains("101"));

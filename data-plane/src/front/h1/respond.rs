@@ -8,12 +8,12 @@ use futures::future::poll_fn;
 use http::{HeaderMap, StatusCode};
 
 use super::{connection::Connection, head::Asked};
-use crate::{
-    front::Transport,
-    h1::{self, BodySender, Fill, Framing, ResponseFraming, SendError, poll_fill, response_head},
-    message::{Body, Meter, Response, Tunnel},
-    reason::Reason,
+use crate::front::Transport;
+use crate::h1::{
+    self, BodySender, Fill, Framing, ResponseFraming, SendError, poll_fill, response_head,
 };
+use crate::message::{Body, Meter, Response, Tunnel};
+use crate::reason::Reason;
 
 /// What becomes of the connection after an answer.
 #[derive(Debug)]

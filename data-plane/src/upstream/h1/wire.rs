@@ -18,16 +18,14 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::ExchangeError;
-use crate::{
-    alarm::Alarm,
-    h1::{
-        BodyReader, BodySender, Decoder, Fill, Framing, HeadScanner, Output, ResponseError,
-        ResponseHead, Scan, SendError, parse_response, poll_fill, request_head,
-    },
-    limits::{Limits, MessageLimits, UpstreamLimits},
-    message::{Body, BodyError, Client, Frame, Head},
-    thread::Thread,
+use crate::alarm::Alarm;
+use crate::h1::{
+    BodyReader, BodySender, Decoder, Fill, Framing, HeadScanner, Output, ResponseError,
+    ResponseHead, Scan, SendError, parse_response, poll_fill, request_head,
 };
+use crate::limits::{Limits, MessageLimits, UpstreamLimits};
+use crate::message::{Body, BodyError, Client, Frame, Head};
+use crate::thread::Thread;
 
 /// One connection's stream, buffers and place in the conversation.
 #[derive(Debug)]
