@@ -19,6 +19,7 @@ pub mod listen;
 pub mod message;
 pub mod meter;
 pub mod metrics;
+pub mod protocol;
 pub mod proxy;
 pub mod readiness;
 pub mod reason;

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use body::{Body, BodyError, Frame, Source, Stream};
 pub use client::{Client, Listener};
-pub use head::{Head, Protocol, Scheme};
+pub use head::Head;
 pub use meter::Meter;
 pub use text::Text;
 

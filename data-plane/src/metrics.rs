@@ -15,7 +15,8 @@ pub use cell::{Counter, Gauge};
 pub use histogram::{BOUNDS, Histogram, HistogramTotals};
 pub use totals::{ListenerTotals, ThreadTotals};
 
-use crate::{message::Protocol, reason::Reason};
+use crate::protocol::Protocol;
+use crate::reason::Reason;
 
 /// What one thread counts. Only that thread writes.
 #[derive(Debug, Default)]

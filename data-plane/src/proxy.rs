@@ -12,15 +12,13 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::{
-    active::Active,
-    balance::Draws,
-    front::{Handler, RequestError},
-    message::{Duplex, Meter, Request, Response, Tunnel},
-    resolve::Resolved,
-    thread::Thread,
-    upstream::Pools,
-};
+use crate::active::Active;
+use crate::balance::Draws;
+use crate::front::{Handler, RequestError};
+use crate::message::{Duplex, Meter, Request, Response, Tunnel};
+use crate::resolve::Resolved;
+use crate::thread::Thread;
+use crate::upstream::Pools;
 
 /// One traffic thread's proxy.
 #[derive(Debug)]

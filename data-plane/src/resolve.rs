@@ -20,7 +20,9 @@ pub use forbidden::is_forbidden;
 pub use names::External;
 
 use self::names::Names;
-use crate::{active::Endpoint, clock, router::UpstreamId};
+use crate::active::Endpoint;
+use crate::clock;
+use crate::router::UpstreamId;
 
 /// What is known of every external upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +34,14 @@ impl Resolved {
     /// The addresses of one; `None` until its name has been resolved.
     pub fn endpoints(&self, id: UpstreamId) -> Option<&Arc<[Endpoint]>> {
         self.endpoints.get(&id)
+    }
+}
+
+impl FromIterator<(UpstreamId, Arc<[Endpoint]>)> for Resolved {
+    fn from_iter<I: IntoIterator<Item = (UpstreamId, Arc<[Endpoint]>)>>(known: I) -> Self {
+        Self {
+            endpoints: known.into_iter().collect(),
+        }
     }
 }
 

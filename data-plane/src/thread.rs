@@ -4,10 +4,13 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use crate::{
-    access_log::ThreadLog, alarm::Alarms, clock::Clock, drain::Drain, limits::Limits,
-    metrics::ThreadMetrics, tasks::Tasks,
-};
+use crate::access_log::ThreadLog;
+use crate::alarm::Alarms;
+use crate::clock::Clock;
+use crate::drain::Drain;
+use crate::limits::Limits;
+use crate::metrics::ThreadMetrics;
+use crate::tasks::Tasks;
 
 /// One thread's clock, deadlines, figures and limits.
 #[derive(Debug)]

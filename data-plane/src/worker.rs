@@ -16,10 +16,12 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{
-    access_log::AccessLog, active::Active, limits::Limits, message::Scheme, metrics::ThreadMetrics,
-    resolve::Resolved,
-};
+use crate::access_log::AccessLog;
+use crate::active::Active;
+use crate::limits::Limits;
+use crate::metrics::ThreadMetrics;
+use crate::protocol::Scheme;
+use crate::resolve::Resolved;
 
 /// What a thread is started with.
 #[derive(Clone, Debug)]

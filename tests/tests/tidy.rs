@@ -54,7 +54,7 @@ const DATA_PLANE: Ranks<'_> = Ranks {
         &["balance"],
         &["active"],
         // What every part with I/O may name, and which itself names no part.
-        &["clock", "limits", "reason"],
+        &["clock", "limits", "protocol", "reason"],
         &[
             "alarm",
             "drain",

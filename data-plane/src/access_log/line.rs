@@ -8,7 +8,9 @@ use std::{fmt, io::Write, net::SocketAddr, time::Duration};
 use jiff::Timestamp;
 
 use super::LogFormat;
-use crate::{message::Protocol, reason::Reason, snapshot::Version};
+use crate::protocol::Protocol;
+use crate::reason::Reason;
+use crate::snapshot::Version;
 
 /// What is known when a request has been read.
 #[derive(Debug)]

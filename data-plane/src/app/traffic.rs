@@ -18,7 +18,7 @@ use super::listeners::{Listeners, Ports};
 use crate::active::Active;
 use crate::control::Serve;
 use crate::listen::{ListenError, listen};
-use crate::message::Scheme;
+use crate::protocol::Scheme;
 use crate::resolve::External;
 use crate::snapshot::{Fault, Listener, Reason};
 use crate::worker::{Acknowledged, Port, Worker};

@@ -20,10 +20,9 @@ use self::{
     respond::After,
 };
 use super::{Handler, RequestError, Transport};
-use crate::{
-    h1::parse_request,
-    message::{Client, Meter, Protocol, Request, Response},
-};
+use crate::h1::parse_request;
+use crate::message::{Client, Meter, Request, Response};
+use crate::protocol::Protocol;
 
 /// Serves a connection to its end. `early` has been read from it already.
 pub(super) async fn serve<S: Transport, H: Handler>(
@@ -48,6 +47,7 @@ pub(super) async fn serve<S: Transport, H: Handler>(
         match connection.respond(response, asked).await {
             After::Next => {}
             After::Close => return connection.close().await,
+            After::Cut => return,
             After::Broken => return connection.reset(),
             After::Joined(tunnel, meter) => {
                 let early = connection.take_input();

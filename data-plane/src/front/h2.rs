@@ -30,7 +30,8 @@ use self::{
     streams::{End, Executor, Slot, Streams},
 };
 use super::{Handler, Transport};
-use crate::message::{Client, Meter, Protocol, Request};
+use crate::message::{Client, Meter, Request};
+use crate::protocol::Protocol;
 
 /// Serves a connection to its end. `early` has been read from it already.
 pub(super) async fn serve<S: Transport, H: Handler + 'static>(

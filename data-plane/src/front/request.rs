@@ -11,7 +11,8 @@ use roadstead_matcher::{
     canonical::{PathError, PathPolicy, canonical_path},
 };
 
-use crate::{h1, message::Text};
+use crate::h1;
+use crate::message::Text;
 
 /// Why something is not a request that we take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

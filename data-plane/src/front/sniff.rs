@@ -9,11 +9,9 @@ use bytes::BytesMut;
 use futures::future::poll_fn;
 
 use super::Transport;
-use crate::{
-    alarm::Alarm,
-    h1::{Fill, poll_fill},
-    message::Client,
-};
+use crate::alarm::Alarm;
+use crate::h1::{Fill, poll_fill};
+use crate::message::Client;
 
 /// The protocol, and the bytes read so far.
 #[derive(Debug)]

@@ -7,7 +7,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 
 use super::{HeadScanner, Scan, request};
-use crate::{filter, limits::MessageLimits, message::BodyError};
+use crate::filter;
+use crate::limits::MessageLimits;
+use crate::message::BodyError;
 
 /// Reads one chunked body.
 #[derive(Debug)]

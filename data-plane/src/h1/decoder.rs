@@ -8,10 +8,8 @@ use super::{
     Framing,
     chunked::{Chunked, Piece},
 };
-use crate::{
-    limits::MessageLimits,
-    message::{BodyError, Frame},
-};
+use crate::limits::MessageLimits;
+use crate::message::{BodyError, Frame};
 
 /// Finds the pieces of one body, and its end.
 #[derive(Debug, Default)]

@@ -11,10 +11,8 @@ use bytes::BytesMut;
 use tokio::io::AsyncRead;
 
 use super::{Decoder, Fill, poll_fill};
-use crate::{
-    alarm::Alarm,
-    message::{BodyError, Frame},
-};
+use crate::alarm::Alarm;
+use crate::message::{BodyError, Frame};
 
 /// Reads one body.
 #[derive(Debug)]

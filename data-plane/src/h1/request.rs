@@ -9,10 +9,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::{Framing, FramingError, MAX_FIELDS, framing::FramingFields};
-use crate::{
-    filter::{self, ConnectionOptions, RequestField},
-    limits::MessageLimits,
-};
+use crate::filter::{self, ConnectionOptions, RequestField};
+use crate::limits::MessageLimits;
 
 /// What a client asks for, as it said it.
 #[derive(Debug)]

@@ -9,10 +9,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{Framing, FramingError, MAX_FIELDS, framing::FramingFields};
-use crate::{
-    filter::{self, ConnectionOptions, ResponseField},
-    limits::MessageLimits,
-};
+use crate::filter::{self, ConnectionOptions, ResponseField};
+use crate::limits::MessageLimits;
 
 /// What an upstream answers.
 #[derive(Debug)]

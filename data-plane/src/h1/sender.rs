@@ -10,10 +10,8 @@ use std::{
 use tokio::io::AsyncWrite;
 
 use super::{ChunkWriter, Output};
-use crate::{
-    alarm::Alarm,
-    message::{Body, BodyError, Frame},
-};
+use crate::alarm::Alarm;
+use crate::message::{Body, BodyError, Frame};
 
 /// Sends one body, after what is in the output already.
 #[derive(Debug)]
@@ -91,7 +89,11 @@ impl BodySender {
         while !self.refused {
             let starved = match self.gather(output, body, cx) {
                 Ok(starved) => starved,
-                Err(error) => return Poll::Ready(Err(SendError::Body(error))),
+                Err(error) => {
+                    // What came before the error is the other end's; the end it will miss.
+                    let _gone = output.poll_flush(stream, cx);
+                    return Poll::Ready(Err(SendError::Body(error)));
+                }
             };
             let before = output.len();
             match output.poll_flush(stream, cx) {

@@ -5,8 +5,10 @@
 
 use std::{cell::Cell, net::SocketAddr, rc::Rc, sync::Arc};
 
-use super::Scheme;
-use crate::{drain::Phase, metrics::ListenerMetrics, thread::Thread};
+use crate::drain::Phase;
+use crate::metrics::ListenerMetrics;
+use crate::protocol::Scheme;
+use crate::thread::Thread;
 
 /// The client's end of one connection.
 #[derive(Debug)]

@@ -8,13 +8,12 @@ use std::{net::SocketAddr, rc::Rc, time::Duration};
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 
-use super::{BodyError, Client, Head, Protocol};
-use crate::{
-    access_log::{Line, Outcome, Start},
-    clock,
-    reason::Reason,
-    snapshot::Version,
-};
+use super::{BodyError, Client, Head};
+use crate::access_log::{Line, Outcome, Start};
+use crate::clock;
+use crate::protocol::Protocol;
+use crate::reason::Reason;
+use crate::snapshot::Version;
 
 /// One request's story.
 #[derive(Debug)]

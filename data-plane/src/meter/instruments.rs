@@ -11,8 +11,8 @@ use opentelemetry::{
 };
 
 use super::Cells;
-use crate::message::Protocol;
 use crate::metrics::{CLASSES, ListenerTotals, ThreadTotals};
+use crate::protocol::Protocol;
 use crate::reason::Reason;
 
 pub(super) fn show(cells: &Arc<Cells>, meter: &Meter) {

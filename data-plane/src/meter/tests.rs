@@ -7,7 +7,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::TextEncoder;
 
 use super::*;
-use crate::message::Protocol;
+use crate::protocol::Protocol;
 use crate::reason::Reason;
 
 fn shown(cells: &Arc<Cells>) -> String {

@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{CLASSES, HistogramTotals, ListenerMetrics, ThreadMetrics};
-use crate::{message::Protocol, reason::Reason};
+use crate::protocol::Protocol;
+use crate::reason::Reason;
 
 /// Of one thread, or of several summed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,14 +8,12 @@ use std::{borrow::Cow, net::SocketAddr, rc::Rc, sync::Arc};
 use tokio::time::timeout;
 
 use super::{Proxy, rescue::Failure, retry};
-use crate::{
-    active::{Active, Endpoint, Target, Upstream},
-    balance::{self, Rotation},
-    message::{Body, Client, Head, Meter},
-    resolve::is_forbidden,
-    router::{RouteRule, UpstreamId},
-    upstream::{Answer, Pool},
-};
+use crate::active::{Active, Endpoint, Target, Upstream};
+use crate::balance::{self, Rotation};
+use crate::message::{Body, Client, Head, Meter};
+use crate::resolve::is_forbidden;
+use crate::router::{RouteRule, UpstreamId};
+use crate::upstream::{Answer, Pool};
 
 impl Proxy {
     pub(super) async fn forward(

@@ -7,13 +7,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use roadstead_matcher::canonical::PathError;
 
-use crate::{
-    front::RequestError,
-    h1,
-    message::{Body, BodyError, Meter, Response},
-    reason::Reason,
-    upstream::{ConnectError, ExchangeError},
-};
+use crate::front::RequestError;
+use crate::h1;
+use crate::message::{Body, BodyError, Meter, Response};
+use crate::reason::Reason;
+use crate::upstream::{ConnectError, ExchangeError};
 
 /// Why a request gets no upstream's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

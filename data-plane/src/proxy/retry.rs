@@ -6,7 +6,8 @@
 use http::Method;
 
 use super::rescue::Failure;
-use crate::{message::Body, upstream::ExchangeError};
+use crate::message::Body;
+use crate::upstream::ExchangeError;
 
 /// Whether sending the request twice does what sending it once does, and is possible.
 pub(super) fn may_be_repeated(method: &Method, body: &Body) -> bool {

@@ -14,12 +14,10 @@ use bytes::Bytes;
 use futures::future::{Either, poll_fn, select};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional_with_sizes};
 
-use crate::{
-    alarm::Alarm,
-    message::{Duplex, Meter, Tunnel},
-    reason::Reason,
-    thread::Thread,
-};
+use crate::alarm::Alarm;
+use crate::message::{Duplex, Meter, Tunnel};
+use crate::reason::Reason;
+use crate::thread::Thread;
 
 /// Copies both ways until both ends have closed, or nothing has come for too long.
 pub(super) async fn join(

@@ -18,11 +18,9 @@ use tokio::{net::TcpStream, task::AbortHandle};
 
 use self::wire::{Received, Wire};
 use super::{Pool, raw::Raw};
-use crate::{
-    h1::{ResponseError, ResponseHead},
-    message::{Body, BodyError, Client, Frame, Head, Source, Stream, Tunnel},
-    thread::Thread,
-};
+use crate::h1::{ResponseError, ResponseHead};
+use crate::message::{Body, BodyError, Client, Frame, Head, Source, Stream, Tunnel};
+use crate::thread::Thread;
 
 /// An open connection.
 #[derive(Debug)]
@@ -163,13 +161,15 @@ impl Connection {
     fn send_rest(self: &Rc<Self>, mut body: Body) {
         let connection = Rc::clone(self);
         let abort = self.thread.tasks.spawn(async move {
-            poll_fn(|cx| {
+            let sent = poll_fn(|cx| {
                 let mut wire = connection.wire.borrow_mut();
                 wire.poll_upload(&mut body, &connection.thread.limits.upstream, cx)
-                    .map(|_| ())
-            })
-            .await;
-            connection.settle();
+            });
+            match sent.await {
+                Ok(()) => connection.settle(),
+                // Both ends have to see that the request did not come whole.
+                Err(_) => connection.wire.borrow().shut_down(),
+            }
         });
         self.upload.replace(Some(abort));
     }

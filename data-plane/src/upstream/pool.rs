@@ -9,7 +9,9 @@ use std::{
 };
 
 use super::{ConnectError, Connection, connect};
-use crate::{active::Endpoint, clock::Ticks, thread::Thread};
+use crate::active::Endpoint;
+use crate::clock::Ticks;
+use crate::thread::Thread;
 
 /// Connections to one endpoint, in use or not.
 #[derive(Debug)]

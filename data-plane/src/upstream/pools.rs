@@ -11,11 +11,9 @@ use std::{
 };
 
 use super::Pool;
-use crate::{
-    active::{Endpoint, UpstreamTable},
-    router::UpstreamId,
-    thread::Thread,
-};
+use crate::active::{Endpoint, UpstreamTable};
+use crate::router::UpstreamId;
+use crate::thread::Thread;
 
 /// The pools of all upstreams.
 #[derive(Debug)]

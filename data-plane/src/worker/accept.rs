@@ -15,12 +15,10 @@ use futures::FutureExt;
 use tokio::{net::TcpStream, sync::Notify, time::sleep};
 
 use super::Port;
-use crate::{
-    front,
-    message::{Client, Listener},
-    proxy::Proxy,
-    thread::Thread,
-};
+use crate::front;
+use crate::message::{Client, Listener};
+use crate::proxy::Proxy;
+use crate::thread::Thread;
 
 /// Serves accepted connections on this thread.
 #[derive(Debug)]

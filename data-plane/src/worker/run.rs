@@ -14,15 +14,13 @@ use super::{
     Command, WorkerOptions,
     accept::{Acceptor, Server},
 };
-use crate::{
-    access_log::ThreadLog,
-    active::Active,
-    clock::{self, TICK},
-    drain::Phase,
-    metrics::ThreadMetrics,
-    proxy::Proxy,
-    thread::Thread,
-};
+use crate::access_log::ThreadLog;
+use crate::active::Active;
+use crate::clock::{self, TICK};
+use crate::drain::Phase;
+use crate::metrics::ThreadMetrics;
+use crate::proxy::Proxy;
+use crate::thread::Thread;
 
 pub(super) fn runtime() -> io::Result<LocalRuntime> {
     Builder::new_current_thread()

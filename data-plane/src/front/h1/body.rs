@@ -9,10 +9,8 @@ use std::{
 };
 
 use super::connection::Connection;
-use crate::{
-    front::Transport,
-    message::{BodyError, Frame, Source},
-};
+use crate::front::Transport;
+use crate::message::{BodyError, Frame, Source};
 
 /// The body of one request.
 #[derive(Debug)]

@@ -14,12 +14,10 @@ use futures::future::poll_fn;
 use http::HeaderMap;
 
 use super::{body::RequestBody, head::Asked};
-use crate::{
-    alarm::Alarm,
-    front::{RequestError, Transport},
-    h1::{self, BodyReader, Decoder, Fill, Framing, HeadScanner, Output, Scan, poll_fill},
-    message::{Body, Client, Stream},
-};
+use crate::alarm::Alarm;
+use crate::front::{RequestError, Transport};
+use crate::h1::{self, BodyReader, Decoder, Fill, Framing, HeadScanner, Output, Scan, poll_fill};
+use crate::message::{Body, Client, Stream};
 
 /// A client's connection.
 #[derive(Debug)]

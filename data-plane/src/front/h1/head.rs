@@ -3,11 +3,10 @@
 //! Apart from the connection: pure, and the place where HTTP/1's several forms of a target and
 //! its `Host` field become one authority and one path.
 
-use crate::{
-    front::request::{Authority, RequestError, Target, check_method, split_absolute},
-    h1::{Hosts, RequestHead},
-    message::{Head, Protocol, Scheme, Text},
-};
+use crate::front::request::{Authority, RequestError, Target, check_method, split_absolute};
+use crate::h1::{Hosts, RequestHead};
+use crate::message::{Head, Text};
+use crate::protocol::{Protocol, Scheme};
 
 use http::Method;
 
@@ -87,7 +86,8 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::{h1::parse_request, limits::MessageLimits};
+    use crate::h1::parse_request;
+    use crate::limits::MessageLimits;
 
     fn read(text: &str) -> Result<Head, RequestError> {
         let text = Bytes::copy_from_slice(text.as_bytes());

@@ -8,12 +8,12 @@ use futures::future::poll_fn;
 use http::{HeaderMap, StatusCode};
 
 use super::{connection::Connection, head::Asked};
-use crate::{
-    front::Transport,
-    h1::{self, BodySender, Fill, Framing, ResponseFraming, SendError, poll_fill, response_head},
-    message::{Body, Meter, Response, Tunnel},
-    reason::Reason,
+use crate::front::Transport;
+use crate::h1::{
+    self, BodySender, Fill, Framing, ResponseFraming, SendError, poll_fill, response_head,
 };
+use crate::message::{Body, Meter, Response, Tunnel};
+use crate::reason::Reason;
 
 /// What becomes of the connection after an answer.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(super) enum After {
     Next,
     /// It ends well.
     Close,
+    /// The answer did not come to its end, as its framing shows.
+    Cut,
     /// The answer did not come to its end.
     Broken,
     /// It has changed the protocol.
@@ -56,13 +58,13 @@ impl<S: Transport> Connection<S> {
             Framing::Length(_) | Framing::UntilClose => BodySender::plain(),
             Framing::Chunked => BodySender::chunked(asked.takes_trailers),
         };
-        let framing = ResponseFraming {
+        let fields = ResponseFraming {
             framing,
             declared_length,
             close,
             keep_alive: asked.http10,
         };
-        self.write_head(status, headers, framing);
+        self.write_head(status, headers, fields);
         let sent = poll_fn(|cx| {
             let mut wire = self.wire();
             let wire = &mut *wire;
@@ -91,7 +93,11 @@ impl<S: Transport> Connection<S> {
             }
             Some(Err(SendError::Body(error))) => {
                 meter.cut(error);
-                After::Broken
+                match framing {
+                    // Nothing else tells this client that more should have come.
+                    Framing::UntilClose => After::Broken,
+                    Framing::None | Framing::Length(_) | Framing::Chunked => After::Cut,
+                }
             }
             Some(Ok(())) => match tunnel {
                 Some(tunnel) => After::Joined(tunnel, meter),

@@ -13,10 +13,8 @@ use http::{HeaderValue, header};
 use http_body::SizeHint;
 
 use super::streams::Slot;
-use crate::{
-    h1::may_have_body,
-    message::{Body, BodyError, Client, Frame, Meter, Response},
-};
+use crate::h1::may_have_body;
+use crate::message::{Body, BodyError, Client, Frame, Meter, Response};
 
 pub(super) fn outgoing(
     response: Response,

@@ -15,11 +15,9 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::streams::{Progress, Slot};
-use crate::{
-    alarm::Alarm,
-    filter,
-    message::{Body, BodyError, Client, Frame, Source, Stream},
-};
+use crate::alarm::Alarm;
+use crate::filter;
+use crate::message::{Body, BodyError, Client, Frame, Source, Stream};
 
 pub(super) fn request_body(incoming: Incoming, slot: &Slot, client: &Rc<Client>) -> Body {
     if incoming.is_end_stream() {

@@ -6,12 +6,11 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 
-use crate::{
-    filter::{self, RequestField},
-    front::request::{Authority, RequestError, Target, check_method},
-    h1,
-    message::{Client, Head, Protocol, Text},
-};
+use crate::filter::{self, RequestField};
+use crate::front::request::{Authority, RequestError, Target, check_method};
+use crate::h1;
+use crate::message::{Client, Head, Text};
+use crate::protocol::Protocol;
 
 pub(super) fn read_head(parts: Parts, client: &Client) -> Result<Head, RequestError> {
     let Parts {

@@ -12,7 +12,9 @@ use std::{
 
 use pin_project_lite::pin_project;
 
-use crate::{alarm::Alarm, clock::Ticks, message::Client};
+use crate::alarm::Alarm;
+use crate::clock::Ticks;
+use crate::message::Client;
 
 /// What one connection has under way.
 #[derive(Debug)]
