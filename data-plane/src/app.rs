@@ -6,6 +6,7 @@ mod heartbeat;
 mod keep;
 mod listeners;
 mod names;
+mod signals;
 mod threads;
 mod traffic;
 
@@ -14,14 +15,13 @@ use std::{future::pending, sync::Arc};
 use anyhow::{Context, bail};
 use tokio::{
     runtime::{Builder, LocalOptions},
-    signal::unix::{SignalKind, signal},
     sync::{mpsc, watch},
     task::{AbortHandle, JoinError, JoinSet, spawn_blocking},
     time::{Duration, timeout},
 };
 use tracing::{info, warn};
 
-use self::{keep::Keeping, threads::Threads, traffic::Traffic};
+use self::{keep::Keeping, signals::Signals, threads::Threads, traffic::Traffic};
 use crate::active::Active;
 use crate::admin::{Admin, Server};
 use crate::config::{Change, Cli, Config, Watch};
@@ -58,10 +58,13 @@ async fn serve(cli: Cli, config: Config) -> anyhow::Result<()> {
         applying: JoinSet::new(),
     };
     let starting = app.start(cli, config, identity, &telemetry, &threads);
-    let client = Box::pin(starting).await?;
-    let ended = app.until_told().await;
-    app.end(client, threads, grace).await;
-    flush(telemetry).await;
+    let first_to_end = Box::pin(starting).await?;
+    let mut signals = Signals::new().context("cannot wait for signals")?;
+    let ended = app.until_told(&mut signals).await;
+    tokio::select! {
+        () = app.end(first_to_end, threads, grace) => flush(telemetry).await,
+        () = signals.told() => warn!("told to end once more: ending at once"),
+    }
     ended
 }
 
@@ -75,7 +78,7 @@ struct App {
 }
 
 impl App {
-    /// Starts everything. Gives the client, which is the first to end.
+    /// Starts everything. Gives those that are to be ended first.
     async fn start(
         &mut self,
         cli: Cli,
@@ -83,7 +86,7 @@ impl App {
         identity: Identity,
         telemetry: &Telemetry,
         threads: &Threads,
-    ) -> anyhow::Result<AbortHandle> {
+    ) -> anyhow::Result<[AbortHandle; 2]> {
         let meter = telemetry.meter();
         let metrics = Metrics::new(&meter);
         let keeping = Keeping::start(&config.state_folder, &identity.boot_id, &meter);
@@ -103,7 +106,8 @@ impl App {
         let starting = self.readiness.block("snapshot");
         let server = Server::bind(config.admin.address, admin).await?;
         self.spawn("admin port", server.run());
-        self.spawn("heartbeat", heartbeat::watch(threads.workers(), alive));
+        let heartbeat = heartbeat::watch(threads.workers(), alive);
+        let heartbeat = self.spawn("heartbeat", heartbeat);
         self.spawn("name resolution", names::run(externals, threads.workers()));
         self.spawn("readiness", until_live(report.clone(), starting));
         if let Some(watch) = Watch::new(cli, config.clone()) {
@@ -120,16 +124,14 @@ impl App {
         }
         let connector = Connector::new(config.control_plane);
         let client = Client::new(identity, connector, orders, report, metrics);
-        Ok(self.spawn("control plane's client", client.run()))
+        let client = self.spawn("control plane's client", client.run());
+        Ok([client, heartbeat])
     }
 
     /// Waits for a signal, or for the end of a task that must not end.
-    async fn until_told(&mut self) -> anyhow::Result<()> {
-        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    async fn until_told(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         let ended = tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            () = signals.told() => return Ok(()),
             Some(ended) = self.tasks.join_next() => ended,
             Some(ended) = self.applying.join_next() => ended,
         };
@@ -140,10 +142,10 @@ impl App {
     }
 
     /// No new version, no new connection; what is open may finish.
-    async fn end(mut self, client: AbortHandle, threads: Threads, grace: Duration) {
+    async fn end(mut self, first: [AbortHandle; 2], threads: Threads, grace: Duration) {
         self.readiness.end();
         info!(grace = ?grace, "ending");
-        client.abort();
+        first.iter().for_each(AbortHandle::abort);
         let applied = timeout(FLUSH, async {
             while self.applying.join_next().await.is_some() {}
         });

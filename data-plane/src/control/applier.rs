@@ -205,7 +205,7 @@ impl<S: Serve> Applier<S> {
         let report = self.report.borrow();
         let (routes, upstreams) = (report.routes, report.upstreams);
         let faults = report.faults.len();
-        let ms = started.elapsed().as_secs_f64() * 1e3;
+        let ms = started.elapsed().as_micros() as f64 / 1e3;
         if is_new {
             info!(routes, upstreams, faults, ms, "version live");
         } else {

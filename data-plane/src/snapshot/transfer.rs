@@ -69,10 +69,17 @@ impl Told {
             hash: (*hash)
                 .try_into()
                 .map_err(|_| Refusal::Malformed("a resource's hash is not of 16 bytes"))?,
-            // A copy, because a slice would keep the whole message in memory.
-            body: Bytes::copy_from_slice(&body),
+            body,
             requires: requires.into(),
         })
+    }
+
+    /// The same, apart from the message that it was read from and would keep in memory.
+    fn detached(self) -> Self {
+        Self {
+            body: Bytes::copy_from_slice(&self.body),
+            ..self
+        }
     }
 
     /// The wire form, less `changed_at`, which a proxy does not use.
@@ -207,7 +214,7 @@ impl Open {
 
     fn add(mut self, chunk: v1::Chunk, limits: &Limits) -> Result<Self, Refusal> {
         for resource in chunk.changed {
-            let told = Told::from_proto(resource, limits)?;
+            let told = Told::from_proto(resource, limits)?.detached();
             self.count(&told.key, told.body.len(), limits)?;
             self.transfer.changed.push(told);
         }

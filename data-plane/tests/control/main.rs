@@ -4,6 +4,7 @@
 #![cfg(test)]
 #![expect(clippy::large_futures, reason = "tests need not be small")]
 
+mod collector;
 mod plane;
 mod program;
 mod proxy;
