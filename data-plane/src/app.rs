@@ -5,6 +5,7 @@
 mod heartbeat;
 mod keep;
 mod listeners;
+mod names;
 mod threads;
 mod traffic;
 
@@ -56,9 +57,8 @@ async fn serve(cli: Cli, config: Config) -> anyhow::Result<()> {
         tasks: JoinSet::new(),
         applying: JoinSet::new(),
     };
-    let client = app
-        .start(cli, config, identity, &telemetry, &threads)
-        .await?;
+    let starting = app.start(cli, config, identity, &telemetry, &threads);
+    let client = Box::pin(starting).await?;
     let ended = app.until_told().await;
     app.end(client, threads, grace).await;
     flush(telemetry).await;
@@ -88,6 +88,7 @@ impl App {
         let metrics = Metrics::new(&meter);
         let keeping = Keeping::start(&config.state_folder, &identity.boot_id, &meter);
         let traffic = Traffic::new(threads.workers(), Arc::new(Active::empty()));
+        let externals = traffic.externals();
         let mut applier = Applier::new(traffic, keeping.batches(), metrics.clone());
         let report = applier.report();
 
@@ -103,6 +104,7 @@ impl App {
         let server = Server::bind(config.admin.address, admin).await?;
         self.spawn("admin port", server.run());
         self.spawn("heartbeat", heartbeat::watch(threads.workers(), alive));
+        self.spawn("name resolution", names::run(externals, threads.workers()));
         self.spawn("readiness", until_live(report.clone(), starting));
         if let Some(watch) = Watch::new(cli, config.clone()) {
             self.spawn("configuration", follow(watch, telemetry.levels()));

@@ -35,6 +35,14 @@ impl Resolved {
     }
 }
 
+impl FromIterator<(UpstreamId, Arc<[Endpoint]>)> for Resolved {
+    fn from_iter<I: IntoIterator<Item = (UpstreamId, Arc<[Endpoint]>)>>(known: I) -> Self {
+        Self {
+            endpoints: known.into_iter().collect(),
+        }
+    }
+}
+
 /// Finds addresses of names.
 pub trait Lookup {
     /// The addresses, and until when they hold; an error says nothing about the name.

@@ -34,6 +34,8 @@ pub(super) struct StoredLog {
     writer: Writer,
     keep: Keep,
     metrics: LogMetrics,
+    /// The longest batch that could not be appended since one could, in bytes.
+    refused: usize,
 }
 
 impl StoredLog {
@@ -44,6 +46,7 @@ impl StoredLog {
             writer,
             keep,
             metrics,
+            refused: 0,
         }
     }
 
@@ -85,8 +88,11 @@ impl Log for StoredLog {
             let began = Instant::now();
             if let Err(error) = self.writer.append(&entries) {
                 self.metrics.writable(false);
+                let bytes = entries.iter().map(|entry| entry.bytes.len()).sum();
+                self.refused = self.refused.max(bytes);
                 return Err(LogError::new(error));
             }
+            self.refused = 0;
             self.metrics.appended(records, began.elapsed());
         }
         Ok(())
@@ -94,6 +100,8 @@ impl Log for StoredLog {
 
     fn resume(&mut self, after: Seq) -> Result<Vec<Record>, LogError> {
         self.writer.reopen().map_err(LogError::new)?;
+        // A disk with room for a little would freeze again as soon as everything is listed.
+        self.writer.reserve(self.refused).map_err(LogError::new)?;
         self.metrics.writable(true);
         let log = self.writer.log();
         if log.last().is_none_or(|last| last <= after) {

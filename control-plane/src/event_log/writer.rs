@@ -93,8 +93,8 @@ impl Writer {
         self.log.last().unwrap_or(Seq(0))
     }
 
-    /// Returns when there is room for so many bytes.
-    pub(super) fn reserve(&mut self, bytes: usize) -> Result<(), WriteError> {
+    /// Returns when the disk has room for records of so many bytes in all.
+    pub fn reserve(&mut self, bytes: usize) -> Result<(), WriteError> {
         let pen = self.pen.as_mut().ok_or(WriteError::Unusable)?;
         pen.reserve(bytes).map_err(WriteError::NoRoom)
     }

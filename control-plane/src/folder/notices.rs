@@ -4,18 +4,21 @@
 //! until it is whole: a file that is still being written is half a file, and a checkout is
 //! many changes that mean one.
 
+mod gathered;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use notify::event::{AccessKind, AccessMode, CreateKind, ModifyKind, RemoveKind};
+use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use crate::folder::walk::{Identity, is_document, is_hidden};
+use crate::folder::notices::gathered::Gathered;
+use crate::folder::walk::Identity;
 
 /// What changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,91 +164,6 @@ impl Notices {
     }
 }
 
-/// What was told and has not settled.
-#[derive(Debug, Default)]
-struct Gathered {
-    files: BTreeSet<PathBuf>,
-    /// What was renamed and may be a folder.
-    renamed: BTreeSet<PathBuf>,
-    everything: bool,
-    /// Files that were written to and not closed.
-    open: BTreeSet<PathBuf>,
-    /// When the first and the last came.
-    times: Option<(Instant, Instant)>,
-}
-
-impl Gathered {
-    fn note(&mut self, root: &Path, event: notify::Result<Event>, now: Instant) {
-        let Ok(event) = event else {
-            self.everything = true;
-            return self.touch(now);
-        };
-        if event.need_rescan() {
-            self.everything = true;
-            return self.touch(now);
-        }
-        for path in event.paths {
-            if self.note_path(root, event.kind, path) {
-                self.touch(now);
-            }
-        }
-    }
-
-    /// Returns whether it matters.
-    fn note_path(&mut self, root: &Path, kind: EventKind, path: PathBuf) -> bool {
-        if path == root {
-            self.everything = true;
-            return true;
-        }
-        // Of the folder that holds ours only ours matters.
-        if path.parent() == root.parent() {
-            return false;
-        }
-        if matches!(
-            kind,
-            EventKind::Access(AccessKind::Close(AccessMode::Write))
-        ) {
-            self.open.remove(&path);
-        }
-        let moved = matches!(kind, EventKind::Modify(ModifyKind::Name(_)));
-        let of_a_folder = matches!(
-            kind,
-            EventKind::Create(CreateKind::Folder) | EventKind::Remove(RemoveKind::Folder)
-        );
-        if is_document(&path) && !of_a_folder {
-            if matches!(kind, EventKind::Modify(ModifyKind::Data(_))) {
-                self.open.insert(path.clone());
-            } else if moved || matches!(kind, EventKind::Remove(_)) {
-                self.open.remove(&path);
-            }
-            self.files.insert(path);
-        } else if (of_a_folder && !is_hidden(&path)) || (moved && is_versions(&path)) {
-            self.everything = true;
-        } else if moved && !is_hidden(&path) {
-            self.renamed.insert(path);
-        } else {
-            return false;
-        }
-        true
-    }
-
-    fn touch(&mut self, now: Instant) {
-        let first = self.times.map_or(now, |(first, _)| first);
-        self.times = Some((first, now));
-    }
-
-    /// When it may be believed that the change is whole.
-    fn due(&self) -> Option<Instant> {
-        let (first, last) = self.times?;
-        let latest = first + LONGEST;
-        Some(if self.open.is_empty() {
-            latest.min(last + QUIET)
-        } else {
-            latest
-        })
-    }
-}
-
 /// Our own reading is told as well, and is most of what is; and of the folder that holds ours,
 /// which may be a busy one, nothing matters but ours.
 fn is_noise(root: &Path, event: &notify::Result<Event>) -> bool {
@@ -263,12 +181,6 @@ fn is_noise(root: &Path, event: &notify::Result<Event>) -> bool {
     read || (!event.paths.is_empty() && event.paths.iter().all(beside))
 }
 
-/// Kubernetes moves `..data` to the new version of all files of a ConfigMap.
-fn is_versions(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default();
-    name.as_encoded_bytes().starts_with(b"..")
-}
-
 async fn until(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(due).await,
@@ -278,71 +190,5 @@ async fn until(due: Option<Instant>) {
 
 /// How often the folder is looked at where nothing is heard.
 pub(super) const LOOK_OFTEN: Duration = Duration::from_secs(2);
-/// Files that were closed or renamed are whole; this is for those that come with them.
-const QUIET: Duration = Duration::from_millis(10);
-/// A file that stays open may stay open for ever.
-const LONGEST: Duration = Duration::from_millis(200);
 /// Beyond this many it is cheaper to look at everything.
 const MAX_WAITING: usize = 4096;
-
-#[cfg(test)]
-mod tests {
-    use notify::event::{DataChange, RenameMode};
-
-    use super::*;
-
-    const WRITTEN: EventKind = EventKind::Modify(ModifyKind::Data(DataChange::Any));
-    const CLOSED: EventKind = EventKind::Access(AccessKind::Close(AccessMode::Write));
-    const CREATED: EventKind = EventKind::Create(CreateKind::File);
-    const MOVED: EventKind = EventKind::Modify(ModifyKind::Name(RenameMode::To));
-
-    fn gather(events: &[(EventKind, &str)]) -> (Gathered, Instant) {
-        let mut gathered = Gathered::default();
-        let now = Instant::now();
-        for (kind, path) in events {
-            let event = Event::new(*kind).add_path(Path::new("/top/root").join(path));
-            gathered.note(Path::new("/top/root"), Ok(event), now);
-        }
-        (gathered, now)
-    }
-
-    #[test]
-    fn a_file_that_is_being_written_is_waited_for() {
-        let (gathered, now) = gather(&[(CREATED, "a.yaml"), (WRITTEN, "a.yaml")]);
-        assert_eq!(gathered.due(), Some(now + LONGEST));
-        let written = [(CREATED, "a.yaml"), (WRITTEN, "a.yaml"), (CLOSED, "a.yaml")];
-        let (gathered, now) = gather(&written);
-        assert_eq!(gathered.due(), Some(now + QUIET));
-        assert_eq!(gathered.files.len(), 1);
-    }
-
-    #[test]
-    fn what_is_not_read_does_not_matter() {
-        let events = [
-            (CREATED, ".a.yaml.swp"),
-            (WRITTEN, "a.txt"),
-            (CREATED, "4913"),
-            (MOVED, ".hidden"),
-            (MOVED, "/top/sibling"),
-            (EventKind::Create(CreateKind::Folder), "..2026_01_01"),
-        ];
-        let (gathered, _) = gather(&events);
-        assert_eq!(gathered.due(), None);
-    }
-
-    #[test]
-    fn where_folders_change_everything_may_have() {
-        for (kind, path) in [
-            (EventKind::Create(CreateKind::Folder), "sub"),
-            (EventKind::Remove(RemoveKind::Folder), "sub"),
-            (MOVED, "..data"),
-            (MOVED, ""),
-            (EventKind::Other, ""),
-        ] {
-            let (gathered, _) = gather(&[(kind, path)]);
-            assert!(gathered.everything && gathered.due().is_some(), "{path}");
-        }
-        let (gathered, _) = gather(&[(MOVED, "sub")]);
-        assert_eq!(gathered.renamed.len(), 1);
-    }
-}

@@ -21,6 +21,8 @@ pub(super) struct Shelf {
     /// Where each object stands, the first place first.
     places: BTreeMap<ObjectKey, BTreeMap<Box<str>, Standing>>,
     told: BTreeMap<ObjectKey, (Box<str>, Standing)>,
+    /// Files that cannot be read in full.
+    broken: BTreeSet<Arc<str>>,
 }
 
 /// What is known of a file.
@@ -116,8 +118,8 @@ impl Shelf {
 
     /// Files that cannot be read in full, and why.
     pub(super) fn broken(&self) -> impl Iterator<Item = (&Arc<str>, &str)> {
-        let files = self.files.iter();
-        files.filter_map(|(file, shelved)| Some((file, shelved.broken.as_deref()?)))
+        let files = self.broken.iter();
+        files.filter_map(|file| Some((file, self.files.get(file)?.broken.as_deref()?)))
     }
 
     /// How many objects are known.
@@ -134,6 +136,7 @@ impl Shelf {
         update: &mut Update,
     ) {
         let before = self.files.remove(file).unwrap_or_default();
+        self.broken.remove(file);
         let mut lost = BTreeMap::new();
         for (key, rank) in before.objects {
             if let Some(places) = self.places.get_mut(&key) {
@@ -172,6 +175,7 @@ impl Shelf {
             fresh.insert((seen.key.clone(), rank), seen);
         }
         if shelved.broken.is_some() {
+            self.broken.insert(file.clone());
             for (key, (rank, standing)) in lost {
                 let standing = Standing {
                     lost: true,

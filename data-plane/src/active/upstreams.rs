@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use imbl::Vector;
+use imbl::{OrdMap, Vector};
 
 use crate::router::UpstreamId;
 use crate::snapshot::{Endpoint, Target};
@@ -24,6 +24,8 @@ pub struct Upstream {
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamTable {
     slots: Vector<Option<Arc<Upstream>>>,
+    /// Those among them whose addresses are looked up here, by place.
+    externals: OrdMap<u32, Arc<Upstream>>,
     len: usize,
 }
 
@@ -42,6 +44,14 @@ impl UpstreamTable {
         while self.slots.len() <= index {
             self.slots.push_back(None);
         }
+        match upstream.target {
+            Target::External { .. } => {
+                self.externals.insert(upstream.id.index, upstream.clone());
+            }
+            Target::Discovered => {
+                self.externals.remove(&upstream.id.index);
+            }
+        }
         if self.slots.set(index, Some(upstream)).is_none() {
             self.len += 1;
         }
@@ -51,12 +61,18 @@ impl UpstreamTable {
     pub fn remove(&mut self, id: UpstreamId) -> Option<Arc<Upstream>> {
         self.find(id)?;
         self.len -= 1;
+        self.externals.remove(&id.index);
         self.slots.set(id.index as usize, None)
     }
 
     /// Every upstream, in the order of the table.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Upstream>> {
         self.slots.iter().flatten()
+    }
+
+    /// The external ones, in the order of the table.
+    pub fn externals(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.externals.values()
     }
 
     pub fn len(&self) -> usize {
@@ -103,6 +119,29 @@ mod tests {
                 .is_none()
         );
         assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn external_upstreams_are_found_without_looking_at_the_others() {
+        let mut table = UpstreamTable::default();
+        let external = |generation| {
+            let mut upstream = Upstream::clone(&upstream(1, generation));
+            upstream.target = Target::External {
+                hostname: "a.example".into(),
+                port: 80,
+                allow_local: false,
+            };
+            Arc::new(upstream)
+        };
+        table.insert(upstream(0, 0));
+        table.insert(external(0));
+        let ids = |table: &UpstreamTable| table.externals().map(|u| u.id).collect::<Vec<_>>();
+        assert_eq!(ids(&table), [external(0).id]);
+        table.insert(upstream(1, 0));
+        assert_eq!(ids(&table), []);
+        table.insert(external(1));
+        table.remove(external(1).id);
+        assert_eq!(ids(&table), []);
     }
 
     #[test]

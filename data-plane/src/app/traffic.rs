@@ -11,6 +11,7 @@ use std::{
 };
 
 use futures::future::join_all;
+use tokio::sync::watch;
 use tracing::error;
 
 use super::listeners::{Listeners, Ports};
@@ -18,6 +19,7 @@ use crate::active::Active;
 use crate::control::Serve;
 use crate::listen::{ListenError, listen};
 use crate::message::Scheme;
+use crate::resolve::External;
 use crate::snapshot::{Fault, Listener, Reason};
 use crate::worker::{Acknowledged, Port, Worker};
 
@@ -34,6 +36,8 @@ pub(super) struct Traffic {
     /// Versions that a thread may still hold for a request that began with it. They are kept
     /// so that they are dropped here, where it delays nobody.
     retired: Vec<Arc<Active>>,
+    /// What has to be looked up.
+    externals: watch::Sender<Arc<[External]>>,
 }
 
 impl Traffic {
@@ -43,7 +47,13 @@ impl Traffic {
             workers,
             active,
             retired: Vec::new(),
+            externals: watch::Sender::new(Arc::default()),
         }
+    }
+
+    /// The upstreams whose names have to be looked up, now and later.
+    pub(super) fn externals(&self) -> watch::Receiver<Arc<[External]>> {
+        self.externals.subscribe()
     }
 }
 
@@ -54,6 +64,13 @@ impl Serve for Traffic {
         self.retired.push(before);
         self.retired
             .retain(|version| Arc::strong_count(version) > 1);
+        let externals = self.active.upstreams.externals();
+        let externals: Arc<[_]> = externals.filter_map(|u| External::of(u)).collect();
+        self.externals.send_if_modified(|known| {
+            let differs = *known != externals;
+            *known = externals;
+            differs
+        });
     }
 
     async fn listen(&mut self, wanted: &[Arc<Listener>]) -> BTreeMap<Arc<str>, Fault> {

@@ -48,6 +48,7 @@ pub(super) async fn serve<S: Transport, H: Handler>(
         match connection.respond(response, asked).await {
             After::Next => {}
             After::Close => return connection.close().await,
+            After::Cut => return,
             After::Broken => return connection.reset(),
             After::Joined(tunnel, meter) => {
                 let early = connection.take_input();

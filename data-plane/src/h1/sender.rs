@@ -91,7 +91,11 @@ impl BodySender {
         while !self.refused {
             let starved = match self.gather(output, body, cx) {
                 Ok(starved) => starved,
-                Err(error) => return Poll::Ready(Err(SendError::Body(error))),
+                Err(error) => {
+                    // What came before the error is the other end's; the end it will miss.
+                    let _gone = output.poll_flush(stream, cx);
+                    return Poll::Ready(Err(SendError::Body(error)));
+                }
             };
             let before = output.len();
             match output.poll_flush(stream, cx) {

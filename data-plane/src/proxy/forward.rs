@@ -77,6 +77,10 @@ impl Proxy {
         body: &mut Body,
         client: &Client,
     ) -> Result<Answer, Failure> {
+        // Also before an open connection is used: it may be from when this was permitted.
+        if !may_connect(upstream, pool.endpoint.address) {
+            return Err(Failure::Forbidden);
+        }
         let repeatable = retry::may_be_repeated(&head.method, body);
         if let Some(connection) = pool.take(!repeatable) {
             match connection.exchange(head, client, body).await {
@@ -88,9 +92,6 @@ impl Proxy {
         }
         if !pool.has_room() {
             return Err(Failure::Overloaded);
-        }
-        if !may_connect(upstream, pool.endpoint.address) {
-            return Err(Failure::Forbidden);
         }
         let connection = pool.connect().await?;
         Ok(connection.exchange(head, client, body).await?)

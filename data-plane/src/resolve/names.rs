@@ -83,7 +83,7 @@ impl Names {
             self.upstreams.insert((id.index, id.generation), known);
             self.names.entry(Arc::clone(hostname)).or_default();
         }
-        let wanted: std::collections::BTreeSet<&Arc<str>> = externals
+        let wanted: BTreeSet<&Arc<str>> = externals
             .iter()
             .map(|external| &external.hostname)
             .collect();
@@ -147,15 +147,13 @@ impl Names {
     }
 
     pub(super) fn resolved(&self) -> Resolved {
-        let endpoints = self
-            .upstreams
+        self.upstreams
             .iter()
             .filter_map(|(&(index, generation), known)| {
                 let id = UpstreamId { index, generation };
                 Some((id, Arc::clone(known.endpoints.as_ref()?)))
             })
-            .collect();
-        Resolved { endpoints }
+            .collect()
     }
 
     /// Makes the endpoints of upstreams that have none yet and whose name has addresses.

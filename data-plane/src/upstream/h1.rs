@@ -163,13 +163,15 @@ impl Connection {
     fn send_rest(self: &Rc<Self>, mut body: Body) {
         let connection = Rc::clone(self);
         let abort = self.thread.tasks.spawn(async move {
-            poll_fn(|cx| {
+            let sent = poll_fn(|cx| {
                 let mut wire = connection.wire.borrow_mut();
                 wire.poll_upload(&mut body, &connection.thread.limits.upstream, cx)
-                    .map(|_| ())
-            })
-            .await;
-            connection.settle();
+            });
+            match sent.await {
+                Ok(()) => connection.settle(),
+                // Both ends have to see that the request did not come whole.
+                Err(_) => connection.wire.borrow().shut_down(),
+            }
         });
         self.upload.replace(Some(abort));
     }

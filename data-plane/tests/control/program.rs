@@ -15,7 +15,7 @@ use tokio::{
 use crate::{
     plane::Plane,
     proxy::local,
-    wire::{Content, ack, endpoints, listener, route, to, upstream},
+    wire::{Content, ack, endpoints, external, listener, route, to, upstream},
 };
 
 const UPSTREAM: &str = "service/a/b:80";
@@ -188,6 +188,32 @@ async fn a_change_is_served_as_soon_as_it_is_acknowledged() {
         drop(stream);
         let (_, well) = program.end(Signal::TERM).await;
         assert!(well);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_external_upstream_is_looked_up_by_the_proxy() {
+    local(async {
+        let mut tasks = JoinSet::new();
+        let echo = answer_as("echo", &mut tasks).await;
+        let web = free_address().await;
+        let mut plane = Plane::start().await;
+        let _program = Program::start(plane.address).await;
+        let mut stream = plane.accept().await;
+        let mut content = content(web, echo);
+        content.put(external(UPSTREAM, "localhost", echo.port(), true));
+        stream.send_whole(1, &content).await;
+        assert_eq!(ack(stream.answer().await), (1, vec![]));
+        let answer = get(web, "a.example", "/").await;
+        assert!(answer.ends_with("echo"), "{answer}");
+
+        let forbidden = external(UPSTREAM, "localhost", echo.port(), false);
+        let delta = content.change(vec![forbidden], &[]);
+        stream.send_delta(2, delta, &content).await;
+        stream.answer().await;
+        let answer = get(web, "a.example", "/").await;
+        assert!(answer.contains("forbidden-address"), "{answer}");
     })
     .await;
 }

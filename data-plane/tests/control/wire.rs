@@ -115,6 +115,20 @@ pub(crate) fn upstream(name: &str) -> v1::Resource {
     resource(v1::ResourceType::Upstream, name.to_owned(), &upstream)
 }
 
+/// An upstream whose name each proxy looks up.
+pub(crate) fn external(name: &str, hostname: &str, port: u16, allow_local: bool) -> v1::Resource {
+    let target = v1::ExternalTarget {
+        hostname: hostname.to_owned(),
+        port: port.into(),
+        allow_local,
+    };
+    let upstream = v1::Upstream {
+        source: None,
+        target: Some(v1::upstream::Target::External(target)),
+    };
+    resource(v1::ResourceType::Upstream, name.to_owned(), &upstream)
+}
+
 pub(crate) fn endpoints(name: &str, address: SocketAddr) -> v1::Resource {
     let endpoint = v1::Endpoint {
         address: address.ip().to_string(),

@@ -132,15 +132,20 @@ async fn few_large_transfers_are_on_their_way_at_once() {
 
 #[tokio::test]
 async fn who_says_nothing_in_time_is_let_go() {
-    let short = Patience {
-        hello: Duration::from_millis(50),
-        answer: Duration::from_millis(50),
+    let short = Duration::from_millis(50);
+    let for_hello = Patience {
+        hello: short,
         ..Patience::default()
     };
-    let mut world = World::with(short, Security::Plaintext).await;
+    let world = World::with(for_hello, Security::Plaintext).await;
     let mut silent = Proxy::open(&world, Held::default()).await;
     assert_eq!(silent.end().await.code(), Code::DeadlineExceeded);
 
+    let for_answer = Patience {
+        answer: short,
+        ..Patience::default()
+    };
+    let mut world = World::with(for_answer, Security::Plaintext).await;
     world.set(&[("a", Some(1))]);
     let mut proxy = Proxy::join(&world, "p").await;
     proxy.take().await;

@@ -22,6 +22,8 @@ pub(super) enum After {
     Next,
     /// It ends well.
     Close,
+    /// The answer did not come to its end, as its framing shows.
+    Cut,
     /// The answer did not come to its end.
     Broken,
     /// It has changed the protocol.
@@ -56,13 +58,13 @@ impl<S: Transport> Connection<S> {
             Framing::Length(_) | Framing::UntilClose => BodySender::plain(),
             Framing::Chunked => BodySender::chunked(asked.takes_trailers),
         };
-        let framing = ResponseFraming {
+        let fields = ResponseFraming {
             framing,
             declared_length,
             close,
             keep_alive: asked.http10,
         };
-        self.write_head(status, headers, framing);
+        self.write_head(status, headers, fields);
         let sent = poll_fn(|cx| {
             let mut wire = self.wire();
             let wire = &mut *wire;
@@ -91,7 +93,11 @@ impl<S: Transport> Connection<S> {
             }
             Some(Err(SendError::Body(error))) => {
                 meter.cut(error);
-                After::Broken
+                match framing {
+                    // Nothing else tells this client that more should have come.
+                    Framing::UntilClose => After::Broken,
+                    Framing::None | Framing::Length(_) | Framing::Chunked => After::Cut,
+                }
             }
             Some(Ok(())) => match tunnel {
                 Some(tunnel) => After::Joined(tunnel, meter),

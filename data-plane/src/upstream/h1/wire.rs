@@ -6,6 +6,7 @@
 use std::{
     io,
     mem::MaybeUninit,
+    net::Shutdown,
     rc::Rc,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -46,6 +47,8 @@ pub(super) struct Wire {
     reader: BodyReader,
     /// A piece of the body that came with the head.
     ahead: Option<Frame>,
+    /// The head of the answer has come.
+    answered: bool,
     /// The answer has been read whole, or will not be read further.
     over: bool,
     keep_alive: bool,
@@ -75,6 +78,7 @@ impl Wire {
             interim: 0,
             reader: BodyReader::default(),
             ahead: None,
+            answered: true,
             over: true,
             keep_alive: false,
         }
@@ -93,6 +97,7 @@ impl Wire {
         self.asked_upgrade = head.upgrade;
         self.scanner.reset();
         self.interim = 0;
+        self.answered = false;
         self.over = false;
         self.keep_alive = false;
     }
@@ -114,6 +119,7 @@ impl Wire {
             match self.head(headers, &limits.message) {
                 Ok(None) => {}
                 Ok(Some(response)) => {
+                    self.answered = true;
                     self.read_alarm.clear();
                     return Poll::Ready(Ok(response));
                 }
@@ -149,7 +155,7 @@ impl Wire {
             .poll(&mut self.stream, &mut self.output, body, alarm, cx);
         polled.map(|result| match result {
             Ok(()) => {
-                if !self.over {
+                if !self.answered {
                     self.read_alarm.set(limits.response_header);
                 }
                 Ok(())
@@ -264,6 +270,12 @@ impl Wire {
     /// As `is_quiet`, asking the kernel.
     pub(super) fn is_surely_quiet(&self) -> bool {
         would_block(&SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]))
+    }
+
+    /// Ends the connection for whoever reads from it.
+    pub(super) fn shut_down(&self) {
+        // If it fails, the connection is gone already.
+        let _gone = SockRef::from(&self.stream).shutdown(Shutdown::Both);
     }
 
     /// Gives back memory while nobody uses the connection.
