@@ -17,7 +17,8 @@ pub(super) struct Case<'a> {
     /// As applied last, with the object that it became, by kind, namespace and name.
     applied: BTreeMap<String, (Value, DynamicObject)>,
     echoes: Vec<Echo>,
-    configured: bool,
+    /// The keys of the configuration that the case has set.
+    configured: Value,
 }
 
 impl<'a> Case<'a> {
@@ -26,7 +27,7 @@ impl<'a> Case<'a> {
             stage,
             applied: BTreeMap::new(),
             echoes: Vec::new(),
-            configured: false,
+            configured: json!({}),
         }
     }
 
@@ -43,9 +44,7 @@ impl<'a> Case<'a> {
             let objects = self.stage.cluster.objects();
             objects.delete(&object.to_string()).await?;
         }
-        if self.configured {
-            self.configure(&json!({})).await?;
-        }
+        self.configure(&json!({})).await?;
         self.stage.settle().await
     }
 
@@ -76,10 +75,7 @@ impl<'a> Case<'a> {
                 }
                 Ok(())
             }
-            Step::Configure(keys) => {
-                self.configured = true;
-                self.configure(keys).await
-            }
+            Step::Configure(keys) => self.configure(keys).await,
             Step::Younger(()) => self.younger().await,
             Step::Refused { object, says } => {
                 let objects = self.stage.cluster.objects();
@@ -139,7 +135,11 @@ impl<'a> Case<'a> {
         objects.delete(&object.to_string()).await
     }
 
-    async fn configure(&self, keys: &Value) -> anyhow::Result<()> {
+    async fn configure(&mut self, keys: &Value) -> anyhow::Result<()> {
+        if self.configured == *keys {
+            return Ok(());
+        }
+        self.configured = keys.clone();
         let operator = self.stage.control_plane.operator()?;
         let before = operator.count_events("Configured").await?;
         self.stage.control_plane.configure(keys)?;
