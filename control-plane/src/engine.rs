@@ -64,7 +64,7 @@ pub struct Engine<L, O> {
 
 impl<L: Log, O: Outlets> Engine<L, O> {
     /// Begins a term: its first record is durable when this returns, and what the log holds is
-    /// published. From an empty log nothing is published before all lists are complete: a proxy
+    /// published, for who holds less. From an empty log nothing is published before all lists are complete: a proxy
     /// that serves something must not be told that there is nothing.
     pub fn begin(settings: Settings, fold: Fold, log: L, outlets: O) -> Result<Self, LogError> {
         let mut engine = Self {
@@ -81,13 +81,15 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             frozen: None,
         };
         let first = engine.fold.state().seq() == Seq::default();
+        let restored = engine.fold.snapshot().version();
         engine.record(vec![Event::EpochBegan {
             lineage: engine.settings.lineage.as_ref().into(),
             projection_revision: REVISION,
             binary_version: engine.settings.binary_version.clone(),
         }])?;
         if !first {
-            engine.publish_now();
+            let publication = engine.next_publication().restoring(restored);
+            engine.give_out(publication);
         }
         Ok(engine)
     }
@@ -130,13 +132,15 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     pub fn has_news(&self) -> bool {
         self.settings.awaited.is_empty()
             && (!self.unpublished.is_empty()
+                || self.publication.is_restored()
                 || self.publication.snapshot().version() != self.fold.snapshot().version())
     }
 
     /// Publishes what changed since the last publication, if anything did.
     pub fn publish(&mut self) {
         if self.has_news() {
-            self.publish_now();
+            let publication = self.next_publication();
+            self.give_out(publication);
         }
     }
 
@@ -147,12 +151,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             self.thaw();
             return;
         }
-        if !self.behind.is_empty() {
-            let behind = std::mem::take(&mut self.behind);
-            if let Err(error) = self.log.write_endpoints(behind, self.outlets.now()) {
-                tracing::warn!(%error, "endpoints were not written behind");
-            }
-        }
+        self.write_behind();
         if self.since_checkpoint >= self.settings.checkpoint_after {
             self.checkpoint();
         }
@@ -245,13 +244,28 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         }
     }
 
-    fn publish_now(&mut self) {
+    /// Stores the endpoints that changed, for a start without sources.
+    pub fn write_behind(&mut self) {
+        if self.behind.is_empty() {
+            return;
+        }
+        let behind = std::mem::take(&mut self.behind);
+        if let Err(error) = self.log.write_endpoints(behind, self.outlets.now()) {
+            tracing::warn!(%error, "endpoints were not written behind");
+        }
+    }
+
+    fn next_publication(&mut self) -> Publication {
         let changed = std::mem::take(&mut self.unpublished);
-        let publication = Arc::new(self.publication.succeed(
+        self.publication.succeed(
             self.settings.lineage.clone(),
             self.fold.snapshot().clone(),
             changed.into(),
-        ));
+        )
+    }
+
+    fn give_out(&mut self, publication: Publication) {
+        let publication = Arc::new(publication);
         self.publication = publication.clone();
         self.outlets.publish(publication);
     }

@@ -9,7 +9,7 @@ use crate::engine::{Batch, Engine, Log, Outlets};
 use crate::observe::Observation;
 
 impl<L: Log, O: Outlets> Engine<L, O> {
-    /// Runs until the inbox is closed, then stores a checkpoint.
+    /// Runs until the inbox is closed, then stores what is not yet: endpoints, a checkpoint.
     ///
     /// `floor` is the least time between the end of a publication and the next: under a storm
     /// of changes it bounds what proxies are sent, and a lone change never waits for it.
@@ -56,7 +56,10 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 self.outlets.turned(began.elapsed());
             }
         }
-        tokio::task::block_in_place(|| self.checkpoint());
+        tokio::task::block_in_place(|| {
+            self.write_behind();
+            self.checkpoint();
+        });
     }
 }
 

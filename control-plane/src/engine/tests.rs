@@ -202,13 +202,28 @@ fn from_an_empty_log_nothing_is_published_before_the_lists_are_complete() {
 fn what_the_log_holds_is_published_at_once_as_a_new_version() {
     let engine = begin(Fold::default(), 1);
     let fold = engine.fold().clone();
+    let before = fold.snapshot().version();
     let engine = begin(fold, 2);
     let published = world(|world| world.publications.last().unwrap().clone());
+    assert!(published.only_restores("l", before));
     assert_eq!(
         published.snapshot().version(),
         engine.fold().snapshot().version()
     );
     assert_eq!(published.snapshot().version().epoch, Epoch(2));
+}
+
+#[test]
+fn what_the_log_holds_is_published_again_when_the_lists_agree_with_it() {
+    let mut engine = begin(Fold::default(), 1);
+    engine.turn(batch([listed(vec![class("a")])]));
+    let mut engine = begin(engine.fold().clone(), 2);
+    assert!(!engine.has_news());
+    engine.turn(batch([listed(vec![class("a")])]));
+    engine.publish();
+    let published = world(|world| world.publications.last().unwrap().clone());
+    assert!(!published.is_restored());
+    assert!(!engine.has_news());
 }
 
 #[test]

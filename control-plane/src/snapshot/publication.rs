@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use crate::snapshot::{ResourceId, Snapshot};
+use crate::snapshot::{ResourceId, Snapshot, Version};
 
 /// A snapshot, and what changed in each of the publications before it.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +20,7 @@ pub struct Publication {
     journal: OrdMap<u64, Arc<[ResourceId]>>,
     /// Resources named in `journal`, so that it can be bounded.
     journalled: usize,
+    restores: Option<Version>,
 }
 
 impl Publication {
@@ -65,7 +66,29 @@ impl Publication {
             snapshot,
             journal,
             journalled,
+            restores: None,
         }
+    }
+
+    /// The same, as what a leader found in its log: what was served as this version, before
+    /// anything was listed. Endpoints are written behind, and may be older in the log than
+    /// where they were sent.
+    #[must_use]
+    pub fn restoring(self, version: Version) -> Self {
+        Self {
+            restores: Some(version),
+            ..self
+        }
+    }
+
+    /// Whether it is only what was found in the log.
+    pub fn is_restored(&self) -> bool {
+        self.restores.is_some()
+    }
+
+    /// Whether who holds this version would at best learn nothing from it.
+    pub fn only_restores(&self, lineage: &str, version: Version) -> bool {
+        self.restores == Some(version) && *self.lineage == *lineage
     }
 
     /// Whether it is still known what changed since an earlier publication of this process.

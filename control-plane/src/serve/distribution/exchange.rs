@@ -37,6 +37,9 @@ pub(super) struct Exchange {
     pub(super) renewable: Instant,
 }
 
+/// What a proxy came with, before its first transfer.
+type Held<'a> = Option<&'a (Box<str>, Version)>;
+
 /// What a proxy says to a transfer.
 enum Answer {
     Ack(Vec<Fault>),
@@ -50,7 +53,7 @@ impl Exchange {
         let mut refused = 0;
         loop {
             // ## Idle
-            let publication = self.news(&base).await?;
+            let publication = self.news(&base, held.as_ref()).await?;
             if let Some((lineage, held)) = held.take() {
                 warn_of_strange_version(&self.proxy, &lineage, held, &publication);
             }
@@ -87,14 +90,17 @@ impl Exchange {
 
     /// A publication that the proxy does not have: at once if it is not known to have the
     /// newest. Meanwhile it may tell that its faults changed.
-    async fn news(&mut self, base: &Base) -> Result<Arc<Publication>, Ending> {
+    ///
+    /// One that came with the version that was found in the log waits for the first lists: its
+    /// endpoints may be newer than those in the log.
+    async fn news(&mut self, base: &Base, held: Held<'_>) -> Result<Arc<Publication>, Ending> {
         let known = match base {
             Base::Nothing | Base::Told(_) => 0,
             Base::Acknowledged(publication) => publication.number(),
         };
         loop {
             tokio::select! {
-                newest = newer(&mut self.publications, known) => return newest,
+                newest = newer(&mut self.publications, known, held) => return newest,
                 message = next_after(self.renewable, &mut self.inbound) => {
                     match message? {
                         Some(Message::Ack(ack)) => self.renew(ack).await?,
@@ -213,8 +219,14 @@ impl Exchange {
 async fn newer(
     publications: &mut watch::Receiver<Arc<Publication>>,
     known: u64,
+    held: Held<'_>,
 ) -> Result<Arc<Publication>, Ending> {
-    let is_news = |newest: &Arc<Publication>| newest.is_something() && newest.number() != known;
+    let is_held = |newest: &Publication| {
+        held.is_some_and(|(lineage, version)| newest.only_restores(lineage, *version))
+    };
+    let is_news = |newest: &Arc<Publication>| {
+        newest.is_something() && newest.number() != known && !is_held(newest)
+    };
     match publications.wait_for(is_news).await {
         Ok(newest) => Ok(Arc::clone(&newest)),
         Err(_) => Err(Ending::Stopping),

@@ -58,6 +58,28 @@ async fn one_that_missed_changes_is_sent_the_buckets_that_differ() {
 }
 
 #[tokio::test]
+async fn one_that_holds_what_was_found_in_the_log_is_left_alone_until_all_is_listed() {
+    let mut world = World::start().await;
+    world.set(&[("a", Some(1))]);
+    let held = was_connected(&world).await;
+    world.restore();
+    let mut holds = Proxy::join_with(&world, "holds", "boot-1", held).await;
+    let mut lacks = Proxy::join(&world, "lacks").await;
+    assert_eq!(lacks.follow().await.names().0, ["a"]);
+    world
+        .until(|presence| {
+            presence
+                .proxies()
+                .any(|proxy| &*proxy.hello.proxy == "holds")
+        })
+        .await;
+    world.set(&[("b", Some(2))]);
+    assert_eq!(lacks.follow().await.names().0, ["b"]);
+    // Had it been told what was restored, this would be its second transfer.
+    assert_eq!(holds.follow().await.names().0, ["b"]);
+}
+
+#[tokio::test]
 async fn one_of_another_installation_is_sent_ours_and_decides() {
     let mut world = World::start().await;
     world.set(&[("a", Some(1))]);

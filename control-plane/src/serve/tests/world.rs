@@ -31,7 +31,7 @@ use crate::serve::listen::{Listener, Security};
 use crate::serve::tests::memory::Memory;
 use crate::serve::{Parts, Patience, ServeError, run};
 use crate::snapshot::publication::Publication;
-use crate::snapshot::{Change, ResourceId, Snapshot};
+use crate::snapshot::{Change, ResourceId, Snapshot, Version};
 use crate::tokens::{Role, Tokens};
 
 pub(super) const LINEAGE: &str = "test-installation";
@@ -204,6 +204,19 @@ impl World {
         version.seq = version.seq.next();
         let changed = snapshot.configure(version, changes.collect());
         self.publish_snapshot(snapshot, changed);
+    }
+
+    /// A leader begins, and publishes what it found in its log: what was published last.
+    pub(super) fn restore(&mut self) {
+        let mut snapshot = self.publication.snapshot().clone();
+        let held = snapshot.version();
+        snapshot.begin_epoch(Version {
+            epoch: Epoch(held.epoch.0 + 1),
+            seq: held.seq.next(),
+        });
+        let next = Publication::default().succeed(LINEAGE.into(), snapshot, [].into());
+        self.publication = Arc::new(next.restoring(held));
+        self.publisher.publish(self.publication.clone());
     }
 
     /// Forgets the records before this place.
