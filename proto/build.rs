@@ -2,6 +2,10 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the environment is how Cargo speaks to a build script"
+)]
 fn main() -> Result<(), Box<dyn Error>> {
     let files = [
         "roadstead/v1/resource.proto",

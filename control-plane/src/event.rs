@@ -73,6 +73,9 @@ pub enum Event {
         projection_revision: u32,
         binary_version: Box<str>,
     },
+    /// The log could not be written from this time on, and can again: what was seen
+    /// meanwhile was not taken in, and is found again by listing.
+    LogInterrupted { since: Timestamp },
     /// The settings that decide what a configuration means are now these.
     Configured { settings: Settings },
     /// An object appeared or changed, and can be used.
@@ -119,10 +122,15 @@ pub enum Event {
 pub enum Class {
     /// Decides what is served.
     Configuration,
-    /// Epochs.
+    /// Epochs, and interruptions of the log.
     Lifecycle,
     /// Comings and goings of proxies.
     Presence,
+}
+
+impl Class {
+    /// All classes.
+    pub const ALL: [Self; 3] = [Self::Configuration, Self::Lifecycle, Self::Presence];
 }
 
 impl Event {
@@ -130,6 +138,7 @@ impl Event {
     pub fn name(&self) -> &'static str {
         match self {
             Self::EpochBegan { .. } => "EpochBegan",
+            Self::LogInterrupted { .. } => "LogInterrupted",
             Self::Configured { .. } => "Configured",
             Self::ObjectAccepted { .. } => "ObjectAccepted",
             Self::ObjectRefused { .. } => "ObjectRefused",
@@ -149,7 +158,7 @@ impl Event {
             | Self::ObjectAccepted { .. }
             | Self::ObjectRefused { .. }
             | Self::ObjectDeleted { .. } => Class::Configuration,
-            Self::EpochBegan { .. } => Class::Lifecycle,
+            Self::EpochBegan { .. } | Self::LogInterrupted { .. } => Class::Lifecycle,
             Self::ProxyJoined { .. }
             | Self::ProxyLeft { .. }
             | Self::FaultBegan { .. }
@@ -165,6 +174,7 @@ impl Event {
             | Self::ObjectRefused { key, .. }
             | Self::ObjectDeleted { key } => Some(key),
             Self::EpochBegan { .. }
+            | Self::LogInterrupted { .. }
             | Self::Configured { .. }
             | Self::ProxyJoined { .. }
             | Self::ProxyLeft { .. }
@@ -181,6 +191,9 @@ impl fmt::Display for Event {
         match self {
             Self::EpochBegan { binary_version, .. } => {
                 write!(f, "a leader began (version {binary_version})")
+            }
+            Self::LogInterrupted { since } => {
+                write!(f, "the log could not be written since {since}")
             }
             Self::Configured { .. } => f.write_str("the settings changed"),
             Self::ObjectAccepted { key, .. } => write!(f, "{key} was accepted"),

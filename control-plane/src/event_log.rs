@@ -40,13 +40,11 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use crate::{
-    event::Seq,
-    event_log::{
-        folder::Folder,
-        retained::{LoadError, Retained},
-        store::Store,
-    },
+use crate::event::Seq;
+use crate::event_log::{
+    folder::Folder,
+    retained::{LoadError, Retained},
+    store::Store,
 };
 
 pub use checkpoint::{Change, Checkpoint, Draft, Keyed, MAX_KEY, MAX_VALUE};

@@ -9,10 +9,33 @@ pub mod model;
 
 pub mod event;
 pub mod snapshot;
+pub mod versions;
 
+pub mod presence;
 pub mod state;
 
+pub mod checkpoint;
 pub mod observe;
 pub mod project;
 
+pub mod admin;
+pub mod clock;
+pub mod config;
 pub mod event_log;
+pub mod folder;
+pub mod health;
+pub mod history;
+pub mod identity;
+pub mod metrics;
+pub mod pki;
+mod private_file;
+pub mod publish;
+pub mod serve;
+pub mod status;
+pub mod telemetry;
+pub mod tokens;
+pub mod watch;
+
+pub mod engine;
+
+pub mod app;

@@ -3,15 +3,17 @@
 //! Separate from the sources, because only a comparison with `State` tells whether anything
 //! changed, and what was deleted while nobody watched.
 
+pub mod convert;
+mod relist;
+
 use crate::event::Event;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Meta, Spec};
 use crate::model::refusal::Refusal;
 use crate::model::settings::Settings;
+use crate::presence::Report;
 use crate::state::State;
 use crate::state::endpoints::SliceChange;
-
-mod relist;
 
 /// Something seen outside.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +26,9 @@ pub enum Observation {
         origin: Origin,
         kind: Kind,
         objects: Vec<Seen>,
+        /// Files of the folder that cannot be read: what was read of them before is refused,
+        /// and not gone.
+        unreadable: Vec<Unreadable>,
     },
     /// A kind cannot be listed: what `State` has of it stays.
     Unlistable {
@@ -35,6 +40,8 @@ pub enum Observation {
     Changed(Seen),
     /// One object is gone.
     Deleted(ObjectKey),
+    /// A stream of a proxy tells something: a matter of `Presence`, which finds the facts in it.
+    Proxy(Report),
 }
 
 /// An object as a source saw it.
@@ -44,6 +51,14 @@ pub struct Seen {
     pub meta: Meta,
     /// What it asks for, or why it cannot be used.
     pub spec: Result<Spec, Refusal>,
+}
+
+/// A file of the folder that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its path below the folder.
+    pub file: Box<str>,
+    pub message: Box<str>,
 }
 
 /// What an observation comes to.
@@ -68,8 +83,17 @@ pub fn observe(state: &State, observation: Observation) -> Observed {
             origin,
             kind,
             objects,
-        } => relist::compare(state, origin, kind, objects, &mut observed),
-        Observation::Unlistable { .. } => {}
+            unreadable,
+        } => {
+            let list = relist::List {
+                origin,
+                kind,
+                objects,
+                unreadable,
+            };
+            relist::compare(state, list, &mut observed);
+        }
+        Observation::Unlistable { .. } | Observation::Proxy(_) => {}
         Observation::Changed(seen) => changed(state, seen, &mut observed),
         Observation::Deleted(key) => deleted(state, key, &mut observed),
     }
@@ -80,6 +104,14 @@ fn changed(state: &State, seen: Seen, observed: &mut Observed) {
     let Seen { key, meta, spec } = seen;
     match spec {
         Ok(Spec::EndpointSlice(slice)) => {
+            if state.object(&key).is_some() {
+                // It was refused: that it no longer is, is a fact.
+                observed.events.push(Event::ObjectAccepted {
+                    key: key.clone(),
+                    meta,
+                    spec: Spec::EndpointSlice(slice.clone()),
+                });
+            }
             if state.slices().get(&key) != Some(&slice) {
                 observed.slices.push(SliceChange {
                     key,

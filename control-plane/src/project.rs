@@ -11,12 +11,13 @@ mod upstreams;
 
 use std::collections::BTreeMap;
 
-use crate::event::{Event, Record};
+use crate::event::{Event, Record, Seq};
 use crate::model::key::{Kind, ObjectKey, Origin};
-use crate::project::standing::Standing;
+use crate::project::standing::{Standing, StandingChange};
 use crate::snapshot::{ResourceId, Snapshot, Version};
 use crate::state::endpoints::SliceChange;
 use crate::state::{State, Touched};
+use crate::versions::Versions;
 
 pub use full::project_all;
 
@@ -30,14 +31,17 @@ pub struct Fold {
     state: State,
     snapshot: Snapshot,
     standings: BTreeMap<ObjectKey, Standing>,
+    versions: Versions,
 }
 
 /// What a step changed.
 #[derive(Clone, Debug, Default)]
 pub struct Changed {
     pub resources: Vec<ResourceId>,
-    /// Objects whose standing is different now; `None`: the object is gone.
-    pub standings: Vec<(ObjectKey, Option<Standing>)>,
+    /// Versions that came to be, or were forgotten.
+    pub versions: Vec<Seq>,
+    /// Objects whose standing is different now.
+    pub standings: Vec<StandingChange>,
 }
 
 impl Fold {
@@ -65,7 +69,10 @@ impl Fold {
         if matches!(record.event, Event::EpochBegan { .. }) {
             self.snapshot.begin_epoch(version);
         }
-        self.project(&touched, version)
+        let mut changed = self.project(&touched, version);
+        let versions = self.versions.note(record, self.snapshot.version());
+        changed.versions.extend(versions.into_iter().flatten());
+        changed
     }
 
     /// Takes in a change of endpoints.
@@ -77,17 +84,19 @@ impl Fold {
         }
         Changed {
             resources: self.snapshot.configure_endpoints(endpoints),
-            standings: Vec::new(),
+            ..Changed::default()
         }
     }
 
-    /// Takes over the versions of last change from a checkpoint of the same state.
+    /// Takes over from a checkpoint of the same state what only history tells.
     pub fn restore(
         &mut self,
         version: Version,
         known: impl IntoIterator<Item = (ResourceId, [u8; 16], Version)>,
+        versions: Versions,
     ) {
         self.snapshot.restore(version, known);
+        self.versions = versions;
     }
 
     /// What is known.
@@ -100,15 +109,20 @@ impl Fold {
         &self.snapshot
     }
 
-    /// How each Ingress stands.
+    /// How each Ingress stands, and each refused object of another kind.
     pub fn standings(&self) -> &BTreeMap<ObjectKey, Standing> {
         &self.standings
     }
 
+    /// The versions that were, and what caused each.
+    pub fn versions(&self) -> &Versions {
+        &self.versions
+    }
+
     fn version(&self) -> Version {
         Version {
-            epoch: self.state.epoch(),
-            seq: self.state.seq(),
+            epoch: self.state.head().epoch,
+            seq: self.state.head().seq,
         }
     }
 
@@ -118,12 +132,13 @@ impl Fold {
         let mut changed = Changed::default();
         if touched.everything {
             (configuration, endpoints) = full::replace_all(&self.state, &self.snapshot);
-            let ingresses: Vec<ObjectKey> = Origin::ALL
-                .into_iter()
-                .flat_map(|origin| self.state.keys(origin, Kind::Ingress))
-                .cloned()
-                .collect();
-            for key in ingresses {
+            let standing = self.state.objects().filter(|(key, held)| {
+                key.kind == Kind::Ingress
+                    || held.refused.is_some()
+                    || self.standings.contains_key(*key)
+            });
+            let standing: Vec<ObjectKey> = standing.map(|(key, _)| key.clone()).collect();
+            for key in standing {
                 self.update_standing(key, &mut changed);
             }
         } else {
@@ -137,7 +152,11 @@ impl Fold {
                 for ingress in users {
                     self.update_standing(ingress, &mut changed);
                 }
+                self.update_standing(service.clone(), &mut changed);
                 upstreams::project_endpoints(&self.state, &self.snapshot, service, &mut endpoints);
+            }
+            for key in &touched.others {
+                self.update_standing(key.clone(), &mut changed);
             }
         }
         changed.resources = self.snapshot.configure(version, configuration);
@@ -151,11 +170,13 @@ impl Fold {
         if self.standings.get(&key) == after.as_ref() {
             return;
         }
-        match &after {
+        let before = match &after {
             Some(standing) => self.standings.insert(key.clone(), standing.clone()),
             None => self.standings.remove(&key),
         };
-        changed.standings.push((key, after));
+        changed
+            .standings
+            .push(StandingChange { key, before, after });
     }
 }
 

@@ -4,6 +4,7 @@
 //! Snapshots share what did not change, so that the one being served, the one being
 //! built and those being sent cost one copy.
 
+pub mod diff;
 pub mod publication;
 
 use std::fmt;

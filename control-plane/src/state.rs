@@ -10,6 +10,8 @@ mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Epoch, Event, Record, Seq};
 use crate::model::endpoints::EndpointSlice;
 use crate::model::ingress::{ClassRef, Ingress, IngressClass, PortRef};
@@ -26,36 +28,49 @@ use crate::state::references::References;
 /// What is known: the fold of all records up to [`State::seq`], and endpoints.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    seq: Seq,
-    epoch: Epoch,
-    time: Timestamp,
-    lineage: Box<str>,
-    projection_revision: u32,
-    settings: Option<Settings>,
+    head: Head,
     objects: BTreeMap<ObjectKey, Held>,
     claims: Claims,
     references: References,
     slices: Slices,
 }
 
+/// What is known apart from objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Head {
+    pub seq: Seq,
+    /// The term of the leader that wrote the last record.
+    pub epoch: Epoch,
+    /// When the last record was written.
+    pub time: Timestamp,
+    /// Id of the installation; empty before its first leader.
+    pub lineage: Box<str>,
+    /// The projection that the current epoch runs.
+    pub projection_revision: u32,
+    pub settings: Option<Settings>,
+}
+
 /// What is held of one object.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// The last version that could be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub good: Option<Good>,
     /// The version that exists now, if that one cannot be used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Refused>,
 }
 
 /// A version of an object that can be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Good {
     pub meta: Meta,
     pub spec: Spec,
 }
 
 /// A version of an object that cannot be used, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     pub meta: Meta,
     pub refusal: Refusal,
@@ -70,14 +85,16 @@ pub struct Touched {
     pub ingresses: BTreeSet<ObjectKey>,
     /// Services whose upstreams or endpoints may differ.
     pub services: BTreeSet<ObjectKey>,
+    /// Objects of other kinds whose standing may differ.
+    pub others: BTreeSet<ObjectKey>,
 }
 
 impl State {
     /// Takes in a record. Records come in order, each once.
     pub fn apply(&mut self, record: &Record) -> Touched {
-        self.seq = record.seq;
-        self.epoch = record.epoch;
-        self.time = record.time;
+        self.head.seq = record.seq;
+        self.head.epoch = record.epoch;
+        self.head.time = record.time;
         let mut touched = Touched::default();
         match &record.event {
             Event::EpochBegan {
@@ -85,12 +102,12 @@ impl State {
                 projection_revision,
                 ..
             } => {
-                touched.everything = self.projection_revision != *projection_revision;
-                self.lineage.clone_from(lineage);
-                self.projection_revision = *projection_revision;
+                touched.everything = self.head.projection_revision != *projection_revision;
+                self.head.lineage.clone_from(lineage);
+                self.head.projection_revision = *projection_revision;
             }
             Event::Configured { settings } => {
-                self.settings = Some(settings.clone());
+                self.head.settings = Some(settings.clone());
                 self.claim_all_anew();
                 touched.everything = true;
             }
@@ -110,14 +127,12 @@ impl State {
                     meta: meta.clone(),
                     refusal: refusal.clone(),
                 };
-                self.objects.entry(key.clone()).or_default().refused = Some(refused);
-                if key.kind == Kind::Ingress {
-                    touched.ingresses.insert(key.clone());
-                }
+                self.refuse(key, refused, &mut touched);
             }
             Event::ObjectDeleted { key } => self.replace(key, None, &mut touched),
             // Kept for people; what is connected now is Presence, and is not folded.
-            Event::ProxyJoined { .. }
+            Event::LogInterrupted { .. }
+            | Event::ProxyJoined { .. }
             | Event::ProxyLeft { .. }
             | Event::FaultBegan { .. }
             | Event::FaultEnded { .. }
@@ -133,34 +148,30 @@ impl State {
         touched
     }
 
+    /// The state in which these objects are held and no endpoints are known.
+    pub fn restore(head: Head, objects: BTreeMap<ObjectKey, Held>) -> Self {
+        let mut state = Self {
+            head,
+            objects,
+            ..Self::default()
+        };
+        state.claim_all_anew();
+        state
+    }
+
+    /// What is known apart from objects.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
     /// Sequence number of the last record.
     pub fn seq(&self) -> Seq {
-        self.seq
-    }
-
-    /// The term of the leader that wrote the last record.
-    pub fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    /// When the last record was written.
-    pub fn time(&self) -> Timestamp {
-        self.time
-    }
-
-    /// Id of the installation; empty before its first leader.
-    pub fn lineage(&self) -> &str {
-        &self.lineage
-    }
-
-    /// The projection that the current epoch runs.
-    pub fn projection_revision(&self) -> u32 {
-        self.projection_revision
+        self.head.seq
     }
 
     /// The settings, once configured.
     pub fn settings(&self) -> Option<&Settings> {
-        self.settings.as_ref()
+        self.head.settings.as_ref()
     }
 
     /// What is held of an object; endpoint slices are in [`State::slices`].
@@ -196,6 +207,13 @@ impl State {
             Spec::Ingress(ingress) => Some((&good.meta, ingress)),
             Spec::EndpointSlice(_) | Spec::IngressClass(_) | Spec::Service(_) => None,
         }
+    }
+
+    /// The class that an Ingress names now, in its newest version if that can be read.
+    pub fn class_of(&self, key: &ObjectKey) -> Option<&ClassRef> {
+        let refused = self.objects.get(key)?.refused.as_ref();
+        let newest = refused.and_then(|refused| refused.refusal.class.as_ref());
+        newest.or_else(|| self.ingress(key).map(|(_, ingress)| &ingress.class))
     }
 
     /// The last good version of a Service.
@@ -246,6 +264,7 @@ impl State {
         match class {
             ClassRef::Annotation(name) | ClassRef::Field(name) => {
                 let configured = self
+                    .head
                     .settings
                     .as_ref()
                     .is_some_and(|settings| settings.ingress_class == *name);
@@ -299,13 +318,38 @@ impl State {
                     self.claim(ingress, touched);
                 }
                 touched.ingresses.extend(affected);
+                touched.others.insert(key.clone());
             }
             Kind::Service => {
                 self.set(key, held);
                 touched.services.insert(key.clone());
             }
-            Kind::EndpointSlice => self.set(key, held),
+            // What a slice says is in `slices`: here is only held that one is refused.
+            Kind::EndpointSlice => {
+                self.set(key, None);
+                touched.others.insert(key.clone());
+            }
         }
+    }
+
+    /// The last good version stays; but an Ingress that names another class now is no longer
+    /// what it was, however bad the rest of it is.
+    fn refuse(&mut self, key: &ObjectKey, refused: Refused, touched: &mut Touched) {
+        let named = refused.refusal.class.as_ref();
+        let moves = named.is_some() && named != self.class_of(key);
+        if moves {
+            self.unclaim(key, touched);
+        }
+        self.objects.entry(key.clone()).or_default().refused = Some(refused);
+        if moves {
+            self.claim(key, touched);
+        }
+        match key.kind {
+            Kind::Ingress => &mut touched.ingresses,
+            Kind::Service => &mut touched.services,
+            Kind::EndpointSlice | Kind::IngressClass => &mut touched.others,
+        }
+        .insert(key.clone());
     }
 
     fn set(&mut self, key: &ObjectKey, held: Option<Held>) {
@@ -321,11 +365,10 @@ impl State {
         class: &'a ObjectKey,
     ) -> impl Iterator<Item = &'a ObjectKey> {
         self.keys(class.origin, Kind::Ingress).filter(|key| {
-            self.ingress(key)
-                .is_some_and(|(_, ingress)| match &ingress.class {
-                    ClassRef::Unset => true,
-                    ClassRef::Annotation(name) | ClassRef::Field(name) => *name == class.name,
-                })
+            self.class_of(key).is_some_and(|named| match named {
+                ClassRef::Unset => true,
+                ClassRef::Annotation(name) | ClassRef::Field(name) => *name == class.name,
+            })
         })
     }
 
@@ -334,7 +377,10 @@ impl State {
         let Some((meta, ingress)) = self.ingress(key) else {
             return;
         };
-        if !self.serves(key.origin, &ingress.class) {
+        let ours = self
+            .class_of(key)
+            .is_some_and(|class| self.serves(key.origin, class));
+        if !ours {
             return;
         }
         let (age, ingress) = (meta.age.clone(), ingress.clone());
@@ -355,10 +401,7 @@ impl State {
     }
 
     fn claim_all_anew(&mut self) {
-        let ownership = self
-            .settings
-            .as_ref()
-            .map(|settings| settings.host_ownership);
+        let ownership = self.settings().map(|settings| settings.host_ownership);
         self.claims = Claims::new(ownership.unwrap_or_default());
         self.references = References::default();
         let mut touched = Touched::default();

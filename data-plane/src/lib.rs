@@ -1,1 +1,33 @@
-//! stub
+//! Roadstead's data plane: a proxy that routes by versioned snapshots.
+
+pub mod access_log;
+pub mod active;
+pub mod admin;
+pub mod alarm;
+pub mod app;
+pub mod balance;
+pub mod clock;
+pub mod config;
+pub mod control;
+pub mod drain;
+pub mod filter;
+pub mod front;
+pub mod h1;
+pub mod journal;
+pub mod limits;
+pub mod listen;
+pub mod message;
+pub mod meter;
+pub mod metrics;
+pub mod proxy;
+pub mod readiness;
+pub mod reason;
+pub mod report;
+pub mod resolve;
+pub mod router;
+pub mod snapshot;
+pub mod tasks;
+pub mod telemetry;
+pub mod thread;
+pub mod upstream;
+pub mod worker;

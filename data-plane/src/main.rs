@@ -1,1 +1,27 @@
-fn main() {}
+//! Roadstead's proxy, as a program.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use mimalloc::MiMalloc;
+use roadstead_data_plane::{app, config::Cli};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+fn main() -> ExitCode {
+    match app::run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            #[expect(
+                clippy::print_stderr,
+                reason = "telemetry may not have started, and a person reads this"
+            )]
+            {
+                // In one line: a backtrace would bury it.
+                eprintln!("roadstead-data-plane: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -15,9 +15,10 @@ pub fn body_hash(body: &[u8]) -> [u8; 16] {
     head(&Sha256::digest(body))
 }
 
-/// The bucket that a resource of this type and name belongs to.
-pub fn bucket_of(kind: v1::ResourceType, name: &str) -> u8 {
-    named(kind, name).finalize()[0]
+/// The bucket that a resource of this type and name belongs to. Types are numbers here and
+/// below, because an older end must count what a newer one sends.
+pub fn bucket_of(kind: impl Into<i32>, name: &str) -> u8 {
+    named(kind.into(), name).finalize()[0]
 }
 
 /// A set hash in buckets. Equal sets have equal digests, in whichever order they were built.
@@ -35,13 +36,15 @@ impl Digest {
     }
 
     /// Adds a resource, given the hash of its body.
-    pub fn insert(&mut self, kind: v1::ResourceType, name: &str, hash: &[u8]) {
+    pub fn insert(&mut self, kind: impl Into<i32>, name: &str, hash: &[u8]) {
+        let kind = kind.into();
         let bucket = &mut self.buckets[usize::from(bucket_of(kind, name))];
         *bucket = bucket.wrapping_add(key(kind, name, hash));
     }
 
     /// Takes away a resource that was added with the same type, name and hash.
-    pub fn remove(&mut self, kind: v1::ResourceType, name: &str, hash: &[u8]) {
+    pub fn remove(&mut self, kind: impl Into<i32>, name: &str, hash: &[u8]) {
+        let kind = kind.into();
         let bucket = &mut self.buckets[usize::from(bucket_of(kind, name))];
         *bucket = bucket.wrapping_sub(key(kind, name, hash));
     }
@@ -100,15 +103,15 @@ impl std::fmt::Debug for Digest {
     }
 }
 
-fn key(kind: v1::ResourceType, name: &str, hash: &[u8]) -> u128 {
+fn key(kind: i32, name: &str, hash: &[u8]) -> u128 {
     let mut hasher = named(kind, name);
     hasher.update(hash);
     u128::from_be_bytes(head(&hasher.finalize()))
 }
 
-fn named(kind: v1::ResourceType, name: &str) -> Sha256 {
+fn named(kind: i32, name: &str) -> Sha256 {
     let mut hasher = Sha256::new();
-    hasher.update((kind as i32).to_be_bytes());
+    hasher.update(kind.to_be_bytes());
     hasher.update((name.len() as u32).to_be_bytes());
     hasher.update(name.as_bytes());
     hasher
@@ -155,12 +158,10 @@ mod tests {
         let mut digest = Digest::new();
         digest.insert(Route, "r", &[1; 16]);
         assert_eq!(Digest::from_proto(&digest.to_proto()), Some(digest));
-        let empty = v1::Digest {
-            buckets: vec![].into(),
-        };
+        let empty = v1::Digest { buckets: vec![] };
         assert_eq!(Digest::from_proto(&empty), Some(Digest::new()));
         let short = v1::Digest {
-            buckets: vec![0; 17].into(),
+            buckets: vec![0; 17],
         };
         assert_eq!(Digest::from_proto(&short), None);
     }

@@ -7,11 +7,7 @@ pub mod digest;
 
 /// Types of the package `roadstead.v1`; each is documented in its `.proto` file.
 pub mod v1 {
-    #![allow(
-        clippy::all,
-        missing_debug_implementations,
-        reason = "generated code is not ours to shape"
-    )]
+    #![allow(clippy::all, reason = "generated code is not ours to shape")]
     tonic::include_proto!("roadstead.v1");
 }
 

@@ -1,4 +1,20 @@
 //! Both planes together against real parts: what their tests share.
+//!
+//! A test runs in a [`sandbox`], with a network and a folder of its own, and starts there what it
+//! needs: a Kubernetes API server ([`cluster`]), our binaries ([`program`], and both planes wired
+//! by [`planes`]), backends that say who they are ([`echo`]), a wire that can be cut ([`relay`]). It asks by [`http`] and waits for
+//! conditions by [`wait`], never for a while. [`tidy`] reads the sources themselves.
 
 pub mod campaign;
+pub mod cluster;
+pub mod echo;
 pub mod event_log;
+pub mod http;
+pub mod installation;
+pub mod planes;
+pub mod program;
+pub mod relay;
+pub mod sandbox;
+pub mod script;
+pub mod tidy;
+pub mod wait;

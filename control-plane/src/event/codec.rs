@@ -6,10 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    event::{Epoch, Event, Record, Seq},
-    model::time::Timestamp,
-};
+use crate::event::{Epoch, Event, Record, Seq};
+use crate::model::time::Timestamp;
 
 /// The schema that this binary writes.
 pub const SCHEMA: u16 = 1;

@@ -8,17 +8,15 @@ mod manifest;
 mod read;
 mod value;
 
-use crate::{
-    event::Seq,
-    event_log::{
-        chunks,
-        error::CheckpointError,
-        frame, keyed,
-        pen::Pen,
-        retained::Retained,
-        store::{StoreError, Tree},
-        writer::Writer,
-    },
+use crate::event::Seq;
+use crate::event_log::{
+    chunks,
+    error::CheckpointError,
+    frame, keyed,
+    pen::Pen,
+    retained::Retained,
+    store::{StoreError, Tree},
+    writer::Writer,
 };
 
 pub use manifest::Checkpoint;

@@ -5,18 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{
-    event::Seq,
-    event_log::{
-        EventLog,
-        checkpoint::{self, Checkpoint, Group, Version},
-        class::ClassCode,
-        error::{CheckpointError, Place, ReadError},
-        pen::Pen,
-        records,
-        retained::{self, Retained},
-        writer::Writer,
-    },
+use crate::event::Seq;
+use crate::event_log::{
+    EventLog,
+    checkpoint::{self, Checkpoint, Group, Version},
+    class::ClassCode,
+    error::{CheckpointError, Place, ReadError},
+    pen::Pen,
+    records,
+    retained::{self, Retained},
+    writer::Writer,
 };
 
 /// What may go.

@@ -5,19 +5,17 @@
 
 use std::ops::Bound;
 
-use crate::{
-    event_log::{
-        EventLog,
-        checkpoint::{Change, Keyed, MAX_KEY, MAX_VALUE},
-        chunks,
-        error::{ReadError, WriteError},
-        keyed,
-        pen::Pen,
-        store::{StoreError, Tree},
-        writer::Writer,
-    },
-    model::time::Timestamp,
+use crate::event_log::{
+    EventLog,
+    checkpoint::{Change, Keyed, MAX_KEY, MAX_VALUE},
+    chunks,
+    error::{ReadError, WriteError},
+    keyed,
+    pen::Pen,
+    store::{StoreError, Tree},
+    writer::Writer,
 };
+use crate::model::time::Timestamp;
 
 impl Writer {
     /// Puts values that count until a time, and takes keys away. A killed process loses none

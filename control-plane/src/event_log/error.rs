@@ -4,7 +4,8 @@
 
 use std::{fmt, io, path::PathBuf};
 
-use crate::{event::Seq, event_log::store::StoreError};
+use crate::event::Seq;
+use crate::event_log::store::StoreError;
 
 /// The log's folder holds something that the log never wrote there, or lacks what it wrote.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -2,10 +2,8 @@
 //!
 //! Apart from the trees, so that the format can be read in one place and attacked by tests.
 
-use crate::{
-    event::Seq,
-    event_log::{Entry, class::ClassCode},
-};
+use crate::event::Seq;
+use crate::event_log::{Entry, class::ClassCode};
 
 /// The record as it is stored, for a batch in which `remaining` records follow it.
 ///

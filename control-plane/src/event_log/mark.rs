@@ -7,7 +7,8 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
-use crate::{event::Seq, event_log::frame};
+use crate::event::Seq;
+use crate::event_log::frame;
 
 /// The open note.
 #[derive(Debug)]

@@ -4,20 +4,18 @@
 
 use std::{path::Path, sync::Arc, thread, time::Duration};
 
-use crate::{
-    event::Seq,
-    event_log::{
-        EventLog, Options,
-        checkpoint::{self, Checkpoint},
-        error::{Damage, OpenError, Place},
-        folder::Folder,
-        mark::Mark,
-        pen::Pen,
-        retained::{self, LoadError, Retained},
-        room::Room,
-        store::{Store, StoreError},
-        tail::{self, Cut, Tail},
-    },
+use crate::event::Seq;
+use crate::event_log::{
+    EventLog, Options,
+    checkpoint::{self, Checkpoint},
+    error::{Damage, OpenError, Place},
+    folder::Folder,
+    mark::Mark,
+    pen::Pen,
+    retained::{self, LoadError, Retained},
+    room::Room,
+    store::{Store, StoreError},
+    tail::{self, Cut, Tail},
 };
 
 /// What was found, and what was taken out because it never counted.

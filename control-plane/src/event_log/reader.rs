@@ -6,15 +6,13 @@
 
 use std::vec;
 
-use crate::{
-    event::Seq,
-    event_log::{
-        Entry, EventLog,
-        class::ClassCode,
-        error::{Place, ReadError},
-        records,
-        store::Store,
-    },
+use crate::event::Seq;
+use crate::event_log::{
+    Entry, EventLog,
+    class::ClassCode,
+    error::{Place, ReadError},
+    records,
+    store::Store,
 };
 
 /// Records in order. Ends at what was the last record when reading began, or after an error.

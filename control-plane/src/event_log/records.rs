@@ -4,14 +4,12 @@
 
 use std::ops::Bound;
 
-use crate::{
-    event::Seq,
-    event_log::{
-        Entry, chunks,
-        frame::{self, FrameError},
-        pen::Pen,
-        store::{Store, StoreError, Tree},
-    },
+use crate::event::Seq;
+use crate::event_log::{
+    Entry, chunks,
+    frame::{self, FrameError},
+    pen::Pen,
+    store::{Store, StoreError, Tree},
 };
 
 /// Puts a record, of whose batch `remaining` are still to come.

@@ -5,14 +5,12 @@
 
 use std::{collections::BTreeMap, ops::Bound};
 
-use crate::{
-    event::Seq,
-    event_log::{
-        class::ClassCode,
-        frame::{self, FrameError},
-        pen::Pen,
-        store::{Store, StoreError, Tree},
-    },
+use crate::event::Seq;
+use crate::event_log::{
+    class::ClassCode,
+    frame::{self, FrameError},
+    pen::Pen,
+    store::{Store, StoreError, Tree},
 };
 
 /// From where on records are there.

@@ -3,13 +3,11 @@
 //! Apart, because this alone decides between a torn tail, which is cut, and damage, which
 //! is not touched.
 
-use crate::{
-    event::Seq,
-    event_log::{
-        pen::Pen,
-        records,
-        store::{Store, StoreError},
-    },
+use crate::event::Seq;
+use crate::event_log::{
+    pen::Pen,
+    records,
+    store::{Store, StoreError},
 };
 
 /// Records at the end of the log that were taken out again.

@@ -7,7 +7,8 @@ mod model;
 use std::{fs, path::Path};
 
 use super::*;
-use crate::{event::Class, model::time::Timestamp};
+use crate::event::Class;
+use crate::model::time::Timestamp;
 
 fn start(folder: &Path) -> (Writer, OpenReport) {
     open(folder, Options::default()).unwrap()

@@ -5,18 +5,16 @@
 
 use std::sync::Arc;
 
-use crate::{
-    event::Seq,
-    event_log::{
-        Entry, EventLog,
-        error::{AppendError, OpenError, WriteError},
-        mark::Mark,
-        open::{self, OpenReport},
-        pen::Pen,
-        records,
-        retained::Retained,
-        store::StoreError,
-    },
+use crate::event::Seq;
+use crate::event_log::{
+    Entry, EventLog,
+    error::{AppendError, OpenError, WriteError},
+    mark::Mark,
+    open::{self, OpenReport},
+    pen::Pen,
+    records,
+    retained::Retained,
+    store::StoreError,
 };
 
 /// Appends, writes checkpoints, compacts. All of it blocks until the disk has it.
@@ -95,8 +93,8 @@ impl Writer {
         self.log.last().unwrap_or(Seq(0))
     }
 
-    /// Returns when there is room for so many bytes.
-    pub(super) fn reserve(&mut self, bytes: usize) -> Result<(), WriteError> {
+    /// Returns when the disk has room for records of so many bytes in all.
+    pub fn reserve(&mut self, bytes: usize) -> Result<(), WriteError> {
         let pen = self.pen.as_mut().ok_or(WriteError::Unusable)?;
         pen.reserve(bytes).map_err(WriteError::NoRoom)
     }

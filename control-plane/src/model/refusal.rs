@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::ingress::ClassRef;
+
 /// Why an object is refused as a whole. Its last good version, if any, keeps serving.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -16,6 +18,10 @@ pub struct Refusal {
     pub field: Box<str>,
     /// What is wrong and what to do, in one sentence.
     pub message: Box<str>,
+    /// The class that a refused Ingress names, where that much can be read: other
+    /// controllers' Ingresses may say what this one refuses, and that is none of our business.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<ClassRef>,
 }
 
 impl Refusal {
@@ -25,6 +31,16 @@ impl Refusal {
             reason,
             field: field.into(),
             message: message.into(),
+            class: None,
+        }
+    }
+
+    /// The refusal of an Ingress that names this class.
+    #[must_use]
+    pub fn of_class(self, class: ClassRef) -> Self {
+        Self {
+            class: Some(class),
+            ..self
         }
     }
 }
@@ -41,6 +57,8 @@ impl fmt::Display for Refusal {
 /// The closed list of reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Reason {
+    /// The value of one of our own annotations.
+    InvalidAnnotation,
     InvalidBackend,
     InvalidEndpoint,
     InvalidExternalName,
@@ -56,6 +74,7 @@ impl Reason {
     /// The reason as it stands in Kubernetes Events and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::InvalidAnnotation => "InvalidAnnotation",
             Self::InvalidBackend => "InvalidBackend",
             Self::InvalidEndpoint => "InvalidEndpoint",
             Self::InvalidExternalName => "InvalidExternalName",

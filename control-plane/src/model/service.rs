@@ -25,7 +25,11 @@ impl Service {
     /// Whether a backend may name this port: one that the Service has, or any number where
     /// the Service lists none (headless without ports) or needs none (ExternalName).
     pub fn offers(&self, wanted: &PortRef) -> bool {
-        let any_number = self.ports.is_empty() || matches!(self.target, Target::External(_));
+        let any_number = match self.target {
+            Target::Endpoints => self.ports.is_empty(),
+            Target::External(_) => true,
+            Target::Nothing => false,
+        };
         self.port(wanted).is_some() || (any_number && matches!(wanted, PortRef::Number(_)))
     }
 }
@@ -38,6 +42,8 @@ pub enum Target {
     Endpoints,
     /// A DNS name (`type: ExternalName`).
     External(Box<str>),
+    /// Nowhere: the Service has ports, and none of them carries TCP.
+    Nothing,
 }
 
 /// One entry of `spec.ports`.

@@ -1,21 +1,21 @@
-//! How an Ingress stands: accepted or not, and what of it is not served and why.
+//! How an object stands: accepted or not, and what of it is not served and why.
 //!
 //! Made in the same pass as the routes, so that what a user is told is what is done.
 
 use roadstead_matcher::host::HostPattern;
 
-use crate::model::key::{Kind, ObjectKey};
+use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::refusal::Refusal;
 use crate::project::routes;
 use crate::state::State;
 use crate::state::claims::wish::{Position, Slot, wishes};
 
-/// What an Ingress' owner is told.
+/// What an object's owner is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Its uid, so that an Event reaches this object and not its successor.
     pub uid: Box<str>,
-    /// Its class is ours and its last good version, if any, is served.
+    /// An Ingress whose class is ours and whose last good version is served.
     pub served: bool,
     /// Why the version that exists now is not used.
     pub refusal: Option<Refusal>,
@@ -23,6 +23,14 @@ pub struct Standing {
     pub lost: Vec<Lost>,
     /// Backends whose Service or port does not exist: their rules answer 503.
     pub missing: Vec<Missing>,
+}
+
+/// An object stands otherwise than before; `None`: it does not exist, or is not ours to speak of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandingChange {
+    pub key: ObjectKey,
+    pub before: Option<Standing>,
+    pub after: Option<Standing>,
 }
 
 /// A rule that another Ingress has.
@@ -46,13 +54,16 @@ pub struct Missing {
     pub port: Option<Box<str>>,
 }
 
-/// How an Ingress stands; `None` for what is no Ingress, or neither ours nor refused.
+/// How an object stands; `None` for what is not ours to speak of.
+///
+/// Ours are the Ingresses of our classes; of other kinds an object has a standing only while
+/// it is refused, and a Service only while one of these Ingresses sends to it.
 pub(super) fn of(state: &State, key: &ObjectKey) -> Option<Standing> {
     let held = state.object(key)?;
     let refusal = held.refused.as_ref().map(|refused| refused.refusal.clone());
     let newest = held.refused.as_ref().map(|refused| &refused.meta);
     let good = state.ingress(key);
-    let uid = newest.or(good.map(|(meta, _)| meta))?.uid.clone();
+    let uid = newest.or_else(|| good.map(|(meta, _)| meta))?.uid.clone();
     let mut standing = Standing {
         uid,
         served: false,
@@ -60,8 +71,20 @@ pub(super) fn of(state: &State, key: &ObjectKey) -> Option<Standing> {
         lost: Vec::new(),
         missing: Vec::new(),
     };
-    let ours = good.filter(|(_, ingress)| state.serves(key.origin, &ingress.class));
-    if let Some((_, ingress)) = ours {
+    let ours = match key.kind {
+        // A folder has no other controller that an unreadable Ingress could be meant for.
+        Kind::Ingress => state
+            .class_of(key)
+            .map_or(key.origin == Origin::Folder, |class| {
+                state.serves(key.origin, class)
+            }),
+        Kind::Service => state.users_of(key).next().is_some(),
+        Kind::EndpointSlice | Kind::IngressClass => true,
+    };
+    if !ours {
+        return None;
+    }
+    if let Some((_, ingress)) = good {
         standing.served = true;
         for wish in wishes(ingress) {
             if routes::has_slot(state, key, &wish) {

@@ -109,6 +109,7 @@ fn upstream(
             target_port(service, port)?;
             Wire::Discovered(v1::DiscoveredTarget {})
         }
+        Target::Nothing => return None,
         Target::External(hostname) => Wire::External(v1::ExternalTarget {
             hostname: hostname.clone().into(),
             port: external_port(service, port)?.into(),

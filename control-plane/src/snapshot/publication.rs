@@ -28,6 +28,11 @@ impl Publication {
         self.number
     }
 
+    /// Whether it is one. The one before the first says nothing, and nobody is told of it.
+    pub fn is_something(&self) -> bool {
+        self.number > 0
+    }
+
     /// Id of the installation.
     pub fn lineage(&self) -> &Arc<str> {
         &self.lineage
@@ -63,19 +68,20 @@ impl Publication {
         }
     }
 
+    /// Whether it is still known what changed since an earlier publication of this process.
+    pub fn remembers(&self, number: u64) -> bool {
+        number == self.number || (number < self.number && self.journal.contains_key(&(number + 1)))
+    }
+
     /// What changed since an earlier publication of this process; `None` if that is no longer
     /// known, and the ends must compare their digests.
     pub fn changed_since(&self, number: u64) -> Option<BTreeSet<&ResourceId>> {
-        if number > self.number {
-            return None;
-        }
-        let next = number + 1;
-        if next <= self.number && !self.journal.contains_key(&next) {
+        if !self.remembers(number) {
             return None;
         }
         let changes = self
             .journal
-            .range(next..)
+            .range(number + 1..)
             .flat_map(|(_, changed)| changed.iter());
         Some(changes.collect())
     }

@@ -198,10 +198,14 @@ impl HostClaims {
         shares: &[Box<str>],
     ) -> bool {
         let claimant = (age.clone(), key.clone());
-        match edit {
+        let edited = match edit {
             Edit::Insert => self.claimants.insert(claimant),
             Edit::Remove => self.claimants.remove(&claimant),
         };
+        if !edited {
+            // An Ingress that is not ours never entered its claims: the counts below are others'.
+            return false;
+        }
         let mut changed = false;
         for with in shares {
             let pair = (key.namespace.clone(), with.clone());

@@ -171,28 +171,29 @@ fn is_plain(path: &[u8]) -> bool {
 
 /// RFC 3986 `pchar` without escapes, and the slash.
 fn is_path_byte(byte: u8) -> bool {
-    is_unreserved(byte)
-        || matches!(
-            byte,
-            b'/' | b'!'
-                | b'$'
-                | b'&'
-                | b'\''
-                | b'('
-                | b')'
-                | b'*'
-                | b'+'
-                | b','
-                | b';'
-                | b'='
-                | b':'
-                | b'@'
-        )
+    PATH_BYTES.get(usize::from(byte)) == Some(&true)
 }
 
-fn is_unreserved(byte: u8) -> bool {
+const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
+
+/// A table, since this is asked for every byte of every request's path.
+static PATH_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut rest: &mut [bool] = &mut table;
+    let mut byte = 0;
+    while let Some((allowed, tail)) = rest.split_first_mut() {
+        *allowed = is_unreserved(byte)
+            || matches!(
+                byte,
+                b'/' | b'!' | b'$' | b'&'..=b',' | b';' | b'=' | b':' | b'@'
+            );
+        rest = tail;
+        byte = byte.wrapping_add(1);
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests;

@@ -106,3 +106,103 @@ impl Deref for PathText {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::canonical::canonical_path;
+
+    type Constructor = fn(&str) -> Result<PathPattern, PathError>;
+
+    const EXACT: Constructor = PathPattern::exact;
+    const ELEMENTS: Constructor = PathPattern::element_prefix;
+    const BYTES: Constructor = PathPattern::byte_prefix;
+
+    #[test]
+    fn patterns_are_read_into_one_form() {
+        for (new, text, shown) in [
+            (EXACT, "/", "exact /"),
+            (EXACT, "/foo/", "exact /foo/"),
+            (EXACT, "/café", "exact /caf%C3%A9"),
+            (EXACT, "/%7Euser/a%2fb", "exact /~user/a%2Fb"),
+            (EXACT, "/a//b", "exact /a/b"),
+            (ELEMENTS, "/", "prefix /"),
+            (ELEMENTS, "//", "prefix /"),
+            (ELEMENTS, "/foo", "prefix /foo"),
+            (ELEMENTS, "/foo/", "prefix /foo"),
+            (ELEMENTS, "/foo//", "prefix /foo"),
+            (BYTES, "/foo/", "byte prefix /foo/"),
+            (BYTES, "/.", "byte prefix /."),
+            (BYTES, "/a/..", "byte prefix /a/.."),
+        ] {
+            assert_eq!(new(text).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn what_no_request_could_match_is_refused() {
+        let long = format!("/{}", "a".repeat(MAX_PATTERN));
+        for (text, reason) in [
+            ("", PathError::NotAbsolute),
+            ("foo", PathError::NotAbsolute),
+            ("/a\0", PathError::Control),
+            ("/a\nb", PathError::Control),
+            ("/a?b", PathError::Query),
+            ("/a%zz", PathError::Escape),
+            ("/a/./b", PathError::DotSegment),
+            ("/a/../b", PathError::DotSegment),
+            ("/a/%2e%2e/b", PathError::DotSegment),
+            ("/a/..;/b", PathError::HiddenDotSegment),
+            (&long, PathError::TooLong),
+        ] {
+            for new in [EXACT, ELEMENTS, BYTES] {
+                assert_eq!(new(text), Err(reason), "{text:?}");
+            }
+        }
+        for new in [EXACT, ELEMENTS] {
+            assert_eq!(new("/a/."), Err(PathError::DotSegment));
+            assert_eq!(new("/.."), Err(PathError::DotSegment));
+        }
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof!["/([ab./]|%2e|%2F|%41){0,8}", any::<String>()]
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_is_its_own_canonical_form(text in text()) {
+            for new in [EXACT, ELEMENTS, BYTES] {
+                if let Ok(pattern) = new(&text) {
+                    prop_assert_eq!(new(pattern.as_str()), Ok(pattern));
+                }
+            }
+        }
+
+        #[test]
+        fn a_request_for_the_text_of_a_pattern_matches_it(text in text()) {
+            let policy = PathPolicy { empty_segments: false, ..PathPolicy::ALL };
+            for new in [EXACT, ELEMENTS] {
+                if let Ok(pattern) = new(&text) {
+                    let request = canonical_path(&text, policy).unwrap();
+                    prop_assert!(pattern.matches(request.as_str()));
+                }
+            }
+        }
+
+        #[test]
+        fn an_element_prefix_never_splits_an_element(
+            prefix in "(/[ab]{1,2}){1,3}/?|/",
+            path in "(/[ab]{1,3}){1,4}/?",
+        ) {
+            let elements = |text: &str| -> Vec<String> {
+                text.split('/').filter(|part| !part.is_empty()).map(Into::into).collect()
+            };
+            let expected = elements(&path).starts_with(&elements(&prefix));
+            let pattern = PathPattern::element_prefix(&prefix).unwrap();
+            prop_assert_eq!(pattern.matches(&path), expected);
+        }
+    }
+}

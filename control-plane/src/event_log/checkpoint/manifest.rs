@@ -4,14 +4,12 @@
 
 use std::{fmt, ops::Bound};
 
-use crate::{
-    event::Seq,
-    event_log::{
-        frame::FrameError,
-        pen::Pen,
-        retained::LoadError,
-        store::{Pair, Store, StoreError, Tree},
-    },
+use crate::event::Seq;
+use crate::event_log::{
+    frame::FrameError,
+    pen::Pen,
+    retained::LoadError,
+    store::{Pair, Store, StoreError, Tree},
 };
 
 /// A checkpoint that is there.

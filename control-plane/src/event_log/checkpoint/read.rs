@@ -2,14 +2,12 @@
 //!
 //! Apart from writing, which is the writer's alone.
 
-use crate::{
-    event::Seq,
-    event_log::{
-        EventLog,
-        checkpoint::{Checkpoint, manifest, value},
-        error::{Place, ReadError},
-        store::Store,
-    },
+use crate::event::Seq;
+use crate::event_log::{
+    EventLog,
+    checkpoint::{Checkpoint, manifest, value},
+    error::{Place, ReadError},
+    store::Store,
 };
 
 /// Hands over all keys and values of a checkpoint, then compares them with its manifest.

@@ -6,15 +6,13 @@ use std::{iter::Peekable, ops::Bound};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::{
-    event::Seq,
-    event_log::{
-        chunks::{self, Value},
-        frame::FrameError,
-        keyed,
-        pen::Pen,
-        store::{Store, StoreError, Tree},
-    },
+use crate::event::Seq;
+use crate::event_log::{
+    chunks::{self, Value},
+    frame::FrameError,
+    keyed,
+    pen::Pen,
+    store::{Store, StoreError, Tree},
 };
 
 /// What a key and its value add to a digest.

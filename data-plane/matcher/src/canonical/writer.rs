@@ -162,6 +162,7 @@ impl Segment {
             "" => return Ok(Self::Empty),
             "." => return Ok(Self::Dot),
             ".." => return Ok(Self::DotDot),
+            _ if !segment.contains('.') || !segment.contains(['%', ';']) => return Ok(Self::Name),
             _ => {}
         }
         for part in segment.split("%2F").flat_map(|part| part.split("%5C")) {

@@ -1,0 +1,258 @@
+//! The composition root: reads what is stored, builds the parts, joins the tasks, drains.
+
+mod endpoints;
+mod outlets;
+mod sources;
+mod stored_log;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::admin::Admin;
+use crate::app::endpoints::Endpoints;
+use crate::app::outlets::Sinks;
+use crate::app::sources::Sources;
+use crate::app::stored_log::{Keep, StoredArchive, StoredLog};
+use crate::clock;
+use crate::config::{self, Cli, Command, Config, LogFormat};
+use crate::engine::{Engine, Settings};
+use crate::event_log::{self, Writer};
+use crate::health::{Condition, Health};
+use crate::history::{History, Recorder};
+use crate::identity::Identity;
+use crate::metrics::engine::EngineMetrics;
+use crate::metrics::log::LogMetrics;
+use crate::metrics::streams::StreamMetrics;
+use crate::observe::Observation;
+use crate::presence::Presence;
+use crate::project::Fold;
+use crate::publish::Publisher;
+use crate::serve::{self, Parts, Patience};
+use crate::status::Status;
+use crate::telemetry::{self, Telemetry};
+use crate::tokens::Tokens;
+
+/// Does what the command line says, until it is done or a signal ends it.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    let config = cli.config()?;
+    match cli.command.unwrap_or_default() {
+        Command::Export => export(&config.data_folder),
+        Command::Run => tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .enable_all()
+            .build()?
+            .block_on(control_plane(cli, config)),
+    }
+}
+
+fn export(data_folder: &Path) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let (writer, _) = event_log::open(&log_folder(data_folder), event_log::Options::default())?;
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    stored_log::export(&writer.log(), |line| Ok(writeln!(out, "{line}")?))?;
+    Ok(out.flush()?)
+}
+
+async fn control_plane(cli: Cli, config: Config) -> anyhow::Result<()> {
+    let telemetry = Telemetry::start(&telemetry_config(&config))?;
+    let outcome = Box::pin(serve_until_stopped(cli, config, &telemetry)).await;
+    tokio::task::block_in_place(|| telemetry.stop());
+    outcome
+}
+
+async fn serve_until_stopped(
+    cli: Cli,
+    config: Config,
+    telemetry: &Telemetry,
+) -> anyhow::Result<()> {
+    let keys = config.data_folder.join("keys");
+    let tokens = Tokens::open(&keys)?;
+    let endpoints = Endpoints::bind(&config, &keys).await?;
+    let health = Health::new(Condition::ALL);
+    let admin = Admin::bind(config.admin.address, health.clone(), telemetry.clone());
+    let admin = admin
+        .await
+        .with_context(|| format!("admin.address {}", config.admin.address))?;
+
+    let (writer, fold, identity) = begin(&config.data_folder, &keys)?;
+    let log = writer.log();
+
+    let (inbox, observations) = mpsc::channel(INBOX);
+    let (relist, relisted) = watch::channel(0);
+    let (teller, status) = Status::new();
+    let (presence, present) = watch::channel(Presence::default());
+    let publisher = Publisher::new();
+    let recorder = Recorder::new(&fold);
+    let history = History::new(Arc::new(StoredArchive(log.clone())), recorder.subscribe());
+    let meter = telemetry.meter();
+    let streams = StreamMetrics::new(&meter, present.clone(), publisher.subscribe());
+    let mut engine_metrics = EngineMetrics::new(&meter, publisher.subscribe());
+    engine_metrics.restored(fold.state());
+    let publications = publisher.subscribe();
+    let sinks = Sinks {
+        publisher,
+        presence,
+        recorder,
+        teller,
+        relist,
+        health: health.clone(),
+        metrics: engine_metrics,
+    };
+    let keep = Keep {
+        records: config.history.records,
+        endpoints_millis: ENDPOINTS_MILLIS,
+    };
+    let sources = Sources::of(&config);
+    let settings = Settings {
+        lineage: identity.lineage,
+        epoch: identity.epoch,
+        binary_version: env!("CARGO_PKG_VERSION").into(),
+        awaited: sources.awaited(),
+        checkpoint_after: config.history.checkpoint_after,
+    };
+    let stored = StoredLog::new(writer, keep, LogMetrics::new(&meter));
+    let engine = tokio::task::block_in_place(|| Engine::begin(settings, fold, stored, sinks))?;
+    health.set(Condition::LogWritable, true);
+
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks: JoinSet<anyhow::Result<&'static str>> = JoinSet::new();
+    let floor = Duration::from_millis(config.publish_interval_milliseconds);
+    // The first observation, so that the settings stand before any object does.
+    inbox
+        .send(Observation::Configured(config.settings()))
+        .await?;
+    sources
+        .spawn(&mut tasks, &config, &inbox, &relisted, status, &meter)
+        .await?;
+    let parts = Parts {
+        publications,
+        presence: present,
+        reports: inbox.clone(),
+        history,
+        tokens,
+        metrics: streams,
+        patience: Patience::default(),
+    };
+    let serving = serve::run(endpoints.listeners, parts, ended(stopped.clone()));
+    tasks.spawn(async { Ok(serving.await.map(|()| "gRPC")?) });
+    tasks.spawn(async {
+        endpoints.certificate.renew().await;
+        Ok("the certificate")
+    });
+    tasks.spawn(async {
+        admin.run(ended(stopped)).await;
+        Ok("the admin port")
+    });
+    let followed = telemetry.clone();
+    let apply = move |config: &Config| {
+        if let Err(error) = followed.set_filter(&config.log.level) {
+            tracing::error!(%error, "log.level stays as it was");
+        }
+    };
+    let following = config::watch::run(cli, config, inbox, apply);
+    tasks.spawn(async {
+        following.await;
+        Ok("the configuration's watch")
+    });
+    health.set(Condition::Serving, true);
+
+    // The engine is apart: it goes on to the end of its inbox when the others have stopped.
+    let mut engine = JoinSet::from_iter([engine.run(observations, floor)]);
+    let outcome = tokio::select! {
+        signal = signalled() => signal.map(|signal| tracing::info!(signal, "stopping")),
+        ended = tasks.join_next() => Err(match ended {
+            Some(Ok(Ok(task))) => anyhow!("{task} ended by itself"),
+            Some(Ok(Err(error))) => error,
+            Some(Err(error)) => error.into(),
+            None => anyhow!("nothing runs"),
+        }),
+        _ = engine.join_next() => Err(anyhow!("the engine ended by itself")),
+    };
+    health.set(Condition::Serving, false);
+    stop.send_replace(true);
+    let drained = tokio::time::timeout(DRAIN, async {
+        // gRPC ends by itself; what watches and waits does not.
+        while let Some(ended) = tasks.join_next().await {
+            if matches!(ended, Ok(Ok("gRPC"))) {
+                break;
+            }
+        }
+        tasks.shutdown().await;
+        engine.join_next().await
+    });
+    if drained.await.is_err() {
+        tracing::warn!("not everything ended in time");
+    }
+    outcome
+}
+
+/// What is stored, folded, and the term that begins with it.
+fn begin(data_folder: &Path, keys: &Path) -> anyhow::Result<(Writer, Fold, Identity)> {
+    let (writer, report) =
+        event_log::open(&log_folder(data_folder), event_log::Options::default())?;
+    if let Some(cut) = report.cut {
+        tracing::warn!(?cut, "the end of the event log was torn and is cut");
+    }
+    let fold = stored_log::restore(&writer.log(), clock::now())?;
+    let head = fold.state().head();
+    let identity = Identity::claim(keys, &head.lineage, head.epoch)?;
+    tracing::info!(
+        lineage = &*identity.lineage,
+        epoch = %identity.epoch,
+        records = %head.seq,
+        "the event log was read"
+    );
+    Ok((writer, fold, identity))
+}
+
+fn telemetry_config(config: &Config) -> telemetry::Config {
+    telemetry::Config {
+        service: "roadstead-control-plane",
+        format: match config.log.format {
+            LogFormat::Text => telemetry::Format::Text,
+            LogFormat::Json => telemetry::Format::Json,
+        },
+        filter: config.log.level.clone(),
+        otlp: config
+            .otlp
+            .endpoint
+            .clone()
+            .map(|endpoint| telemetry::Otlp {
+                endpoint,
+                interval: METRICS_EVERY,
+            }),
+    }
+}
+
+fn log_folder(data_folder: &Path) -> PathBuf {
+    data_folder.join("log")
+}
+
+async fn signalled() -> anyhow::Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}
+
+async fn ended(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is the end, too.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// The engine blocks one while it flushes; the others serve.
+const WORKERS: usize = 2;
+/// Observations that wait; sources wait when it is full.
+const INBOX: usize = 4096;
+/// What a restart without sources may still send to: a day.
+const ENDPOINTS_MILLIS: i64 = 24 * 3_600_000;
+const METRICS_EVERY: Duration = Duration::from_secs(15);
+const DRAIN: Duration = Duration::from_secs(10);

@@ -1,0 +1,243 @@
+//! The event log as the engine and the history see it: records instead of bytes.
+//!
+//! Here, because it joins two things that do not name each other: the codec of records and
+//! checkpoints, and the log that stores bytes.
+
+use std::collections::BTreeMap;
+
+use tokio::time::Instant;
+
+use crate::checkpoint;
+use crate::engine::{Log, LogError};
+use crate::event::{Class, Record, Seq, codec};
+use crate::event_log::{ClassCode, Entry, EventLog, MAX_BATCH, ReadError, Retention, Writer};
+use crate::history::archive::{Archive, ArchiveError, Records, Want};
+use crate::metrics::log::LogMetrics;
+use crate::model::endpoints::EndpointSlice;
+use crate::model::key::ObjectKey;
+use crate::model::time::Timestamp;
+use crate::project::Fold;
+use crate::state::endpoints::SliceChange;
+
+/// How much of the past is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keep {
+    /// Records before the newest that are kept at least, of every class.
+    pub(super) records: u64,
+    /// How long an endpoint that is not seen again counts at a restart, in milliseconds.
+    pub(super) endpoints_millis: i64,
+}
+
+/// The engine's side: the only one that writes.
+#[derive(Debug)]
+pub(super) struct StoredLog {
+    writer: Writer,
+    keep: Keep,
+    metrics: LogMetrics,
+    /// The longest batch that could not be appended since one could, in bytes.
+    refused: usize,
+}
+
+impl StoredLog {
+    /// Writes to this log, and keeps so much of the past.
+    pub(super) fn new(writer: Writer, keep: Keep, metrics: LogMetrics) -> Self {
+        metrics.writable(true);
+        Self {
+            writer,
+            keep,
+            metrics,
+            refused: 0,
+        }
+    }
+
+    /// Lets go of what is older than what is to be kept, up to a checkpoint that was read back.
+    ///
+    /// Folding begins at a checkpoint, so records go only as far as one that stays.
+    fn compact(&mut self, newest: Seq) -> Result<(), LogError> {
+        let target = Seq(newest.0.saturating_sub(self.keep.records));
+        let log = self.writer.log();
+        let checkpoints = log.checkpoints().map_err(LogError::new)?;
+        let base = checkpoints.iter().rev().find(|found| found.seq <= target);
+        let Some(base) = base.map(|found| found.seq) else {
+            return Ok(());
+        };
+        let older = checkpoints.iter().map(|found| found.seq);
+        let retention = Retention {
+            records: Class::ALL
+                .into_iter()
+                .map(|class| (ClassCode::from(class), base.next()))
+                .collect(),
+            checkpoints: older.filter(|seq| *seq < base).collect(),
+        };
+        if retention.checkpoints.is_empty() {
+            return Ok(());
+        }
+        let verified = log.verify(base).map_err(LogError::new)?;
+        let removed = self.writer.compact(&retention, verified);
+        let removed = removed.map_err(LogError::new)?;
+        tracing::info!(records = removed.records, up_to = %base, "compacted the event log");
+        Ok(())
+    }
+}
+
+impl Log for StoredLog {
+    fn append(&mut self, records: &[Record]) -> Result<(), LogError> {
+        for records in records.chunks(MAX_BATCH) {
+            let entries: Result<Vec<Entry>, _> = records.iter().map(entry).collect();
+            let entries = entries.map_err(LogError::new)?;
+            let began = Instant::now();
+            if let Err(error) = self.writer.append(&entries) {
+                self.metrics.writable(false);
+                let bytes = entries.iter().map(|entry| entry.bytes.len()).sum();
+                self.refused = self.refused.max(bytes);
+                return Err(LogError::new(error));
+            }
+            self.refused = 0;
+            self.metrics.appended(records, began.elapsed());
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self, after: Seq) -> Result<Vec<Record>, LogError> {
+        self.writer.reopen().map_err(LogError::new)?;
+        // A disk with room for a little would freeze again as soon as everything is listed.
+        self.writer.reserve(self.refused).map_err(LogError::new)?;
+        self.metrics.writable(true);
+        let log = self.writer.log();
+        if log.last().is_none_or(|last| last <= after) {
+            return Ok(Vec::new());
+        }
+        let entries = log.read(after.next(), None).map_err(LogError::new)?;
+        entries
+            .map(|entry| decode(&entry.map_err(LogError::new)?).map_err(LogError::new))
+            .collect()
+    }
+
+    fn checkpoint(&mut self, seq: Seq, changed: Vec<checkpoint::Entry>) -> Result<(), LogError> {
+        let written = self.writer.checkpoint(seq, changed);
+        written.map_err(LogError::new)?;
+        self.compact(seq)?;
+        if let Ok(bytes) = self.writer.log().bytes_on_disk() {
+            self.metrics.size(bytes);
+        }
+        Ok(())
+    }
+
+    fn write_endpoints(
+        &mut self,
+        changes: BTreeMap<ObjectKey, SliceChange>,
+        now: Timestamp,
+    ) -> Result<(), LogError> {
+        let mut entries = Vec::with_capacity(changes.len());
+        for (key, change) in changes {
+            let key = serde_json::to_vec(&key).map_err(LogError::new)?;
+            let value = change.slice.as_ref().map(serde_json::to_vec).transpose();
+            entries.push((key, value.map_err(LogError::new)?));
+        }
+        let until = Timestamp(now.0.saturating_add(self.keep.endpoints_millis));
+        self.writer
+            .endpoints_put(entries, until)
+            .map_err(LogError::new)
+    }
+}
+
+/// The reader's side.
+#[derive(Clone, Debug)]
+pub(super) struct StoredArchive(pub(super) EventLog);
+
+impl Archive for StoredArchive {
+    fn oldest(&self) -> Seq {
+        self.0.oldest(None)
+    }
+
+    fn fold_before(&self, seq: Seq) -> Result<Fold, ArchiveError> {
+        let checkpoints = self.0.checkpoints().map_err(unreadable)?;
+        let newest = checkpoints.iter().rev().find(|found| found.seq <= seq);
+        let Some(newest) = newest else {
+            let oldest = self.0.oldest(Some(Class::Configuration.into()));
+            return if oldest <= Seq(1) {
+                Ok(Fold::default())
+            } else {
+                Err(ArchiveError::Forgotten { oldest })
+            };
+        };
+        let mut entries = Vec::new();
+        let collect = |key, value| {
+            entries.push((key, value));
+            Ok::<(), ReadError>(())
+        };
+        self.0
+            .read_checkpoint(newest.seq, collect)
+            .map_err(unreadable)?;
+        checkpoint::restore(entries).map_err(unreadable)
+    }
+
+    fn records(&self, from: Seq, to: Seq, want: Want) -> Result<Records<'_>, ArchiveError> {
+        let records = self
+            .0
+            .read_to(from, to, None)
+            .map_err(|error| match error {
+                ReadError::Compacted { oldest } => ArchiveError::Forgotten { oldest },
+                error @ (ReadError::NoCheckpoint { .. }
+                | ReadError::Damaged(_)
+                | ReadError::Store(_)
+                | ReadError::Reopening) => unreadable(error),
+            })?;
+        let records = records.filter(move |entry| match (want, entry) {
+            (Want::All, _) | (_, Err(_)) => true,
+            (Want::Folded, Ok(entry)) => entry.class.known() != Some(Class::Presence),
+        });
+        Ok(Box::new(records.map(|entry| {
+            decode(&entry.map_err(unreadable)?).map_err(unreadable)
+        })))
+    }
+}
+
+/// What the log holds, folded: its newest checkpoint, the records after it, and the endpoints
+/// that still count.
+pub(super) fn restore(log: &EventLog, now: Timestamp) -> Result<Fold, ArchiveError> {
+    let archive = StoredArchive(log.clone());
+    let mut fold = archive.fold_before(Seq(u64::MAX))?;
+    let last = log.last().unwrap_or_default();
+    let next = fold.state().seq().next();
+    if next <= last {
+        for record in archive.records(next, last, Want::All)? {
+            fold.apply(&record?);
+        }
+    }
+    for (key, value) in log.endpoints_read(now).map_err(unreadable)? {
+        let key: Result<ObjectKey, _> = serde_json::from_slice(&key);
+        let slice: Result<EndpointSlice, _> = serde_json::from_slice(&value);
+        // Written by another release, and found again by listing.
+        if let (Ok(key), Ok(slice)) = (key, slice) {
+            let slice = Some(slice);
+            fold.apply_endpoints(SliceChange { key, slice });
+        }
+    }
+    Ok(fold)
+}
+
+/// Every record that is there, as one JSON object a line.
+pub(super) fn export(
+    log: &EventLog,
+    mut line: impl FnMut(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    log.export(|entry| line(&serde_json::to_string(&decode(&entry)?)?))
+}
+
+fn entry(record: &Record) -> Result<Entry, serde_json::Error> {
+    Ok(Entry {
+        seq: record.seq,
+        class: record.event.class().into(),
+        schema: codec::SCHEMA,
+        bytes: codec::encode(record)?,
+    })
+}
+
+fn decode(entry: &Entry) -> Result<Record, codec::DecodeError> {
+    codec::decode(entry.seq, entry.schema, &entry.bytes)
+}
+
+fn unreadable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ArchiveError {
+    ArchiveError::Unreadable(error.into())
+}

@@ -1,0 +1,134 @@
+//! A fold as keyed entries, and back: what start-up and compaction stand on.
+//!
+//! Separate from the log, which stores bytes: one entry for each object, each resource and each version,
+//! so that a checkpoint writes only what changed since the one before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use roadstead_proto::v1::ResourceType;
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Epoch, Record, Seq};
+use crate::model::key::ObjectKey;
+use crate::project::{Changed, Fold};
+use crate::snapshot::{ResourceId, Version};
+use crate::state::{Head, Held, State};
+use crate::versions::{Made, Versions};
+
+/// What has changed since the last checkpoint.
+#[derive(Clone, Debug, Default)]
+pub struct Dirty {
+    objects: BTreeSet<ObjectKey>,
+    resources: BTreeSet<ResourceId>,
+    versions: BTreeSet<Seq>,
+}
+
+impl Dirty {
+    /// Remembers what a record changed.
+    pub fn note(&mut self, record: &Record, changed: &Changed) {
+        self.objects.extend(record.event.object().cloned());
+        let resources = changed.resources.iter().filter(|id| !id.is_endpoints());
+        self.resources.extend(resources.cloned());
+        self.versions.extend(&changed.versions);
+    }
+
+    /// The entries to write: each key with its value, or without one if it is gone.
+    pub fn entries(&self, fold: &Fold) -> Result<Vec<Entry>, serde_json::Error> {
+        let head = Stored {
+            head: fold.state().head().clone(),
+            version: pair(fold.snapshot().version()),
+            older_versions_forgotten: fold.versions().is_truncated(),
+        };
+        let mut entries = vec![(b"h".to_vec(), Some(serde_json::to_vec(&head)?))];
+        for key in &self.objects {
+            let held = fold.state().object(key);
+            let value = held.map(serde_json::to_vec).transpose()?;
+            entries.push((entry_key(b'o', key)?, value));
+        }
+        for id in &self.resources {
+            let resource = fold.snapshot().resources().get(id);
+            let value = resource.and_then(|r| Some((r.hash, pair(r.changed_at?))));
+            let value = value.map(|value| serde_json::to_vec(&value)).transpose()?;
+            let name = (i32::from(id.kind), id.name.as_ref());
+            entries.push((entry_key(b'r', &name)?, value));
+        }
+        for seq in &self.versions {
+            let made = fold.versions().made_by(*seq);
+            let value = made.map(serde_json::to_vec).transpose()?;
+            entries.push((entry_key(b'v', seq)?, value));
+        }
+        Ok(entries)
+    }
+}
+
+/// A key, and its value unless it is gone.
+pub type Entry = (Vec<u8>, Option<Vec<u8>>);
+
+/// A checkpoint cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    #[error("the checkpoint has no head")]
+    Headless,
+    #[error("the checkpoint has an entry of unknown kind {0}")]
+    UnknownEntry(u8),
+    #[error("an entry of the checkpoint cannot be read: {0}")]
+    Malformed(#[from] serde_json::Error),
+}
+
+/// The fold that these entries hold.
+pub fn restore(
+    entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
+) -> Result<Fold, RestoreError> {
+    let mut stored: Option<Stored> = None;
+    let mut objects: BTreeMap<ObjectKey, Held> = BTreeMap::new();
+    let mut resources = Vec::new();
+    let mut versions: Vec<Made> = Vec::new();
+    for (key, value) in entries {
+        match key.split_first() {
+            Some((b'h', _)) => stored = Some(serde_json::from_slice(&value)?),
+            Some((b'o', key)) => {
+                objects.insert(
+                    serde_json::from_slice(key)?,
+                    serde_json::from_slice(&value)?,
+                );
+            }
+            Some((b'r', key)) => {
+                let (kind, name): (i32, Box<str>) = serde_json::from_slice(key)?;
+                let (hash, changed_at): ([u8; 16], _) = serde_json::from_slice(&value)?;
+                if let Ok(kind) = ResourceType::try_from(kind) {
+                    let id = ResourceId::new(kind, name);
+                    resources.push((id, hash, version(changed_at)));
+                }
+            }
+            Some((b'v', _)) => versions.push(serde_json::from_slice(&value)?),
+            Some((kind, _)) => return Err(RestoreError::UnknownEntry(*kind)),
+            None => return Err(RestoreError::UnknownEntry(0)),
+        }
+    }
+    let stored = stored.ok_or(RestoreError::Headless)?;
+    let mut fold = Fold::from_state(State::restore(stored.head, objects));
+    let versions = Versions::restore(versions, stored.older_versions_forgotten);
+    fold.restore(version(stored.version), resources, versions);
+    Ok(fold)
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    head: Head,
+    version: (Epoch, Seq),
+    older_versions_forgotten: bool,
+}
+
+fn entry_key(kind: u8, name: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    let mut key = vec![kind];
+    serde_json::to_writer(&mut key, name)?;
+    Ok(key)
+}
+
+fn pair(version: Version) -> (Epoch, Seq) {
+    (version.epoch, version.seq)
+}
+
+fn version((epoch, seq): (Epoch, Seq)) -> Version {
+    Version { epoch, seq }
+}

@@ -1,0 +1,253 @@
+//! What an operator can set: one YAML file, and flags that override it.
+//!
+//! Apart, because here alone files and the environment say how the control plane behaves;
+//! everyone else is given values that are valid. `config/settings.rs` makes of it what
+//! projection depends on.
+
+mod cli;
+mod defaults;
+mod settings;
+#[cfg(test)]
+mod tests;
+pub mod watch;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::model::settings::{HostOwnership, Protocol};
+
+pub use cli::{Cli, Command};
+
+/// The whole configuration. Every key may be left out.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Config {
+    /// Where objects come from: the Kubernetes API, a folder, or both.
+    pub sources: Sources,
+    /// Ports that the proxies open, by name. Default: `http` on port 80 and `https` on port
+    /// 443 of all addresses. Applied without a restart.
+    pub listeners: BTreeMap<Box<str>, Listener>,
+    /// Name of the class that is served even where no IngressClass object defines it.
+    /// Default: roadstead. Applied without a restart.
+    pub ingress_class: Box<str>,
+    /// `namespace`: a host belongs to the namespace of its oldest claimant, and others need
+    /// its grant. `shared`: any namespace may claim any path. Applied without a restart.
+    pub host_ownership: HostOwnership,
+    /// Permits Services of type ExternalName that resolve to loopback, link-local and metadata
+    /// addresses. Applied without a restart.
+    pub allow_local_external_names: bool,
+    /// Whether Kubernetes Events are written on users' objects.
+    pub status_writes: bool,
+    /// Folder for the event log, and in it `keys` for what must not be lost. Made if it does
+    /// not exist.
+    pub data_folder: PathBuf,
+    /// Where proxies and operators connect.
+    pub grpc: Grpc,
+    /// The port for probes and metrics.
+    pub admin: Admin,
+    /// What the control plane says about itself on standard output.
+    pub log: Log,
+    /// Metrics and traces to an OpenTelemetry collector.
+    pub otlp: Otlp,
+    /// How much of the past is kept.
+    pub history: History,
+    /// Least time between a publication and the next, in milliseconds. It begins after a
+    /// publication and never delays the first: a lone change waits for nothing, and a storm
+    /// is sent as at most 200 deltas a second.
+    pub publish_interval_milliseconds: u64,
+}
+
+/// Where objects come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Sources {
+    /// The Kubernetes API. Left out: it is watched inside a cluster, if no folder is named.
+    pub kubernetes: Option<Kubernetes>,
+    /// A folder of Kubernetes YAML.
+    pub folder: Option<Folder>,
+}
+
+/// The Kubernetes API as a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Kubernetes {
+    /// A kubeconfig file. Left out: the pod's own service account.
+    pub kubeconfig: Option<PathBuf>,
+    /// Only objects of these namespaces. Empty: all.
+    pub namespaces: Vec<String>,
+    /// Only Ingresses with these labels, as in `kubectl get -l`.
+    pub label_selector: Option<String>,
+}
+
+/// A folder as a source.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Folder {
+    /// Its path. Files in it and below it that end in .yaml, .yml or .json are read.
+    pub path: PathBuf,
+}
+
+/// A port that the proxies open.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Listener {
+    /// The address to listen on. Default: `::`, which is all addresses of both families.
+    #[serde(default = "defaults::any_address")]
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+    /// `http` or `https`. Default: http.
+    #[serde(default = "defaults::http")]
+    pub protocol: Protocol,
+}
+
+/// Where proxies and operators connect.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Grpc {
+    /// Where proxies connect, by TLS with the control plane's own CA. Default: 127.0.0.1:8443.
+    pub address: SocketAddr,
+    /// Names and addresses by which proxies reach it, for its certificate. Default: localhost
+    /// and the address.
+    pub names: Vec<String>,
+    /// Where operators on this machine connect without TLS, with their token; must be a
+    /// loopback address. Default: 127.0.0.1:8444. Empty: nowhere.
+    pub operators: Option<SocketAddr>,
+}
+
+/// The port for probes and metrics.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Admin {
+    /// Address and port. There is no authentication: keep it on loopback, or where only the
+    /// node's own agents reach it. Default: 127.0.0.1:8445.
+    pub address: SocketAddr,
+}
+
+/// What the control plane says about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Log {
+    /// text or json.
+    pub format: LogFormat,
+    /// error, warn, info, debug or trace; or directives for parts of the program, such as
+    /// `info,roadstead_control_plane::watch=debug`. Applied without a restart.
+    pub level: String,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// An OpenTelemetry collector.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Otlp {
+    /// Its gRPC endpoint, for example http://127.0.0.1:4317. Nothing is sent if it is not set.
+    pub endpoint: Option<String>,
+}
+
+/// How much of the past is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct History {
+    /// Records of the event log that are kept at least. Default: 1,000,000.
+    pub records: u64,
+    /// Records after which a checkpoint is stored. More make a start slower, fewer cost more
+    /// writing. Default: 10,000.
+    pub checkpoint_after: u64,
+}
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error(
+        "cannot read the configuration {}: {source}; name a readable file with --config",
+        path.display()
+    )]
+    Read { path: PathBuf, source: io::Error },
+    #[error("the configuration {} cannot be used: {message}", path.display())]
+    Parse { path: PathBuf, message: String },
+    #[error("{key}: {problem}; {remedy}")]
+    Invalid {
+        key: String,
+        problem: String,
+        remedy: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads a file, and checks what no single key can know.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let config = Self::parse(&text).map_err(|message| ConfigError::Parse {
+            path: path.to_owned(),
+            message,
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        // A file without a single key is a document that is null.
+        let config: Option<Self> = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
+        Ok(config.unwrap_or_default())
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let invalid = |key: &str, problem: &str, remedy| {
+            Err(ConfigError::Invalid {
+                key: key.to_owned(),
+                problem: problem.to_owned(),
+                remedy,
+            })
+        };
+        let mut ports = BTreeMap::new();
+        for (name, listener) in &self.listeners {
+            let key = format!("listeners.{name}");
+            if name.is_empty() || name.len() > MAX_LISTENER_NAME {
+                return invalid(
+                    &key,
+                    "its name is empty or too long",
+                    "use 1 to 63 characters",
+                );
+            }
+            if listener.port == 0 {
+                return invalid(&format!("{key}.port"), "0 is no port", "use 1 to 65535");
+            }
+            if let Some(other) = ports.insert((listener.address, listener.port), name) {
+                let problem = format!("listener {other} has the same address and port");
+                return invalid(&key, &problem, "give each listener its own");
+            }
+        }
+        if let Some(operators) = self.grpc.operators
+            && !operators.ip().is_loopback()
+        {
+            let problem = format!("{operators} is not a loopback address");
+            return invalid(
+                "grpc.operators",
+                &problem,
+                "this port has no TLS: use 127.0.0.1, or connect to grpc.address",
+            );
+        }
+        if self.history.checkpoint_after == 0 {
+            return invalid("history.checkpointAfter", "must not be 0", "use 10000");
+        }
+        Ok(())
+    }
+}
+
+const MAX_LISTENER_NAME: usize = 63;

@@ -1,0 +1,82 @@
+//! What holds where a key is left out; each is also said in the key's documentation.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::config::{Admin, Config, Grpc, History, Listener, Log, LogFormat, Otlp, Sources};
+use crate::model::settings::{HostOwnership, Protocol};
+
+pub(super) fn any_address() -> IpAddr {
+    Ipv6Addr::UNSPECIFIED.into()
+}
+
+pub(super) fn http() -> Protocol {
+    Protocol::Http
+}
+
+fn listener(port: u16, protocol: Protocol) -> Listener {
+    Listener {
+        address: any_address(),
+        port,
+        protocol,
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            sources: Sources::default(),
+            listeners: [
+                ("http".into(), listener(80, Protocol::Http)),
+                ("https".into(), listener(443, Protocol::Https)),
+            ]
+            .into(),
+            ingress_class: "roadstead".into(),
+            host_ownership: HostOwnership::Namespace,
+            allow_local_external_names: false,
+            status_writes: true,
+            data_folder: "/var/lib/roadstead/control-plane".into(),
+            grpc: Grpc::default(),
+            admin: Admin::default(),
+            log: Log::default(),
+            otlp: Otlp::default(),
+            history: History::default(),
+            publish_interval_milliseconds: 5,
+        }
+    }
+}
+
+impl Default for Grpc {
+    fn default() -> Self {
+        Self {
+            address: (Ipv4Addr::LOCALHOST, 8443).into(),
+            names: Vec::new(),
+            operators: Some((Ipv4Addr::LOCALHOST, 8444).into()),
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            address: (Ipv4Addr::LOCALHOST, 8445).into(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            level: "info".to_owned(),
+        }
+    }
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            records: 1_000_000,
+            checkpoint_after: 10_000,
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Of the configuration, what decides what objects mean.
+
+use crate::config::Config;
+use crate::model::settings::{Listener, Settings};
+
+impl Config {
+    /// The part that projection depends on, and that is a fact in the log.
+    pub fn settings(&self) -> Settings {
+        let listeners = self.listeners.iter().map(|(name, listener)| {
+            let listener = Listener {
+                address: listener.address,
+                port: listener.port,
+                protocol: listener.protocol,
+            };
+            (name.clone(), listener)
+        });
+        Settings {
+            listeners: listeners.collect(),
+            ingress_class: self.ingress_class.clone(),
+            host_ownership: self.host_ownership,
+            allow_local_external_names: self.allow_local_external_names,
+        }
+    }
+
+    /// The keys in which another configuration differs and that need a restart.
+    pub fn differs_until_restart(&self, other: &Self) -> Vec<&'static str> {
+        let mut keys = Vec::new();
+        let mut compare = |key, same: bool| {
+            if !same {
+                keys.push(key);
+            }
+        };
+        // In full, so that a new key must be thought of here.
+        let Self {
+            sources,
+            listeners: _,
+            ingress_class: _,
+            host_ownership: _,
+            allow_local_external_names: _,
+            status_writes,
+            data_folder,
+            grpc,
+            admin,
+            log,
+            otlp,
+            history,
+            publish_interval_milliseconds,
+        } = other;
+        compare("sources", self.sources == *sources);
+        compare("statusWrites", self.status_writes == *status_writes);
+        compare("dataFolder", self.data_folder == *data_folder);
+        compare("grpc", self.grpc == *grpc);
+        compare("admin", self.admin == *admin);
+        compare("log.format", self.log.format == log.format);
+        compare("otlp", self.otlp == *otlp);
+        compare("history", self.history == *history);
+        compare(
+            "publishIntervalMilliseconds",
+            self.publish_interval_milliseconds == *publish_interval_milliseconds,
+        );
+        keys
+    }
+}

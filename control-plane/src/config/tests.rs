@@ -1,0 +1,101 @@
+use super::*;
+
+fn error(text: &str) -> String {
+    match Config::parse(text) {
+        Ok(config) => config.check().unwrap_err().to_string(),
+        Err(message) => message,
+    }
+}
+
+#[test]
+fn an_empty_file_means_the_defaults() {
+    for text in ["", "# nothing\n", "{}"] {
+        let config = Config::parse(text).unwrap();
+        assert_eq!(config, Config::default());
+        config.check().unwrap();
+    }
+}
+
+#[test]
+fn named_listeners_replace_the_default_ones() {
+    let text = "listeners:\n  web: {port: 8080}\n  inner: {port: 8081, address: 127.0.0.1}\n";
+    let settings = Config::parse(text).unwrap().settings();
+    let ports: Vec<_> = settings
+        .listeners
+        .values()
+        .map(|l| (l.address.to_string(), l.port))
+        .collect();
+    assert_eq!(
+        ports,
+        [("127.0.0.1".to_owned(), 8081), ("::".to_owned(), 8080)]
+    );
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_by_key() {
+    for (text, expected) in [
+        ("listener: {}", "listener"),
+        (
+            "listeners: {web: {port: 0}}",
+            "listeners.web.port: 0 is no port; use 1 to 65535",
+        ),
+        ("listeners: {web: {port: 70000}}", "port"),
+        (
+            "listeners: {a: {port: 80}, b: {port: 80}}",
+            "listeners.b: listener a has the same address and port; give each listener its own",
+        ),
+        (
+            "grpc: {operators: '0.0.0.0:1'}",
+            "grpc.operators: 0.0.0.0:1 is not a loopback address",
+        ),
+        ("hostOwnership: mine", "mine"),
+        ("sources: {folder: {}}", "path"),
+        ("history: {checkpointAfter: 0}", "history.checkpointAfter"),
+    ] {
+        let error = error(text);
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn keys_that_need_a_restart_are_named() {
+    let started = Config::default();
+    let edited =
+        Config::parse("dataFolder: /elsewhere\ningressClass: other\nlog: {level: debug}").unwrap();
+    assert_eq!(started.differs_until_restart(&edited), ["dataFolder"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_good_edit_is_observed_and_a_bad_one_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.yaml");
+    fs::write(&path, "ingressClass: one").unwrap();
+    let cli = Cli {
+        command: None,
+        config: Some(path.clone()),
+        folder: None,
+        data_folder: None,
+        grpc: None,
+        operators: None,
+        admin: None,
+        log_level: None,
+    };
+    let (inbox, mut seen) = tokio::sync::mpsc::channel(4);
+    let config = cli.config().unwrap();
+    let watching = watch::run(cli, config, inbox, |_| {});
+    let editing = async {
+        for text in ["ingressClass: [broken", "ingressClass: seven"] {
+            tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+            fs::write(&path, text).unwrap();
+        }
+        seen.recv().await.unwrap()
+    };
+    let observed = tokio::select! {
+        () = watching => panic!("it stopped watching"),
+        observed = editing => observed,
+    };
+    let crate::observe::Observation::Configured(settings) = observed else {
+        panic!("{observed:?}");
+    };
+    assert_eq!(&*settings.ingress_class, "seven");
+}

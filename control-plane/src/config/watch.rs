@@ -1,0 +1,72 @@
+//! The configuration's file, followed while the program runs.
+//!
+//! Read anew when it changes, by looking at it once a second: a ConfigMap is replaced by
+//! moving links about, which tells a watch of the file nothing. A bad edit changes nothing.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::config::{Cli, Config};
+use crate::observe::Observation;
+
+/// Follows the file of this command line until the engine is gone. `apply` is given each
+/// good configuration, for the keys that are no part of the settings.
+pub async fn run(
+    cli: Cli,
+    mut current: Config,
+    inbox: mpsc::Sender<Observation>,
+    mut apply: impl FnMut(&Config),
+) {
+    let Some(path) = cli.config.clone() else {
+        // Flags do not change.
+        return std::future::pending().await;
+    };
+    let started_with = current.clone();
+    let mut seen = stamp(&path);
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let now = stamp(&path);
+        if now == seen {
+            continue;
+        }
+        seen = now;
+        let config = match cli.config() {
+            Ok(config) => config,
+            Err(error) => {
+                tracing::error!(%error, "the configuration stays as it was");
+                continue;
+            }
+        };
+        if config == current {
+            continue;
+        }
+        let keys = started_with.differs_until_restart(&config);
+        if !keys.is_empty() {
+            tracing::warn!(
+                keys = keys.join(", "),
+                "changed, and applied at the next start"
+            );
+        }
+        tracing::info!(path = %path.display(), "the configuration was read anew");
+        apply(&config);
+        current = config;
+        let configured = Observation::Configured(current.settings());
+        if inbox.send(configured).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What tells one content of the file from another, links followed.
+fn stamp(path: &Path) -> Option<(SystemTime, u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+}
+
+const LOOK: Duration = Duration::from_secs(1);

@@ -1,0 +1,64 @@
+//! Observations that may be taken in together.
+//!
+//! All of a batch is compared with the same `State`, so no two of its observations may speak
+//! of the same object: the second would not see what the first did.
+
+use std::collections::BTreeSet;
+
+use crate::model::key::{Kind, ObjectKey, Origin};
+use crate::observe::Observation;
+
+/// Observations of different objects, in the order in which they were seen.
+#[derive(Debug, Default)]
+pub struct Batch {
+    observations: Vec<Observation>,
+    objects: BTreeSet<ObjectKey>,
+    /// Kinds of which the batch holds an object.
+    seen: BTreeSet<(Origin, Kind)>,
+    /// Kinds of which the batch holds a list, which speaks of all objects of the kind.
+    listed: BTreeSet<(Origin, Kind)>,
+    configured: bool,
+}
+
+impl Batch {
+    /// Adds an observation, or gives it back: it has to wait for the next batch.
+    pub fn add(&mut self, observation: Observation) -> Option<Observation> {
+        let admitted = self.observations.len() < MAX_OBSERVATIONS
+            && match &observation {
+                Observation::Configured(_) => !std::mem::replace(&mut self.configured, true),
+                Observation::Listed { origin, kind, .. } => {
+                    let kind = (*origin, *kind);
+                    !self.seen.contains(&kind) && self.listed.insert(kind)
+                }
+                Observation::Changed(seen) => self.admit(&seen.key),
+                Observation::Deleted(key) => self.admit(key),
+                Observation::Unlistable { .. } | Observation::Proxy(_) => true,
+            };
+        if !admitted {
+            return Some(observation);
+        }
+        self.observations.push(observation);
+        None
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.observations.is_empty()
+    }
+
+    pub(super) fn into_observations(self) -> Vec<Observation> {
+        self.observations
+    }
+
+    fn admit(&mut self, key: &ObjectKey) -> bool {
+        let kind = (key.origin, key.kind);
+        let admitted = !self.listed.contains(&kind) && self.objects.insert(key.clone());
+        if admitted {
+            self.seen.insert(kind);
+        }
+        admitted
+    }
+}
+
+/// Bounds a turn, so that a storm is published as it goes.
+const MAX_OBSERVATIONS: usize = 1024;

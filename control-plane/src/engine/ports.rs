@@ -1,0 +1,84 @@
+//! What the engine needs of the world, so that tests can give it another one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::checkpoint::Entry;
+use crate::event::{Record, Seq};
+use crate::model::key::ObjectKey;
+use crate::model::time::Timestamp;
+use crate::presence::Presence;
+use crate::project::Fold;
+use crate::project::standing::StandingChange;
+use crate::snapshot::publication::Publication;
+use crate::state::endpoints::SliceChange;
+
+/// What the engine needs of the log.
+pub trait Log: Send {
+    /// Returns once all of these are durable. After an error nothing is to be believed before
+    /// [`Log::resume`].
+    fn append(&mut self, records: &[Record]) -> Result<(), LogError>;
+
+    /// Makes the log writable again after an error, and returns what turned out to be durable
+    /// after this record.
+    fn resume(&mut self, after: Seq) -> Result<Vec<Record>, LogError>;
+
+    /// Stores what changed since the last checkpoint, as of this record.
+    fn checkpoint(&mut self, seq: Seq, changed: Vec<Entry>) -> Result<(), LogError>;
+
+    /// Stores endpoints, not durably.
+    fn write_endpoints(
+        &mut self,
+        changes: BTreeMap<ObjectKey, SliceChange>,
+        now: Timestamp,
+    ) -> Result<(), LogError>;
+}
+
+/// The log could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("the event log cannot be written: {0}")]
+pub struct LogError(Box<dyn std::error::Error + Send + Sync>);
+
+impl LogError {
+    /// For this reason.
+    pub fn new(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(reason.into())
+    }
+}
+
+/// Where what the engine makes goes. None of these waits.
+pub trait Outlets: Send {
+    /// The time now.
+    fn now(&self) -> Timestamp;
+
+    /// There is a new publication.
+    fn publish(&mut self, publication: Arc<Publication>);
+
+    /// Proxies came, went or acknowledged.
+    fn presence(&mut self, presence: &Presence);
+
+    /// A record is durable and applied.
+    fn recorded(&mut self, record: &Record);
+
+    /// All records of a turn are durable and applied; this is what is known after them.
+    fn reached(&mut self, fold: &Fold);
+
+    /// A turn is over, and took so long.
+    fn turned(&mut self, took: Duration);
+
+    /// An object stands otherwise than before.
+    fn standing(&mut self, change: StandingChange);
+
+    /// The engine is at work; called about once a second.
+    fn beat(&mut self);
+
+    /// All awaited lists are complete.
+    fn synced(&mut self);
+
+    /// The log can no longer be written, or can again.
+    fn frozen(&mut self, frozen: bool);
+
+    /// The sources have to list anew.
+    fn relist(&mut self);
+}

@@ -1,0 +1,85 @@
+//! The engine's loop: when a turn begins, when it is published, and what is done between.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::engine::{Batch, Engine, Log, Outlets};
+use crate::observe::Observation;
+
+impl<L: Log, O: Outlets> Engine<L, O> {
+    /// Runs until the inbox is closed, then stores a checkpoint.
+    ///
+    /// `floor` is the least time between the end of a publication and the next: under a storm
+    /// of changes it bounds what proxies are sent, and a lone change never waits for it.
+    /// Must run on a runtime with several threads, because appending blocks.
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Observation>, floor: Duration) {
+        let mut published: Option<Instant> = None;
+        let mut housekeeping = interval(Duration::from_secs(1));
+        housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut waiting: Option<Observation> = None;
+        loop {
+            let first = match waiting.take() {
+                Some(observation) => Some(observation),
+                None => {
+                    let due = published.filter(|_| self.has_news()).map(|at| at + floor);
+                    tokio::select! {
+                        received = inbox.recv() => match received {
+                            Some(observation) => Some(observation),
+                            None => break,
+                        },
+                        () = until(due) => None,
+                        _ = housekeeping.tick() => {
+                            tokio::task::block_in_place(|| self.housekeep());
+                            self.outlets.beat();
+                            None
+                        }
+                    }
+                }
+            };
+            let mut batch = Batch::default();
+            if let Some(first) = first {
+                waiting = fill(&mut batch, first, &mut inbox);
+            }
+            let began = Instant::now();
+            let turns = !batch.is_empty();
+            if turns {
+                tokio::task::block_in_place(|| self.turn(batch));
+            }
+            let floor_passed = published.is_none_or(|at| began >= at + floor);
+            if floor_passed && self.has_news() {
+                self.publish();
+                published = Some(Instant::now());
+            }
+            if turns {
+                self.outlets.turned(began.elapsed());
+            }
+        }
+        tokio::task::block_in_place(|| self.checkpoint());
+    }
+}
+
+/// Takes what has arrived, up to the first observation that has to wait.
+fn fill(
+    batch: &mut Batch,
+    first: Observation,
+    inbox: &mut mpsc::Receiver<Observation>,
+) -> Option<Observation> {
+    let mut next = Some(first);
+    while let Some(observation) = next {
+        let waiting = batch.add(observation);
+        if waiting.is_some() {
+            return waiting;
+        }
+        next = inbox.try_recv().ok();
+    }
+    None
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

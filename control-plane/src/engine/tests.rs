@@ -1,0 +1,327 @@
+//! The engine between a log that fails on demand and outlets that remember.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::checkpoint::Entry;
+use crate::engine::{Batch, Engine, Log, LogError, Outlets, Settings};
+use crate::event::{Epoch, Event, Record, Seq};
+use crate::model::endpoints::EndpointSlice;
+use crate::model::ingress::IngressClass;
+use crate::model::key::{Kind, ObjectKey, Origin};
+use crate::model::object::{Age, Meta, Spec};
+use crate::model::time::Timestamp;
+use crate::observe::{Observation, Seen};
+use crate::presence::Presence;
+use crate::project::Fold;
+use crate::project::standing::StandingChange;
+use crate::snapshot::publication::Publication;
+use crate::state::endpoints::SliceChange;
+
+thread_local! {
+    static WORLD: RefCell<World> = RefCell::default();
+}
+
+/// What the log holds and what the outlets were given.
+#[derive(Default)]
+struct World {
+    records: Vec<Record>,
+    full: bool,
+    /// The next append reaches the disk and is not acknowledged.
+    half: bool,
+    now: i64,
+    publications: Vec<Arc<Publication>>,
+    relists: usize,
+    behind: usize,
+    checkpoints: Vec<Seq>,
+}
+
+fn world<T>(f: impl FnOnce(&mut World) -> T) -> T {
+    WORLD.with_borrow_mut(f)
+}
+
+#[derive(Debug)]
+struct TestLog;
+
+impl Log for TestLog {
+    fn append(&mut self, records: &[Record]) -> Result<(), LogError> {
+        world(|world| {
+            if !world.full {
+                world.records.extend_from_slice(records);
+            }
+            if world.full || std::mem::take(&mut world.half) {
+                return Err(LogError::new("no space left on device"));
+            }
+            Ok(())
+        })
+    }
+
+    fn resume(&mut self, after: Seq) -> Result<Vec<Record>, LogError> {
+        world(|world| {
+            let later = world.records.iter().filter(|record| record.seq > after);
+            Ok(later.cloned().collect())
+        })
+    }
+
+    fn checkpoint(&mut self, seq: Seq, _: Vec<Entry>) -> Result<(), LogError> {
+        world(|world| world.checkpoints.push(seq));
+        Ok(())
+    }
+
+    fn write_endpoints(
+        &mut self,
+        changes: BTreeMap<ObjectKey, SliceChange>,
+        _: Timestamp,
+    ) -> Result<(), LogError> {
+        world(|world| world.behind += changes.len());
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct TestOutlets;
+
+impl Outlets for TestOutlets {
+    fn now(&self) -> Timestamp {
+        world(|world| Timestamp(world.now))
+    }
+
+    fn publish(&mut self, publication: Arc<Publication>) {
+        world(|world| world.publications.push(publication));
+    }
+
+    fn presence(&mut self, _: &Presence) {}
+
+    fn recorded(&mut self, _: &Record) {}
+
+    fn reached(&mut self, _: &Fold) {}
+
+    fn turned(&mut self, _: Duration) {}
+
+    fn standing(&mut self, _: StandingChange) {}
+
+    fn beat(&mut self) {}
+
+    fn synced(&mut self) {}
+
+    fn frozen(&mut self, _: bool) {}
+
+    fn relist(&mut self) {
+        world(|world| world.relists += 1);
+    }
+}
+
+fn begin(fold: Fold, epoch: u64) -> Engine<TestLog, TestOutlets> {
+    let settings = Settings {
+        lineage: "l".into(),
+        epoch: Epoch(epoch),
+        binary_version: "test".into(),
+        awaited: BTreeSet::from([(Origin::Folder, Kind::IngressClass)]),
+        checkpoint_after: 3,
+    };
+    Engine::begin(settings, fold, TestLog, TestOutlets).unwrap()
+}
+
+fn listed(objects: Vec<Seen>) -> Observation {
+    Observation::Listed {
+        origin: Origin::Folder,
+        kind: Kind::IngressClass,
+        objects,
+        unreadable: vec![],
+    }
+}
+
+fn key(kind: Kind, name: &str) -> ObjectKey {
+    ObjectKey {
+        origin: Origin::Folder,
+        kind,
+        namespace: "".into(),
+        name: name.into(),
+    }
+}
+
+fn seen(key: ObjectKey, spec: Spec) -> Seen {
+    let meta = Meta {
+        uid: key.name.clone(),
+        resource_version: "1".into(),
+        age: Age {
+            created: Timestamp(0),
+            rank: key.name.clone(),
+        },
+    };
+    Seen {
+        key,
+        meta,
+        spec: Ok(spec),
+    }
+}
+
+fn class(name: &str) -> Seen {
+    let spec = IngressClass {
+        controller: "c".into(),
+        is_default: false,
+    };
+    seen(key(Kind::IngressClass, name), Spec::IngressClass(spec))
+}
+
+fn slice(name: &str) -> Seen {
+    let spec = EndpointSlice {
+        service: "s".into(),
+        ports: vec![],
+        endpoints: vec![],
+    };
+    seen(key(Kind::EndpointSlice, name), Spec::EndpointSlice(spec))
+}
+
+fn batch(observations: impl IntoIterator<Item = Observation>) -> Batch {
+    let mut batch = Batch::default();
+    for observation in observations {
+        assert_eq!(batch.add(observation), None);
+    }
+    batch
+}
+
+fn names() -> Vec<&'static str> {
+    world(|world| world.records.iter().map(|r| r.event.name()).collect())
+}
+
+#[test]
+fn from_an_empty_log_nothing_is_published_before_the_lists_are_complete() {
+    let mut engine = begin(Fold::default(), 1);
+    engine.publish();
+    assert_eq!(world(|world| world.publications.len()), 0);
+    engine.turn(batch([listed(vec![class("a")])]));
+    engine.publish();
+    assert_eq!(world(|world| world.publications.len()), 1);
+    assert_eq!(names(), ["EpochBegan", "ObjectAccepted"]);
+}
+
+#[test]
+fn what_the_log_holds_is_published_at_once_as_a_new_version() {
+    let engine = begin(Fold::default(), 1);
+    let fold = engine.fold().clone();
+    let engine = begin(fold, 2);
+    let published = world(|world| world.publications.last().unwrap().clone());
+    assert_eq!(
+        published.snapshot().version(),
+        engine.fold().snapshot().version()
+    );
+    assert_eq!(published.snapshot().version().epoch, Epoch(2));
+}
+
+#[test]
+fn one_object_is_spoken_of_once_in_a_batch() {
+    let mut batch = Batch::default();
+    assert_eq!(batch.add(Observation::Changed(class("a"))), None);
+    assert_eq!(batch.add(Observation::Changed(class("b"))), None);
+    let again = Observation::Deleted(key(Kind::IngressClass, "a"));
+    assert_eq!(batch.add(again.clone()), Some(again));
+    let list = listed(vec![]);
+    assert_eq!(batch.add(list.clone()), Some(list));
+    let other_kind = Observation::Changed(slice("a"));
+    assert_eq!(batch.add(other_kind), None);
+}
+
+#[test]
+fn a_list_lets_nothing_of_its_kind_into_its_batch() {
+    let mut batch = batch([listed(vec![])]);
+    let after = Observation::Changed(class("a"));
+    assert_eq!(batch.add(after.clone()), Some(after));
+}
+
+#[test]
+fn while_the_log_cannot_be_written_nothing_is_applied_and_endpoints_go_on() {
+    let mut engine = begin(Fold::default(), 1);
+    engine.turn(batch([listed(vec![])]));
+    world(|world| world.full = true);
+    engine.turn(batch([Observation::Changed(class("a"))]));
+    engine.turn(batch([
+        Observation::Changed(class("b")),
+        Observation::Changed(slice("s")),
+    ]));
+    assert_eq!(names(), ["EpochBegan"]);
+    assert!(
+        engine
+            .fold()
+            .state()
+            .object(&key(Kind::IngressClass, "b"))
+            .is_none()
+    );
+    assert!(
+        engine
+            .fold()
+            .state()
+            .slices()
+            .contains_key(&key(Kind::EndpointSlice, "s"))
+    );
+    engine.housekeep();
+    assert_eq!(world(|world| world.relists), 0);
+
+    world(|world| world.full = false);
+    engine.housekeep();
+    assert_eq!(world(|world| world.relists), 1);
+    engine.turn(batch([listed(vec![class("a"), class("b")])]));
+    assert_eq!(
+        names(),
+        [
+            "EpochBegan",
+            "LogInterrupted",
+            "ObjectAccepted",
+            "ObjectAccepted"
+        ]
+    );
+}
+
+#[test]
+fn what_was_durable_though_not_acknowledged_is_taken_in() {
+    let mut engine = begin(Fold::default(), 1);
+    world(|world| world.half = true);
+    engine.turn(batch([Observation::Changed(class("a"))]));
+    assert!(
+        engine
+            .fold()
+            .state()
+            .object(&key(Kind::IngressClass, "a"))
+            .is_none()
+    );
+    engine.housekeep();
+    assert!(
+        engine
+            .fold()
+            .state()
+            .object(&key(Kind::IngressClass, "a"))
+            .is_some()
+    );
+    let seqs: Vec<u64> = world(|world| world.records.iter().map(|r| r.seq.0).collect());
+    assert_eq!(seqs, [1, 2, 3]);
+    assert!(matches!(
+        world(|world| world.records.last().unwrap().event.clone()),
+        Event::LogInterrupted { .. }
+    ));
+}
+
+#[test]
+fn time_in_records_never_decreases() {
+    world(|world| world.now = 1000);
+    let mut engine = begin(Fold::default(), 1);
+    world(|world| world.now = 10);
+    engine.turn(batch([Observation::Changed(class("a"))]));
+    let times: Vec<i64> = world(|world| world.records.iter().map(|r| r.time.0).collect());
+    assert_eq!(times, [1000, 1000]);
+}
+
+#[test]
+fn a_checkpoint_is_stored_when_it_is_due_and_endpoints_are_written_behind() {
+    let mut engine = begin(Fold::default(), 1);
+    engine.turn(batch([
+        listed(vec![class("a"), class("b")]),
+        Observation::Changed(slice("s")),
+    ]));
+    assert_eq!(world(|world| world.behind), 0);
+    engine.housekeep();
+    engine.housekeep();
+    assert_eq!(world(|world| world.checkpoints.clone()), [Seq(3)]);
+    assert_eq!(world(|world| world.behind), 1);
+}

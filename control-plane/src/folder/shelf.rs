@@ -1,0 +1,237 @@
+//! Which object stands in which file, and what the engine was told of it.
+//!
+//! Pure, and apart from the files, because here it is decided what a change of a file comes
+//! to: of an object that stands twice, the first counts, and what a broken file held before
+//! keeps serving. Of an object is kept no more than where it stands and a hash.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::folder::document::Contents;
+use crate::model::key::{Kind, ObjectKey};
+use crate::model::object::{Age, Meta};
+use crate::model::refusal::{Reason, Refusal};
+use crate::model::time::Timestamp;
+use crate::observe::{Observation, Seen};
+
+/// What is known of all files.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    files: BTreeMap<Arc<str>, Shelved>,
+    /// Where each object stands, the first place first.
+    places: BTreeMap<ObjectKey, BTreeMap<Box<str>, Standing>>,
+    told: BTreeMap<ObjectKey, (Box<str>, Standing)>,
+    /// Files that cannot be read in full.
+    broken: BTreeSet<Arc<str>>,
+}
+
+/// What is known of a file.
+#[derive(Debug, Default)]
+struct Shelved {
+    /// Its objects: where each stands.
+    objects: BTreeMap<ObjectKey, Box<str>>,
+    /// Why not all of it can be read.
+    broken: Option<String>,
+}
+
+/// An object at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Standing {
+    file: Arc<str>,
+    /// A hash of its content.
+    version: Box<str>,
+    /// The file is broken and the object is not in what can be read of it: it is what it was.
+    lost: bool,
+}
+
+/// What a change of files comes to.
+#[derive(Debug, Default)]
+pub(super) struct Update {
+    pub(super) observations: Vec<Observation>,
+    /// Files that hold an object that counts now and was not read with these.
+    pub(super) to_read: BTreeSet<Arc<str>>,
+    /// Objects that another place has, for people.
+    pub(super) doubles: Vec<String>,
+}
+
+impl Shelf {
+    /// Takes in what files hold now; `None`: a file is gone.
+    pub(super) fn update(
+        &mut self,
+        files: impl IntoIterator<Item = (Arc<str>, Option<Contents>)>,
+    ) -> Update {
+        let mut touched = BTreeSet::new();
+        let mut fresh = BTreeMap::new();
+        let mut update = Update::default();
+        for (file, contents) in files {
+            self.replace(&file, contents, &mut touched, &mut fresh, &mut update);
+        }
+        let mut changed = Vec::new();
+        let mut deleted = Vec::new();
+        for key in touched {
+            let first = self.places.get(&key).and_then(BTreeMap::first_key_value);
+            let Some((rank, standing)) = first else {
+                if self.told.remove(&key).is_some() {
+                    deleted.push(key);
+                }
+                continue;
+            };
+            let now = (rank.clone(), standing.clone());
+            if self.told.get(&key) == Some(&now) {
+                continue;
+            }
+            let seen = if standing.lost {
+                let broken = self.files.get(&standing.file);
+                Some(lost(&key, rank, standing, broken))
+            } else {
+                fresh.remove(&(key.clone(), rank.clone()))
+            };
+            match seen {
+                Some(seen) => {
+                    changed.push(seen);
+                    self.told.insert(key, now);
+                }
+                None => {
+                    update.to_read.insert(standing.file.clone());
+                }
+            }
+        }
+        // What routes need comes before them, and goes after them.
+        changed.sort_by_key(|seen| order(seen.key.kind));
+        deleted.sort_by_key(|key| std::cmp::Reverse(order(key.kind)));
+        let changed = changed.into_iter().map(Observation::Changed);
+        update.observations.extend(changed);
+        let deleted = deleted.into_iter().map(Observation::Deleted);
+        update.observations.extend(deleted);
+        update
+    }
+
+    /// Forgets what the engine was told, so that the next update tells everything.
+    pub(super) fn forget_told(&mut self) {
+        self.told.clear();
+    }
+
+    /// All files.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.files.keys()
+    }
+
+    /// Files that cannot be read in full, and why.
+    pub(super) fn broken(&self) -> impl Iterator<Item = (&Arc<str>, &str)> {
+        let files = self.broken.iter();
+        files.filter_map(|file| Some((file, self.files.get(file)?.broken.as_deref()?)))
+    }
+
+    /// How many objects are known.
+    pub(super) fn objects(&self) -> usize {
+        self.places.len()
+    }
+
+    fn replace(
+        &mut self,
+        file: &Arc<str>,
+        contents: Option<Contents>,
+        touched: &mut BTreeSet<ObjectKey>,
+        fresh: &mut BTreeMap<(ObjectKey, Box<str>), Seen>,
+        update: &mut Update,
+    ) {
+        let before = self.files.remove(file).unwrap_or_default();
+        self.broken.remove(file);
+        let mut lost = BTreeMap::new();
+        for (key, rank) in before.objects {
+            if let Some(places) = self.places.get_mut(&key) {
+                if let Some(standing) = places.remove(&rank) {
+                    lost.insert(key.clone(), (rank, standing));
+                }
+                if places.is_empty() {
+                    self.places.remove(&key);
+                }
+            }
+            touched.insert(key);
+        }
+        let Some(contents) = contents else { return };
+        let mut shelved = Shelved {
+            objects: BTreeMap::new(),
+            broken: (!contents.broken.is_empty()).then(|| contents.broken.join("; ")),
+        };
+        for seen in contents.objects {
+            let rank = seen.meta.age.rank.clone();
+            if shelved.objects.contains_key(&seen.key) {
+                let key = &seen.key;
+                update
+                    .doubles
+                    .push(format!("{key} of {rank} stands in the same file before"));
+                continue;
+            }
+            lost.remove(&seen.key);
+            let standing = Standing {
+                file: file.clone(),
+                version: seen.meta.resource_version.clone(),
+                lost: false,
+            };
+            self.place(&seen.key, &rank, standing, update);
+            shelved.objects.insert(seen.key.clone(), rank.clone());
+            touched.insert(seen.key.clone());
+            fresh.insert((seen.key.clone(), rank), seen);
+        }
+        if shelved.broken.is_some() {
+            self.broken.insert(file.clone());
+            for (key, (rank, standing)) in lost {
+                let standing = Standing {
+                    lost: true,
+                    ..standing
+                };
+                self.place(&key, &rank, standing, update);
+                shelved.objects.insert(key, rank);
+            }
+        }
+        self.files.insert(file.clone(), shelved);
+    }
+
+    fn place(&mut self, key: &ObjectKey, rank: &str, standing: Standing, update: &mut Update) {
+        let places = self.places.entry(key.clone()).or_default();
+        places.insert(rank.into(), standing);
+        if places.len() > 1
+            && let Some(first) = places.keys().next()
+        {
+            let places: Vec<&str> = places.keys().skip(1).map(|rank| &**rank).collect();
+            let places = places.join(", ");
+            update
+                .doubles
+                .push(format!("{key} of {places} stands in {first} before"));
+        }
+    }
+}
+
+/// An object that cannot be read any more.
+fn lost(key: &ObjectKey, rank: &str, standing: &Standing, file: Option<&Shelved>) -> Seen {
+    let broken = file.and_then(|file| file.broken.as_deref());
+    // In the words in which a list says it.
+    let message = format!(
+        "its file {} cannot be read: {}",
+        standing.file,
+        broken.unwrap_or_default()
+    );
+    Seen {
+        key: key.clone(),
+        meta: Meta {
+            uid: rank.into(),
+            resource_version: standing.version.clone(),
+            age: Age {
+                created: Timestamp(0),
+                rank: rank.into(),
+            },
+        },
+        spec: Err(Refusal::new(Reason::Malformed, "", message)),
+    }
+}
+
+/// The order in which kinds are told.
+pub(super) fn order(kind: Kind) -> usize {
+    match kind {
+        Kind::EndpointSlice => 0,
+        Kind::IngressClass => 1,
+        Kind::Service => 2,
+        Kind::Ingress => 3,
+    }
+}

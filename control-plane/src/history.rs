@@ -1,0 +1,209 @@
+//! The past, for those who ask: events as they were logged, snapshots as they were served.
+//!
+//! Apart from the engine, which knows only now: here records are read and folded again, on
+//! threads of their own, few at a time, and what was asked for last is kept.
+
+pub mod archive;
+mod read;
+mod recent;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::event::{Record, Seq};
+use crate::history::archive::{Archive, ArchiveError};
+use crate::history::recent::Recent;
+use crate::model::time::Timestamp;
+use crate::project::Fold;
+use crate::snapshot::Snapshot;
+use crate::versions::Versions;
+
+/// How far the log has come.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// The last record that is durable and applied.
+    pub newest: Seq,
+    pub versions: Versions,
+}
+
+/// The side of the engine: tells how far the log has come.
+#[derive(Debug)]
+pub struct Recorder {
+    progress: watch::Sender<Progress>,
+}
+
+impl Recorder {
+    /// A recorder that begins with what is known at start.
+    pub fn new(fold: &Fold) -> Self {
+        Self {
+            progress: watch::Sender::new(Progress::of(fold)),
+        }
+    }
+
+    /// All records up to the last of this fold are durable.
+    pub fn reached(&self, fold: &Fold) {
+        self.progress.send_replace(Progress::of(fold));
+    }
+
+    /// What [`History`] needs.
+    pub fn subscribe(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+}
+
+impl Progress {
+    fn of(fold: &Fold) -> Self {
+        Self {
+            newest: fold.state().seq(),
+            versions: fold.versions().clone(),
+        }
+    }
+}
+
+/// The past can not be told.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    #[error("there was no version yet at sequence number {asked}")]
+    BeforeFirst { asked: Seq },
+    #[error("sequence number {asked} has not come yet: the log ends at {newest}")]
+    Future { asked: Seq, newest: Seq },
+    #[error("sequence number {asked} is no longer retained: the oldest is {oldest}")]
+    Forgotten { asked: Seq, oldest: Seq },
+    #[error("too many ask for the past at once")]
+    Busy,
+    #[error("the log cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl HistoryError {
+    fn from_archive(asked: Seq, error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Forgotten { oldest } => Self::Forgotten { asked, oldest },
+            ArchiveError::Unreadable(error) => Self::Unreadable(error.to_string()),
+        }
+    }
+}
+
+/// A snapshot as it was served.
+#[derive(Debug)]
+pub struct Past {
+    /// Its endpoints are empty: no record holds them.
+    pub snapshot: Snapshot,
+    /// Id of the installation then.
+    pub lineage: Arc<str>,
+    /// When this version came to be, if that is still known.
+    pub time: Option<Timestamp>,
+    /// The last record that is known not to have changed it.
+    until: Seq,
+}
+
+/// Some events in order.
+#[derive(Clone, Debug)]
+pub struct Events {
+    pub events: Vec<Logged>,
+    /// Where the next ones are; `None` at the end of the log.
+    pub next: Option<Seq>,
+    /// From where on all events are retained.
+    pub oldest: Seq,
+}
+
+/// An event as it was logged.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    pub record: Record,
+    /// The whole record as JSON.
+    pub json: String,
+}
+
+/// Reads the past.
+#[derive(Clone, Debug)]
+pub struct History {
+    archive: Arc<dyn Archive>,
+    progress: watch::Receiver<Progress>,
+    recent: Recent,
+    readers: Arc<Semaphore>,
+}
+
+impl History {
+    /// A reader of this archive.
+    pub fn new(archive: Arc<dyn Archive>, progress: watch::Receiver<Progress>) -> Self {
+        Self {
+            archive,
+            progress,
+            recent: Recent::default(),
+            readers: Arc::new(Semaphore::new(READERS)),
+        }
+    }
+
+    /// How far the log has come, now and whenever it moves.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// From where on events are retained. The version that was served just before can still be
+    /// seen, and none before that.
+    pub fn oldest(&self) -> Seq {
+        self.archive.oldest()
+    }
+
+    /// The snapshot that was served when this was the last record.
+    pub async fn at(&self, asked: Seq) -> Result<Arc<Past>, HistoryError> {
+        if let Some(past) = self.recent.find(asked) {
+            return Ok(past);
+        }
+        let Progress { newest, versions } = self.progress.borrow().clone();
+        if asked > newest {
+            return Err(HistoryError::Future { asked, newest });
+        }
+        // The version's last record, because a checkpoint may stand between its first and that,
+        // and be all that is retained of it.
+        let until = versions.served_until(asked, newest).unwrap_or(asked);
+        let recent = self.recent.clone();
+        let read = move |archive: &dyn Archive| {
+            // Another may have asked for the same while this one waited.
+            if let Some(past) = recent.find(asked) {
+                return Ok(past);
+            }
+            let past = Arc::new(read::fold(archive, asked, until)?);
+            recent.remember(&past);
+            Ok(past)
+        };
+        self.read(read).await
+    }
+
+    /// Events from a sequence number on: at most so many, and not many bytes.
+    pub async fn events(&self, from: Seq, limit: usize) -> Result<Events, HistoryError> {
+        let newest = self.progress.borrow().newest;
+        self.read(move |archive| read::events(archive, from, newest, limit))
+            .await
+    }
+
+    /// Reads on a thread of its own: the log's reads block, and folding takes its time.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Archive) -> Result<T, HistoryError> + Send + 'static,
+    ) -> Result<T, HistoryError> {
+        let waiting = timeout(PATIENCE, Arc::clone(&self.readers).acquire_owned());
+        let Ok(Ok(permit)) = waiting.await else {
+            return Err(HistoryError::Busy);
+        };
+        let archive = Arc::clone(&self.archive);
+        let reading = spawn_blocking(move || {
+            let result = read(&*archive);
+            drop(permit);
+            result
+        });
+        reading
+            .await
+            .unwrap_or_else(|error| Err(HistoryError::Unreadable(error.to_string())))
+    }
+}
+
+/// Folding takes a core for as long as it lasts, and traffic may need the other.
+const READERS: usize = 2;
+/// How long someone who asks waits for a turn.
+const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,40 @@
+//! The few snapshots of the past that were asked for last.
+//!
+//! Paging through one asks for it again and again, and folding it anew each time would
+//! cost as much as the start of a control plane.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::event::Seq;
+use crate::history::Past;
+
+/// A handle: clones share what they remember.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recent {
+    /// The one that was remembered last comes first.
+    snapshots: Arc<ArcSwap<Vec<Arc<Past>>>>,
+}
+
+impl Recent {
+    /// The snapshot that was served at this record.
+    pub(super) fn find(&self, seq: Seq) -> Option<Arc<Past>> {
+        let holds = |past: &&Arc<Past>| past.snapshot.version().seq <= seq && seq <= past.until;
+        self.snapshots.load().iter().find(holds).cloned()
+    }
+
+    /// Keeps a snapshot, and forgets the one that was remembered longest ago.
+    pub(super) fn remember(&self, past: &Arc<Past>) {
+        self.snapshots.rcu(|snapshots| {
+            let kept = snapshots.iter().take(KEPT - 1);
+            std::iter::once(past)
+                .chain(kept)
+                .cloned()
+                .collect::<Vec<_>>()
+        });
+    }
+}
+
+/// Enough for a few people to compare two versions each.
+const KEPT: usize = 8;

@@ -1,0 +1,168 @@
+//! Which installation this is, and which term of it begins.
+//!
+//! Kept apart from the log, in the folder of keys: a log may be lost or set aside, and the
+//! epoch must rise all the same, or proxies would refuse what comes after.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::event::Epoch;
+
+/// An installation, and the term that now begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub lineage: Arc<str>,
+    pub epoch: Epoch,
+}
+
+/// No term can begin.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error("cannot {doing} {}: {source}", path.display())]
+    File {
+        doing: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("{} holds {found:?}, which is no number: write the last epoch into it, or remove it if the log is intact", path.display())]
+    Epoch { path: PathBuf, found: String },
+    #[error(
+        "the log belongs to installation {log}, the folder of keys to {keys}: \
+         move away the one that does not belong here"
+    )]
+    Strangers { log: Box<str>, keys: Box<str> },
+    #[error("the system has no random numbers: {0}")]
+    Random(getrandom::Error),
+}
+
+impl Identity {
+    /// Begins a term, above all that the folder and the log know of. It is on disk when this returns.
+    ///
+    /// `log_lineage` is empty if the log is.
+    pub fn claim(
+        folder: &Path,
+        log_lineage: &str,
+        log_epoch: Epoch,
+    ) -> Result<Self, IdentityError> {
+        let lineage = lineage(&folder.join("lineage"), log_lineage)?;
+        let path = folder.join("epoch");
+        let last = match read(&path)? {
+            Some(text) => text.parse().map_err(|_| IdentityError::Epoch {
+                path: path.clone(),
+                found: text,
+            })?,
+            None => 0,
+        };
+        let epoch = Epoch(log_epoch.0.max(last).saturating_add(1));
+        write(&path, &epoch.to_string())?;
+        Ok(Self { lineage, epoch })
+    }
+}
+
+fn lineage(path: &Path, of_log: &str) -> Result<Arc<str>, IdentityError> {
+    match read(path)? {
+        Some(keys) if of_log.is_empty() || keys == of_log => Ok(keys.into()),
+        Some(keys) => Err(IdentityError::Strangers {
+            log: of_log.into(),
+            keys: keys.into(),
+        }),
+        None => {
+            let lineage = if of_log.is_empty() {
+                random()?
+            } else {
+                of_log.to_owned()
+            };
+            write(path, &lineage)?;
+            Ok(lineage.into())
+        }
+    }
+}
+
+fn random() -> Result<String, IdentityError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(IdentityError::Random)?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}
+
+fn read(path: &Path) -> Result<Option<String>, IdentityError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(failed("read", path, source)),
+    }
+}
+
+/// Replaces the file: after a power cut there is the old content or the new.
+fn write(path: &Path, text: &str) -> Result<(), IdentityError> {
+    let aside = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let write = || {
+        let mut file = options.open(&aside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&aside, path)?;
+        path.parent()
+            .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    write().map_err(|source| failed("write", path, source))
+}
+
+fn failed(doing: &'static str, path: &Path, source: io::Error) -> IdentityError {
+    IdentityError::File {
+        doing,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(folder: &Path, lineage: &str, epoch: u64) -> Result<(String, u64), IdentityError> {
+        let identity = Identity::claim(folder, lineage, Epoch(epoch))?;
+        Ok((identity.lineage.to_string(), identity.epoch.0))
+    }
+
+    #[test]
+    fn the_epoch_rises_above_what_the_folder_and_the_log_know() {
+        let folder = tempfile::tempdir().unwrap();
+        let (lineage, epoch) = claim(folder.path(), "", 0).unwrap();
+        assert_eq!(epoch, 1);
+        assert_eq!(
+            claim(folder.path(), &lineage, 1).unwrap(),
+            (lineage.clone(), 2)
+        );
+        // The log was lost.
+        assert_eq!(claim(folder.path(), "", 0).unwrap(), (lineage.clone(), 3));
+        // The log comes from elsewhere, and is ahead.
+        assert_eq!(claim(folder.path(), &lineage, 9).unwrap(), (lineage, 10));
+    }
+
+    #[test]
+    fn a_log_without_its_folder_keeps_its_lineage() {
+        let folder = tempfile::tempdir().unwrap();
+        let expected = ("abc".to_owned(), 8);
+        assert_eq!(claim(folder.path(), "abc", 7).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_log_of_another_installation_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        claim(folder.path(), "", 0).unwrap();
+        let error = claim(folder.path(), "abc", 7).unwrap_err();
+        assert!(error.to_string().contains("move away the one"), "{error}");
+    }
+
+    #[test]
+    fn a_spoilt_epoch_names_its_file_and_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("epoch"), "many").unwrap();
+        let error = claim(folder.path(), "", 0).unwrap_err().to_string();
+        assert!(error.contains("epoch") && error.contains("many"), "{error}");
+    }
+}

@@ -1,0 +1,162 @@
+//! Instruments of the engine, and of what it publishes.
+//!
+//! What can be read off a publication is read when someone asks for metrics, so that a
+//! change costs nothing for being counted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
+use roadstead_proto::v1::ResourceType;
+use tokio::sync::watch;
+
+use crate::event::{Event, Record};
+use crate::model::key::{Kind, ObjectKey};
+use crate::model::refusal::Reason;
+use crate::snapshot::publication::Publication;
+use crate::state::State;
+
+/// What the engine records.
+#[derive(Debug)]
+pub struct EngineMetrics {
+    turn: Histogram<f64>,
+    publications: Counter<u64>,
+    refused: Gauge<u64>,
+    /// Why each refused object is, to know what its acceptance or deletion takes away.
+    refusals: BTreeMap<ObjectKey, Reason>,
+    counts: BTreeMap<(Kind, Reason), u64>,
+}
+
+impl EngineMetrics {
+    /// Registers the instruments, and those of the newest publication.
+    pub fn new(meter: &Meter, newest: watch::Receiver<Arc<Publication>>) -> Self {
+        observe_publication(meter, newest);
+        Self {
+            turn: super::seconds(
+                meter,
+                "roadstead.engine.turn",
+                "Time of a turn of the engine, from inbox to publication.",
+            ),
+            publications: meter
+                .u64_counter("roadstead.publications")
+                .with_description("Publications.")
+                .build(),
+            refused: meter
+                .u64_gauge("roadstead.objects.refused")
+                .with_description("Objects that cannot be used as they are now.")
+                .build(),
+            refusals: BTreeMap::new(),
+            counts: BTreeMap::new(),
+        }
+    }
+
+    /// Counts what a state holds from the start.
+    pub fn restored(&mut self, state: &State) {
+        for (key, held) in state.objects() {
+            let reason = held.refused.as_ref().map(|refused| refused.refusal.reason);
+            self.stands(key, reason);
+        }
+    }
+
+    /// A turn is over.
+    pub fn turned(&self, took: Duration) {
+        self.turn.record(took.as_secs_f64(), &[]);
+    }
+
+    /// Something was published.
+    pub fn published(&self) {
+        self.publications.add(1, &[]);
+    }
+
+    /// A record was applied.
+    pub fn recorded(&mut self, record: &Record) {
+        match (&record.event, record.event.object()) {
+            (Event::ObjectRefused { refusal, .. }, Some(key)) => {
+                self.stands(key, Some(refusal.reason));
+            }
+            (_, Some(key)) => self.stands(key, None),
+            (_, None) => {}
+        }
+    }
+
+    fn stands(&mut self, key: &ObjectKey, reason: Option<Reason>) {
+        let before = match reason {
+            Some(reason) => self.refusals.insert(key.clone(), reason),
+            None => self.refusals.remove(key),
+        };
+        if before == reason {
+            return;
+        }
+        for (reason, gone) in [(before, true), (reason, false)] {
+            let Some(reason) = reason else { continue };
+            let count = self.counts.entry((key.kind, reason)).or_default();
+            *count = if gone {
+                count.saturating_sub(1)
+            } else {
+                *count + 1
+            };
+            let labels = [
+                KeyValue::new("kind", key.kind.as_str()),
+                KeyValue::new("reason", reason.as_str()),
+            ];
+            self.refused.record(*count, &labels);
+        }
+    }
+}
+
+fn observe_publication(meter: &Meter, newest: watch::Receiver<Arc<Publication>>) {
+    let of_version = |name, description, number: fn(&Publication) -> u64| {
+        let newest = newest.clone();
+        meter
+            .u64_observable_gauge(name)
+            .with_description(description)
+            .with_callback(move |observer| observer.observe(number(&newest.borrow()), &[]))
+            .build();
+    };
+    of_version(
+        "roadstead.published.epoch",
+        "Epoch of the version served now.",
+        |publication| publication.snapshot().version().epoch.0,
+    );
+    of_version(
+        "roadstead.published.seq",
+        "Sequence number of the version served now.",
+        |publication| publication.snapshot().version().seq.0,
+    );
+    meter
+        .u64_observable_gauge("roadstead.resources")
+        .with_description("Resources of the snapshot served now.")
+        .with_callback(move |observer| {
+            let publication = Arc::clone(&newest.borrow());
+            let mut counts = TYPES.map(|kind| (kind, 0));
+            for id in publication.snapshot().resources().keys() {
+                let count = counts.iter_mut().find(|(kind, _)| *kind == id.kind);
+                if let Some((_, count)) = count {
+                    *count += 1;
+                }
+            }
+            for (kind, count) in counts {
+                observer.observe(count, &[KeyValue::new("type", name(kind))]);
+            }
+        })
+        .build();
+}
+
+const TYPES: [ResourceType; 4] = [
+    ResourceType::Listener,
+    ResourceType::Route,
+    ResourceType::Upstream,
+    ResourceType::Endpoints,
+];
+
+fn name(kind: ResourceType) -> &'static str {
+    match kind {
+        ResourceType::Unspecified => "unspecified",
+        ResourceType::Listener => "listener",
+        ResourceType::Route => "route",
+        ResourceType::Upstream => "upstream",
+        ResourceType::Endpoints => "endpoints",
+    }
+}

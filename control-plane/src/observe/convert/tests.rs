@@ -1,0 +1,196 @@
+//! Objects in, model or refusal out: what the golden tests, which see only what is served, do not.
+
+use crate::model::key::Origin;
+use crate::model::object::Spec;
+use crate::model::refusal::Reason;
+use crate::observe::Seen;
+use crate::observe::convert::{Document, NameError, Place, read};
+
+const KUBERNETES: Place<'static> = Place::Kubernetes;
+const FOLDER: Place<'static> = Place::Folder {
+    rank: "a.yaml:000000",
+    version: "1",
+};
+
+fn document(place: Place<'_>, yaml: &str) -> Document {
+    let options = serde_saphyr::options! { strict_booleans: true };
+    read(
+        place,
+        &serde_saphyr::from_str_with_options(yaml, options).unwrap(),
+    )
+}
+
+fn object(place: Place<'_>, yaml: &str) -> Seen {
+    match document(place, yaml) {
+        Document::Object(seen) => seen,
+        other @ (Document::Foreign | Document::Nameless(_) | Document::Unknown) => {
+            panic!("{other:?}\n{yaml}")
+        }
+    }
+}
+
+fn ingress(rest: &str) -> String {
+    let head = "apiVersion: networking.k8s.io/v1\nkind: Ingress\n";
+    format!("{head}metadata: {{name: a, namespace: n}}\n{rest}")
+}
+
+fn path(path: &str) -> String {
+    ingress(&format!("spec: {{rules: [{{http: {{paths: [{path}]}}}}]}}"))
+}
+
+fn service(spec: &str) -> String {
+    format!("apiVersion: v1\nkind: Service\nmetadata: {{name: s}}\nspec: {spec}")
+}
+
+fn slice(rest: &str) -> String {
+    let head = "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: e}";
+    format!("{head}\n{rest}")
+}
+
+#[test]
+fn what_is_bad_is_refused_with_its_field() {
+    let backend = "backend: {service: {name: s, port: {number: 80}}}";
+    let cases = [
+        (ingress(""), "spec", Reason::Malformed),
+        (ingress("spec: {rules: []}"), "spec", Reason::Malformed),
+        (ingress("spec: {ingressClassName: a b, defaultBackend: {service: {name: s, port: {number: 1}}}}"),
+            "spec.ingressClassName", Reason::Malformed),
+        (ingress("spec: {rules: [{host: a}, {host: 10.0.0.1}]}"), "spec.rules[1].host", Reason::InvalidHost),
+        (ingress("spec: {rules: [{host: '*.*.a'}]}"), "spec.rules[0].host", Reason::InvalidHost),
+        (ingress("spec: {rules: [{http: {paths: []}}]}"), "spec.rules[0].http.paths", Reason::InvalidPath),
+        (path(&format!("{{path: /, {backend}}}")), "spec.rules[0].http.paths[0].pathType", Reason::InvalidPath),
+        (path(&format!("{{path: /, pathType: Regex, {backend}}}")), "spec.rules[0].http.paths[0].pathType", Reason::InvalidPath),
+        (path(&format!("{{path: a, pathType: Exact, {backend}}}")), "spec.rules[0].http.paths[0].path", Reason::InvalidPath),
+        (path(&format!("{{path: /a/../b, pathType: Prefix, {backend}}}")), "spec.rules[0].http.paths[0].path", Reason::InvalidPath),
+        (path("{path: /, pathType: Prefix}"), "spec.rules[0].http.paths[0].backend", Reason::InvalidBackend),
+        (path("{path: /, pathType: Prefix, backend: {resource: {kind: Bucket, name: b}}}"),
+            "spec.rules[0].http.paths[0].backend.resource", Reason::Unsupported),
+        (path("{path: /, pathType: Prefix, backend: {service: {name: A/B, port: {number: 1}}}}"),
+            "spec.rules[0].http.paths[0].backend.service.name", Reason::InvalidBackend),
+        (path("{path: /, pathType: Prefix, backend: {service: {name: s}}}"),
+            "spec.rules[0].http.paths[0].backend.service.port", Reason::InvalidBackend),
+        (path("{path: /, pathType: Prefix, backend: {service: {name: s, port: {number: 80, name: http}}}}"),
+            "spec.rules[0].http.paths[0].backend.service.port", Reason::InvalidBackend),
+        (path("{path: /, pathType: Prefix, backend: {service: {name: s, port: {number: 65536}}}}"),
+            "spec.rules[0].http.paths[0].backend.service.port", Reason::InvalidBackend),
+        (ingress("spec: {rules: {}}"), "", Reason::Malformed),
+        ("{apiVersion: extensions/v1beta1, kind: Ingress, metadata: {name: a}}".into(), "apiVersion", Reason::Unsupported),
+        ("{apiVersion: discovery.k8s.io/v1beta1, kind: EndpointSlice, metadata: {name: a}}".into(), "apiVersion", Reason::Unsupported),
+        (service("{type: Tunnel}"), "spec.type", Reason::Unsupported),
+        (service("{type: ExternalName}"), "spec.externalName", Reason::InvalidExternalName),
+        (service("{type: ExternalName, externalName: 127.0.0.1}"), "spec.externalName", Reason::InvalidExternalName),
+        (service("{type: ExternalName, externalName: '127.1'}"), "spec.externalName", Reason::InvalidExternalName),
+        (service("{type: ExternalName, externalName: '0x7f000001'}"), "spec.externalName", Reason::InvalidExternalName),
+        (service("{type: ExternalName, externalName: '::1'}"), "spec.externalName", Reason::InvalidExternalName),
+        (service("{type: ExternalName, externalName: '*.a.example'}"), "spec.externalName", Reason::InvalidExternalName),
+        (service("{ports: [{port: 0}]}"), "spec.ports[0].port", Reason::Malformed),
+        (slice("{addressType: FQDN}").replace("{addressType: FQDN}", "addressType: FQDN"), "addressType", Reason::Unsupported),
+        (slice("addressType: IPv4\nendpoints: [{addresses: ['::1']}]"), "endpoints[0].addresses[0]", Reason::InvalidEndpoint),
+        (slice("addressType: IPv4\nendpoints: [{addresses: [10.0.0.1, 127.0.0.1]}]"), "endpoints[0].addresses[1]", Reason::InvalidEndpoint),
+        (slice("addressType: IPv6\nendpoints: [{addresses: ['::ffff:169.254.169.254']}]"), "endpoints[0].addresses[0]", Reason::InvalidEndpoint),
+        (slice("addressType: IPv4\nports: [{port: -1}]"), "ports[0].port", Reason::InvalidEndpoint),
+        ("{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: a}, spec: {controller: roadstead.dev/ingress-controller, parameters: {kind: K, name: k}}}".into(),
+            "spec.parameters", Reason::Unsupported),
+    ];
+    for (yaml, field, reason) in cases {
+        let refusal = object(KUBERNETES, &yaml).spec.expect_err(&yaml);
+        assert_eq!((&*refusal.field, refusal.reason), (field, reason), "{yaml}");
+        assert!(!refusal.message.is_empty());
+    }
+}
+
+#[test]
+fn a_refused_ingress_says_whose_it_is() {
+    let bad = "rules: [{host: 10.0.0.1}]";
+    for (yaml, class) in [
+        (ingress(&format!("spec: {{{bad}}}")), "Some(Unset)"),
+        (
+            ingress(&format!("spec: {{ingressClassName: nginx, {bad}}}")),
+            "Some(Field(\"nginx\"))",
+        ),
+        (
+            ingress("spec: 7").replace(
+                "{name",
+                "{annotations: {kubernetes.io/ingress.class: nginx}, name",
+            ),
+            "Some(Annotation(\"nginx\"))",
+        ),
+        (ingress("spec: 7"), "None"),
+    ] {
+        let refusal = object(KUBERNETES, &yaml).spec.unwrap_err();
+        assert_eq!(format!("{:?}", refusal.class), class, "{yaml}");
+    }
+}
+
+#[test]
+fn a_loopback_address_may_stand_in_a_folder() {
+    let yaml = slice("addressType: IPv4\nendpoints: [{addresses: [127.0.0.1]}]");
+    assert!(object(FOLDER, &yaml).spec.is_ok());
+    let any = slice("addressType: IPv4\nendpoints: [{addresses: [0.0.0.0]}]");
+    assert!(object(FOLDER, &any).spec.is_err());
+}
+
+#[test]
+fn what_means_the_same_is_equal() {
+    let one = slice(
+        "addressType: IPv4\nports: [{name: b, port: 2}, {name: a, port: 1}, {name: u, port: 3, protocol: UDP}]\n\
+        endpoints: [{addresses: [10.0.0.2]}, {addresses: [10.0.0.1], conditions: {ready: false, terminating: true}}, \
+        {addresses: [10.0.0.1]}, {addresses: [10.0.0.3], conditions: {ready: false}}]",
+    );
+    let other = slice(
+        "addressType: IPv4\nports: [{name: a, port: 1, protocol: TCP}, {name: b, port: 2}]\n\
+        endpoints: [{addresses: [10.0.0.1, 10.0.0.2], conditions: {ready: true, terminating: true}}]",
+    );
+    let (one, other) = (object(KUBERNETES, &one), object(KUBERNETES, &other));
+    assert_eq!(one, other);
+    assert!(matches!(one.spec, Ok(Spec::EndpointSlice(_))));
+}
+
+#[test]
+fn identity_and_age_are_those_of_the_place() {
+    let yaml = service("{}").replace(
+        "{name: s}",
+        "{name: s, uid: u, resourceVersion: '7', creationTimestamp: 2026-01-02T03:04:05Z}",
+    );
+    let seen = object(KUBERNETES, &yaml);
+    assert_eq!(seen.key.to_string(), "Service default/s");
+    let meta = format!(
+        "{} {} {}",
+        seen.meta.uid, seen.meta.resource_version, seen.meta.age.created
+    );
+    assert_eq!(meta, "u 7 2026-01-02T03:04:05.000Z");
+    assert_eq!(&*seen.meta.age.rank, "default/s");
+    let seen = object(FOLDER, &yaml);
+    assert_eq!(seen.key.origin, Origin::Folder);
+    assert_eq!(
+        (&*seen.meta.uid, seen.meta.age.created.0),
+        ("a.yaml:000000", 0)
+    );
+}
+
+#[test]
+fn what_is_not_an_object_of_ours_is_told_apart() {
+    for (yaml, expected) in [
+        (
+            "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}}",
+            Document::Foreign,
+        ),
+        (
+            "{apiVersion: serving.knative.dev/v1, kind: Service, metadata: {name: a}}",
+            Document::Foreign,
+        ),
+        ("{replicas: 3}", Document::Unknown),
+        ("[]", Document::Unknown),
+        (
+            "{apiVersion: v1, kind: Service, metadata: {}}",
+            Document::Nameless(NameError::Missing),
+        ),
+    ] {
+        assert_eq!(document(FOLDER, yaml), expected, "{yaml}");
+    }
+    let slashed = "{apiVersion: v1, kind: Service, metadata: {name: a/b}}";
+    assert!(matches!(
+        document(FOLDER, slashed),
+        Document::Nameless(NameError::Invalid { .. })
+    ));
+}

@@ -1,0 +1,92 @@
+//! Files that only their owner may read: tokens and keys of the folder mode.
+//!
+//! One place for their modes, and for writing them so that a crash leaves all or nothing.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+/// Makes a folder for such files, if there is none.
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// The text of a file; `None` if there is none. One that others could read is theirs as
+/// well, but taking it away from them now is still better than not.
+pub(crate) fn read(path: &Path) -> io::Result<Option<String>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        let path = path.display();
+        tracing::warn!(%path, "others could read this file: its mode is now 0600");
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    let mut text = String::new();
+    file.take(LONGEST).read_to_string(&mut text)?;
+    Ok(Some(text))
+}
+
+/// Makes a file, or replaces it.
+pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
+    replace(path, text, 0o600)
+}
+
+/// The same for a file that others must read.
+pub(crate) fn write_public(path: &Path, text: &str) -> io::Result<()> {
+    replace(path, text, 0o644)
+}
+
+fn replace(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let draft = path.with_extension("draft");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)?;
+    // Whatever the umask says, and whatever was left there by a crash.
+    file.set_permissions(Permissions::from_mode(mode))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&draft, path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+const LONGEST: u64 = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_private_file_is_its_owners_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("a/b");
+        make_folder(&folder).unwrap();
+        make_folder(&folder).unwrap();
+        assert_eq!(mode(&folder), 0o700);
+        let path = folder.join("file");
+        assert_eq!(read(&path).unwrap(), None);
+        write(&path, "one").unwrap();
+        write(&path, "two").unwrap();
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(read(&path).unwrap().as_deref(), Some("two"));
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        read(&path).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        write_public(&path, "three").unwrap();
+        assert_eq!(mode(&path), 0o644);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    }
+}

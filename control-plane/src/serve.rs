@@ -1,0 +1,186 @@
+//! gRPC: the stream to proxies and the services for operators, behind tokens.
+//!
+//! Apart from what is served: this knows of connections, calls and limits, and of publications
+//! and the past only what their handles say.
+
+mod auth;
+mod distribution;
+mod error;
+mod events;
+pub mod listen;
+mod page;
+mod proxies;
+mod snapshots;
+mod stop;
+mod wire;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use roadstead_proto::DESCRIPTORS;
+use roadstead_proto::v1::event_service_server::EventServiceServer;
+use roadstead_proto::v1::proxy_service_server::ProxyServiceServer;
+use roadstead_proto::v1::snapshot_service_server::SnapshotServiceServer;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tonic::service::Routes;
+use tonic::transport::Server;
+
+use crate::history::History;
+use crate::metrics::streams::StreamMetrics;
+use crate::observe::Observation;
+use crate::presence::Presence;
+use crate::serve::auth::Authenticate;
+use crate::serve::distribution::{Common, Distribution};
+use crate::serve::events::Events;
+use crate::serve::listen::Listener;
+use crate::serve::proxies::Proxies;
+use crate::serve::snapshots::Snapshots;
+use crate::serve::stop::{Stop, Stopper};
+use crate::snapshot::publication::Publication;
+use crate::tokens::Tokens;
+
+pub use distribution::Patience;
+
+/// What is served, and to whom.
+#[derive(Debug)]
+pub struct Parts {
+    pub publications: watch::Receiver<Arc<Publication>>,
+    pub presence: watch::Receiver<Presence>,
+    /// Where the engine hears of proxies.
+    pub reports: mpsc::Sender<Observation>,
+    pub history: History,
+    pub tokens: Tokens,
+    pub metrics: StreamMetrics,
+    pub patience: Patience,
+}
+
+/// gRPC cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("server reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    #[error("gRPC on {address}: {source}")]
+    Listener {
+        address: String,
+        source: tonic::transport::Error,
+    },
+    #[error("gRPC: a task failed: {0}")]
+    Task(#[from] tokio::task::JoinError),
+    #[error("gRPC stopped by itself")]
+    Ended,
+}
+
+/// Serves on these listeners until the end of `shutdown`; then streams are told to end, and
+/// those that do not are left behind after a few seconds.
+pub async fn run(
+    listeners: Vec<Listener>,
+    parts: Parts,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    let (stopper, stop) = Stopper::new();
+    let tokens = Arc::new(parts.tokens.clone());
+    let metrics = parts.metrics.clone();
+    let (distribution, routes) = services(parts, &stop)?;
+    let mut tasks: JoinSet<Result<(), ServeError>> = JoinSet::new();
+    let streams = stop.clone();
+    tasks.spawn(async move {
+        distribution.run(streams).await;
+        Ok(())
+    });
+    for listener in listeners {
+        let authenticate = Authenticate::new(Arc::clone(&tokens), metrics.clone());
+        let (routes, stop) = (routes.clone(), stop.clone());
+        tasks.spawn(serve(listener, authenticate, routes, stop));
+    }
+    tokio::pin!(shutdown);
+    tokio::select! {
+        () = &mut shutdown => {}
+        ended = tasks.join_next() => {
+            // Each of them is needed.
+            return Err(match ended {
+                Some(Ok(Err(error))) => error,
+                Some(Err(error)) => error.into(),
+                Some(Ok(Ok(()))) | None => ServeError::Ended,
+            });
+        }
+    }
+    stopper.stop();
+    let drained = timeout(GRACE, async {
+        while let Some(ended) = tasks.join_next().await {
+            ended??;
+        }
+        Ok(())
+    });
+    drained.await.unwrap_or_else(|_| {
+        tracing::warn!("some gRPC connections did not end in time");
+        Ok(())
+    })
+}
+
+fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeError> {
+    let Parts {
+        publications,
+        presence,
+        reports,
+        history,
+        tokens: _,
+        metrics,
+        patience,
+    } = parts;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+    };
+    let common = Common::new(publications.clone(), reports, metrics, patience);
+    let (distribution, server) = Distribution::new(common);
+    let snapshots = Snapshots::new(publications.clone(), history.clone());
+    let events = Events::new(history, stop.clone());
+    let routes = Routes::new(server)
+        .add_service(SnapshotServiceServer::new(snapshots).max_decoding_message_size(REQUEST_BYTES))
+        .add_service(EventServiceServer::new(events).max_decoding_message_size(REQUEST_BYTES))
+        .add_service(
+            ProxyServiceServer::new(Proxies::new(presence, publications))
+                .max_decoding_message_size(REQUEST_BYTES),
+        )
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    Ok((distribution, routes.prepare()))
+}
+
+async fn serve(
+    listener: Listener,
+    authenticate: Authenticate,
+    routes: Routes,
+    stop: Stop,
+) -> Result<(), ServeError> {
+    let address = listener.address();
+    let address = address.map_or_else(|error: io::Error| error.to_string(), |a| a.to_string());
+    tracing::info!(address, tls = listener.is_tls(), "serving gRPC");
+    let served = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .http2_max_header_list_size(HEADER_BYTES)
+        .max_concurrent_streams(STREAMS)
+        .layer(authenticate)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(listener.incoming(), stop.stopped());
+    let served = Box::pin(served).await;
+    served.map_err(|source| ServeError::Listener { address, source })
+}
+
+/// A proxy behind a cable that was pulled is found dead after their sum.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+const HEADER_BYTES: u32 = 16 * 1024;
+/// Of one connection.
+const STREAMS: u32 = 64;
+/// Operators' requests are names and numbers.
+const REQUEST_BYTES: usize = 64 * 1024;
+const GRACE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+//! Why a stream ends, and what the proxy is told of it.
+//!
+//! One place for it, because the reason goes three ways: to the proxy as a status, to
+//! people as a line, to metrics as a label.
+
+use std::time::Duration;
+
+use tonic::Status;
+
+use crate::metrics::streams::End;
+use crate::serve::distribution::hello::HelloError;
+
+/// The reason of an end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ending {
+    #[error("the proxy closed the stream")]
+    Closed,
+    #[error("the stream broke: {0}")]
+    Broken(Status),
+    #[error(
+        "another stream of this name was opened later: if this process was not started again, \
+         two proxies have the same name"
+    )]
+    Replaced,
+    #[error("the control plane stops: connect again")]
+    Stopping,
+    #[error("there are too many streams")]
+    Full,
+    #[error("nothing within {after:?} of {awaited}")]
+    Timeout {
+        awaited: &'static str,
+        after: Duration,
+    },
+    #[error("the hello is refused: {0}")]
+    Hello(#[from] HelloError),
+    #[error("out of order: {0}")]
+    Protocol(&'static str),
+    #[error("the proxy refused {times} transfers one after the other, the last because: {reason}")]
+    Refused { times: u32, reason: String },
+}
+
+impl Ending {
+    /// What the proxy is told; nothing if it is gone.
+    pub(super) fn status(&self) -> Option<Status> {
+        let text = self.to_string();
+        match self {
+            Self::Closed | Self::Broken(_) => None,
+            Self::Replaced => Some(Status::aborted(text)),
+            Self::Stopping => Some(Status::unavailable(text)),
+            Self::Full => Some(Status::resource_exhausted(text)),
+            Self::Timeout { .. } => Some(Status::deadline_exceeded(text)),
+            Self::Hello(_) | Self::Protocol(_) => Some(Status::invalid_argument(text)),
+            Self::Refused { .. } => Some(Status::failed_precondition(text)),
+        }
+    }
+
+    /// How metrics call it.
+    pub(super) fn metric(&self) -> End {
+        match self {
+            Self::Closed | Self::Broken(_) => End::Proxy,
+            Self::Replaced => End::Replaced,
+            Self::Stopping => End::Shutdown,
+            Self::Timeout { .. } => End::Timeout,
+            Self::Full | Self::Hello(_) | Self::Protocol(_) | Self::Refused { .. } => End::Protocol,
+        }
+    }
+}

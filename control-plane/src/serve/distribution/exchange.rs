@@ -1,0 +1,270 @@
+//! Transfers to one proxy, and its answers.
+//!
+//! A state machine of two states: idle, when the proxy acknowledged the newest publication,
+//! and waiting, when a transfer is on its way. Nothing is queued: what comes to be while a
+//! transfer is on its way is part of the next.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use roadstead_proto::v1::{self, proxy_message::Message};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tonic::{Status, Streaming};
+
+use crate::observe::Observation;
+use crate::presence::{Fault, Report, StreamId};
+use crate::serve::distribution::ending::Ending;
+use crate::serve::distribution::frame::Frame;
+use crate::serve::distribution::hello::Hello;
+use crate::serve::distribution::transfer::{Base, Extent, Transfer};
+use crate::serve::distribution::{Common, acknowledgement};
+use crate::snapshot::Version;
+use crate::snapshot::publication::Publication;
+
+/// A stream whose proxy said hello.
+pub(super) struct Exchange {
+    pub(super) common: Arc<Common>,
+    pub(super) publications: watch::Receiver<Arc<Publication>>,
+    pub(super) proxy: Arc<str>,
+    pub(super) stream: StreamId,
+    pub(super) inbound: Streaming<v1::ProxyMessage>,
+    pub(super) outbound: mpsc::Sender<Result<Frame, Status>>,
+    /// The publication that was acknowledged last.
+    pub(super) acknowledged: Option<Arc<Publication>>,
+    /// When faults may be told anew without a transfer.
+    pub(super) renewable: Instant,
+}
+
+/// What a proxy says to a transfer.
+enum Answer {
+    Ack(Vec<Fault>),
+    Nack { base: Base, reason: String },
+}
+
+impl Exchange {
+    /// Transfers, one after the other, until the stream ends.
+    pub(super) async fn transfers(&mut self, hello: Hello) -> Result<Infallible, Ending> {
+        let (mut base, mut held) = (hello.base, hello.held);
+        let mut refused = 0;
+        loop {
+            // ## Idle
+            let publication = self.news(&base).await?;
+            if let Some((lineage, held)) = held.take() {
+                warn_of_strange_version(&self.proxy, &lineage, held, &publication);
+            }
+            let (publication, transfer, permit) = self.prepare(&base, publication).await;
+            self.send(&transfer).await?;
+            let sent = Instant::now();
+            // ## Idle => Waiting
+            let answer = self.answer(&publication).await?;
+            drop(permit);
+            base = match answer {
+                // ## Waiting => Idle
+                Answer::Ack(faults) => {
+                    refused = 0;
+                    self.common.metrics.acknowledged(sent.elapsed());
+                    self.acknowledge(&publication, faults).await;
+                    self.acknowledged = Some(Arc::clone(&publication));
+                    Base::Acknowledged(publication)
+                }
+                // ## Waiting => Idle, with something to send at once
+                Answer::Nack { base, reason } => {
+                    refused += 1;
+                    self.common.metrics.refused();
+                    let proxy = &*self.proxy;
+                    tracing::warn!(proxy, reason, "a proxy could not use a transfer");
+                    if refused >= REFUSALS {
+                        let times = refused;
+                        return Err(Ending::Refused { times, reason });
+                    }
+                    base
+                }
+            };
+        }
+    }
+
+    /// A publication that the proxy does not have: at once if it is not known to have the
+    /// newest. Meanwhile it may tell that its faults changed.
+    async fn news(&mut self, base: &Base) -> Result<Arc<Publication>, Ending> {
+        let known = match base {
+            Base::Nothing | Base::Told(_) => 0,
+            Base::Acknowledged(publication) => publication.number(),
+        };
+        loop {
+            tokio::select! {
+                newest = newer(&mut self.publications, known) => return newest,
+                message = next_after(self.renewable, &mut self.inbound) => {
+                    match message? {
+                        Some(Message::Ack(ack)) => self.renew(ack).await?,
+                        Some(Message::Nack(_)) => {
+                            return Err(Ending::Protocol("a Nack, and no transfer"));
+                        }
+                        Some(Message::Hello(_)) => return Err(SECOND_HELLO),
+                        None => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// The transfer to the newest publication. A costly one waits for its turn, and is made
+    /// of what is newest then.
+    async fn prepare(
+        &self,
+        base: &Base,
+        mut publication: Arc<Publication>,
+    ) -> (
+        Arc<Publication>,
+        Arc<Transfer>,
+        Option<OwnedSemaphorePermit>,
+    ) {
+        let mut permit = None;
+        if Extent::between(base, &publication).is_costly(&publication) {
+            permit = Arc::clone(&self.common.large).acquire_owned().await.ok();
+            publication = Arc::clone(&self.publications.borrow());
+        }
+        let extent = Extent::between(base, &publication);
+        let transfer = self.common.transfers.get(&publication, &extent).await;
+        let metrics = &self.common.metrics;
+        metrics.transferred(extent.scope(), transfer.bytes());
+        (
+            publication,
+            Arc::clone(&transfer),
+            permit.filter(|_| transfer.is_large()),
+        )
+    }
+
+    async fn send(&self, transfer: &Transfer) -> Result<(), Ending> {
+        let after = self.common.patience.send;
+        for frame in transfer.frames() {
+            match timeout(after, self.outbound.send(Ok(frame.clone()))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(Ending::Closed),
+                Err(_) => {
+                    let awaited = "reading of a transfer";
+                    return Err(Ending::Timeout { awaited, after });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn answer(&mut self, publication: &Publication) -> Result<Answer, Ending> {
+        let after = self.common.patience.answer;
+        let deadline = Instant::now() + after;
+        loop {
+            let message = timeout_at(deadline, next(&mut self.inbound)).await;
+            let awaited = "answer to a transfer";
+            match message.map_err(|_| Ending::Timeout { awaited, after })?? {
+                Some(Message::Ack(ack)) if acknowledgement::is_of(&ack, publication) => {
+                    return Ok(Answer::Ack(acknowledgement::faults(ack)?));
+                }
+                // It was on its way when the transfer began.
+                Some(Message::Ack(ack)) => self.renew(ack).await?,
+                Some(Message::Nack(nack)) => {
+                    return Ok(Answer::Nack {
+                        base: acknowledgement::held(&nack)?,
+                        reason: acknowledgement::line(&nack.reason),
+                    });
+                }
+                Some(Message::Hello(_)) => return Err(SECOND_HELLO),
+                None => {}
+            }
+        }
+    }
+
+    /// What was acknowledged before is acknowledged again, because the faults are others now.
+    async fn renew(&mut self, ack: v1::Ack) -> Result<(), Ending> {
+        let Some(publication) = self.acknowledged.clone() else {
+            return Err(Ending::Protocol("an Ack before the first transfer"));
+        };
+        if !acknowledgement::is_of(&ack, &publication) {
+            return Err(Ending::Protocol("an Ack of what was not sent last"));
+        }
+        self.renewable = Instant::now() + RENEWAL;
+        let faults = acknowledgement::faults(ack)?;
+        self.acknowledge(&publication, faults).await;
+        Ok(())
+    }
+
+    async fn acknowledge(&self, publication: &Publication, faults: Vec<Fault>) {
+        let snapshot = publication.snapshot();
+        let (proxy, version) = (&*self.proxy, snapshot.version());
+        tracing::debug!(proxy, %version, faults = faults.len(), "a proxy uses this version");
+        self.report(Report::Acknowledged {
+            proxy: Arc::clone(&self.proxy),
+            stream: self.stream,
+            version,
+            endpoints_revision: snapshot.endpoints_revision(),
+            faults,
+        })
+        .await;
+    }
+
+    /// Without an engine there is nobody to tell, and this process is about to end.
+    pub(super) async fn report(&self, report: Report) {
+        let _ = self.common.reports.send(Observation::Proxy(report)).await;
+    }
+}
+
+/// The newest publication, once it is another than the one of this number.
+async fn newer(
+    publications: &mut watch::Receiver<Arc<Publication>>,
+    known: u64,
+) -> Result<Arc<Publication>, Ending> {
+    let is_news = |newest: &Arc<Publication>| newest.is_something() && newest.number() != known;
+    match publications.wait_for(is_news).await {
+        Ok(newest) => Ok(Arc::clone(&newest)),
+        Err(_) => Err(Ending::Stopping),
+    }
+}
+
+/// The next message; `None` for one of a kind that only later releases know.
+pub(super) async fn next(
+    inbound: &mut Streaming<v1::ProxyMessage>,
+) -> Result<Option<Message>, Ending> {
+    match inbound.message().await {
+        Ok(Some(message)) => Ok(message.message),
+        Ok(None) => Err(Ending::Closed),
+        Err(status) => Err(Ending::Broken(status)),
+    }
+}
+
+async fn next_after(
+    time: Instant,
+    inbound: &mut Streaming<v1::ProxyMessage>,
+) -> Result<Option<Message>, Ending> {
+    sleep_until(time).await;
+    next(inbound).await
+}
+
+/// The proxy decides what it takes; people must know why it may refuse.
+fn warn_of_strange_version(proxy: &str, lineage: &str, held: Version, newest: &Publication) {
+    let ours = newest.snapshot().version();
+    if lineage != &**newest.lineage() {
+        let (theirs, ours) = (lineage, &**newest.lineage());
+        tracing::error!(
+            proxy,
+            theirs,
+            ours,
+            "a proxy holds a version of another installation, and will refuse ours until an \
+             operator permits it"
+        );
+    } else if held > ours {
+        tracing::error!(
+            proxy,
+            %held,
+            %ours,
+            "a proxy holds a higher version than ours, and will refuse ours: the log was lost or \
+             put back, or another leader is at work"
+        );
+    }
+}
+
+const SECOND_HELLO: Ending = Ending::Protocol("a second Hello");
+/// A proxy that refuses the same over and over is broken, and its connection may be, too.
+const REFUSALS: u32 = 3;
+/// How often faults may be told without a transfer.
+const RENEWAL: Duration = Duration::from_millis(200);

@@ -1,0 +1,120 @@
+//! One stream for each name: the newest.
+//!
+//! Apart from `Presence`, which learns of streams by reports and a moment later: here a
+//! stream that was replaced is told so at once.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use imbl::OrdMap;
+use tokio::sync::Notify;
+
+use crate::presence::StreamId;
+
+/// Who streams under which name. A clone is another handle.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seats {
+    taken: Arc<ArcSwap<OrdMap<Arc<str>, Arc<Occupant>>>>,
+}
+
+#[derive(Debug)]
+struct Occupant {
+    stream: StreamId,
+    replaced: Notify,
+}
+
+/// The right to stream under a name, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Seat {
+    seats: Seats,
+    name: Arc<str>,
+    occupant: Arc<Occupant>,
+}
+
+/// A name cannot be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// By a stream that was opened later.
+    ByNewer,
+    /// There are too many streams.
+    Full,
+}
+
+impl Seats {
+    /// Takes the name from whoever has it.
+    pub(super) fn take(&self, name: &Arc<str>, stream: StreamId) -> Result<Seat, Taken> {
+        if self.taken.load().len() >= MOST && !self.taken.load().contains_key(name) {
+            return Err(Taken::Full);
+        }
+        let occupant = Arc::new(Occupant {
+            stream,
+            replaced: Notify::new(),
+        });
+        let newer = |taken: &OrdMap<_, Arc<Occupant>>| {
+            taken.get(name).is_some_and(|other| other.stream > stream)
+        };
+        let before = self.taken.rcu(|taken| {
+            if newer(taken) {
+                return OrdMap::clone(taken);
+            }
+            taken.update(Arc::clone(name), Arc::clone(&occupant))
+        });
+        if newer(&before) {
+            return Err(Taken::ByNewer);
+        }
+        if let Some(other) = before.get(name) {
+            other.replaced.notify_one();
+        }
+        Ok(Seat {
+            seats: self.clone(),
+            name: Arc::clone(name),
+            occupant,
+        })
+    }
+}
+
+impl Seat {
+    /// Ends when another stream has taken the name.
+    pub(super) async fn replaced(&self) {
+        self.occupant.replaced.notified().await;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.seats.taken.rcu(|taken| {
+            let mine = taken.get(&self.name);
+            if mine.is_some_and(|occupant| Arc::ptr_eq(occupant, &self.occupant)) {
+                return taken.without(&self.name);
+            }
+            OrdMap::clone(taken)
+        });
+    }
+}
+
+/// Ten times the largest cluster that is aimed at.
+const MOST: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_newest_stream_has_the_name_and_the_one_before_is_told() {
+        let seats = Seats::default();
+        let name = Arc::from("a");
+        let first = seats.take(&name, StreamId(1)).unwrap();
+        assert!(first.replaced().now_or_never().is_none());
+        let second = seats.take(&name, StreamId(2)).unwrap();
+        assert!(first.replaced().now_or_never().is_some());
+        assert_eq!(seats.take(&name, StreamId(1)).unwrap_err(), Taken::ByNewer);
+        // The first one's end leaves the second where it is.
+        drop(first);
+        assert_eq!(seats.taken.load().len(), 1);
+        assert!(second.replaced().now_or_never().is_none());
+        drop(second);
+        assert!(seats.taken.load().is_empty());
+    }
+}

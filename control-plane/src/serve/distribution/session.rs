@@ -1,0 +1,119 @@
+//! One stream, from hello to end.
+//!
+//! Apart from the exchange of transfers: this takes the proxy's name, sees that the engine
+//! hears of its coming and going whatever happens between, and tells the proxy why it ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use roadstead_proto::v1::{self, proxy_message::Message};
+use tokio::time::{Instant, timeout};
+use tonic::Streaming;
+
+use crate::presence::{Connected, Report};
+use crate::serve::distribution::ending::Ending;
+use crate::serve::distribution::exchange::{Exchange, next};
+use crate::serve::distribution::hello::Hello;
+use crate::serve::distribution::seats::Taken;
+use crate::serve::distribution::{Arrival, Common};
+use crate::serve::stop::Stop;
+
+/// Serves a stream to its end.
+pub(super) async fn run(common: Arc<Common>, arrival: Arrival, stop: Stop) {
+    let outbound = arrival.outbound.clone();
+    let metrics = common.metrics.clone();
+    let ending = serve(common, arrival, &stop).await;
+    metrics.ended(ending.metric());
+    if let Some(status) = ending.status() {
+        // One that does not read its stream does not learn why it ended.
+        let _ = timeout(FAREWELL, outbound.send(Err(status))).await;
+    }
+}
+
+async fn serve(common: Arc<Common>, mut arrival: Arrival, stop: &Stop) -> Ending {
+    let peer = arrival.peer.map(|peer| peer.to_string());
+    let peer = peer.unwrap_or_else(|| "unknown".to_owned());
+    let hello = tokio::select! {
+        biased;
+        () = stop.stopped() => return Ending::Stopping,
+        hello = first(&mut arrival.inbound, common.patience.hello) => hello,
+    };
+    let hello = match hello {
+        Ok(hello) => hello,
+        Err(ending) => {
+            tracing::warn!(peer, %ending, "a stream ended before its hello");
+            return ending;
+        }
+    };
+    let stream = common.next_stream();
+    let seat = match common.seats.take(&hello.proxy, stream) {
+        Ok(seat) => seat,
+        Err(Taken::ByNewer) => return Ending::Replaced,
+        Err(Taken::Full) => return Ending::Full,
+    };
+    let proxy = Arc::clone(&hello.proxy);
+    let mut exchange = Exchange {
+        publications: common.publications.clone(),
+        common,
+        proxy: Arc::clone(&proxy),
+        stream,
+        inbound: arrival.inbound,
+        outbound: arrival.outbound,
+        acknowledged: None,
+        renewable: Instant::now(),
+    };
+    greet(&exchange, &hello, &peer).await;
+    let ending = tokio::select! {
+        biased;
+        () = seat.replaced() => Ending::Replaced,
+        () = stop.stopped() => Ending::Stopping,
+        Err(ending) = exchange.transfers(hello) => ending,
+    };
+    tracing::info!(proxy = &*proxy, peer, %ending, "a proxy's stream ended");
+    let left = Report::Disconnected { proxy, stream };
+    exchange.report(left).await;
+    ending
+}
+
+async fn first(
+    inbound: &mut Streaming<v1::ProxyMessage>,
+    patience: Duration,
+) -> Result<Hello, Ending> {
+    let message = timeout(patience, next(inbound)).await;
+    let message = message.map_err(|_| Ending::Timeout {
+        awaited: "hello",
+        after: patience,
+    })?;
+    match message? {
+        Some(Message::Hello(hello)) => Ok(Hello::parse(hello)?),
+        Some(Message::Ack(_) | Message::Nack(_)) | None => {
+            Err(Ending::Protocol("the first message is no Hello"))
+        }
+    }
+}
+
+async fn greet(exchange: &Exchange, hello: &Hello, peer: &str) {
+    let proxy = &*hello.proxy;
+    let holds = match &hello.held {
+        Some((_, version)) => version.to_string(),
+        None => "nothing".to_owned(),
+    };
+    tracing::info!(proxy, peer, holds, "a proxy opened its stream");
+    let ours = Arc::clone(exchange.publications.borrow().lineage());
+    let of_ours = hello
+        .held
+        .as_ref()
+        .filter(|(lineage, _)| **lineage == *ours);
+    let connected = Connected {
+        proxy: Arc::clone(&hello.proxy),
+        stream: exchange.stream,
+        boot_id: hello.boot_id.clone(),
+        peer: peer.into(),
+        binary_version: hello.binary_version.clone(),
+        capabilities: hello.capabilities.clone(),
+        held: of_ours.map(|(_, version)| *version),
+    };
+    exchange.report(Report::Connected(connected)).await;
+}
+
+const FAREWELL: Duration = Duration::from_secs(1);

@@ -1,0 +1,60 @@
+//! Errors as gRPC statuses: the one place where codes are chosen.
+//!
+//! Messages say what to do; none has anything in it that the caller may not see.
+
+use tonic::Status;
+
+use crate::history::HistoryError;
+
+/// The past cannot be told.
+pub(super) fn history(error: &HistoryError) -> Status {
+    let text = error.to_string();
+    match error {
+        HistoryError::BeforeFirst { .. } | HistoryError::Future { .. } => {
+            Status::not_found(format!("{text}; ListVersions has the versions"))
+        }
+        HistoryError::Forgotten { .. } => Status::out_of_range(format!(
+            "{text}; begin there, or with the version served now"
+        )),
+        HistoryError::Busy => Status::resource_exhausted(format!("{text}; try again")),
+        HistoryError::Unreadable(_) => Status::internal(text),
+    }
+}
+
+/// Nothing is served yet.
+pub(super) fn nothing_published() -> Status {
+    Status::unavailable(
+        "nothing is published yet: the first lists are not complete; try again in a moment",
+    )
+}
+
+/// A page token that was not made here, or for another question.
+pub(super) fn page_token() -> Status {
+    Status::invalid_argument(
+        "page_token is not one that an answer to this same question gave: leave it empty to \
+         begin with the first page",
+    )
+}
+
+/// A resource type that does not exist.
+pub(super) fn resource_type(number: i32) -> Status {
+    Status::invalid_argument(format!(
+        "there is no resource type {number}: use RESOURCE_TYPE_LISTENER, _ROUTE, _UPSTREAM or \
+         _ENDPOINTS, or leave it out for all"
+    ))
+}
+
+/// An answer that no message can hold.
+pub(super) fn too_large(what: &str, remedy: &str) -> Status {
+    Status::resource_exhausted(format!("{what} does not fit into one message: {remedy}"))
+}
+
+/// A task that was to find the answer did not end well.
+pub(super) fn lost(error: &tokio::task::JoinError) -> Status {
+    Status::internal(format!("the answer was lost: {error}"))
+}
+
+/// The control plane stops.
+pub(super) fn stopping() -> Status {
+    Status::unavailable("the control plane stops: connect again and go on after the last seq")
+}

@@ -1,0 +1,11 @@
+//! The services from outside: over TCP, with clients as proxies and operators have them.
+
+mod access;
+mod faults;
+mod memory;
+mod operators;
+mod past;
+mod proxy;
+mod reconnect;
+mod stream;
+mod world;

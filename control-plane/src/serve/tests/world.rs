@@ -1,0 +1,309 @@
+//! A control plane without sources and disk: a fold, its records, and gRPC.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use opentelemetry::metrics::MeterProvider as _;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use roadstead_matcher::host::HostPattern;
+use roadstead_matcher::path::PathPattern;
+use roadstead_proto::v1::ResourceType;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use crate::event::{Epoch, Event, Record, Seq};
+use crate::history::{History, Recorder};
+use crate::metrics::streams::StreamMetrics;
+use crate::model::ingress::{BackendRef, ClassRef, Ingress, PathRule, PortRef, Rule};
+use crate::model::key::{Kind, ObjectKey, Origin};
+use crate::model::object::{Age, Meta, Spec};
+use crate::model::service::{Service, ServicePort, Target};
+use crate::model::settings::{HostOwnership, Listener as ListenerSettings, Protocol, Settings};
+use crate::model::time::Timestamp;
+use crate::observe::Observation;
+use crate::presence::Presence;
+use crate::project::{Fold, REVISION};
+use crate::publish::Publisher;
+use crate::serve::listen::{Listener, Security};
+use crate::serve::tests::memory::Memory;
+use crate::serve::{Parts, Patience, ServeError, run};
+use crate::snapshot::publication::Publication;
+use crate::snapshot::{Change, ResourceId, Snapshot};
+use crate::tokens::{Role, Tokens};
+
+pub(super) const LINEAGE: &str = "test-installation";
+
+/// What runs, and the handles of it.
+pub(super) struct World {
+    pub(super) address: SocketAddr,
+    pub(super) presence: watch::Receiver<Presence>,
+    /// What proxies' reports came to, in sentences.
+    pub(super) transitions: mpsc::UnboundedReceiver<String>,
+    folder: tempfile::TempDir,
+    fold: Fold,
+    recorder: Recorder,
+    archive: Arc<Memory>,
+    publisher: Publisher,
+    publication: Arc<Publication>,
+    stop: Option<oneshot::Sender<()>>,
+    server: JoinSet<Result<(), ServeError>>,
+    _engine: JoinSet<()>,
+}
+
+impl World {
+    /// A control plane that published nothing.
+    pub(super) async fn start() -> Self {
+        Self::with(Patience::default(), Security::Plaintext).await
+    }
+
+    pub(super) async fn with(patience: Patience, security: Security) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let publisher = Publisher::new();
+        let (presence, presence_rx) = watch::channel(Presence::default());
+        let (reports, mut inbox) = mpsc::channel(16);
+        let (said, transitions) = mpsc::unbounded_channel();
+        let mut engine = JoinSet::new();
+        engine.spawn(async move {
+            let mut now = Timestamp(1_700_000_000_000);
+            while let Some(observation) = inbox.recv().await {
+                let Observation::Proxy(report) = observation else {
+                    panic!("streams tell of proxies only");
+                };
+                now.0 += 1000;
+                let mut after = presence.borrow().clone();
+                let events = after.report(now, report);
+                presence.send_replace(after);
+                for event in events {
+                    // Nobody listens once a test is over.
+                    let _ = said.send(event.to_string());
+                }
+            }
+        });
+        let archive = Arc::new(Memory::default());
+        let fold = Fold::default();
+        let recorder = Recorder::new(&fold);
+        let meter = SdkMeterProvider::default().meter("test");
+        let newest = publisher.subscribe();
+        let parts = Parts {
+            publications: publisher.subscribe(),
+            presence: presence_rx.clone(),
+            reports,
+            history: History::new(archive.clone(), recorder.subscribe()),
+            tokens: Tokens::open(folder.path()).unwrap(),
+            metrics: StreamMetrics::new(&meter, presence_rx.clone(), newest),
+            patience,
+        };
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = Listener::bind(any, security).await.unwrap();
+        let address = listener.address().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let mut server = JoinSet::new();
+        server.spawn(run(vec![listener], parts, async {
+            let _ = stopped.await;
+        }));
+        Self {
+            address,
+            presence: presence_rx,
+            transitions,
+            folder,
+            fold,
+            recorder,
+            archive,
+            publisher,
+            publication: Arc::default(),
+            stop: Some(stop),
+            server,
+            _engine: engine,
+        }
+    }
+
+    /// A control plane whose first leader began: version 1.2, with a listener.
+    pub(super) async fn begun() -> Self {
+        let mut world = Self::start().await;
+        world.begin();
+        world
+    }
+
+    pub(super) fn begin(&mut self) {
+        self.record(Event::EpochBegan {
+            lineage: LINEAGE.into(),
+            projection_revision: REVISION,
+            binary_version: "test".into(),
+        });
+        let listener = ListenerSettings {
+            address: "::".parse().unwrap(),
+            port: 80,
+            protocol: Protocol::Http,
+        };
+        self.record(Event::Configured {
+            settings: Settings {
+                listeners: [("http".into(), listener)].into(),
+                ingress_class: "roadstead".into(),
+                host_ownership: HostOwnership::Namespace,
+                allow_local_external_names: false,
+            },
+        });
+        self.publish();
+    }
+
+    /// An Ingress and the Service that it sends to appear or change: two records, and as many
+    /// versions as they change something. Paths are `host/path=service`.
+    pub(super) fn route(&mut self, name: &str, paths: &[&str]) {
+        let mut rules = Vec::new();
+        for path in paths {
+            let (place, service) = path.split_once('=').unwrap();
+            let (host, path) = place.split_once('/').unwrap();
+            let spec = Service {
+                target: Target::Endpoints,
+                ports: vec![ServicePort {
+                    name: "".into(),
+                    number: 80,
+                }],
+            };
+            self.accept(Kind::Service, service, Spec::Service(spec));
+            rules.push(Rule {
+                host: HostPattern::parse(host).unwrap(),
+                paths: Some(vec![PathRule {
+                    path: PathPattern::element_prefix(&format!("/{path}")).unwrap(),
+                    backend: BackendRef {
+                        service: service.into(),
+                        port: PortRef::Number(80),
+                    },
+                }]),
+            });
+        }
+        let spec = Ingress {
+            class: ClassRef::Field("roadstead".into()),
+            default_backend: None,
+            rules,
+            shares_hosts_with: Vec::new(),
+        };
+        self.accept(Kind::Ingress, name, Spec::Ingress(spec));
+        self.publish();
+    }
+
+    /// An Ingress is deleted.
+    pub(super) fn remove(&mut self, name: &str) {
+        let key = key(Kind::Ingress, name);
+        self.record(Event::ObjectDeleted { key });
+        self.publish();
+    }
+
+    /// Sets routes to bodies of so many equal bytes, or takes them away, as one publication.
+    pub(super) fn set(&mut self, routes: &[(&str, Option<usize>)]) {
+        let changes = routes.iter().map(|(name, size)| Change {
+            id: ResourceId::new(ResourceType::Route, *name),
+            body: size.map(|size| (vec![b'x'; size], [].as_slice())),
+        });
+        let mut snapshot = self.publication.snapshot().clone();
+        let mut version = snapshot.version();
+        version.epoch = Epoch(1);
+        version.seq = version.seq.next();
+        let changed = snapshot.configure(version, changes.collect());
+        self.publish_snapshot(snapshot, changed);
+    }
+
+    /// Forgets the records before this place.
+    pub(super) fn compact(&self, oldest: Seq) {
+        self.archive.compact(oldest);
+    }
+
+    pub(super) fn record(&mut self, event: Event) {
+        let seq = self.fold.state().seq().next();
+        let record = Record {
+            seq,
+            epoch: Epoch(1),
+            time: Timestamp(1_700_000_000_000 + i64::try_from(seq.0).unwrap()),
+            event,
+        };
+        self.fold.apply(&record);
+        self.archive.append(record);
+        self.recorder.reached(&self.fold);
+    }
+
+    pub(super) fn token(&self, role: Role) -> String {
+        let path = self.folder.path().join(role.file_name());
+        std::fs::read_to_string(path).unwrap().trim_end().to_owned()
+    }
+
+    pub(super) fn publication(&self) -> &Publication {
+        &self.publication
+    }
+
+    /// A channel on which every call bears the token of this role.
+    pub(super) async fn channel(&self, role: Role) -> Authorized {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
+        let channel = endpoint.connect().await.unwrap();
+        InterceptedService::new(channel, bearer(&self.token(role)))
+    }
+
+    /// Waits until presence is so.
+    pub(super) async fn until(&mut self, holds: impl FnMut(&Presence) -> bool) -> Presence {
+        self.presence.wait_for(holds).await.unwrap().clone()
+    }
+
+    /// Stops the server, and says how it ended.
+    pub(super) async fn stop(&mut self) -> Result<(), ServeError> {
+        drop(self.stop.take());
+        self.server.join_next().await.unwrap().unwrap()
+    }
+
+    fn accept(&mut self, kind: Kind, name: &str, spec: Spec) {
+        let key = key(kind, name);
+        let meta = Meta {
+            uid: name.into(),
+            resource_version: "1".into(),
+            age: Age {
+                created: Timestamp(0),
+                rank: name.into(),
+            },
+        };
+        self.record(Event::ObjectAccepted { key, meta, spec });
+    }
+
+    fn publish(&mut self) {
+        let snapshot = self.fold.snapshot().clone();
+        let before = self.publication.snapshot().resources().clone();
+        let changed = before.diff(snapshot.resources()).map(|item| match item {
+            imbl::ordmap::DiffItem::Add(id, _)
+            | imbl::ordmap::DiffItem::Remove(id, _)
+            | imbl::ordmap::DiffItem::Update { new: (id, _), .. } => id.clone(),
+        });
+        let changed = changed.collect();
+        self.publish_snapshot(snapshot, changed);
+    }
+
+    fn publish_snapshot(&mut self, snapshot: Snapshot, changed: Vec<ResourceId>) {
+        let next = self
+            .publication
+            .succeed(LINEAGE.into(), snapshot, changed.into());
+        self.publication = Arc::new(next);
+        self.publisher.publish(self.publication.clone());
+    }
+}
+
+pub(super) type Authorized = InterceptedService<Channel, Bearer>;
+type Bearer = Box<dyn FnMut(Request<()>) -> Result<Request<()>, Status> + Send + Sync>;
+
+/// Puts a token on each call.
+pub(super) fn bearer(token: &str) -> Bearer {
+    let value: tonic::metadata::AsciiMetadataValue = format!("Bearer {token}").parse().unwrap();
+    Box::new(move |mut request| {
+        request
+            .metadata_mut()
+            .insert("authorization", value.clone());
+        Ok(request)
+    })
+}
+
+pub(super) fn key(kind: Kind, name: &str) -> ObjectKey {
+    ObjectKey {
+        origin: Origin::Kubernetes,
+        kind,
+        namespace: "default".into(),
+        name: name.into(),
+    }
+}

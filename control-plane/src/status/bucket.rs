@@ -1,0 +1,58 @@
+//! How many Events are written: a token bucket, of which good news gets the upper half only.
+//!
+//! Its own, because an installation of ten thousand Ingresses must not become ten thousand
+//! writes, and a warning must not be lost among them.
+
+use tokio::time::Instant;
+
+/// Tokens, refilled by time.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    tokens: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    pub(super) fn full(now: Instant) -> Self {
+        Self {
+            tokens: SIZE,
+            at: now,
+        }
+    }
+
+    /// Whether one more may be written now.
+    pub(super) fn take(&mut self, now: Instant, warning: bool) -> bool {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.tokens = passed.mul_add(REFILL, self.tokens).min(SIZE);
+        self.at = now;
+        let floor = if warning { 0.0 } else { SIZE / 2.0 };
+        let granted = self.tokens - 1.0 >= floor;
+        if granted {
+            self.tokens -= 1.0;
+        }
+        granted
+    }
+}
+
+const SIZE: f64 = 100.0;
+/// Tokens a second.
+const REFILL: f64 = 5.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn good_news_leaves_half_for_warnings_and_time_refills() {
+        let start = Instant::now();
+        let mut bucket = Bucket::full(start);
+        let granted = |bucket: &mut Bucket, at, warning| {
+            (0..200).filter(|_| bucket.take(at, warning)).count()
+        };
+        assert_eq!(granted(&mut bucket, start, false), 50);
+        assert_eq!(granted(&mut bucket, start, true), 50);
+        let later = start + Duration::from_secs(2);
+        assert_eq!(granted(&mut bucket, later, true), 10);
+    }
+}

@@ -1,0 +1,249 @@
+//! What there is to tell when an object stands otherwise than before.
+//!
+//! Pure, so that the reasons and the words are tested without a cluster.
+
+use std::fmt::Write as _;
+
+use crate::project::standing::{Lost, Missing, Standing};
+use crate::state::claims::wish::Slot;
+
+/// One thing to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Notice {
+    /// From a closed list: those of `model::refusal::Reason` and those below.
+    pub(super) reason: &'static str,
+    pub(super) note: String,
+}
+
+impl Notice {
+    /// Whether its owner has to do something.
+    pub(super) fn is_warning(&self) -> bool {
+        self.reason != ACCEPTED && self.reason != RULE_SERVED
+    }
+
+    fn new(reason: &'static str, note: impl Into<String>) -> Self {
+        Self {
+            reason,
+            note: note.into(),
+        }
+    }
+}
+
+/// The object is used as it is now.
+const ACCEPTED: &str = "Accepted";
+/// A rule that another Ingress had is this one's now.
+const RULE_SERVED: &str = "RuleServed";
+/// The host of a rule belongs to another namespace.
+const HOST_OF_ANOTHER: &str = "HostOwnedByAnother";
+/// Another Ingress has the host and path of a rule.
+const PATH_TAKEN: &str = "PathTaken";
+const SERVICE_NOT_FOUND: &str = "ServiceNotFound";
+const PORT_NOT_FOUND: &str = "PortNotFound";
+
+/// What changed for the owner of an object.
+pub(super) fn notices(before: Option<&Standing>, after: Option<&Standing>) -> Vec<Notice> {
+    let Some(after) = after else {
+        return Vec::new();
+    };
+    let mut notices = Vec::new();
+    let refused_before = before.and_then(|before| before.refusal.as_ref());
+    match &after.refusal {
+        Some(refusal) if refused_before != Some(refusal) => {
+            let standing = if after.served {
+                "its last good version keeps serving"
+            } else {
+                "nothing of it is served"
+            };
+            let note = format!("{refusal}; {standing}");
+            notices.push(Notice::new(refusal.reason.as_str(), note));
+        }
+        None if refused_before.is_some() || before.is_none() => {
+            notices.push(Notice::new(ACCEPTED, "accepted; proxies are being told"));
+        }
+        Some(_) | None => {}
+    }
+    let lost_before = before.map_or(&[][..], |before| &before.lost);
+    let missing_before = before.map_or(&[][..], |before| &before.missing);
+    let new_losses = after.lost.iter().filter(|lost| !lost_before.contains(lost));
+    notices.extend(new_losses.map(of_lost));
+    let regained = lost_before
+        .iter()
+        .filter(|was| !after.lost.iter().any(|lost| lost.position == was.position));
+    notices.extend(regained.map(|was| {
+        let note = format!("{}: {} is served now", was.position, place(was));
+        Notice::new(RULE_SERVED, note)
+    }));
+    let new_missing = after
+        .missing
+        .iter()
+        .filter(|missing| !missing_before.contains(missing));
+    notices.extend(new_missing.map(of_missing));
+    notices
+}
+
+fn of_lost(lost: &Lost) -> Notice {
+    let position = lost.position;
+    let place = place(lost);
+    match &lost.winner {
+        Some(winner) => Notice::new(
+            PATH_TAKEN,
+            format!(
+                "{position}: {winner} is older and has {place}; this rule takes over when it goes"
+            ),
+        ),
+        None => Notice::new(
+            HOST_OF_ANOTHER,
+            format!(
+                "{position}: {place} is not served: the host belongs to namespace {}, which can \
+                 share it with the annotation roadstead.dev/share-hosts-with",
+                lost.owner
+            ),
+        ),
+    }
+}
+
+fn of_missing(missing: &Missing) -> Notice {
+    let Missing {
+        position,
+        service,
+        port,
+    } = missing;
+    match port {
+        Some(port) => Notice::new(
+            PORT_NOT_FOUND,
+            format!("{position}: Service {service} has no port {port}; answered with 503"),
+        ),
+        None => Notice::new(
+            SERVICE_NOT_FOUND,
+            format!("{position}: there is no Service {service}; answered with 503"),
+        ),
+    }
+}
+
+fn place(lost: &Lost) -> String {
+    let mut place = lost.host.to_string();
+    if place.is_empty() {
+        place.push_str("any host");
+    }
+    // Writing to a String does not fail.
+    let _ = match &lost.slot {
+        Slot::Path(path) => write!(place, ", {path}"),
+        Slot::Fallback => write!(place, ", the default backend"),
+    };
+    place
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::key::{Kind, ObjectKey, Origin};
+    use crate::model::refusal::{Reason, Refusal};
+    use crate::state::claims::wish::Position;
+    use roadstead_matcher::host::HostPattern;
+    use roadstead_matcher::path::PathPattern;
+
+    fn standing() -> Standing {
+        Standing {
+            uid: "u".into(),
+            served: true,
+            refusal: None,
+            lost: vec![],
+            missing: vec![],
+        }
+    }
+
+    fn refused() -> Standing {
+        let refusal = Refusal::new(Reason::InvalidHost, "spec.rules[0].host", "is bad");
+        Standing {
+            refusal: Some(refusal),
+            ..standing()
+        }
+    }
+
+    fn lost(winner: Option<&str>) -> Standing {
+        let winner = winner.map(|name| ObjectKey {
+            origin: Origin::Kubernetes,
+            kind: Kind::Ingress,
+            namespace: "a".into(),
+            name: name.into(),
+        });
+        Standing {
+            lost: vec![Lost {
+                position: Position::Path { rule: 0, path: 1 },
+                host: HostPattern::parse("x.example").unwrap(),
+                slot: Slot::Path(PathPattern::exact("/p").unwrap()),
+                winner,
+                owner: "a".into(),
+            }],
+            ..standing()
+        }
+    }
+
+    #[test]
+    fn each_transition_is_told_once_and_in_words() {
+        let missing = Standing {
+            missing: vec![Missing {
+                position: Position::DefaultBackend,
+                service: "s".into(),
+                port: Some("web".into()),
+            }],
+            ..standing()
+        };
+        let nothing: &[&str] = &[];
+        for (before, after, expected) in [
+            (
+                None,
+                Some(standing()),
+                &["Accepted: accepted; proxies are being told"][..],
+            ),
+            (Some(standing()), None, nothing),
+            (Some(refused()), Some(refused()), nothing),
+            (
+                Some(standing()),
+                Some(refused()),
+                &["InvalidHost: spec.rules[0].host: is bad; its last good version keeps serving"],
+            ),
+            (
+                Some(refused()),
+                Some(standing()),
+                &["Accepted: accepted; proxies are being told"],
+            ),
+            (
+                Some(standing()),
+                Some(lost(Some("w"))),
+                &[
+                    "PathTaken: spec.rules[0].http.paths[1]: Ingress a/w is older and has x.example, \
+                   exact /p; this rule takes over when it goes",
+                ],
+            ),
+            (
+                Some(standing()),
+                Some(lost(None)),
+                &[
+                    "HostOwnedByAnother: spec.rules[0].http.paths[1]: x.example, exact /p is not \
+                   served: the host belongs to namespace a, which can share it with the \
+                   annotation roadstead.dev/share-hosts-with",
+                ],
+            ),
+            (
+                Some(lost(Some("w"))),
+                Some(standing()),
+                &["RuleServed: spec.rules[0].http.paths[1]: x.example, exact /p is served now"],
+            ),
+            (
+                Some(standing()),
+                Some(missing),
+                &[
+                    "PortNotFound: spec.defaultBackend: Service s has no port web; answered with 503",
+                ],
+            ),
+        ] {
+            let told = notices(before.as_ref(), after.as_ref());
+            let told: Vec<String> = told
+                .iter()
+                .map(|n| format!("{}: {}", n.reason, n.note))
+                .collect();
+            assert_eq!(told, expected);
+        }
+    }
+}

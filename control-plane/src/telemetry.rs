@@ -1,0 +1,185 @@
+//! What is told about the process: log lines, metrics, traces.
+//!
+//! Apart from what tells: modules use `tracing` and the instruments they are given, and
+//! only here is known where that goes.
+
+mod otlp;
+
+use std::io::{self, IsTerminal as _};
+use std::time::Duration;
+
+use opentelemetry::metrics::{Meter, MeterProvider as _};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Subscriber;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+
+/// What to tell, and where.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name of the program, as in traces and metrics.
+    pub service: &'static str,
+    pub format: Format,
+    /// Directives such as `info` or `info,roadstead_control_plane::serve=debug`.
+    pub filter: String,
+    /// A collector; `None`: log lines and `/metrics` only.
+    pub otlp: Option<Otlp>,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// An OpenTelemetry collector that takes OTLP by gRPC.
+#[derive(Clone, Debug)]
+pub struct Otlp {
+    /// For example `http://collector:4317`, or `https://` where the machine trusts its
+    /// certificate.
+    pub endpoint: String,
+    /// How often metrics are sent.
+    pub interval: Duration,
+}
+
+/// Telemetry cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    #[error("the log filter \"{filter}\" cannot be read: {source}")]
+    Filter {
+        filter: String,
+        source: tracing_subscriber::filter::ParseError,
+    },
+    #[error("the exporter of metrics cannot be made: {0}")]
+    Metrics(#[from] opentelemetry_sdk::error::OTelSdkError),
+    #[error("the exporter to {endpoint} cannot be made: {source}")]
+    Otlp {
+        endpoint: String,
+        source: opentelemetry_otlp::ExporterBuildError,
+    },
+    #[error("log lines already go elsewhere: {0}")]
+    Installed(#[from] tracing_subscriber::util::TryInitError),
+    #[error("metrics cannot be written as text: {0}")]
+    Text(#[from] prometheus::Error),
+}
+
+/// Running telemetry. A clone is another handle.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    registry: prometheus::Registry,
+    meters: SdkMeterProvider,
+    tracers: Option<SdkTracerProvider>,
+    filter: reload::Handle<EnvFilter, Registry>,
+}
+
+impl Telemetry {
+    /// Makes this process tell. To be called once, and within a tokio runtime, on which the
+    /// exporters run.
+    pub fn start(config: &Config) -> Result<Self, TelemetryError> {
+        let (telemetry, subscriber) = Self::build(config, io::stdout)?;
+        subscriber.try_init()?;
+        Ok(telemetry)
+    }
+
+    /// Where a part of the program registers its instruments.
+    pub fn meter(&self) -> Meter {
+        self.meters.meter("roadstead")
+    }
+
+    /// All metrics in Prometheus' text form.
+    pub fn metrics_text(&self) -> Result<String, TelemetryError> {
+        let encoder = prometheus::TextEncoder::new();
+        Ok(encoder.encode_to_string(&self.registry.gather())?)
+    }
+
+    /// Changes what is logged from now on.
+    pub fn set_filter(&self, filter: &str) -> Result<(), TelemetryError> {
+        let filter = parse(filter)?;
+        // It fails only when the subscriber is gone, and nothing is logged any more.
+        let _ = self.filter.reload(filter);
+        Ok(())
+    }
+
+    /// Sends what was not sent yet. Blocks for as long as that takes, some seconds at most.
+    pub fn stop(&self) {
+        if let Some(tracers) = &self.tracers
+            && let Err(error) = tracers.shutdown_with_timeout(LAST_EXPORT)
+        {
+            tracing::warn!(%error, "the last traces were not sent");
+        }
+        if let Err(error) = self.meters.shutdown_with_timeout(LAST_EXPORT) {
+            tracing::warn!(%error, "the last metrics were not sent");
+        }
+    }
+
+    /// Telemetry that logs nothing, for tests of what is told.
+    #[cfg(test)]
+    pub(crate) fn for_test(config: &Config) -> Self {
+        Self::build(config, io::sink).expect("it can be built").0
+    }
+
+    fn build<W>(
+        config: &Config,
+        writer: W,
+    ) -> Result<(Self, impl Subscriber + Send + Sync + 'static), TelemetryError>
+    where
+        W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    {
+        let registry = prometheus::Registry::new();
+        let exporter = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .scope_info_enabled(false)
+            .build()?;
+        let about = Resource::builder().with_service_name(config.service);
+        let about = about.build();
+        let mut meters = SdkMeterProvider::builder()
+            .with_resource(about.clone())
+            .with_reader(exporter);
+        let mut tracers = None;
+        if let Some(otlp) = &config.otlp {
+            meters = meters.with_reader(otlp::metrics(otlp)?);
+            tracers = Some(otlp::tracers(otlp, about)?);
+        }
+        let traces = tracers.as_ref().map(|tracers| {
+            let tracer = tracers.tracer("roadstead");
+            tracing_opentelemetry::layer().with_tracer(tracer)
+        });
+        let (filter, handle) = reload::Layer::new(parse(&config.filter)?);
+        // Colours are for people: a file or a collector gets none.
+        let colours = io::stdout().is_terminal();
+        let lines = fmt::layer().with_ansi(colours).with_writer(writer);
+        let lines = match config.format {
+            Format::Text => lines.boxed(),
+            Format::Json => lines.json().boxed(),
+        };
+        let telemetry = Self {
+            registry,
+            meters: meters.build(),
+            tracers,
+            filter: handle,
+        };
+        let subscriber = Registry::default().with(filter).with(lines).with(traces);
+        Ok((telemetry, subscriber))
+    }
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    let parsed = EnvFilter::builder().parse(filter);
+    parsed.map_err(|source| TelemetryError::Filter {
+        filter: filter.to_owned(),
+        source,
+    })
+}
+
+/// How long the end of the process may wait for a collector.
+const LAST_EXPORT: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! The Kubernetes API as a source: each kind is listed, then watched, and becomes observations.
+//!
+//! What is sent can be relied on: a list is sent only when it is complete, and after it every
+//! change. A watch that ends goes on where it was; one that cannot (410 Gone, a server that
+//! forgot) begins with a list. Nothing is kept here but what a list under way has gathered.
+//!
+//! A watch on a half-dead connection looks like a quiet one. So watches are short, the server
+//! ends each after a minute, and a connection that brings nothing for longer than that (see
+//! `watch/client.rs`) is given up: no change stays unseen for much more than a minute.
+
+mod client;
+mod failure;
+mod guard;
+mod kind;
+mod metrics;
+mod pace;
+mod round;
+#[cfg(test)]
+mod tests;
+
+use kube::runtime::watcher;
+use kube::{Api, Client, Resource};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::observe::Observation;
+use crate::observe::convert::types::{EndpointSlice, Ingress, IngressClass, Service};
+use crate::watch::guard::Guarded;
+use crate::watch::kind::{KindWatch, run as follow};
+
+pub use client::{ConnectError, connect};
+pub use metrics::Metrics;
+
+/// Which objects are watched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Only objects of these namespaces; all, if there is none. IngressClasses are in none.
+    pub namespaces: Vec<String>,
+    /// Only Ingresses with these labels.
+    pub label_selector: Option<String>,
+}
+
+/// Watches all kinds until the engine is gone. Each change of `relist` makes all lists anew.
+pub async fn run(
+    client: Client,
+    scope: Scope,
+    inbox: mpsc::Sender<Observation>,
+    relist: watch::Receiver<u64>,
+    metrics: Metrics,
+) {
+    let all = watcher::Config::default()
+        .timeout(WATCH_SECONDS)
+        .page_size(PAGE);
+    let ingresses = match &scope.label_selector {
+        Some(selector) => all.clone().labels(selector),
+        None => all.clone(),
+    };
+    let classes = vec![(String::new(), Api::all(client.clone()))];
+    let mut kinds = JoinSet::new();
+    let source = Source {
+        inbox,
+        relist,
+        metrics,
+    };
+    kinds.spawn(follow(source.kind::<IngressClass>(classes, all.clone())));
+    kinds.spawn(follow(
+        source.kind::<Service>(apis(&client, &scope), all.clone()),
+    ));
+    kinds.spawn(follow(
+        source.kind::<EndpointSlice>(apis(&client, &scope), all),
+    ));
+    kinds.spawn(follow(
+        source.kind::<Ingress>(apis(&client, &scope), ingresses),
+    ));
+    drop(source);
+    while let Some(ended) = kinds.join_next().await {
+        if let Err(error) = ended
+            && let Ok(panic) = error.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// What the watches of all kinds share.
+struct Source {
+    inbox: mpsc::Sender<Observation>,
+    relist: watch::Receiver<u64>,
+    metrics: Metrics,
+}
+
+impl Source {
+    fn kind<K>(&self, apis: Vec<(String, Api<Guarded<K>>)>, config: watcher::Config) -> KindWatch<K>
+    where
+        K: Resource,
+    {
+        KindWatch {
+            apis,
+            config,
+            inbox: self.inbox.clone(),
+            relist: self.relist.clone(),
+            metrics: self.metrics.clone(),
+        }
+    }
+}
+
+/// One interface for each namespace, with its name; one without a name for all.
+fn apis<K>(client: &Client, scope: &Scope) -> Vec<(String, Api<Guarded<K>>)>
+where
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+{
+    if scope.namespaces.is_empty() {
+        return vec![(String::new(), Api::all(client.clone()))];
+    }
+    let namespaces = scope.namespaces.iter();
+    namespaces
+        .map(|name| (name.clone(), Api::namespaced(client.clone(), name)))
+        .collect()
+}
+
+/// How long the server lets a watch live.
+const WATCH_SECONDS: u32 = 60;
+/// Objects of a list that are in memory at once as they came.
+const PAGE: u32 = 500;

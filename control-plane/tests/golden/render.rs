@@ -1,0 +1,177 @@
+//! What a step came to, as text for people.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use prost::Message as _;
+use roadstead_control_plane::model::key::ObjectKey;
+use roadstead_control_plane::project::standing::Standing;
+use roadstead_control_plane::snapshot::{ResourceId, Snapshot};
+use roadstead_control_plane::state::claims::wish::Slot;
+use roadstead_proto::v1::{self, ResourceType};
+
+use super::Outcome;
+
+pub(super) fn outcome(snapshot: &Snapshot, outcome: Outcome) -> String {
+    let mut out = String::new();
+    let Outcome {
+        events,
+        resources,
+        standings,
+    } = outcome;
+    if !events.is_empty() {
+        out += "events:\n";
+    }
+    for event in &events {
+        writeln!(out, "  {event}").unwrap();
+    }
+    let changed: BTreeSet<ResourceId> = resources.into_iter().collect();
+    if !changed.is_empty() {
+        out += "resources:\n";
+    }
+    for id in &changed {
+        let kind = id
+            .kind
+            .as_str_name()
+            .trim_start_matches("RESOURCE_TYPE_")
+            .to_lowercase();
+        match snapshot.resources().get(id) {
+            Some(resource) => {
+                writeln!(out, "  {kind} {}:", id.name).unwrap();
+                for line in body(id.kind, &resource.body) {
+                    writeln!(out, "    {line}").unwrap();
+                }
+            }
+            None => writeln!(out, "  {kind} {}: gone", id.name).unwrap(),
+        }
+    }
+    if !standings.is_empty() {
+        out += "standings:\n";
+    }
+    for change in &standings {
+        out += &standing(&change.key, change.after.as_ref());
+    }
+    if out.is_empty() {
+        out += "nothing\n";
+    }
+    out
+}
+
+fn body(kind: ResourceType, bytes: &[u8]) -> Vec<String> {
+    match kind {
+        ResourceType::Listener => {
+            let listener = v1::Listener::decode(bytes).unwrap();
+            let protocol = listener.protocol().as_str_name();
+            vec![format!(
+                "{} port {} {protocol}",
+                listener.address, listener.port
+            )]
+        }
+        ResourceType::Route => {
+            let route = v1::Route::decode(bytes).unwrap();
+            route.rules.iter().map(rule).collect()
+        }
+        ResourceType::Upstream => {
+            use v1::upstream::Target;
+            let upstream = v1::Upstream::decode(bytes).unwrap();
+            vec![match upstream.target.unwrap() {
+                Target::Discovered(_) => "endpoints".into(),
+                Target::External(name) => {
+                    let local = if name.allow_local { ", also local" } else { "" };
+                    format!("{} port {}{local}", name.hostname, name.port)
+                }
+            }]
+        }
+        ResourceType::Endpoints => {
+            let endpoints = v1::Endpoints::decode(bytes).unwrap().endpoints;
+            let show = |endpoint: &v1::Endpoint| {
+                let condition = endpoint
+                    .condition()
+                    .as_str_name()
+                    .trim_start_matches("CONDITION_");
+                let line = format!(
+                    "{} {} {condition} {}",
+                    endpoint.address, endpoint.port, endpoint.uid
+                );
+                line.trim_end().to_owned()
+            };
+            endpoints.iter().map(show).collect()
+        }
+        ResourceType::Unspecified => panic!("a resource without a type"),
+    }
+}
+
+fn rule(rule: &v1::Rule) -> String {
+    let host = if rule.hostname.is_empty() {
+        "any host"
+    } else {
+        &rule.hostname
+    };
+    let path = rule.path.as_ref().unwrap();
+    let kind = match path.kind() {
+        v1::path_match::Kind::Exact => "exact",
+        v1::path_match::Kind::ElementPrefix => "prefix",
+        v1::path_match::Kind::BytePrefix => "byte prefix",
+        v1::path_match::Kind::Unspecified => panic!("a path without a kind"),
+    };
+    let place = if rule.fallback {
+        "what no rule claims".to_owned()
+    } else {
+        format!("{host}, {kind} {}", path.value)
+    };
+    let backends: Vec<&str> = rule
+        .backends
+        .iter()
+        .map(|backend| &*backend.upstream)
+        .collect();
+    format!("{place} -> {} ({})", backends.join(", "), rule.id)
+}
+
+fn standing(key: &ObjectKey, standing: Option<&Standing>) -> String {
+    let Some(standing) = standing else {
+        return format!("  {key}: none\n");
+    };
+    let served = if standing.served {
+        "served"
+    } else {
+        "not served"
+    };
+    let mut out = format!("  {key}: {served}\n");
+    if let Some(refusal) = &standing.refusal {
+        writeln!(out, "    refused, {}: {refusal}", refusal.reason.as_str()).unwrap();
+    }
+    for lost in &standing.lost {
+        let slot = match &lost.slot {
+            Slot::Path(path) => path.to_string(),
+            Slot::Fallback => "what no rule claims".into(),
+        };
+        let winner = lost
+            .winner
+            .as_ref()
+            .map_or_else(|| "nobody".into(), ObjectKey::to_string);
+        let host = if lost.host.to_string().is_empty() {
+            "any host".into()
+        } else {
+            lost.host.to_string()
+        };
+        writeln!(
+            out,
+            "    lost {host}, {slot} ({}): {winner} has it; the host is of {}",
+            lost.position, lost.owner
+        )
+        .unwrap();
+    }
+    for missing in &standing.missing {
+        let port = missing
+            .port
+            .as_ref()
+            .map_or(String::new(), |port| format!(" port {port}"));
+        writeln!(
+            out,
+            "    missing Service {}{port} ({})",
+            missing.service, missing.position
+        )
+        .unwrap();
+    }
+    out
+}

@@ -1,0 +1,261 @@
+//! Laws of the pure core, over random histories of a small world in which everything collides.
+
+#![cfg(test)]
+
+#[path = "laws/world.rs"]
+mod world;
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use roadstead_control_plane::checkpoint::{self, Dirty};
+use roadstead_control_plane::event::{Epoch, Event, Record, Seq, codec};
+use roadstead_control_plane::model::key::{Kind, Origin};
+use roadstead_control_plane::model::time::Timestamp;
+use roadstead_control_plane::observe::{Observation, Seen, observe};
+use roadstead_control_plane::project::{Fold, REVISION, project_all};
+use roadstead_control_plane::snapshot::publication::Publication;
+use roadstead_control_plane::snapshot::{ResourceId, Snapshot};
+
+use world::{Step, step, steps};
+
+/// What an engine does, without I/O: every observation is observed, recorded and applied.
+#[derive(Clone, Default)]
+struct Machine {
+    fold: Fold,
+    records: Vec<Record>,
+}
+
+impl Machine {
+    fn begun() -> Self {
+        let mut machine = Self::default();
+        machine.record(Event::EpochBegan {
+            lineage: "test".into(),
+            projection_revision: REVISION,
+            binary_version: "test".into(),
+        });
+        machine.see(Observation::Configured(world::settings()));
+        machine
+    }
+
+    fn see(&mut self, observation: Observation) -> usize {
+        let observed = observe(self.fold.state(), observation);
+        let facts = observed.events.len() + observed.slices.len();
+        for event in observed.events {
+            self.record(event);
+        }
+        for change in observed.slices {
+            self.fold.apply_endpoints(change);
+        }
+        facts
+    }
+
+    fn record(&mut self, event: Event) {
+        let seq = self.fold.state().seq().next();
+        let record = Record {
+            seq,
+            epoch: Epoch(1),
+            time: Timestamp(i64::try_from(seq.0).unwrap()),
+            event,
+        };
+        self.fold.apply(&record);
+        self.records.push(record);
+    }
+
+    fn after(steps: &[Step]) -> Self {
+        let mut machine = Self::begun();
+        for step in steps {
+            machine.see(step.observation());
+        }
+        machine
+    }
+}
+
+/// Names, types, bytes and versions of all resources.
+fn everything(snapshot: &Snapshot) -> Vec<(ResourceId, String)> {
+    let resources = snapshot.resources().iter();
+    resources
+        .map(|(id, resource)| (id.clone(), format!("{resource:?}")))
+        .collect()
+}
+
+/// Names, types and bytes, without the versions, which tell of order.
+fn bytes(snapshot: &Snapshot) -> Vec<(ResourceId, Vec<u8>)> {
+    let resources = snapshot.resources().iter();
+    resources
+        .map(|(id, resource)| (id.clone(), resource.body.to_vec()))
+        .collect()
+}
+
+fn refold(records: &[Record]) -> Fold {
+    let mut fold = Fold::default();
+    for record in records {
+        fold.apply(record);
+    }
+    fold
+}
+
+proptest! {
+    #[test]
+    fn replaying_any_prefix_gives_what_was_served_then(steps in steps(), cut in any::<prop::sample::Index>()) {
+        let mut machine = Machine::begun();
+        let mut served = vec![];
+        let configuration = |fold: &Fold| {
+            let mut all = everything(fold.snapshot());
+            all.retain(|(id, _)| !id.is_endpoints());
+            (fold.snapshot().version(), fold.snapshot().configuration_digest().clone(), all)
+        };
+        for step in &steps {
+            machine.see(step.observation());
+            served.push((machine.records.len(), configuration(&machine.fold)));
+        }
+        let (length, then) = &served[cut.index(served.len())];
+        let stored: Vec<Record> = machine.records[..*length]
+            .iter()
+            .map(|record| codec::decode(record.seq, codec::SCHEMA, &codec::encode(record).unwrap()).unwrap())
+            .collect();
+        prop_assert_eq!(&stored[..], &machine.records[..*length]);
+        prop_assert_eq!(&configuration(&refold(&stored)), then);
+    }
+
+    #[test]
+    fn observing_what_is_known_yields_nothing(steps in steps()) {
+        let mut machine = Machine::after(&steps);
+        for step in world::last_of_each(&steps) {
+            prop_assert_eq!(machine.see(step.observation()), 0);
+        }
+        for observation in world::lists(&steps) {
+            prop_assert_eq!(machine.see(observation), 0);
+        }
+        prop_assert_eq!(machine.see(Observation::Configured(world::settings())), 0);
+    }
+
+    #[test]
+    fn a_list_comes_to_the_same_as_one_by_one(before in steps(), missed in steps()) {
+        let all: Vec<Step> = before.iter().chain(&missed).cloned().collect();
+        let one_by_one = Machine::after(&all);
+        let mut listed = Machine::after(&before);
+        for observation in world::lists(&all) {
+            listed.see(observation);
+        }
+        // What was refused in passing and good before leaves no trace in a list.
+        let settled = world::settle(&one_by_one.fold, &listed.fold);
+        prop_assert_eq!(settled.0, settled.1);
+    }
+
+    #[test]
+    fn touched_projection_is_full_projection(steps in steps()) {
+        let machine = Machine::after(&steps);
+        let full = project_all(machine.fold.state().clone());
+        prop_assert_eq!(bytes(machine.fold.snapshot()), bytes(&full));
+        prop_assert_eq!(machine.fold.snapshot().digest(), full.digest());
+        let anew = Fold::from_state(machine.fold.state().clone());
+        prop_assert_eq!(machine.fold.standings(), anew.standings());
+    }
+
+    #[test]
+    fn a_checkpoint_and_the_tail_are_the_whole(steps in steps(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 1..4)) {
+        let machine = Machine::after(&steps);
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(machine.records.len()) + 1).collect();
+        cuts.sort_unstable();
+        let mut stored: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        let mut fold = Fold::default();
+        let mut dirty = Dirty::default();
+        for (index, record) in machine.records.iter().enumerate() {
+            let changed = fold.apply(record);
+            dirty.note(record, &changed);
+            if cuts.contains(&(index + 1)) {
+                for (key, value) in std::mem::take(&mut dirty).entries(&fold).unwrap() {
+                    match value {
+                        Some(value) => stored.insert(key, value),
+                        None => stored.remove(&key),
+                    };
+                }
+            }
+        }
+        let mut restored = checkpoint::restore(stored).unwrap();
+        prop_assert_eq!(restored.state().seq(), Seq(*cuts.last().unwrap() as u64));
+        for record in &machine.records[*cuts.last().unwrap()..] {
+            restored.apply(record);
+        }
+        prop_assert_eq!(everything(restored.snapshot()), everything(fold.snapshot()));
+        prop_assert_eq!(restored.snapshot().version(), fold.snapshot().version());
+        prop_assert!(restored.versions().iter().eq(fold.versions().iter()));
+        prop_assert_eq!(restored.snapshot().digest(), fold.snapshot().digest());
+    }
+
+    #[test]
+    fn deltas_come_to_the_full_snapshot(steps in steps(), every in 1_usize..5) {
+        let mut machine = Machine::begun();
+        let mut publication = Publication::default();
+        let mut held: BTreeMap<ResourceId, [u8; 16]> = BTreeMap::new();
+        let mut acknowledged = 0;
+        for (index, step) in steps.iter().enumerate() {
+            let observed = observe(machine.fold.state(), step.observation());
+            let mut changed = vec![];
+            for event in observed.events {
+                let seq = machine.fold.state().seq().next();
+                let record = Record { seq, epoch: Epoch(1), time: Timestamp(0), event };
+                changed.extend(machine.fold.apply(&record).resources);
+            }
+            for change in observed.slices {
+                changed.extend(machine.fold.apply_endpoints(change).resources);
+            }
+            publication = publication.succeed("test".into(), machine.fold.snapshot().clone(), changed.into());
+            if index % every == 0 {
+                for id in publication.changed_since(acknowledged).unwrap() {
+                    match publication.snapshot().resources().get(id) {
+                        Some(resource) => held.insert(id.clone(), resource.hash),
+                        None => held.remove(id),
+                    };
+                }
+                acknowledged = publication.number();
+                let mut full = publication.snapshot().resources().iter().map(|(id, r)| (id.clone(), r.hash)).collect::<BTreeMap<_, _>>();
+                // The listeners were there before the first publication.
+                full.retain(|id, _| id.kind != roadstead_proto::v1::ResourceType::Listener);
+                prop_assert_eq!(&held, &full);
+            }
+        }
+    }
+
+    #[test]
+    fn a_bad_object_changes_no_route(steps in steps(), bad in step()) {
+        let mut machine = Machine::after(&steps);
+        let before = everything(machine.fold.snapshot());
+        let Some(Seen { key, meta, .. }) = bad.seen() else { return Ok(()) };
+        if key.kind == Kind::EndpointSlice {
+            return Ok(());
+        }
+        machine.see(Observation::Changed(Seen { key, meta, spec: Err(world::refusal()) }));
+        prop_assert_eq!(everything(machine.fold.snapshot()), before);
+    }
+
+    #[test]
+    fn changes_of_unrelated_objects_commute(first in steps(), second in steps(), interleave in any::<u64>()) {
+        // The same small world twice, told apart by namespace and host.
+        let second: Vec<Step> = second.iter().map(Step::elsewhere).collect();
+        let in_turn: Vec<Step> = first.iter().chain(&second).cloned().collect();
+        let mixed = world::interleave(&first, &second, interleave);
+        let a = Machine::after(&in_turn);
+        let b = Machine::after(&mixed);
+        prop_assert_eq!(bytes(a.fold.snapshot()), bytes(b.fold.snapshot()));
+        prop_assert_eq!(a.fold.standings(), b.fold.standings());
+    }
+}
+
+#[test]
+fn the_origins_are_listed_apart() {
+    let steps = [
+        Step::example(Origin::Folder),
+        Step::example(Origin::Kubernetes),
+    ];
+    let mut machine = Machine::after(&steps);
+    let routes = bytes(machine.fold.snapshot()).len();
+    machine.see(Observation::Listed {
+        origin: Origin::Folder,
+        kind: Kind::Ingress,
+        objects: vec![],
+        unreadable: vec![],
+    });
+    assert_eq!(bytes(machine.fold.snapshot()).len(), routes - 1);
+}

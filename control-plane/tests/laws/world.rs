@@ -1,0 +1,364 @@
+//! A small world of objects, in which hosts, paths, Services and classes collide often.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use roadstead_control_plane::model::endpoints::{Condition, Endpoint, EndpointPort, EndpointSlice};
+use roadstead_control_plane::model::ingress::{
+    BackendRef, ClassRef, Ingress, IngressClass, PathRule, PortRef, Rule,
+};
+use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
+use roadstead_control_plane::model::object::{Age, Meta, Spec};
+use roadstead_control_plane::model::refusal::{Reason, Refusal};
+use roadstead_control_plane::model::service::{Service, ServicePort, Target};
+use roadstead_control_plane::model::settings::{HostOwnership, Listener, Protocol, Settings};
+use roadstead_control_plane::model::time::Timestamp;
+use roadstead_control_plane::observe::{Observation, Seen};
+use roadstead_control_plane::project::Fold;
+use roadstead_control_plane::state::CONTROLLER;
+use roadstead_matcher::host::HostPattern;
+use roadstead_matcher::path::PathPattern;
+
+/// Something that happens to one object.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Step {
+    key: ObjectKey,
+    /// What it is now; `None`: deleted.
+    now: Option<(Meta, Result<Spec, Refusal>)>,
+}
+
+impl Step {
+    pub(crate) fn observation(&self) -> Observation {
+        match self.seen() {
+            Some(seen) => Observation::Changed(seen),
+            None => Observation::Deleted(self.key.clone()),
+        }
+    }
+
+    pub(crate) fn seen(&self) -> Option<Seen> {
+        let (meta, spec) = self.now.clone()?;
+        Some(Seen {
+            key: self.key.clone(),
+            meta,
+            spec,
+        })
+    }
+
+    /// The same, of another namespace and with other hosts; cluster-wide objects stay out of it.
+    pub(crate) fn elsewhere(&self) -> Self {
+        let mut step = self.clone();
+        step.key.namespace = format!("other-{}", step.key.namespace).into();
+        if step.key.kind == Kind::IngressClass {
+            step.key.name = format!("other-{}", step.key.name).into();
+            step.key.namespace = "".into();
+        }
+        if let Some((_, Ok(spec))) = &mut step.now {
+            match spec {
+                Spec::Ingress(ingress) => {
+                    ingress.default_backend = None;
+                    ingress.class = ClassRef::Annotation("roadstead".into());
+                    for rule in &mut ingress.rules {
+                        let host = format!("{}.other", rule.host).replace("*", "x");
+                        rule.host = HostPattern::parse(host.trim_start_matches('.')).unwrap();
+                    }
+                }
+                Spec::IngressClass(class) => class.is_default = false,
+                Spec::EndpointSlice(_) | Spec::Service(_) => {}
+            }
+        }
+        step
+    }
+
+    pub(crate) fn example(origin: Origin) -> Self {
+        let ingress = Ingress {
+            class: ClassRef::Annotation("roadstead".into()),
+            default_backend: Some(backend(0, 0)),
+            rules: vec![rule(&format!("{origin}.example"), vec![])],
+            shares_hosts_with: vec![],
+        };
+        Self {
+            key: key(origin, Kind::Ingress, "a", 0),
+            now: Some((meta(0, "a", "0"), Ok(Spec::Ingress(ingress)))),
+        }
+    }
+}
+
+pub(crate) fn settings() -> Settings {
+    let listener = Listener {
+        address: "::".parse().unwrap(),
+        port: 80,
+        protocol: Protocol::Http,
+    };
+    Settings {
+        listeners: BTreeMap::from([("http".into(), listener)]),
+        ingress_class: "roadstead".into(),
+        host_ownership: HostOwnership::Namespace,
+        allow_local_external_names: false,
+    }
+}
+
+pub(crate) fn refusal() -> Refusal {
+    Refusal::new(Reason::InvalidPath, "spec", "is bad")
+}
+
+/// Refusals of objects that say, or do not say, whose they are.
+fn refusals() -> impl Strategy<Value = Refusal> {
+    prop_oneof![
+        2 => Just(refusal()),
+        1 => Just(refusal().of_class(ClassRef::Field("roadstead".into()))),
+        1 => Just(refusal().of_class(ClassRef::Field("other".into()))),
+    ]
+}
+
+pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(step(), 1..40)
+}
+
+pub(crate) fn step() -> impl Strategy<Value = Step> {
+    let namespace = prop::sample::select(vec!["a", "b", "c"]);
+    let object = (namespace, 0..4_u8).prop_flat_map(|(namespace, n)| {
+        prop_oneof![
+            4 => (Just(key(Origin::Kubernetes, Kind::Ingress, namespace, n)), now(namespace, n, ingress())),
+            2 => (Just(key(Origin::Kubernetes, Kind::Service, namespace, n)), now(namespace, n, service())),
+            2 => (Just(key(Origin::Kubernetes, Kind::EndpointSlice, namespace, n)), now_good(namespace, n, slice())),
+            1 => (Just(key(Origin::Kubernetes, Kind::IngressClass, "", n % 2)), now("", n % 2, class())),
+        ]
+    });
+    object.prop_map(|(key, now)| Step { key, now })
+}
+
+/// The last step of each object.
+pub(crate) fn last_of_each(steps: &[Step]) -> Vec<Step> {
+    let last: BTreeMap<&ObjectKey, &Step> = steps.iter().map(|step| (&step.key, step)).collect();
+    last.into_values().cloned().collect()
+}
+
+/// The lists that an API server would give after these steps.
+pub(crate) fn lists(steps: &[Step]) -> Vec<Observation> {
+    let last = last_of_each(steps);
+    let of_kind = |kind| {
+        let objects = last.iter().filter(|step| step.key.kind == kind);
+        objects.filter_map(Step::seen).collect()
+    };
+    Kind::ALL
+        .into_iter()
+        .map(|kind| Observation::Listed {
+            origin: Origin::Kubernetes,
+            kind,
+            objects: of_kind(kind),
+            unreadable: vec![],
+        })
+        .collect()
+}
+
+/// What two machines hold of objects that are good now, for comparison: of an object that is
+/// refused, a list cannot know the last good version, which passed by unseen.
+pub(crate) fn settle(a: &Fold, b: &Fold) -> (String, String) {
+    let of = |fold: &Fold| {
+        let objects: Vec<_> = fold
+            .state()
+            .objects()
+            .map(|(key, held)| {
+                (
+                    key.clone(),
+                    held.refused.clone(),
+                    held.good.clone().filter(|_| held.refused.is_none()),
+                )
+            })
+            .collect();
+        format!("{objects:#?}{:#?}", fold.state().slices())
+    };
+    (of(a), of(b))
+}
+
+/// Both sequences in one, each in its own order.
+pub(crate) fn interleave(first: &[Step], second: &[Step], mut choice: u64) -> Vec<Step> {
+    let (mut first, mut second) = (first.iter(), second.iter());
+    let mut mixed = vec![];
+    loop {
+        choice = choice
+            .rotate_left(1)
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let next = if choice.is_multiple_of(2) {
+            first.next().or_else(|| second.next())
+        } else {
+            second.next().or_else(|| first.next())
+        };
+        match next {
+            Some(step) => mixed.push(step.clone()),
+            None => return mixed,
+        }
+    }
+}
+
+fn key(origin: Origin, kind: Kind, namespace: &str, n: u8) -> ObjectKey {
+    ObjectKey {
+        origin,
+        kind,
+        namespace: namespace.into(),
+        name: if kind == Kind::IngressClass {
+            ["roadstead", "other"][usize::from(n)].into()
+        } else {
+            format!("n{n}").into()
+        },
+    }
+}
+
+fn meta(created: i64, namespace: &str, name: &str) -> Meta {
+    Meta {
+        uid: format!("{namespace}-{name}-{created}").into(),
+        resource_version: "1".into(),
+        age: Age {
+            created: Timestamp(created),
+            rank: format!("{namespace}/{name}").into(),
+        },
+    }
+}
+
+type Now = Option<(Meta, Result<Spec, Refusal>)>;
+
+fn now(
+    namespace: &'static str,
+    n: u8,
+    spec: impl Strategy<Value = Spec>,
+) -> impl Strategy<Value = Now> {
+    let spec = prop_oneof![5 => spec.prop_map(Ok), 1 => refusals().prop_map(Err)];
+    let now = (0..3_i64, spec)
+        .prop_map(move |(created, spec)| (meta(created, namespace, &n.to_string()), spec));
+    prop::option::weighted(0.8, now)
+}
+
+fn now_good(
+    namespace: &'static str,
+    n: u8,
+    spec: impl Strategy<Value = Spec>,
+) -> impl Strategy<Value = Now> {
+    let now = spec.prop_map(move |spec| (meta(0, namespace, &n.to_string()), Ok(spec)));
+    prop::option::weighted(0.8, now)
+}
+
+fn ingress() -> impl Strategy<Value = Spec> {
+    let host = prop::sample::select(vec!["", "x.example", "x.example", "y.example", "*.example"]);
+    let paths = prop::option::weighted(0.8, prop::collection::vec((path(), backend_ref()), 0..3));
+    let rule = (host, paths).prop_map(|(host, paths)| {
+        let paths = paths.map(|paths| {
+            let paths = paths.into_iter();
+            paths
+                .map(|(path, backend)| PathRule { path, backend })
+                .collect()
+        });
+        Rule {
+            host: HostPattern::parse(host).unwrap(),
+            paths,
+        }
+    });
+    let class = prop_oneof![
+        3 => Just(ClassRef::Annotation("roadstead".into())),
+        2 => Just(ClassRef::Field("roadstead".into())),
+        1 => Just(ClassRef::Field("other".into())),
+        1 => Just(ClassRef::Unset),
+    ];
+    let shares = prop::sample::subsequence(vec![Box::from("a"), "b".into(), "c".into()], 0..=3);
+    (
+        class,
+        prop::option::weighted(0.3, backend_ref()),
+        prop::collection::vec(rule, 0..3),
+        shares,
+    )
+        .prop_map(|(class, default_backend, rules, shares_hosts_with)| {
+            Spec::Ingress(Ingress {
+                class,
+                default_backend,
+                rules,
+                shares_hosts_with,
+            })
+        })
+}
+
+fn rule(host: &str, paths: Vec<PathRule>) -> Rule {
+    Rule {
+        host: HostPattern::parse(host).unwrap(),
+        paths: if paths.is_empty() { None } else { Some(paths) },
+    }
+}
+
+fn path() -> impl Strategy<Value = PathPattern> {
+    prop::sample::select(vec![
+        PathPattern::root(),
+        PathPattern::exact("/a").unwrap(),
+        PathPattern::element_prefix("/a").unwrap(),
+        PathPattern::element_prefix("/a/b").unwrap(),
+    ])
+}
+
+fn backend_ref() -> impl Strategy<Value = BackendRef> {
+    (0..4_u8, 0..3_u8).prop_map(|(service, port)| backend(service, port))
+}
+
+fn backend(service: u8, port: u8) -> BackendRef {
+    BackendRef {
+        service: format!("n{service}").into(),
+        port: [
+            PortRef::Number(80),
+            PortRef::Number(81),
+            PortRef::Name("web".into()),
+        ][usize::from(port)]
+        .clone(),
+    }
+}
+
+fn service() -> impl Strategy<Value = Spec> {
+    let target = prop_oneof![
+        4 => Just(Target::Endpoints),
+        1 => Just(Target::External("out.example".into())),
+        1 => Just(Target::Nothing),
+    ];
+    let ports = prop::sample::subsequence(vec![("web", 80), ("other", 81)], 0..=2);
+    (target, ports).prop_map(|(target, ports)| {
+        let ports = ports.into_iter().map(|(name, number)| ServicePort {
+            name: name.into(),
+            number,
+        });
+        Spec::Service(Service {
+            target,
+            ports: ports.collect(),
+        })
+    })
+}
+
+fn slice() -> impl Strategy<Value = Spec> {
+    let endpoint = (0..4_u8, any::<bool>()).prop_map(|(n, ready)| Endpoint {
+        address: [10, 0, 0, n].into(),
+        condition: if ready {
+            Condition::Ready
+        } else {
+            Condition::Draining
+        },
+        uid: format!("pod-{n}").into(),
+    });
+    (0..4_u8, prop::collection::btree_set(endpoint, 0..4)).prop_map(|(service, endpoints)| {
+        Spec::EndpointSlice(EndpointSlice {
+            service: format!("n{service}").into(),
+            ports: vec![EndpointPort {
+                name: "web".into(),
+                number: 8080,
+            }],
+            endpoints: endpoints.into_iter().collect(),
+        })
+    })
+}
+
+fn class() -> impl Strategy<Value = Spec> {
+    (any::<bool>(), any::<bool>()).prop_map(|(ours, is_default)| {
+        Spec::IngressClass(IngressClass {
+            controller: if ours {
+                CONTROLLER
+            } else {
+                "other.example/controller"
+            }
+            .into(),
+            is_default,
+        })
+    })
+}

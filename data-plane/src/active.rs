@@ -1,0 +1,37 @@
+//! Router and upstreams of one version, behind one pointer.
+//!
+//! What must agree is switched together: a thread that has this has all of one version.
+
+mod compiler;
+mod upstreams;
+
+pub use compiler::Compiler;
+pub use upstreams::{Upstream, UpstreamTable};
+
+use crate::router::Router;
+use crate::snapshot::Version;
+pub use crate::snapshot::{Endpoint, Target};
+
+/// What a traffic thread serves by.
+#[derive(Clone, Debug)]
+pub struct Active {
+    pub version: Version,
+    pub router: Router,
+    pub upstreams: UpstreamTable,
+}
+
+impl Active {
+    /// What is served by before the first version: nothing.
+    pub fn empty() -> Self {
+        let version = Version {
+            lineage: "".into(),
+            epoch: 0,
+            seq: 0,
+        };
+        Self {
+            version,
+            router: Router::default(),
+            upstreams: UpstreamTable::default(),
+        }
+    }
+}

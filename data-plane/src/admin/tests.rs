@@ -1,0 +1,89 @@
+//! Tests of the answers.
+
+use http_body_util::BodyExt;
+
+use super::*;
+use crate::snapshot::{Fault, Key, Reason};
+
+fn admin(report: Report) -> Admin {
+    let (_, report) = watch::channel(report);
+    Admin {
+        identity: Identity {
+            proxy: "node-1".to_owned(),
+            boot_id: "0123".to_owned(),
+        },
+        report,
+        readiness: Readiness::default(),
+        alive: watch::channel(true).1,
+        registry: Registry::new(),
+    }
+}
+
+async fn get(admin: &Admin, path: &str) -> (u16, String) {
+    let response = admin.answer(&Method::GET, path);
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn a_proxy_says_what_it_waits_for() {
+    let admin = admin(Report::default());
+    let snapshot = admin.readiness.block("snapshot");
+    let (status, body) = get(&admin, "/readyz").await;
+    assert_eq!((status, body.as_str()), (503, "waiting for snapshot\n"));
+    drop(snapshot);
+    assert_eq!(get(&admin, "/readyz").await.0, 200);
+    assert_eq!(get(&admin, "/livez").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_proxy_with_a_stuck_thread_is_not_alive() {
+    let mut admin = admin(Report::default());
+    let (alive, is_alive) = watch::channel(true);
+    admin.alive = is_alive;
+    assert_eq!(get(&admin, "/livez").await.0, 200);
+    alive.send_replace(false);
+    assert_eq!(get(&admin, "/livez").await.0, 503);
+}
+
+#[tokio::test]
+async fn the_summary_has_the_version_and_the_faults() {
+    let mut report = Report {
+        version: Some(Version {
+            lineage: "l".into(),
+            epoch: 2,
+            seq: 7,
+        }),
+        routes: 3,
+        ..Report::default()
+    };
+    let fault = Fault::new(Reason::AddressInUse, "port 80 is taken");
+    report.faults.insert(Key::new(1, "web"), fault);
+    let (status, body) = get(&admin(report), "/snapshot").await;
+    let json: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, 200);
+    assert_eq!(json["version"]["seq"], 7);
+    assert_eq!(json["routes"], 3);
+    assert_eq!(json["faults"][0]["reason"], "AddressInUse");
+    assert_eq!(json["faults"][0]["resource"], "web");
+}
+
+#[tokio::test]
+async fn metrics_are_prometheus_text() {
+    let admin = admin(Report::default());
+    let counter = prometheus::IntCounter::new("things_total", "Things").unwrap();
+    admin.registry.register(Box::new(counter.clone())).unwrap();
+    counter.inc();
+    let (status, body) = get(&admin, "/metrics").await;
+    assert_eq!(status, 200);
+    assert!(body.contains("\nthings_total 1\n"), "{body}");
+}
+
+#[tokio::test]
+async fn what_is_not_there_or_not_read_is_refused() {
+    let admin = admin(Report::default());
+    assert_eq!(get(&admin, "/nothing").await.0, 404);
+    let response = admin.answer(&Method::POST, "/snapshot");
+    assert_eq!(response.status().as_u16(), 405);
+}

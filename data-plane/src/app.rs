@@ -1,0 +1,212 @@
+//! Builds the parts, joins their tasks, and ends them in order.
+//!
+//! The composition root: nothing else knows more than its own part.
+
+mod heartbeat;
+mod keep;
+mod listeners;
+mod names;
+mod threads;
+mod traffic;
+
+use std::{future::pending, sync::Arc};
+
+use anyhow::{Context, bail};
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+    task::{AbortHandle, JoinError, JoinSet, spawn_blocking},
+    time::{Duration, timeout},
+};
+use tracing::{info, warn};
+
+use self::{keep::Keeping, threads::Threads, traffic::Traffic};
+use crate::active::Active;
+use crate::admin::{Admin, Server};
+use crate::config::{Change, Cli, Config, Watch};
+use crate::control::{Applier, Client, Connector, Metrics};
+use crate::readiness::{Block, Readiness};
+use crate::report::{Identity, Report};
+use crate::telemetry::{Levels, Telemetry};
+
+/// Runs the proxy until it is told to end.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    let config = cli.config()?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+        .context("cannot start the control thread's runtime")?;
+    runtime.block_on(Box::pin(serve(cli, config)))
+}
+
+async fn serve(cli: Cli, config: Config) -> anyhow::Result<()> {
+    let identity = Identity::new(config.proxy.clone()).context("cannot draw a boot id")?;
+    let telemetry = Telemetry::start(&config.log, &config.otlp, &identity.proxy)?;
+    info!(
+        proxy = identity.proxy,
+        boot_id = identity.boot_id,
+        threads = config.threads(),
+        release = env!("CARGO_PKG_VERSION"),
+        "starting"
+    );
+    let grace = config.grace_period;
+    let threads = Threads::start(&config, &telemetry)?;
+    let mut app = App {
+        readiness: Readiness::default(),
+        tasks: JoinSet::new(),
+        applying: JoinSet::new(),
+    };
+    let starting = app.start(cli, config, identity, &telemetry, &threads);
+    let client = Box::pin(starting).await?;
+    let ended = app.until_told().await;
+    app.end(client, threads, grace).await;
+    flush(telemetry).await;
+    ended
+}
+
+/// The tasks of the control thread. If one of them ends by itself, so does the process; each
+/// says which it was.
+struct App {
+    readiness: Readiness,
+    tasks: JoinSet<&'static str>,
+    /// Those that finish what they have begun.
+    applying: JoinSet<&'static str>,
+}
+
+impl App {
+    /// Starts everything. Gives the client, which is the first to end.
+    async fn start(
+        &mut self,
+        cli: Cli,
+        config: Config,
+        identity: Identity,
+        telemetry: &Telemetry,
+        threads: &Threads,
+    ) -> anyhow::Result<AbortHandle> {
+        let meter = telemetry.meter();
+        let metrics = Metrics::new(&meter);
+        let keeping = Keeping::start(&config.state_folder, &identity.boot_id, &meter);
+        let traffic = Traffic::new(threads.workers(), Arc::new(Active::empty()));
+        let externals = traffic.externals();
+        let mut applier = Applier::new(traffic, keeping.batches(), metrics.clone());
+        let report = applier.report();
+
+        let (alive, is_alive) = watch::channel(true);
+        let admin = Admin {
+            identity: identity.clone(),
+            report: report.clone(),
+            readiness: self.readiness.clone(),
+            alive: is_alive,
+            registry: telemetry.registry().clone(),
+        };
+        let starting = self.readiness.block("snapshot");
+        let server = Server::bind(config.admin.address, admin).await?;
+        self.spawn("admin port", server.run());
+        self.spawn("heartbeat", heartbeat::watch(threads.workers(), alive));
+        self.spawn("name resolution", names::run(externals, threads.workers()));
+        self.spawn("readiness", until_live(report.clone(), starting));
+        if let Some(watch) = Watch::new(cli, config.clone()) {
+            self.spawn("configuration", follow(watch, telemetry.levels()));
+        }
+
+        if let Some(writing) = keeping.restore(&mut applier).await {
+            self.apply("journal", writing);
+        }
+        let (orders, ordered) = mpsc::channel(1);
+        self.apply("applier", applier.run(ordered));
+        if config.control_plane.addresses.is_empty() {
+            warn!("controlPlane.addresses is empty: only what was kept is served");
+        }
+        let connector = Connector::new(config.control_plane);
+        let client = Client::new(identity, connector, orders, report, metrics);
+        Ok(self.spawn("control plane's client", client.run()))
+    }
+
+    /// Waits for a signal, or for the end of a task that must not end.
+    async fn until_told(&mut self) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+        let ended = tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            Some(ended) = self.tasks.join_next() => ended,
+            Some(ended) = self.applying.join_next() => ended,
+        };
+        match ended {
+            Ok(name) => bail!("{name} has ended"),
+            Err(error) => bail!("a task of the control thread failed: {error}"),
+        }
+    }
+
+    /// No new version, no new connection; what is open may finish.
+    async fn end(mut self, client: AbortHandle, threads: Threads, grace: Duration) {
+        self.readiness.end();
+        info!(grace = ?grace, "ending");
+        client.abort();
+        let applied = timeout(FLUSH, async {
+            while self.applying.join_next().await.is_some() {}
+        });
+        let (applied, ()) = tokio::join!(applied, threads.drain(grace));
+        if applied.is_err() {
+            warn!("the last versions may not be in the journal");
+        }
+        self.applying.shutdown().await;
+        self.tasks.shutdown().await;
+        threads.join().await;
+        info!("ended");
+    }
+
+    fn spawn(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = ()> + 'static,
+    ) -> AbortHandle {
+        self.tasks.spawn_local(named(name, task))
+    }
+
+    fn apply(&mut self, name: &'static str, task: impl Future<Output = ()> + 'static) {
+        self.applying.spawn_local(named(name, task));
+    }
+}
+
+async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
+    task.await;
+    name
+}
+
+/// Ready once all threads serve by a version and its listeners were opened.
+async fn until_live(mut report: watch::Receiver<Report>, starting: Block) {
+    if report
+        .wait_for(|report| report.version.is_some())
+        .await
+        .is_ok()
+    {
+        drop(starting);
+    }
+    pending().await
+}
+
+async fn follow(mut watch: Watch, levels: Levels) {
+    loop {
+        let Change { level, waiting } = watch.changed().await;
+        match levels.set(&level) {
+            Ok(()) => info!(level = level.as_str(), "configuration read anew"),
+            Err(error) => warn!("{error}"),
+        }
+        if !waiting.is_empty() {
+            warn!(
+                keys = waiting.join(", "),
+                "these need a restart to take effect"
+            );
+        }
+    }
+}
+
+/// Sends what is still to be sent, beside this thread, whose runtime sends it.
+async fn flush(telemetry: Telemetry) {
+    let flushed = spawn_blocking(move || telemetry.shutdown());
+    let _: Result<Result<(), JoinError>, _> = timeout(FLUSH, flushed).await;
+}
+
+const FLUSH: Duration = Duration::from_secs(5);

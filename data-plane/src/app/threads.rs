@@ -1,0 +1,77 @@
+//! The traffic threads' beginning and end.
+//!
+//! Apart from what they are told in between.
+
+use std::{io::stdout, rc::Rc};
+
+use anyhow::Context;
+use tokio::{task::spawn_blocking, time::Duration};
+use tracing::error;
+
+use super::traffic::{Workers, all};
+use crate::access_log::{AccessLog, AccessLogWriter};
+use crate::active::Active;
+use crate::config::Config;
+use crate::meter::Cells;
+use crate::telemetry::Telemetry;
+use crate::worker::{Worker, WorkerOptions};
+
+/// All traffic threads, and the log that they write.
+#[derive(Debug)]
+pub(super) struct Threads {
+    workers: Workers,
+    log: AccessLogWriter,
+}
+
+impl Threads {
+    pub(super) fn start(config: &Config, telemetry: &Telemetry) -> anyhow::Result<Self> {
+        let (log, writer) = AccessLog::start(config.access_log, Box::new(stdout()))
+            .context("cannot start the access log")?;
+        let nothing = std::sync::Arc::new(Active::empty());
+        let mut workers = Vec::new();
+        for index in 0..config.threads().get() {
+            let options = WorkerOptions {
+                index,
+                limits: config.limits.clone(),
+                log: log.clone(),
+            };
+            let worker = Worker::spawn(options, nothing.clone());
+            workers.push(worker.context("cannot start a traffic thread")?);
+        }
+        let cells = workers.iter().map(|worker| worker.metrics().clone());
+        Cells::new(cells.collect())
+            .show(&telemetry.meter(), telemetry.registry())
+            .context("cannot show the threads' figures")?;
+        Ok(Self {
+            workers: Rc::new(workers),
+            log: writer,
+        })
+    }
+
+    pub(super) fn workers(&self) -> Workers {
+        self.workers.clone()
+    }
+
+    /// Lets what is open finish, for at most `grace`.
+    pub(super) async fn drain(&self, grace: Duration) {
+        all(&self.workers, |worker| worker.drain(grace)).await;
+    }
+
+    /// Waits for the threads' end. Nobody else may have them any more.
+    pub(super) async fn join(self) {
+        let Some(workers) = Rc::into_inner(self.workers) else {
+            return error!("the traffic threads are still in use at their end");
+        };
+        let joined = spawn_blocking(|| {
+            for worker in workers {
+                worker.join()?;
+            }
+            self.log.join()
+        });
+        match joined.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => error!("{error}"),
+            Err(error) => error!("{error}"),
+        }
+    }
+}

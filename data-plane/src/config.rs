@@ -1,0 +1,192 @@
+//! What an operator can set: one YAML file, and flags that override it.
+//!
+//! Apart, because here alone files and the environment say how the proxy behaves; everyone
+//! else is given values that are valid.
+
+mod address;
+mod cli;
+mod watch;
+
+use std::{
+    fs, io,
+    net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use jiff::fmt::serde::unsigned_duration::friendly::compact::required as duration;
+use serde::{Deserialize, Serialize};
+
+pub use address::Address;
+pub use cli::Cli;
+pub use watch::{Change, Watch};
+
+use crate::access_log::LogFormat;
+use crate::limits::Limits;
+use crate::telemetry::{Log, Otlp};
+
+/// The whole configuration. Every key may be left out.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Config {
+    /// Name of this proxy, unique in the installation. If empty: the environment variable
+    /// NODE_NAME, else the machine's host name.
+    pub proxy: String,
+    /// Where versions come from.
+    pub control_plane: ControlPlane,
+    /// Folder for what the proxy keeps to be able to start without a control plane. Made if
+    /// it does not exist.
+    pub state_folder: PathBuf,
+    /// Number of traffic threads. If not set: the number of CPUs that this process may use, at
+    /// most 8.
+    pub threads: Option<NonZeroUsize>,
+    /// The port for probes, metrics and questions about this proxy.
+    pub admin: Admin,
+    /// One line for each request on standard output: off, text or json.
+    pub access_log: LogFormat,
+    /// What the proxy says about itself on standard output.
+    pub log: Log,
+    /// Metrics and traces to an OpenTelemetry collector.
+    pub otlp: Otlp,
+    /// After SIGTERM: how long open requests may take to end.
+    #[serde(with = "duration")]
+    pub grace_period: Duration,
+    /// Limits of clients, upstreams and memory.
+    pub limits: Limits,
+}
+
+/// Where versions come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct ControlPlane {
+    /// Addresses of the control plane, tried in turn: https://HOST:PORT, or http://HOST:PORT
+    /// for a control plane on this machine's loopback. If empty the proxy serves what it has
+    /// kept.
+    pub addresses: Vec<Address>,
+    /// PEM file with the control plane's own CA. Needed for https addresses.
+    pub ca_file: Option<PathBuf>,
+    /// File with the token that this proxy proves itself by. Read anew for each connection.
+    pub token_file: Option<PathBuf>,
+    /// The name in the control plane's certificate, if it is not the host of the address.
+    pub server_name: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Admin {
+    /// Address and port to listen on. There is no authentication: keep it on loopback, or where
+    /// only the node's own agents reach it.
+    pub address: SocketAddr,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read the configuration {}: {source}; name a readable file with --config", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("the configuration {} cannot be used: {message}", path.display())]
+    Parse { path: PathBuf, message: String },
+    #[error("{key}: {problem}; {remedy}")]
+    Invalid {
+        key: &'static str,
+        problem: String,
+        remedy: &'static str,
+    },
+}
+
+impl Config {
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text).map_err(|message| ConfigError::Parse {
+            path: path.to_owned(),
+            message,
+        })
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        // A file without a single key is a document that is null.
+        let config: Option<Self> = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
+        Ok(config.unwrap_or_default())
+    }
+
+    /// Checks what no single key can know, and fills in the proxy's name.
+    pub fn finish(mut self) -> Result<Self, ConfigError> {
+        let encrypted = self.control_plane.addresses.iter().any(Address::is_https);
+        if encrypted && self.control_plane.ca_file.is_none() {
+            return Err(ConfigError::Invalid {
+                key: "controlPlane.caFile",
+                problem: "not set, and an address is https".to_owned(),
+                remedy: "name the PEM file with the control plane's CA (--ca-file)",
+            });
+        }
+        if self.proxy.is_empty() {
+            self.proxy = node_name().unwrap_or_default();
+        }
+        if self.proxy.is_empty() || self.proxy.len() > MAX_PROXY_NAME {
+            return Err(ConfigError::Invalid {
+                key: "proxy",
+                problem: "the machine has no host name of 1 to 253 bytes".to_owned(),
+                remedy: "set a name (--proxy)",
+            });
+        }
+        Ok(self)
+    }
+
+    /// Number of traffic threads.
+    pub fn threads(&self) -> NonZeroUsize {
+        self.threads.unwrap_or_else(|| {
+            let cpus = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+            cpus.min(MAX_DEFAULT_THREADS)
+        })
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            proxy: String::new(),
+            control_plane: ControlPlane::default(),
+            state_folder: "/var/lib/roadstead/data-plane".into(),
+            threads: None,
+            admin: Admin::default(),
+            access_log: LogFormat::default(),
+            log: Log::default(),
+            otlp: Otlp::default(),
+            // Five seconds less than Kubernetes waits before it kills.
+            grace_period: Duration::from_secs(25),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            address: (Ipv4Addr::LOCALHOST, 8082).into(),
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment: the node's name, which a pod is told so"
+)]
+fn node_name() -> Option<String> {
+    let named = std::env::var("NODE_NAME")
+        .ok()
+        .filter(|name| !name.is_empty());
+    named.or_else(|| {
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+        Some(host.trim().to_owned())
+    })
+}
+
+const MAX_DEFAULT_THREADS: NonZeroUsize = NonZeroUsize::new(8).expect("8 is not 0");
+
+const MAX_PROXY_NAME: usize = 253;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! The command line: the configuration's file, and flags that override it.
+//!
+//! Apart from the file's keys, because only what a trial needs is worth a flag.
+
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
+
+use clap::Parser;
+use serde::de::{IntoDeserializer, value::Error};
+
+use super::{Address, Config, ConfigError};
+use crate::access_log::LogFormat;
+use crate::telemetry::Level;
+
+/// A proxy that routes by versioned snapshots.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "roadstead-data-plane", version)]
+pub struct Cli {
+    /// The configuration, a YAML file. Flags win over its keys.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Name of this proxy [proxy].
+    #[arg(long, value_name = "NAME")]
+    pub proxy: Option<String>,
+    /// Address of the control plane, may be repeated [controlPlane.addresses].
+    #[arg(long, value_name = "URL")]
+    pub control_plane: Vec<Address>,
+    /// The control plane's CA, a PEM file [controlPlane.caFile].
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// The token that this proxy proves itself by [controlPlane.tokenFile].
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Where the proxy keeps what it needs to start alone [stateFolder].
+    #[arg(long, value_name = "FOLDER")]
+    pub state_folder: Option<PathBuf>,
+    /// Number of traffic threads [threads].
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Address of the admin port [admin.address].
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin: Option<SocketAddr>,
+    /// off, text or json [accessLog].
+    #[arg(long, value_name = "FORMAT", value_parser = log_format)]
+    pub access_log: Option<LogFormat>,
+    /// error, warn, info, debug or trace [log.level].
+    #[arg(long, value_name = "LEVEL", value_parser = |text: &str| Level::try_from(text.to_owned()))]
+    pub log_level: Option<Level>,
+}
+
+impl Cli {
+    /// The configuration that the file and the flags make.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        let mut config = match &self.config {
+            Some(path) => Config::read(path)?,
+            None => Config::default(),
+        };
+        self.override_keys(&mut config);
+        config.finish()
+    }
+
+    fn override_keys(&self, config: &mut Config) {
+        // In full, so that a new flag cannot be forgotten.
+        let Self {
+            config: _,
+            proxy,
+            control_plane,
+            ca_file,
+            token_file,
+            state_folder,
+            threads,
+            admin,
+            access_log,
+            log_level,
+        } = self;
+        set(&mut config.proxy, proxy);
+        if !control_plane.is_empty() {
+            config.control_plane.addresses.clone_from(control_plane);
+        }
+        set_some(&mut config.control_plane.ca_file, ca_file);
+        set_some(&mut config.control_plane.token_file, token_file);
+        set(&mut config.state_folder, state_folder);
+        set_some(&mut config.threads, threads);
+        set(&mut config.admin.address, admin);
+        set(&mut config.access_log, access_log);
+        set(&mut config.log.level, log_level);
+    }
+}
+
+#[expect(clippy::ref_option, reason = "a flag, as it stands in the struct")]
+fn set<T: Clone>(key: &mut T, flag: &Option<T>) {
+    if let Some(value) = flag {
+        key.clone_from(value);
+    }
+}
+
+#[expect(clippy::ref_option, reason = "a flag, as it stands in the struct")]
+fn set_some<T: Clone>(key: &mut Option<T>, flag: &Option<T>) {
+    if flag.is_some() {
+        key.clone_from(flag);
+    }
+}
+
+/// As in the file.
+fn log_format(text: &str) -> Result<LogFormat, Error> {
+    serde::Deserialize::deserialize(text.into_deserializer())
+}

@@ -1,0 +1,33 @@
+//! The control side of the proxy: takes versions from the control plane and makes them live.
+//!
+//! Apart from traffic: all of it runs on the control thread, and whatever happens to it the
+//! traffic threads serve on by the version that they have.
+
+mod applier;
+mod backoff;
+mod client;
+mod connect;
+mod metrics;
+
+use std::{collections::BTreeMap, future::Future, sync::Arc};
+
+pub use applier::{Applier, Order};
+pub use client::Client;
+pub use connect::Connector;
+pub use metrics::Metrics;
+
+use crate::active::Active;
+use crate::snapshot::{Fault, Listener};
+
+/// What carries a version out: the traffic threads and the listeners.
+pub trait Serve {
+    /// Gives the version to every traffic thread; done when all of them serve by it.
+    fn switch(&mut self, active: Arc<Active>) -> impl Future<Output = ()>;
+
+    /// Opens the listeners that are not open and closes those that are not wanted. Returns
+    /// what is wrong with those that could not be opened, by listener's name.
+    fn listen(
+        &mut self,
+        wanted: &[Arc<Listener>],
+    ) -> impl Future<Output = BTreeMap<Arc<str>, Fault>>;
+}

@@ -1,0 +1,218 @@
+//! The single owner of what is held: applies one transfer after the other.
+//!
+//! Apart from the stream, because versions also come from the journal, and faults also
+//! change while nobody is connected.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use roadstead_proto::v1::ResourceType;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Duration, Instant, sleep_until},
+};
+use tracing::{Instrument, debug, info, info_span, warn};
+
+use super::{Metrics, Serve};
+use crate::active::Compiler;
+use crate::journal::{Batch, Kept, Mark};
+use crate::report::Report;
+use crate::snapshot::{Applied, Fault, Form, Held, Key, Listener, Refusal, Touched, Transfer};
+
+/// A transfer, and where to answer whether it is live.
+pub type Order = (Transfer, oneshot::Sender<Result<(), Refusal>>);
+
+/// The task that makes versions live.
+#[derive(Debug)]
+pub struct Applier<S> {
+    held: Held,
+    compiler: Compiler,
+    serve: S,
+    listeners: BTreeMap<Arc<str>, Arc<Listener>>,
+    /// Listeners that cannot be opened.
+    closed: BTreeMap<Arc<str>, Fault>,
+    journal: Option<mpsc::Sender<Batch>>,
+    report: watch::Sender<Report>,
+    metrics: Metrics,
+}
+
+impl<S: Serve> Applier<S> {
+    pub fn new(serve: S, journal: Option<mpsc::Sender<Batch>>, metrics: Metrics) -> Self {
+        Self {
+            held: Held::default(),
+            compiler: Compiler::default(),
+            serve,
+            listeners: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            journal,
+            report: watch::Sender::default(),
+            metrics,
+        }
+    }
+
+    /// What is served by, now and later.
+    pub fn report(&self) -> watch::Receiver<Report> {
+        self.report.subscribe()
+    }
+
+    /// Serves by what was kept. False if it is not whole, and so is not used.
+    pub async fn restore(&mut self, kept: Kept) -> bool {
+        let started = Instant::now();
+        let (held, touched) = Held::restore(kept.restored);
+        if held.digest().fingerprint() != kept.fingerprint {
+            warn!("the journal is not whole: it is not used");
+            return false;
+        }
+        self.held = held;
+        self.make_live(&touched).await;
+        let Report {
+            version,
+            routes,
+            upstreams,
+            ..
+        } = &*self.report.borrow();
+        info!(
+            version = version.as_ref().map(tracing::field::display),
+            routes,
+            upstreams,
+            resources = self.held.len(),
+            ms = started.elapsed().as_millis(),
+            "serving the version that was kept"
+        );
+        true
+    }
+
+    /// Applies what comes until there is no one left who sends.
+    pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        let mut retry_at = Instant::now() + RETRY_LISTENERS;
+        loop {
+            tokio::select! {
+                order = orders.recv() => {
+                    let Some((transfer, answer)) = order else { return };
+                    let result = self.apply(transfer).await;
+                    // Without a receiver the stream has ended, and the next one says what is held.
+                    let _: Result<(), _> = answer.send(result);
+                }
+                () = sleep_until(retry_at), if !self.closed.is_empty() => {
+                    self.listen().await;
+                    self.send_report();
+                    retry_at = Instant::now() + RETRY_LISTENERS;
+                }
+            }
+        }
+    }
+
+    async fn apply(&mut self, transfer: Transfer) -> Result<(), Refusal> {
+        let span = info_span!(
+            "version",
+            version = %transfer.version,
+            endpoints_revision = transfer.endpoints_revision,
+            changed = transfer.changed.len(),
+            removed = transfer.removed.len(),
+        );
+        async {
+            let started = Instant::now();
+            let before = self.held.version().cloned();
+            let applied = self.held.apply(transfer)?;
+            self.make_live(&applied.touched).await;
+            self.keep(applied).await;
+            let is_new = self.held.version() != before.as_ref();
+            self.metrics.applied(is_new, started.elapsed());
+            self.tell(is_new, started);
+            Ok(())
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn make_live(&mut self, touched: &[Touched]) {
+        let Some(version) = self.held.version().cloned() else {
+            return;
+        };
+        self.compiler.apply(touched, &self.held);
+        let active = self.compiler.active(version);
+        self.serve.switch(Arc::new(active)).await;
+        if self.change_listeners(touched) {
+            self.listen().await;
+        }
+        self.send_report();
+    }
+
+    /// Whether other listeners are wanted now.
+    fn change_listeners(&mut self, touched: &[Touched]) -> bool {
+        let mut changed = false;
+        for change in touched {
+            let name = &change.key.name;
+            match (&change.before, &change.after) {
+                (_, Some(Form::Listener(listener))) => {
+                    self.listeners.insert(name.clone(), listener.clone());
+                    changed = true;
+                }
+                (Some(Form::Listener(_)), None) => {
+                    self.listeners.remove(name);
+                    changed = true;
+                }
+                _ => {}
+            }
+        }
+        changed
+    }
+
+    async fn listen(&mut self) {
+        let wanted: Vec<_> = self.listeners.values().cloned().collect();
+        let closed = self.serve.listen(&wanted).await;
+        for (name, fault) in &closed {
+            if self.closed.get(name) != Some(fault) {
+                let reason = fault.reason.as_str();
+                warn!(listener = %name, reason, "listener not open: {}", fault.message);
+            }
+        }
+        self.closed = closed;
+    }
+
+    fn send_report(&self) {
+        let mut faults = self.held.faults().clone();
+        for (name, fault) in &self.closed {
+            let key = Key::new(ResourceType::Listener.into(), name);
+            faults.entry(key).or_insert_with(|| fault.clone());
+        }
+        let report = Report {
+            version: self.held.version().cloned(),
+            endpoints_revision: self.held.endpoints_revision(),
+            digest: self.held.digest().clone(),
+            faults,
+            routes: self.compiler.routes(),
+            upstreams: self.compiler.upstreams(),
+            listeners: self.listeners.len() - self.closed.len(),
+        };
+        self.metrics.report(&report);
+        self.report.send_replace(report);
+    }
+
+    async fn keep(&self, applied: Applied) {
+        let (Some(journal), Some(version)) = (&self.journal, self.held.version()) else {
+            return;
+        };
+        let mark = Mark {
+            version: version.clone(),
+            endpoints_revision: self.held.endpoints_revision(),
+            fingerprint: self.held.digest().fingerprint(),
+        };
+        // The writer never lets anyone wait for the disk; if it has ended, that was said.
+        let _: Result<(), _> = journal.send(Batch::new(applied, mark)).await;
+    }
+
+    fn tell(&self, is_new: bool, started: Instant) {
+        let report = self.report.borrow();
+        let (routes, upstreams) = (report.routes, report.upstreams);
+        let faults = report.faults.len();
+        let ms = started.elapsed().as_secs_f64() * 1e3;
+        if is_new {
+            info!(routes, upstreams, faults, ms, "version live");
+        } else {
+            debug!(routes, upstreams, faults, ms, "endpoints live");
+        }
+    }
+}
+
+/// A port that another process has may become free.
+const RETRY_LISTENERS: Duration = Duration::from_secs(1);

@@ -1,0 +1,149 @@
+//! Follows one request from its head to the last byte of its answer and reports it once.
+//!
+//! Apart from proxy and codecs, which both know a part of the story: whatever ends a request,
+//! even a panic, the report is made when this is dropped.
+
+use std::{net::SocketAddr, rc::Rc, time::Duration};
+
+use http::{Method, StatusCode};
+use tokio::time::Instant;
+
+use super::{BodyError, Client, Head, Protocol};
+use crate::{
+    access_log::{Line, Outcome, Start},
+    clock,
+    reason::Reason,
+    snapshot::Version,
+};
+
+/// One request's story.
+#[derive(Debug)]
+pub struct Meter {
+    client: Rc<Client>,
+    protocol: Protocol,
+    began: Instant,
+    /// None until the response has begun.
+    status: Option<StatusCode>,
+    reason: Option<Reason>,
+    received: u64,
+    sent: u64,
+    line: Option<Box<Line>>,
+}
+
+impl Meter {
+    /// Begins with a request that was read.
+    pub fn begin(client: &Rc<Client>, head: &Head) -> Self {
+        let parts = (&head.method, head.host(), head.path());
+        Self::new(client, head.protocol, Some(parts))
+    }
+
+    /// Begins with a request that could not be read.
+    pub fn begin_unread(client: &Rc<Client>, protocol: Protocol) -> Self {
+        Self::new(client, protocol, None)
+    }
+
+    pub fn client(&self) -> &Rc<Client> {
+        &self.client
+    }
+
+    /// The rule and the version that decided, and where the request went.
+    pub fn routed(&mut self, route: &str, version: &Version, upstream: Option<SocketAddr>) {
+        if let Some(line) = &mut self.line {
+            line.route(route, version, upstream);
+        }
+    }
+
+    /// The response begins.
+    pub fn status(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    /// What went wrong; the first word counts.
+    pub fn fail(&mut self, reason: Reason) {
+        self.reason.get_or_insert(reason);
+    }
+
+    /// The body of the answer did not come whole from the upstream.
+    pub fn cut(&mut self, error: BodyError) {
+        self.fail(match error {
+            BodyError::Cut => Reason::UpstreamClosed,
+            BodyError::Malformed | BodyError::TooLarge => Reason::UpstreamMalformed,
+            BodyError::Stalled => Reason::UpstreamTimeout,
+        });
+    }
+
+    pub fn received(&mut self, bytes: u64) {
+        self.received += bytes;
+    }
+
+    pub fn sent(&mut self, bytes: u64) {
+        self.sent += bytes;
+    }
+
+    fn new(client: &Rc<Client>, protocol: Protocol, parts: Option<(&Method, &str, &str)>) -> Self {
+        let thread = &client.thread;
+        let began = clock::now();
+        let line = if thread.log.is_off() {
+            None
+        } else {
+            let (method, host, path) = parts.map_or(("", "", ""), |(method, host, path)| {
+                (method.as_str(), host, path)
+            });
+            let start = Start {
+                time: thread.clock.wall_at(began),
+                listener: &client.listener.name,
+                client: client.address,
+                protocol,
+                method,
+                host,
+                path,
+            };
+            thread.log.line(&start).map(Box::new)
+        };
+        Self {
+            client: Rc::clone(client),
+            protocol,
+            began,
+            status: None,
+            reason: None,
+            received: 0,
+            sent: 0,
+            line,
+        }
+    }
+
+    fn took(&self) -> Duration {
+        clock::now().saturating_duration_since(self.began)
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        let took = self.took();
+        let status = self.status.map_or(CLIENT_GONE, |status| status.as_u16());
+        if self.status.is_none() {
+            self.fail(Reason::ClientGone);
+        }
+        let listener = &self.client.listener.metrics;
+        listener.request(self.protocol, status);
+        listener.duration.record(took);
+        listener.received.add(self.received);
+        listener.sent.add(self.sent);
+        let thread = &self.client.thread;
+        if let Some(reason) = self.reason {
+            thread.metrics.reason(reason);
+        }
+        if let Some(line) = self.line.take() {
+            let line = line.finish(Outcome {
+                status,
+                bytes: self.sent,
+                took,
+                reason: self.reason,
+            });
+            thread.log.push(&line, &thread.metrics.log_lines_dropped);
+        }
+    }
+}
+
+/// In log and metrics, the status of a request whose client went before any answer.
+const CLIENT_GONE: u16 = 499;

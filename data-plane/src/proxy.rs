@@ -1,0 +1,105 @@
+//! From a request to its response: route, choose, forward, and say what went wrong.
+//!
+//! Apart from the codecs on either side, and the only place that knows both routing and
+//! connections.
+
+mod forward;
+mod rescue;
+mod retry;
+mod upgrade;
+
+use std::{cell::RefCell, rc::Rc, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{
+    active::Active,
+    balance::Draws,
+    front::{Handler, RequestError},
+    message::{Duplex, Meter, Request, Response, Tunnel},
+    resolve::Resolved,
+    thread::Thread,
+    upstream::Pools,
+};
+
+/// One traffic thread's proxy.
+#[derive(Debug)]
+pub struct Proxy {
+    thread: Rc<Thread>,
+    /// What is served by now. Requests hold what they began with by a count of this thread's
+    /// own, so that no count shared between threads moves with a request.
+    active: RefCell<Rc<Held>>,
+    resolved: RefCell<Arc<Resolved>>,
+    /// Told when `resolved` has changed.
+    resolution: tokio::sync::Notify,
+    pools: Pools,
+    draws: Draws,
+}
+
+/// A version that requests of this thread hold on to.
+#[derive(Debug)]
+struct Held(Arc<Active>);
+
+impl Proxy {
+    pub fn new(thread: Rc<Thread>, active: Arc<Active>, seed: u64) -> Self {
+        Self {
+            pools: Pools::new(Rc::clone(&thread)),
+            thread,
+            active: RefCell::new(Rc::new(Held(active))),
+            resolved: RefCell::default(),
+            resolution: tokio::sync::Notify::new(),
+            draws: Draws::new(seed),
+        }
+    }
+
+    /// Serves by `active` from the next request on.
+    pub fn publish(&self, active: Arc<Active>) {
+        self.active.replace(Rc::new(Held(active)));
+    }
+
+    /// Uses these addresses of external upstreams from now on.
+    pub fn resolved(&self, resolved: Arc<Resolved>) {
+        self.resolved.replace(resolved);
+        self.resolution.notify_waiters();
+    }
+
+    /// Closes connections to upstreams that are not needed any more.
+    pub fn sweep(&self) {
+        let active = Rc::clone(&self.active.borrow());
+        self.pools.sweep(&active.0.upstreams);
+    }
+}
+
+impl Handler for Proxy {
+    async fn handle(&self, request: Request) -> Response {
+        let Request {
+            mut head,
+            mut body,
+            mut meter,
+        } = request;
+        let active = Rc::clone(&self.active.borrow());
+        match self
+            .forward(&active.0, &mut head, &mut body, &mut meter)
+            .await
+        {
+            Ok(answer) => Response {
+                status: answer.status,
+                headers: answer.headers,
+                body: answer.body,
+                declared_length: answer.declared_length,
+                close: false,
+                tunnel: answer.tunnel,
+                meter,
+            },
+            Err(failure) => rescue::response(failure, meter),
+        }
+    }
+
+    fn refuse(&self, error: RequestError, meter: Meter) -> Response {
+        rescue::response(error.into(), meter)
+    }
+
+    async fn join(&self, client: (Box<dyn Duplex>, Bytes), tunnel: Tunnel, meter: Meter) {
+        upgrade::join(&self.thread, client, tunnel, meter).await;
+    }
+}

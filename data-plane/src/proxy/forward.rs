@@ -1,0 +1,132 @@
+//! Sends a request to one of its upstream's endpoints and brings the answer.
+//!
+//! Apart from the rules of repetition, which are in `retry`, and from what a failure looks
+//! like, which is in `rescue`.
+
+use std::{borrow::Cow, net::SocketAddr, rc::Rc, sync::Arc};
+
+use tokio::time::timeout;
+
+use super::{Proxy, rescue::Failure, retry};
+use crate::{
+    active::{Active, Endpoint, Target, Upstream},
+    balance::{self, Rotation},
+    message::{Body, Client, Head, Meter},
+    resolve::is_forbidden,
+    router::{RouteRule, UpstreamId},
+    upstream::{Answer, Pool},
+};
+
+impl Proxy {
+    pub(super) async fn forward(
+        &self,
+        active: &Active,
+        head: &mut Head,
+        body: &mut Body,
+        meter: &mut Meter,
+    ) -> Result<Answer, Failure> {
+        let client = Rc::clone(meter.client());
+        let rule = active
+            .router
+            .route(&client.listener.name, head.host(), head.path())
+            .ok_or(Failure::NoRoute)?;
+        let mut went = None;
+        let result = self
+            .send(active, rule, (head, body, &client), &mut went)
+            .await;
+        meter.routed(&rule.id, &active.version, went);
+        result
+    }
+
+    /// Tries endpoints in turn, as far as the request may be repeated.
+    async fn send(
+        &self,
+        active: &Active,
+        rule: &RouteRule,
+        (head, body, client): (&mut Head, &mut Body, &Client),
+        went: &mut Option<SocketAddr>,
+    ) -> Result<Answer, Failure> {
+        let upstream = balance::backend(&rule.backends, self.draws.draw())
+            .and_then(|backend| active.upstreams.find(backend.upstream?))
+            .ok_or(Failure::NoService)?;
+        let endpoints = self.endpoints(upstream).await?;
+        let pools = self.pools.of(upstream.id, &endpoints);
+        let tries = self.thread.limits.upstream.tries;
+        let mut failure = Failure::NoEndpoints;
+        for place in Rotation::new(pools.len(), pools.turn(), tries) {
+            let Some(pool) = pools.get(place) else {
+                continue;
+            };
+            if went.is_some() {
+                self.thread.metrics.upstream.retries.add(1);
+            }
+            *went = Some(pool.endpoint.address);
+            failure = match self.try_endpoint(pool, upstream, head, body, client).await {
+                Err(failure) if retry::may_go_elsewhere(&failure) => failure,
+                result => return result,
+            };
+        }
+        Err(failure)
+    }
+
+    async fn try_endpoint(
+        &self,
+        pool: &Rc<Pool>,
+        upstream: &Upstream,
+        head: &mut Head,
+        body: &mut Body,
+        client: &Client,
+    ) -> Result<Answer, Failure> {
+        // Also before an open connection is used: it may be from when this was permitted.
+        if !may_connect(upstream, pool.endpoint.address) {
+            return Err(Failure::Forbidden);
+        }
+        let repeatable = retry::may_be_repeated(&head.method, body);
+        if let Some(connection) = pool.take(!repeatable) {
+            match connection.exchange(head, client, body).await {
+                Err(error) if retry::was_stale(error) && repeatable && body.is_untouched() => {
+                    self.thread.metrics.upstream.retries.add(1);
+                }
+                result => return Ok(result?),
+            }
+        }
+        if !pool.has_room() {
+            return Err(Failure::Overloaded);
+        }
+        let connection = pool.connect().await?;
+        Ok(connection.exchange(head, client, body).await?)
+    }
+
+    /// The addresses of an upstream; those of a name that is not resolved yet are waited for.
+    async fn endpoints<'a>(
+        &self,
+        upstream: &'a Upstream,
+    ) -> Result<Cow<'a, Arc<[Endpoint]>>, Failure> {
+        match upstream.target {
+            Target::Discovered => Ok(Cow::Borrowed(&upstream.endpoints)),
+            Target::External { .. } => {
+                let patience = self.thread.limits.upstream.resolve;
+                let known = timeout(patience, self.resolution_of(upstream.id)).await;
+                known.map(Cow::Owned).map_err(|_| Failure::Unresolved)
+            }
+        }
+    }
+
+    async fn resolution_of(&self, id: UpstreamId) -> Arc<[Endpoint]> {
+        loop {
+            let changed = self.resolution.notified();
+            if let Some(known) = self.resolved.borrow().endpoints(id) {
+                return Arc::clone(known);
+            }
+            changed.await;
+        }
+    }
+}
+
+/// An external name may lead anywhere; some places it may not lead to.
+fn may_connect(upstream: &Upstream, address: SocketAddr) -> bool {
+    match &upstream.target {
+        Target::Discovered => true,
+        Target::External { allow_local, .. } => *allow_local || !is_forbidden(address.ip()),
+    }
+}

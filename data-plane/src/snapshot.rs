@@ -1,0 +1,22 @@
+//! The resources that this proxy holds, validated, and the version that they make.
+//!
+//! Pure, and apart from the router, so that what was told and what is in use can be
+//! reasoned about without any thread, clock or file.
+
+mod decode;
+mod fault;
+mod held;
+mod key;
+mod refusal;
+mod resource;
+mod transfer;
+mod version;
+
+pub use decode::{CAPABILITIES, Decoded};
+pub use fault::{Fault, Reason};
+pub use held::{Applied, Held, Restored, Touched, Usable};
+pub use key::Key;
+pub use refusal::Refusal;
+pub use resource::{Backend, Endpoint, Form, Listener, Route, Rule, Target};
+pub use transfer::{Assembly, Limits, Step, Told, Transfer};
+pub use version::Version;

@@ -1,0 +1,238 @@
+//! Tests of decoding: each message's fields, and what a fault says.
+
+use proptest::prelude::*;
+use v1::ResourceType as Kind;
+
+use super::*;
+use crate::snapshot::{Key, Target};
+
+fn told(kind: Kind, name: &str, body: &impl Message) -> Told {
+    let body = body.encode_to_vec();
+    Told {
+        key: Key::new(kind.into(), name),
+        hash: digest::body_hash(&body),
+        body: body.into(),
+        requires: [].into(),
+    }
+}
+
+fn route(rules: Vec<v1::Rule>) -> Told {
+    let route = v1::Route {
+        rules,
+        ..v1::Route::default()
+    };
+    told(Kind::Route, "ingress/a/b", &route)
+}
+
+fn rule(hostname: &str, path: &str) -> v1::Rule {
+    v1::Rule {
+        id: "spec.rules[0]".to_owned(),
+        hostname: hostname.to_owned(),
+        path: Some(v1::PathMatch {
+            kind: v1::path_match::Kind::ElementPrefix.into(),
+            value: path.to_owned(),
+        }),
+        fallback: false,
+        backends: vec![v1::Backend {
+            upstream: "service/a/b:80".to_owned(),
+            weight: 1,
+        }],
+    }
+}
+
+fn listener(address: &str, port: u32, protocol: i32) -> Told {
+    let listener = v1::Listener {
+        name: "web".to_owned(),
+        address: address.to_owned(),
+        port,
+        protocol,
+    };
+    told(Kind::Listener, "web", &listener)
+}
+
+fn endpoints(endpoints: &[(&str, u32, i32)]) -> Told {
+    let endpoint = |&(address, port, condition): &(&str, u32, i32)| v1::Endpoint {
+        address: address.to_owned(),
+        port,
+        condition,
+        uid: "u".to_owned(),
+    };
+    let endpoints = v1::Endpoints {
+        endpoints: endpoints.iter().map(endpoint).collect(),
+    };
+    told(Kind::Endpoints, "service/a/b:80", &endpoints)
+}
+
+fn external(hostname: &str, port: u32) -> Told {
+    let upstream = v1::Upstream {
+        source: None,
+        target: Some(v1::upstream::Target::External(v1::ExternalTarget {
+            hostname: hostname.to_owned(),
+            port,
+            allow_local: true,
+        })),
+    };
+    told(Kind::Upstream, "service/a/b:80", &upstream)
+}
+
+fn usable(told: &Told) -> Form {
+    match Decoded::from_told(told) {
+        Decoded::Usable(form) => form,
+        Decoded::Faulty { fault, .. } => panic!("{fault:?}"),
+    }
+}
+
+fn fault(told: &Told) -> (Reason, String) {
+    match Decoded::from_told(told) {
+        Decoded::Usable(form) => panic!("{form:?}"),
+        Decoded::Faulty { fault, .. } => (fault.reason, fault.message),
+    }
+}
+
+#[test]
+fn a_rule_is_known_by_its_route_and_its_place() {
+    let Form::Route(route) = usable(&route(vec![rule("A.example", "/x/")])) else {
+        panic!("not a route");
+    };
+    let [rule] = &*route.rules else {
+        panic!("not one rule");
+    };
+    assert_eq!(&*rule.id, "ingress/a/b#spec.rules[0]");
+    assert_eq!(rule.host.to_string(), "a.example");
+    assert_eq!(rule.path.as_str(), "/x");
+    assert_eq!(rule.backends[0].upstream.as_deref(), Some("service/a/b:80"));
+}
+
+#[test]
+fn every_invalid_field_is_named() {
+    let mut pathless = rule("a.example", "/");
+    pathless.path = None;
+    let (reason, message) = fault(&route(vec![
+        rule("a..example", "/"),
+        rule("a.example", "/"),
+        pathless,
+    ]));
+    assert_eq!(reason, Reason::InvalidField);
+    assert!(message.starts_with("rules[0].hostname: "), "{message}");
+    assert!(message.ends_with("; rules[2].path: not set"), "{message}");
+}
+
+#[test]
+fn a_message_about_many_faults_is_short() {
+    let (_, message) = fault(&endpoints(&[("nowhere", 0, 1); 1000]));
+    assert!(message.len() < 1000, "{message}");
+    assert!(message.ends_with("; and 1992 more"), "{message}");
+}
+
+#[test]
+fn a_listener_has_an_address_a_port_and_a_protocol() {
+    let Form::Listener(web) = usable(&listener("::", 80, 1)) else {
+        panic!("not a listener");
+    };
+    assert_eq!(
+        (&*web.name, web.address.to_string()),
+        ("web", "[::]:80".to_owned())
+    );
+    for (told, reason) in [
+        (listener("nowhere", 80, 1), Reason::InvalidField),
+        (listener("::", 0, 1), Reason::InvalidField),
+        (listener("::", 65_536, 1), Reason::InvalidField),
+        (listener("::", 80, 0), Reason::InvalidField),
+        (listener("::", 80, 2), Reason::MissingCapability),
+        (listener("::", 80, 3), Reason::MissingCapability),
+    ] {
+        assert_eq!(fault(&told).0, reason, "{told:?}");
+    }
+}
+
+#[test]
+fn draining_endpoints_serve_only_when_nothing_is_ready() {
+    let addresses = |told: &Told| match usable(told) {
+        Form::Endpoints(list) => list
+            .iter()
+            .map(|e| e.address.to_string())
+            .collect::<Vec<_>>(),
+        Form::Listener(_) | Form::Route(_) | Form::Upstream(_) => panic!("not endpoints"),
+    };
+    let (ready, draining) = (("10.0.0.1", 80, 1), ("10.0.0.2", 80, 2));
+    assert_eq!(addresses(&endpoints(&[draining, ready])), ["10.0.0.1:80"]);
+    assert_eq!(addresses(&endpoints(&[draining])), ["10.0.0.2:80"]);
+    assert_eq!(addresses(&endpoints(&[ready, ready])), ["10.0.0.1:80"]);
+    assert!(addresses(&endpoints(&[])).is_empty());
+    assert_eq!(
+        fault(&endpoints(&[("10.0.0.1", 80, 9)])).0,
+        Reason::InvalidField
+    );
+}
+
+#[test]
+fn an_external_target_has_a_dns_name() {
+    assert_eq!(
+        usable(&external("db.example.", 5432)),
+        Form::Upstream(Target::External {
+            hostname: "db.example.".into(),
+            port: 5432,
+            allow_local: true,
+        })
+    );
+    for (name, port) in [("", 80), ("a..b", 80), ("a b", 80), ("a/b", 80), ("a", 0)] {
+        assert_eq!(
+            fault(&external(name, port)).0,
+            Reason::InvalidField,
+            "{name:?}"
+        );
+    }
+}
+
+#[test]
+fn what_does_not_belong_to_its_hash_is_not_used() {
+    let mut route = route(vec![rule("a.example", "/")]);
+    route.hash[0] ^= 1;
+    assert_eq!(fault(&route).0, Reason::HashMismatch);
+}
+
+#[test]
+fn a_route_that_needs_more_than_this_proxy_can_do_is_closed() {
+    let mut route = route(vec![rule("a.example", "/")]);
+    route.requires = ["http".to_owned(), "auth".to_owned()].into();
+    let Decoded::Faulty {
+        fault,
+        closed: Some(Form::Route(closed)),
+    } = Decoded::from_told(&route)
+    else {
+        panic!("not closed");
+    };
+    assert_eq!(fault.reason, Reason::MissingCapability);
+    assert_eq!(fault.message, "this release cannot do auth");
+    assert_eq!(closed.rules.len(), 1);
+    assert!(closed.rules[0].backends.is_empty());
+}
+
+#[test]
+fn types_that_this_release_does_not_know_are_faults() {
+    for kind in [0, 5, -1] {
+        let told = Told {
+            key: Key::new(kind, "x"),
+            hash: digest::body_hash(b""),
+            body: vec![].into(),
+            requires: [].into(),
+        };
+        assert_eq!(fault(&told).0, Reason::UnknownType);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(kind in 0..6, body in prop::collection::vec(any::<u8>(), 0..64)) {
+        let told = Told {
+            key: Key::new(kind, "x"),
+            hash: digest::body_hash(&body),
+            body: body.into(),
+            requires: [].into(),
+        };
+        if let Decoded::Faulty { fault, closed } = Decoded::from_told(&told) {
+            prop_assert!(!fault.message.is_empty());
+            prop_assert!(closed.is_none());
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Resources as this proxy uses them: a value that exists is valid.
+//!
+//! Apart from their decoding, so that the wire's types end there.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use roadstead_matcher::{host::HostPattern, path::PathPattern};
+
+/// The usable form of a resource. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Form {
+    Listener(Arc<Listener>),
+    Route(Arc<Route>),
+    Upstream(Target),
+    /// The ready ones, or the draining ones when nothing is ready.
+    Endpoints(Arc<[Endpoint]>),
+}
+
+/// A port to open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    pub name: Arc<str>,
+    pub address: SocketAddr,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Names of the listeners that serve it. Empty: all of them.
+    pub listeners: Box<[Arc<str>]>,
+    pub rules: Box<[Rule]>,
+}
+
+impl Route {
+    /// Whether the route was written for this listener by name.
+    pub fn names(&self, listener: &str) -> bool {
+        self.listeners.iter().any(|name| **name == *listener)
+    }
+
+    /// Whether the listener's requests are this route's to serve.
+    pub fn serves(&self, listener: &str) -> bool {
+        self.listeners.is_empty() || self.names(listener)
+    }
+
+    /// The same claims, all of them answered by 503.
+    pub fn closed(&self) -> Self {
+        let closed = |rule: &Rule| Rule {
+            backends: [].into(),
+            ..rule.clone()
+        };
+        Self {
+            listeners: self.listeners.clone(),
+            rules: self.rules.iter().map(closed).collect(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The route's name and the rule's place in the source.
+    pub id: Arc<str>,
+    pub host: HostPattern,
+    pub path: PathPattern,
+    /// Serves only what no other rule of any host claims.
+    pub fallback: bool,
+    pub backends: Box<[Backend]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// Name of an upstream; none where the source names a Service that does not exist.
+    pub upstream: Option<Arc<str>>,
+    pub weight: u32,
+}
+
+/// Where the addresses of an upstream come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// They come with the snapshot.
+    Discovered,
+    /// Each proxy resolves the name for itself.
+    External {
+        hostname: Arc<str>,
+        port: u16,
+        /// Permits loopback, link-local and metadata addresses.
+        allow_local: bool,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    pub address: SocketAddr,
+    /// Identity of what answers there (a Pod's UID); empty if not known.
+    pub uid: Arc<str>,
+}

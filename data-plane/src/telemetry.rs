@@ -1,0 +1,168 @@
+//! What the proxy says about itself: log lines, metrics and traces.
+//!
+//! Apart, because here alone it is decided where they go; everyone else says them to
+//! `tracing` and to a `Meter`.
+
+mod settings;
+
+use std::io::{IsTerminal, stdout};
+
+use opentelemetry::{
+    KeyValue,
+    metrics::{Meter, MeterProvider},
+    trace::TracerProvider,
+};
+use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::{
+    Resource,
+    error::OTelSdkError,
+    metrics::{PeriodicReader, SdkMeterProvider},
+    trace::{SdkTracer, SdkTracerProvider},
+};
+use prometheus::{Registry, TextEncoder};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry as Subscriber, fmt,
+    layer::SubscriberExt,
+    reload,
+    util::{SubscriberInitExt, TryInitError},
+};
+
+pub use settings::{Level, Log, Otlp, TextOrJson};
+
+/// Everything that is said goes through this.
+#[derive(Debug)]
+pub struct Telemetry {
+    levels: Levels,
+    registry: Registry,
+    meters: SdkMeterProvider,
+    tracers: Option<SdkTracerProvider>,
+}
+
+/// Sets from what level on something is logged.
+#[derive(Clone, Debug)]
+pub struct Levels(reload::Handle<EnvFilter, Subscriber>);
+
+impl Levels {
+    /// From now on.
+    pub fn set(&self, level: &Level) -> Result<(), TelemetryError> {
+        Ok(self.0.reload(filter(level))?)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    #[error("cannot start the log: {0}")]
+    Log(#[from] TryInitError),
+    #[error("otlp.endpoint: {0}; write it like http://127.0.0.1:4317")]
+    Otlp(#[from] ExporterBuildError),
+    #[error("cannot set up metrics: {0}")]
+    Metrics(#[from] OTelSdkError),
+    #[error("cannot write metrics: {0}")]
+    Render(#[from] prometheus::Error),
+    #[error("cannot set the log level: {0}")]
+    Level(#[from] reload::Error),
+}
+
+impl Telemetry {
+    /// Starts everything, in the name of this proxy. Needs a tokio runtime if `otlp` has an
+    /// endpoint.
+    pub fn start(log: &Log, otlp: &Otlp, proxy: &str) -> Result<Self, TelemetryError> {
+        let resource = resource(proxy);
+        let tracers = match &otlp.endpoint {
+            Some(endpoint) => Some(tracers(endpoint, resource.clone())?),
+            None => None,
+        };
+        let tracer = tracers.as_ref().map(|tracers| tracers.tracer(SCOPE));
+        let levels = start_log(log, tracer)?;
+
+        let registry = Registry::new();
+        let scrapes = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .scope_info_enabled(false)
+            .build()?;
+        let mut meters = SdkMeterProvider::builder()
+            .with_resource(resource)
+            .with_reader(scrapes);
+        if let Some(endpoint) = &otlp.endpoint {
+            let exporter = MetricExporter::builder()
+                .with_tonic()
+                .with_endpoint(endpoint);
+            meters = meters.with_reader(PeriodicReader::builder(exporter.build()?).build());
+        }
+        Ok(Self {
+            levels,
+            registry,
+            meters: meters.build(),
+            tracers,
+        })
+    }
+
+    /// Makes the instruments of all parts.
+    pub fn meter(&self) -> Meter {
+        self.meters.meter(SCOPE)
+    }
+
+    /// Where metrics go that are no instruments.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Changes what is logged.
+    pub fn levels(&self) -> Levels {
+        self.levels.clone()
+    }
+
+    /// Sends what is still here. Blocks, for at most a few seconds.
+    pub fn shutdown(self) {
+        // There is nowhere left to say that the collector cannot be reached.
+        let _: Result<(), _> = self.meters.shutdown();
+        if let Some(tracers) = self.tracers {
+            let _: Result<(), _> = tracers.shutdown();
+        }
+    }
+}
+
+/// All metrics in Prometheus' text form.
+pub fn render(registry: &Registry) -> Result<String, TelemetryError> {
+    Ok(TextEncoder::new().encode_to_string(&registry.gather())?)
+}
+
+fn resource(proxy: &str) -> Resource {
+    Resource::builder_empty()
+        .with_service_name(SCOPE)
+        .with_attributes([
+            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+            KeyValue::new("service.instance.id", proxy.to_owned()),
+        ])
+        .build()
+}
+
+fn tracers(endpoint: &str, resource: Resource) -> Result<SdkTracerProvider, TelemetryError> {
+    let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint);
+    Ok(SdkTracerProvider::builder()
+        .with_resource(resource)
+        .with_batch_exporter(exporter.build()?)
+        .build())
+}
+
+fn start_log(log: &Log, tracer: Option<SdkTracer>) -> Result<Levels, TelemetryError> {
+    let (level, handle) = reload::Layer::new(filter(&log.level));
+    let lines = match log.format {
+        TextOrJson::Text => fmt::layer().with_ansi(stdout().is_terminal()).boxed(),
+        TextOrJson::Json => fmt::layer().json().flatten_event(true).boxed(),
+    };
+    let spans = tracer.map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer));
+    tracing_subscriber::registry()
+        .with(level)
+        .with(lines)
+        .with(spans)
+        .try_init()?;
+    Ok(Levels(handle))
+}
+
+/// The level was checked when it was read; what cannot be read any more is "info".
+fn filter(level: &Level) -> EnvFilter {
+    EnvFilter::try_new(level.as_str()).unwrap_or_else(|_| EnvFilter::new("info"))
+}
+
+const SCOPE: &str = "roadstead-data-plane";

@@ -1,0 +1,14 @@
+//! Connections to upstreams: made, kept, used again, and what is said on them.
+//!
+//! Apart from the proxy, which decides where a request goes and what becomes of a failure.
+
+mod connect;
+mod h1;
+mod pool;
+mod pools;
+mod raw;
+
+pub use connect::{ConnectError, connect};
+pub use h1::{Answer, Connection, ExchangeError};
+pub use pool::Pool;
+pub use pools::{Pools, UpstreamPools};

@@ -1,0 +1,97 @@
+//! One thread's connections to one endpoint.
+//!
+//! Apart from the table of pools: an endpoint is an address *and* who answers there, so that an
+//! address that is used again by another Pod never gets a connection of the old one.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+use super::{ConnectError, Connection, connect};
+use crate::{active::Endpoint, clock::Ticks, thread::Thread};
+
+/// Connections to one endpoint, in use or not.
+#[derive(Debug)]
+pub struct Pool {
+    pub endpoint: Endpoint,
+    thread: Rc<Thread>,
+    open: Cell<usize>,
+    /// The one used last is at the end.
+    idle: RefCell<Vec<Idle>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Rc<Connection>,
+    until: Ticks,
+}
+
+impl Pool {
+    pub(super) fn new(endpoint: Endpoint, thread: Rc<Thread>) -> Rc<Self> {
+        Rc::new(Self {
+            endpoint,
+            thread,
+            open: Cell::new(0),
+            idle: RefCell::new(Vec::new()),
+        })
+    }
+
+    /// An open connection that nobody uses, if there is one. `ask` the kernel whether it is
+    /// open still, for a request that could not be repeated.
+    pub fn take(&self, ask: bool) -> Option<Rc<Connection>> {
+        loop {
+            let idle = self.idle.borrow_mut().pop()?;
+            if idle.connection.is_quiet(ask) {
+                self.thread.metrics.upstream.reused.add(1);
+                return Some(idle.connection);
+            }
+        }
+    }
+
+    /// Whether one more connection may be made.
+    pub fn has_room(&self) -> bool {
+        self.open.get() < self.thread.limits.upstream.connections_per_endpoint
+    }
+
+    /// Makes a connection.
+    pub async fn connect(self: &Rc<Self>) -> Result<Rc<Connection>, ConnectError> {
+        let metrics = &self.thread.metrics.upstream;
+        let patience = self.thread.limits.upstream.connect;
+        match connect(self.endpoint.address, patience).await {
+            Ok(stream) => {
+                metrics.connects.add(1);
+                Ok(Connection::new(stream, self, &self.thread))
+            }
+            Err(error) => {
+                metrics.connect_failures.add(1);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes back a connection that can be used again.
+    pub(super) fn put(&self, connection: Rc<Connection>) {
+        let limits = &self.thread.limits.upstream;
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < limits.idle_per_endpoint {
+            let until = self.thread.clock.ticks().after(limits.idle);
+            idle.push(Idle { connection, until });
+        }
+    }
+
+    /// Closes what has not been used for long or has been closed by the upstream.
+    pub(super) fn sweep(&self, now: Ticks) {
+        let mut idle = self.idle.borrow_mut();
+        idle.retain(|idle| idle.until > now && idle.connection.is_quiet(false));
+        idle.iter().for_each(|idle| idle.connection.rest());
+    }
+
+    pub(super) fn opened(&self) {
+        self.open.set(self.open.get() + 1);
+    }
+
+    pub(super) fn closed(&self) {
+        self.open.set(self.open.get() - 1);
+    }
+}

@@ -1,0 +1,123 @@
+//! One thread's pools, by upstream.
+//!
+//! Apart from the snapshot's table of upstreams: what a thread keeps of an upstream survives
+//! versions, and is looked up by a small number.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+};
+
+use super::Pool;
+use crate::{
+    active::{Endpoint, UpstreamTable},
+    router::UpstreamId,
+    thread::Thread,
+};
+
+/// The pools of all upstreams.
+#[derive(Debug)]
+pub struct Pools {
+    thread: Rc<Thread>,
+    slots: RefCell<Vec<Option<Rc<UpstreamPools>>>>,
+}
+
+/// The pools of one upstream, in the order of its endpoints.
+#[derive(Debug)]
+pub struct UpstreamPools {
+    id: UpstreamId,
+    endpoints: Arc<[Endpoint]>,
+    pools: Box<[Rc<Pool>]>,
+    /// Where the next request begins.
+    turn: Cell<usize>,
+}
+
+impl UpstreamPools {
+    pub fn len(&self) -> usize {
+        self.pools.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pools.is_empty()
+    }
+
+    pub fn get(&self, place: usize) -> Option<&Rc<Pool>> {
+        self.pools.get(place)
+    }
+
+    /// Counts up with each call.
+    pub fn turn(&self) -> usize {
+        self.turn.replace(self.turn.get().wrapping_add(1))
+    }
+}
+
+impl Pools {
+    pub fn new(thread: Rc<Thread>) -> Self {
+        Self {
+            thread,
+            slots: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// The pools of the upstream `id`, which has these endpoints now.
+    pub fn of(&self, id: UpstreamId, endpoints: &Arc<[Endpoint]>) -> Rc<UpstreamPools> {
+        let mut slots = self.slots.borrow_mut();
+        let index = id.index as usize;
+        if slots.len() <= index {
+            slots.resize(index + 1, None);
+        }
+        let Some(slot) = slots.get_mut(index) else {
+            return self.build(id, endpoints, None);
+        };
+        match slot {
+            Some(known) if known.id == id && Arc::ptr_eq(&known.endpoints, endpoints) => {
+                Rc::clone(known)
+            }
+            Some(_) | None => {
+                let known = slot.take().filter(|known| known.id == id);
+                Rc::clone(slot.insert(self.build(id, endpoints, known.as_ref())))
+            }
+        }
+    }
+
+    /// Closes unused connections whose time is over, and drops what belongs to upstreams and
+    /// endpoints that are gone. Connections in use finish what they do.
+    pub fn sweep(&self, upstreams: &UpstreamTable) {
+        let now = self.thread.clock.ticks();
+        for slot in self.slots.borrow_mut().iter_mut() {
+            let Some(known) = slot else { continue };
+            match upstreams.find(known.id) {
+                None => *slot = None,
+                Some(_) => known.pools.iter().for_each(|pool| pool.sweep(now)),
+            }
+        }
+    }
+
+    fn build(
+        &self,
+        id: UpstreamId,
+        endpoints: &Arc<[Endpoint]>,
+        known: Option<&Rc<UpstreamPools>>,
+    ) -> Rc<UpstreamPools> {
+        let mut kept: HashMap<&Endpoint, &Rc<Pool>> = known
+            .into_iter()
+            .flat_map(|known| known.pools.iter())
+            .map(|pool| (&pool.endpoint, pool))
+            .collect();
+        let pools = endpoints
+            .iter()
+            .map(|endpoint| match kept.remove(endpoint) {
+                Some(pool) => Rc::clone(pool),
+                None => Pool::new(endpoint.clone(), Rc::clone(&self.thread)),
+            })
+            .collect();
+        Rc::new(UpstreamPools {
+            id,
+            endpoints: Arc::clone(endpoints),
+            pools,
+            turn: Cell::new(known.map_or(0, |known| known.turn.get())),
+        })
+    }
+}

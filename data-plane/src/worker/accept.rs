@@ -1,0 +1,143 @@
+//! Accepts connections of one listener and begins to serve them.
+//!
+//! Apart from the main loop, so that a port can be opened and closed while others go on. The
+//! raw connection passes `Server::admit` before anything else is done with it: there it can
+//! be given to another thread.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    rc::Rc,
+    time::Duration,
+};
+
+use futures::FutureExt;
+use tokio::{net::TcpStream, sync::Notify, time::sleep};
+
+use super::Port;
+use crate::{
+    front,
+    message::{Client, Listener},
+    proxy::Proxy,
+    thread::Thread,
+};
+
+/// Serves accepted connections on this thread.
+#[derive(Debug)]
+pub(super) struct Server {
+    thread: Rc<Thread>,
+    proxy: Rc<Proxy>,
+}
+
+/// Accepts for one listener until it is told to close.
+#[derive(Debug)]
+pub(super) struct Acceptor {
+    listener: Rc<Listener>,
+    closing: Rc<Notify>,
+}
+
+impl Acceptor {
+    pub(super) fn start(server: &Rc<Server>, port: Port, socket: TcpListener) -> io::Result<Self> {
+        let socket = tokio::net::TcpListener::from_std(socket)?;
+        let metrics = server.thread.metrics.add_listener(&port.name);
+        let listener = Rc::new(Listener {
+            name: port.name,
+            port: port.number,
+            scheme: port.scheme,
+            metrics,
+            closing: false.into(),
+        });
+        let closing = Rc::new(Notify::new());
+        let accepting = accept(
+            Rc::clone(server),
+            socket,
+            Rc::clone(&listener),
+            Rc::clone(&closing),
+        );
+        server.thread.tasks.spawn(accepting);
+        Ok(Self { listener, closing })
+    }
+
+    /// Whoever is connected is not cut; who waits to be accepted still is.
+    pub(super) fn close(self) {
+        self.listener.closing.set(true);
+        self.closing.notify_one();
+    }
+}
+
+async fn accept(
+    server: Rc<Server>,
+    socket: tokio::net::TcpListener,
+    listener: Rc<Listener>,
+    closing: Rc<Notify>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = socket.accept() => accepted,
+            () = closing.notified() => break,
+        };
+        match accepted {
+            Ok((stream, address)) => server.admit(stream, address, &listener),
+            // Out of descriptors or memory, most likely: what is open goes on.
+            Err(error) => {
+                tracing::warn!(listener = %listener.name, "accept: {error}");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+    // The kernel resets whatever waits when the socket closes.
+    while let Some(Ok((stream, address))) = socket.accept().now_or_never() {
+        server.admit(stream, address, &listener);
+    }
+}
+
+impl Server {
+    pub(super) fn new(thread: Rc<Thread>, proxy: Rc<Proxy>) -> Self {
+        Self { thread, proxy }
+    }
+
+    /// Begins to serve a connection, unless there are too many.
+    fn admit(&self, stream: TcpStream, address: SocketAddr, listener: &Rc<Listener>) {
+        let thread = &self.thread;
+        if thread.drain.open() >= thread.limits.client.connections_per_thread {
+            thread.metrics.connections_shed.add(1);
+            return;
+        }
+        // A connection that is gone already is found to be so by its first read.
+        let _gone = stream.set_nodelay(true);
+        let listener = Rc::clone(listener);
+        let proxy = Rc::clone(&self.proxy);
+        let open = thread.drain.enter();
+        let client = Rc::new(Client::new(
+            address,
+            Rc::clone(&listener),
+            Rc::clone(thread),
+        ));
+        thread.tasks.spawn(async move {
+            let _counted = Counted::new(listener);
+            front::serve(stream, client, proxy).await;
+            drop(open);
+        });
+    }
+}
+
+/// Counts a connection, however it ends.
+struct Counted(Rc<Listener>);
+
+impl Counted {
+    fn new(listener: Rc<Listener>) -> Self {
+        listener.metrics.connections.add(1);
+        listener.metrics.connections_open.add(1);
+        Self(listener)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.metrics.connections_open.add(-1);
+    }
+}
+
+/// Before accepting again after an error.
+const PAUSE: Duration = Duration::from_millis(100);

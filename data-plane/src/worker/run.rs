@@ -1,0 +1,134 @@
+//! The main loop of a traffic thread: does what it is told, and keeps time.
+//!
+//! Apart from accepting and serving, which run beside it as tasks.
+
+use std::{collections::BTreeMap, io, rc::Rc, sync::Arc, time::Duration};
+
+use tokio::{
+    runtime::{Builder, LocalOptions, LocalRuntime},
+    sync::{mpsc, oneshot},
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use super::{
+    Command, WorkerOptions,
+    accept::{Acceptor, Server},
+};
+use crate::{
+    access_log::ThreadLog,
+    active::Active,
+    clock::{self, TICK},
+    drain::Phase,
+    metrics::ThreadMetrics,
+    proxy::Proxy,
+    thread::Thread,
+};
+
+pub(super) fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build_local(LocalOptions::default())
+}
+
+/// Runs until everything is drained or nobody is left who tells what to do.
+pub(super) async fn run(
+    options: WorkerOptions,
+    active: Arc<Active>,
+    metrics: Arc<ThreadMetrics>,
+    mut inbox: mpsc::UnboundedReceiver<(Command, oneshot::Sender<()>)>,
+) {
+    let log = ThreadLog::new(options.log);
+    let thread = Rc::new(Thread::new(options.limits, log, metrics));
+    let proxy = Rc::new(Proxy::new(Rc::clone(&thread), active, options.index as u64));
+    let server = Rc::new(Server::new(Rc::clone(&thread), Rc::clone(&proxy)));
+    let mut acceptors = BTreeMap::new();
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut count = 0_u32;
+    loop {
+        tokio::select! {
+            biased;
+            due = ticks.tick() => {
+                let late = clock::now().saturating_duration_since(due);
+                tick(&thread, late);
+                count = count.wrapping_add(1);
+                if count.is_multiple_of(TICKS_PER_SWEEP) {
+                    proxy.sweep();
+                }
+            }
+            told = inbox.recv() => {
+                let Some((command, acknowledge)) = told else { break };
+                match command {
+                    Command::Publish(active) => proxy.publish(active),
+                    Command::Resolved(resolved) => proxy.resolved(resolved),
+                    Command::Open(port, socket) => {
+                        let name = Arc::clone(&port.name);
+                        match Acceptor::start(&server, port, socket) {
+                            Ok(acceptor) => {
+                                if let Some(before) = acceptors.insert(name, acceptor) {
+                                    before.close();
+                                }
+                            }
+                            Err(error) => tracing::error!(listener = %name, "accept: {error}"),
+                        }
+                    }
+                    Command::Close(name) => {
+                        if let Some(acceptor) = acceptors.remove(&name) {
+                            acceptor.close();
+                            thread.alarms.wake_all();
+                        }
+                    }
+                    Command::Ping => {}
+                    Command::Drain(grace) => {
+                        for (_, acceptor) in std::mem::take(&mut acceptors) {
+                            acceptor.close();
+                        }
+                        drain(&thread, &mut ticks, grace).await;
+                        let _gone = acknowledge.send(());
+                        break;
+                    }
+                }
+                let _gone = acknowledge.send(());
+            }
+        }
+    }
+    thread.log.flush(&thread.metrics.log_lines_dropped);
+}
+
+fn tick(thread: &Thread, late: Duration) {
+    let late = i64::try_from(late.as_micros()).unwrap_or(i64::MAX);
+    thread.metrics.lag.set(late);
+    if late > thread.metrics.lag_max.read() {
+        thread.metrics.lag_max.set(late);
+    }
+    thread.tick();
+}
+
+/// Lets connections end by themselves, for at most `grace`.
+async fn drain(thread: &Thread, ticks: &mut tokio::time::Interval, grace: Duration) {
+    thread.drain.advance(Phase::Draining);
+    thread.alarms.wake_all();
+    let time = async {
+        loop {
+            let due = ticks.tick().await;
+            tick(thread, clock::now().saturating_duration_since(due));
+        }
+    };
+    let ended = async {
+        tokio::select! {
+            () = thread.drain.emptied() => {}
+            () = time => {}
+        }
+    };
+    if timeout(grace, ended).await.is_err() {
+        tracing::warn!(
+            open = thread.drain.open(),
+            "connections cut at the end of the grace period"
+        );
+        thread.drain.advance(Phase::Cutting);
+    }
+}
+
+/// Unused connections are looked at once a second.
+const TICKS_PER_SWEEP: u32 = 10;

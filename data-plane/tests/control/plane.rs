@@ -1,0 +1,214 @@
+//! A control plane that does what the test says.
+
+use std::{net::SocketAddr, pin::Pin};
+
+use futures::Stream;
+use roadstead_proto::{
+    digest::Digest,
+    v1::{
+        self,
+        distribution_service_server::{DistributionService, DistributionServiceServer},
+        transfer_message::Message,
+    },
+};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{
+    Request, Response, Status, Streaming,
+    transport::{Identity, Server, ServerTlsConfig},
+};
+
+use crate::wire::Content;
+
+pub(crate) struct Plane {
+    pub(crate) address: SocketAddr,
+    streams: mpsc::Receiver<Incoming>,
+    sender: mpsc::Sender<Incoming>,
+    running: JoinSet<()>,
+    stop: Option<oneshot::Sender<()>>,
+    identity: Option<Identity>,
+}
+
+/// A proxy's stream, after its hello.
+pub(crate) struct ProxyStream {
+    pub(crate) hello: v1::Hello,
+    pub(crate) token: Option<String>,
+    pub(crate) lineage: String,
+    answers: Streaming<v1::ProxyMessage>,
+    messages: mpsc::Sender<Result<v1::TransferMessage, Status>>,
+}
+
+struct Incoming {
+    token: Option<String>,
+    answers: Streaming<v1::ProxyMessage>,
+    messages: mpsc::Sender<Result<v1::TransferMessage, Status>>,
+}
+
+struct Service(mpsc::Sender<Incoming>);
+
+#[tonic::async_trait]
+impl DistributionService for Service {
+    type StreamStream = Pin<Box<dyn Stream<Item = Result<v1::TransferMessage, Status>> + Send>>;
+
+    async fn stream(
+        &self,
+        request: Request<Streaming<v1::ProxyMessage>>,
+    ) -> Result<Response<Self::StreamStream>, Status> {
+        let token = request.metadata().get("authorization");
+        let token = token.map(|value| value.to_str().unwrap().to_owned());
+        let (messages, outgoing) = mpsc::channel(64);
+        let incoming = Incoming {
+            token,
+            answers: request.into_inner(),
+            messages,
+        };
+        self.0.send(incoming).await.unwrap();
+        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
+    }
+}
+
+impl Plane {
+    pub(crate) async fn start() -> Self {
+        Self::start_as(None).await
+    }
+
+    /// With a certificate, by TLS.
+    pub(crate) async fn start_as(identity: Option<Identity>) -> Self {
+        let (sender, streams) = mpsc::channel(4);
+        let mut plane = Self {
+            address: ([127, 0, 0, 1], 0).into(),
+            streams,
+            sender,
+            running: JoinSet::new(),
+            stop: None,
+            identity,
+        };
+        plane.resume().await;
+        plane
+    }
+
+    /// Serves again, at the same address.
+    pub(crate) async fn resume(&mut self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        self.address = listener.local_addr().unwrap();
+        let service = DistributionServiceServer::new(Service(self.sender.clone()));
+        let (stop, stopped) = oneshot::channel::<()>();
+        self.stop = Some(stop);
+        let mut server = Server::builder();
+        if let Some(identity) = self.identity.clone() {
+            let tls = ServerTlsConfig::new().identity(identity);
+            server = server.tls_config(tls).unwrap();
+        }
+        self.running.spawn(async move {
+            let serving = server.add_service(service);
+            let serving = serving.serve_with_incoming(TcpListenerStream::new(listener));
+            tokio::select! {
+                result = serving => result.unwrap(),
+                _ = stopped => {}
+            }
+        });
+    }
+
+    /// Stops serving. Streams must have been dropped.
+    pub(crate) async fn stop(&mut self) {
+        self.stop = None;
+        self.running.join_next().await.unwrap().unwrap();
+    }
+
+    /// The next stream of a proxy.
+    pub(crate) async fn accept(&mut self) -> ProxyStream {
+        let Incoming {
+            token,
+            mut answers,
+            messages,
+        } = self.streams.recv().await.unwrap();
+        let first = answers.message().await.unwrap().unwrap();
+        let Some(v1::proxy_message::Message::Hello(hello)) = first.message else {
+            panic!("not a hello: {first:?}");
+        };
+        ProxyStream {
+            hello,
+            token,
+            lineage: "lineage".to_owned(),
+            answers,
+            messages,
+        }
+    }
+}
+
+impl ProxyStream {
+    pub(crate) async fn send_whole(&self, seq: u64, content: &Content) {
+        let all: Vec<u32> = (0..256).collect();
+        self.begin(seq, all.clone()).await;
+        self.send(Message::Chunk(content.in_buckets(&all))).await;
+        self.commit(seq, content.digest()).await;
+    }
+
+    pub(crate) async fn send_delta(&self, seq: u64, delta: v1::Chunk, content: &Content) {
+        self.send_without_commit(seq, delta).await;
+        self.commit(seq, content.digest()).await;
+    }
+
+    pub(crate) async fn send_without_commit(&self, seq: u64, delta: v1::Chunk) {
+        self.begin(seq, vec![]).await;
+        self.send(Message::Chunk(delta)).await;
+    }
+
+    /// Sends the buckets that differ from what the proxy holds.
+    pub(crate) async fn send_repair(&self, seq: u64, held: &v1::Digest, content: &Content) {
+        let held = Digest::from_proto(held).unwrap();
+        let digest = content.digest();
+        let buckets: Vec<_> = digest.differing(&held).map(u32::from).collect();
+        self.begin(seq, buckets.clone()).await;
+        self.send(Message::Chunk(content.in_buckets(&buckets)))
+            .await;
+        self.commit(seq, digest).await;
+    }
+
+    pub(crate) async fn answer(&mut self) -> v1::ProxyMessage {
+        self.answers.message().await.unwrap().unwrap()
+    }
+
+    /// Whether the proxy has nothing more to say.
+    pub(crate) async fn has_ended(&mut self) -> bool {
+        !matches!(self.answers.message().await, Ok(Some(_)))
+    }
+
+    async fn begin(&self, seq: u64, replaced_buckets: Vec<u32>) {
+        let version = Some(self.version(seq));
+        self.send(Message::Begin(v1::Begin {
+            version,
+            replaced_buckets,
+        }))
+        .await;
+    }
+
+    async fn commit(&self, seq: u64, digest: Digest) {
+        let version = Some(self.version(seq));
+        self.send(Message::Commit(v1::Commit {
+            version,
+            endpoints_revision: seq,
+            digest: Some(digest.to_proto()),
+        }))
+        .await;
+    }
+
+    async fn send(&self, message: Message) {
+        let message = v1::TransferMessage {
+            message: Some(message),
+        };
+        self.messages.send(Ok(message)).await.unwrap();
+    }
+
+    fn version(&self, seq: u64) -> v1::Version {
+        v1::Version {
+            lineage: self.lineage.clone(),
+            epoch: 1,
+            seq,
+        }
+    }
+}

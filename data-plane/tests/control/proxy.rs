@@ -1,0 +1,143 @@
+//! The control side of a proxy, with traffic threads and listeners that only take note.
+
+use std::{cell::RefCell, collections::BTreeMap, path::Path, rc::Rc, sync::Arc};
+
+use opentelemetry::metrics::{MeterProvider, noop::NoopMeterProvider};
+use roadstead_data_plane::{
+    active::Active,
+    config::ControlPlane,
+    control::{Applier, Client, Connector, Metrics, Serve},
+    journal::{Journal, Writer},
+    report::{Identity, Report},
+    snapshot::{Fault, Listener, Reason},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinSet, LocalSet},
+    time::{Duration, timeout},
+};
+
+use crate::plane::Plane;
+
+pub(crate) struct Proxy {
+    noted: Rc<RefCell<Noted>>,
+    report: watch::Receiver<Report>,
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+    _token: tempfile::NamedTempFile,
+}
+
+#[derive(Default)]
+struct Noted {
+    active: Option<Arc<Active>>,
+    closed: Option<Reason>,
+}
+
+struct Notes(Rc<RefCell<Noted>>);
+
+impl Serve for Notes {
+    async fn switch(&mut self, active: Arc<Active>) {
+        self.0.borrow_mut().active = Some(active);
+    }
+
+    async fn listen(&mut self, wanted: &[Arc<Listener>]) -> BTreeMap<Arc<str>, Fault> {
+        let closed = self.0.borrow().closed;
+        let fault = |reason| {
+            let name = wanted[0].name.clone();
+            (name, Fault::new(reason, "as the test wants it"))
+        };
+        closed.map(fault).into_iter().collect()
+    }
+}
+
+/// Runs a test where tasks may stay on their thread, for at most a minute.
+pub(crate) async fn local(test: impl Future<Output = ()>) {
+    let tasks = LocalSet::new();
+    let test = tasks.run_until(test);
+    timeout(Duration::from_secs(60), test).await.unwrap();
+}
+
+impl Proxy {
+    pub(crate) async fn start(plane: &Plane, folder: Option<&Path>) -> Self {
+        let addresses = vec![format!("http://{}", plane.address).parse().unwrap()];
+        Self::start_with(
+            ControlPlane {
+                addresses,
+                ..ControlPlane::default()
+            },
+            folder,
+        )
+        .await
+    }
+
+    /// With these settings, and a token.
+    pub(crate) async fn start_with(settings: ControlPlane, folder: Option<&Path>) -> Self {
+        let meter = NoopMeterProvider::new().meter("test");
+        let metrics = Metrics::new(&meter);
+        let identity = Identity::new("node-1".to_owned()).unwrap();
+        let noted = Rc::new(RefCell::new(Noted::default()));
+        let mut tasks = JoinSet::new();
+
+        let (mut journal, mut kept) = (None, None);
+        if let Some(folder) = folder {
+            let (file, found) = Journal::open(folder, &identity.boot_id).unwrap();
+            let (writer, batches) = Writer::new(&meter);
+            tasks.spawn_local(async { writer.run(file).await.unwrap() });
+            (journal, kept) = (Some(batches), found);
+        }
+        let mut applier = Applier::new(Notes(noted.clone()), journal, metrics.clone());
+        if let Some(kept) = kept {
+            assert!(applier.restore(kept).await);
+        }
+        let report = applier.report();
+        let (orders, ordered) = mpsc::channel(1);
+
+        let token = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(token.path(), "a token\n").unwrap();
+        let connector = Connector::new(ControlPlane {
+            token_file: Some(token.path().to_owned()),
+            ..settings
+        });
+        let client = Client::new(identity, connector, orders, report.clone(), metrics);
+        let (stop, mut stopped) = watch::channel(false);
+        tasks.spawn_local(applier.run(ordered));
+        tasks.spawn_local(async move {
+            tokio::select! {
+                () = client.run() => {}
+                _ = stopped.changed() => {}
+            }
+        });
+        Self {
+            noted,
+            report,
+            tasks,
+            stop,
+            _token: token,
+        }
+    }
+
+    /// Ends, with all that was taken in written.
+    pub(crate) async fn stop(mut self) {
+        self.stop.send_replace(true);
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.unwrap();
+        }
+    }
+
+    /// The version that is served by, and the route that serves `HOST.example`.
+    pub(crate) async fn serves(&self, host: &str) -> Option<String> {
+        let active = self.noted.borrow().active.clone()?;
+        let host = format!("{host}.example");
+        let rule = active.router.route("web", &host, "/")?;
+        let route = rule.id.split('#').next()?;
+        Some(format!("{} {route}", active.version))
+    }
+
+    pub(crate) fn set_closed(&self, reason: Option<Reason>) {
+        self.noted.borrow_mut().closed = reason;
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        self.report.borrow().clone()
+    }
+}

@@ -1,0 +1,156 @@
+//! The end: no new connections, nothing cut that can finish, and a limit on how long.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use roadstead_data_plane::listen::listen;
+
+use super::support::{Client, Origin, PATIENCE, Proxy, Step, done, plain, port};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
+
+/// Answers half, and the rest when one more byte of the body comes.
+fn halves() -> Step {
+    Step::Take(Box::new(|mut stream: TcpStream| {
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+            .unwrap();
+        let mut byte = [0];
+        if stream.read_exact(&mut byte).is_ok() {
+            stream.write_all(b"world").unwrap();
+        }
+    }))
+}
+
+const POST: &str = "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1\r\n\r\n";
+
+fn refuses(proxy: &Proxy) -> bool {
+    TcpStream::connect(proxy.address).is_err()
+}
+
+#[test]
+fn a_drain_ends_idle_connections_and_lets_requests_finish() {
+    let origin = Origin::of_heads(|seen| match seen.line() {
+        "GET / HTTP/1.1" => plain("ok"),
+        _ => halves(),
+    });
+    let proxy = Proxy::new(origin.backends());
+    let (mut idle, mut fresh, mut busy) = (proxy.client(), proxy.client(), proxy.client());
+    idle.send(GET);
+    assert_eq!(idle.answer().status, 200);
+    busy.send(POST);
+    assert!(busy.head().contains("200 OK"));
+    proxy.until("accepted", |totals| {
+        totals.listeners["http"].connections_open == 3
+    });
+
+    let drained = proxy.drain(PATIENCE);
+    assert!(idle.is_closed() && fresh.is_closed());
+    assert!(refuses(&proxy));
+    busy.send("x");
+    assert_eq!(busy.bytes(10), b"helloworld");
+    assert!(busy.is_closed());
+    done(drained);
+}
+
+#[test]
+fn what_does_not_finish_in_time_is_cut() {
+    let origin = Origin::of_heads(|_| halves());
+    let proxy = Proxy::new(origin.backends());
+    let mut client = proxy.client();
+    client.send(POST);
+    assert!(client.head().contains("200 OK"));
+    let begun = Instant::now();
+    done(proxy.drain(Duration::from_millis(300)));
+    assert!(begun.elapsed() >= Duration::from_millis(300));
+    assert_eq!(client.bytes(10), b"hello");
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_request_during_a_drain_is_answered_and_is_the_last() {
+    let origin = Origin::of_heads(|seen| match seen.line() {
+        "GET / HTTP/1.1" => plain("ok"),
+        _ => halves(),
+    });
+    let proxy = Proxy::new(origin.backends());
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: a.exa");
+    proxy.until("accepted", |totals| {
+        totals.listeners["http"].connections_open == 1
+    });
+    let drained = proxy.drain(PATIENCE);
+    client.send("mple\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (200, Some("close"))
+    );
+    assert!(client.is_closed());
+    done(drained);
+}
+
+#[test]
+fn a_listener_closes_and_opens_while_others_go_on() {
+    let origin = Origin::of_heads(|seen| match seen.line() {
+        "GET / HTTP/1.1" => plain("ok"),
+        _ => halves(),
+    });
+    let proxy = Proxy::new(origin.backends());
+    let socket = listen("127.0.0.1:0".parse().unwrap(), 1)
+        .unwrap()
+        .pop()
+        .unwrap();
+    let other = socket.local_addr().unwrap();
+    let mut name = port(other);
+    name.name = "other".into();
+    done(proxy.worker().open(name, socket));
+    let mut stays = Client::connect(other);
+    let (mut idle, mut busy) = (proxy.client(), proxy.client());
+    for client in [&mut stays, &mut idle] {
+        client.send(GET);
+        assert_eq!(client.answer().status, 200);
+    }
+    busy.send(POST);
+    assert!(busy.head().contains("200 OK"));
+
+    proxy.close_listener();
+    assert!(idle.is_closed());
+    assert!(refuses(&proxy));
+    stays.send(GET);
+    assert_eq!(stays.answer().status, 200);
+    busy.send("x");
+    assert_eq!(busy.bytes(10), b"helloworld");
+
+    let again = listen(proxy.address, 1).unwrap().pop().unwrap();
+    done(proxy.worker().open(port(proxy.address), again));
+    assert_eq!(proxy.ask(GET).status, 200);
+    // The figures of a name go on.
+    assert_eq!(proxy.totals().listeners["http"].connections, 3);
+}
+
+#[test]
+fn tunnels_live_to_the_end_of_the_grace_period() {
+    let origin = Origin::new(|_| {
+        Step::Take(Box::new(|mut stream: TcpStream| {
+            stream
+                .write_all(b"HTTP/1.1 101 x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+                .unwrap();
+            std::io::copy(&mut stream.try_clone().unwrap(), &mut stream).unwrap();
+        }))
+    });
+    let proxy = Proxy::new(origin.backends());
+    let mut client = proxy.client();
+    client.send(
+        "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+    );
+    assert!(client.head().contains("101"));
+    let drained = proxy.drain(Duration::from_millis(500));
+    client.send("still here");
+    assert_eq!(client.bytes(10), b"still here");
+    done(drained);
+    assert!(client.is_closed());
+}

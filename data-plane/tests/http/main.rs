@@ -1,0 +1,14 @@
+//! The request path from socket to socket: a traffic thread, raw clients and raw upstreams.
+
+#![cfg(test)]
+
+mod bodies;
+mod connections;
+mod drain;
+mod external;
+mod headers;
+mod http2;
+mod oracle;
+mod requests;
+mod support;
+mod upgrade;

@@ -1,0 +1,235 @@
+//! A traffic thread to test, and what it stands between.
+//!
+//! Clients and origins are plain blocking sockets: what a test writes is what is on the wire.
+
+mod client;
+mod origin;
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use roadstead_data_plane::{
+    access_log::{AccessLog, LogFormat},
+    active::{Active, Endpoint, Target, Upstream, UpstreamTable},
+    limits::Limits,
+    listen::listen,
+    message::Scheme,
+    metrics::ThreadTotals,
+    router::{Names, RouteChange, Router, UpstreamId},
+    snapshot::{Backend, Route, Rule, Version},
+    worker::{Acknowledged, Port, Worker, WorkerOptions},
+};
+use roadstead_matcher::{host::HostPattern, path::PathPattern};
+
+pub(crate) use client::{Answer, Client};
+pub(crate) use origin::{Origin, Step, plain};
+
+/// What one host is served by.
+#[derive(Clone, Debug)]
+pub(crate) enum Backends {
+    /// No such Service.
+    Missing,
+    /// Endpoints, each with its UID.
+    At(Vec<(SocketAddr, &'static str)>),
+    External(&'static str, u16, bool),
+}
+
+/// A running thread.
+pub(crate) struct Proxy {
+    worker: Worker,
+    pub(crate) address: SocketAddr,
+    names: Names,
+    version: u64,
+    log: mpsc::Receiver<Vec<u8>>,
+}
+
+impl Proxy {
+    /// Serves `a.example` and every path of it.
+    pub(crate) fn new(backends: Backends) -> Self {
+        Self::with(backends, Limits::default())
+    }
+
+    pub(crate) fn with(backends: Backends, limits: Limits) -> Self {
+        let (lines, log) = mpsc::channel();
+        let (access_log, _writer) =
+            AccessLog::start(LogFormat::Json, Box::new(Lines(lines))).unwrap();
+        let mut names = Names::default();
+        let active = active(&mut names, 1, backends);
+        let options = WorkerOptions {
+            index: 0,
+            limits,
+            log: access_log,
+        };
+        let worker = Worker::spawn(options, active).unwrap();
+        let socket = listen("127.0.0.1:0".parse().unwrap(), 1)
+            .unwrap()
+            .pop()
+            .unwrap();
+        let address = socket.local_addr().unwrap();
+        done(worker.open(port(address), socket));
+        Self {
+            worker,
+            address,
+            names,
+            version: 1,
+            log,
+        }
+    }
+
+    /// Serves `a.example` by these from the next request on.
+    pub(crate) fn publish(&mut self, backends: Backends) {
+        self.version += 1;
+        let active = active(&mut self.names, self.version, backends);
+        done(self.worker.publish(active));
+    }
+
+    /// The one upstream there is.
+    pub(crate) fn upstream(&self) -> UpstreamId {
+        self.names.find(UPSTREAM).unwrap()
+    }
+
+    pub(crate) fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    pub(crate) fn close_listener(&self) {
+        done(self.worker.close(&"http".into()));
+    }
+
+    pub(crate) fn drain(&self, grace: Duration) -> Acknowledged {
+        self.worker.drain(grace)
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Sends one request on a connection of its own.
+    pub(crate) fn ask(&self, request: &str) -> Answer {
+        let mut client = self.client();
+        client.send(request);
+        client.answer()
+    }
+
+    pub(crate) fn totals(&self) -> ThreadTotals {
+        self.worker.metrics().read()
+    }
+
+    /// Waits until the figures are as they should be.
+    pub(crate) fn until(&self, what: &str, mut holds: impl FnMut(&ThreadTotals) -> bool) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !holds(&self.totals()) {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{what}: {:#?}",
+                self.totals()
+            );
+            std::thread::yield_now();
+        }
+    }
+
+    /// The next lines of the access log.
+    pub(crate) fn log(&self) -> Vec<serde_json::Value> {
+        let bytes = self.log.recv_timeout(PATIENCE).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+}
+
+/// How long a test waits for what must come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) fn done(told: Acknowledged) {
+    told.blocking_recv().unwrap();
+}
+
+pub(crate) fn port(address: SocketAddr) -> Port {
+    Port {
+        name: "http".into(),
+        number: address.port(),
+        scheme: Scheme::Http,
+    }
+}
+
+fn active(names: &mut Names, version: u64, backends: Backends) -> Arc<Active> {
+    let name: Arc<str> = UPSTREAM.into();
+    let id = names.acquire(&name);
+    let (target, endpoints) = match &backends {
+        Backends::Missing => (None, Vec::new()),
+        Backends::At(addresses) => (Some(Target::Discovered), addresses.clone()),
+        Backends::External(hostname, port, allow_local) => {
+            let target = Target::External {
+                hostname: (*hostname).into(),
+                port: *port,
+                allow_local: *allow_local,
+            };
+            (Some(target), Vec::new())
+        }
+    };
+    let route = Route {
+        listeners: [].into(),
+        rules: [Rule {
+            id: "ingress/a/b#rule".into(),
+            host: HostPattern::parse("a.example").unwrap(),
+            path: PathPattern::root(),
+            fallback: false,
+            backends: [Backend {
+                upstream: target.is_some().then(|| name.clone()),
+                weight: 1,
+            }]
+            .into(),
+        }]
+        .into(),
+    };
+    let change = RouteChange {
+        name: &"ingress/a/b".into(),
+        before: None,
+        after: Some(&route),
+    };
+    let router = Router::default().with_changes(&[change], names);
+    let mut upstreams = UpstreamTable::default();
+    if let Some(target) = target {
+        let endpoint = |(address, uid): (SocketAddr, &'static str)| Endpoint {
+            address,
+            uid: uid.into(),
+        };
+        upstreams.insert(Arc::new(Upstream {
+            id,
+            name,
+            target,
+            endpoints: endpoints.into_iter().map(endpoint).collect(),
+        }));
+    }
+    let version = Version {
+        lineage: "test".into(),
+        epoch: 1,
+        seq: version,
+    };
+    Arc::new(Active {
+        version,
+        router,
+        upstreams,
+    })
+}
+
+/// The log's writer puts each buffer here.
+struct Lines(mpsc::Sender<Vec<u8>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        // A test that is over reads no more.
+        let _over = self.0.send(bytes.to_vec());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+const UPSTREAM: &str = "service/a/b:80";

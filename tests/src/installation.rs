@@ -1,0 +1,157 @@
+//! Our programs on a cluster: control planes that watch it, and their proxies.
+//!
+//! Here it is decided who reads which file and what listens where, so that a test says only what
+//! it is about. Each control plane of a sandbox has a loopback address of its own, so that a
+//! second one can be compared with the first.
+
+pub mod barrier;
+pub mod operator;
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use crate::{http, installation::operator::Operator, program::Program, sandbox::Sandbox};
+
+/// Where proxies listen for traffic.
+pub const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
+
+/// Far above what anything takes that is waited for.
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// A control plane, running or killed.
+#[derive(Debug)]
+pub struct ControlPlane {
+    program: Program,
+    name: String,
+    address: Ipv4Addr,
+    folder: PathBuf,
+    settings: Value,
+}
+
+impl ControlPlane {
+    /// Starts one that watches what `kubernetes` says (`sources.kubernetes` of its
+    /// configuration). Among those of a sandbox name and number are unique.
+    pub fn start(
+        sandbox: &Sandbox,
+        name: &str,
+        number: u8,
+        kubernetes: &Value,
+    ) -> anyhow::Result<Self> {
+        let address = Ipv4Addr::new(127, 0, 1, number);
+        let folder = sandbox.folder().to_owned();
+        let settings = json!({
+            "dataFolder": folder.join(name),
+            "sources": {"kubernetes": kubernetes},
+            "listeners": {"http": {"address": HTTP.ip(), "port": HTTP.port()}},
+            "grpc": {"address": at(address, GRPC), "operators": at(address, OPERATORS)},
+            "admin": {"address": at(address, ADMIN)},
+        });
+        let text = settings.to_string();
+        let program = Program::start_ours(sandbox, name, "roadstead-control-plane", &text)?;
+        Ok(Self {
+            program,
+            name: name.to_owned(),
+            address,
+            folder,
+            settings,
+        })
+    }
+
+    /// Waits until it serves what the cluster holds.
+    pub async fn is_ready(&mut self) -> anyhow::Result<()> {
+        let admin = self.admin();
+        is_ready(&mut self.program, admin).await
+    }
+
+    /// Edits its configuration: these keys are now so, the others as at the start.
+    pub fn configure(&self, keys: &Value) -> anyhow::Result<()> {
+        let mut settings = self.settings.clone();
+        if let (Some(settings), Some(keys)) = (settings.as_object_mut(), keys.as_object()) {
+            settings.extend(keys.clone());
+        }
+        let draft = self.folder.join(format!("{}.draft", self.name));
+        fs::write(&draft, settings.to_string()).context("write a configuration")?;
+        fs::rename(&draft, draft.with_extension("yaml")).context("replace the configuration")
+    }
+
+    /// Someone who may ask it everything.
+    pub fn operator(&self) -> anyhow::Result<Operator> {
+        let token = self.keys().join("operator.token");
+        let token = fs::read_to_string(&token).context("read the operator's token")?;
+        Operator::new(at(self.address, OPERATORS), token.trim())
+    }
+
+    /// The sum of a metric's series whose labels hold all of these texts.
+    pub async fn metric(&self, name: &str, labels: &[&str]) -> anyhow::Result<f64> {
+        let text = http::get(self.admin(), "localhost", "/metrics")
+            .await?
+            .text();
+        let series = text.lines().filter(|line| line.starts_with(name));
+        let wanted = series.filter(|line| labels.iter().all(|label| line.contains(label)));
+        let values = wanted.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        Ok(values.sum())
+    }
+
+    pub fn program(&mut self) -> &mut Program {
+        &mut self.program
+    }
+
+    fn keys(&self) -> PathBuf {
+        self.folder.join(&self.name).join("keys")
+    }
+
+    fn admin(&self) -> SocketAddr {
+        at(self.address, ADMIN)
+    }
+}
+
+/// Starts the one proxy of a sandbox, by a command that is given its executable and its
+/// configuration, and waits until it is ready.
+pub async fn start_proxy(
+    sandbox: &Sandbox,
+    control_plane: &ControlPlane,
+    start: impl FnOnce(&Path) -> anyhow::Result<Program>,
+) -> anyhow::Result<Program> {
+    let keys = control_plane.keys();
+    let admin = at(control_plane.address, PROXY_ADMIN);
+    let config = json!({
+        "proxy": "proxy",
+        "controlPlane": {
+            "addresses": [format!("https://{}", at(control_plane.address, GRPC))],
+            "caFile": keys.join("ca.pem"),
+            "tokenFile": keys.join("proxy.token"),
+        },
+        "stateFolder": sandbox.folder().join("proxy"),
+        "threads": 2,
+        "admin": {"address": admin},
+    });
+    let config = sandbox.write("proxy.yaml", &config.to_string())?;
+    let mut program = start(&config)?;
+    is_ready(&mut program, admin).await?;
+    Ok(program)
+}
+
+async fn is_ready(program: &mut Program, admin: SocketAddr) -> anyhow::Result<()> {
+    program
+        .until("it is ready", SOON, async || {
+            let reply = http::get(admin, "localhost", "/readyz").await.ok()?;
+            reply.status.is_success().then_some(())
+        })
+        .await
+}
+
+fn at(address: Ipv4Addr, port: u16) -> SocketAddr {
+    (address, port).into()
+}
+
+const GRPC: u16 = 8443;
+const OPERATORS: u16 = 8444;
+const ADMIN: u16 = 8445;
+const PROXY_ADMIN: u16 = 8446;

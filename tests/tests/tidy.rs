@@ -1,0 +1,184 @@
+//! The repository keeps its rules: ranks, purity, seams, and the shape of files.
+//!
+//! The tables are the architecture's; a change to one is a change of the design and is reviewed as
+//! such. What is held without a table is in `roadstead_tests::tidy`.
+
+#![cfg(test)]
+
+use roadstead_tests::{
+    program::built::workspace,
+    tidy::{Naming, Ranks, Rules, Tree},
+};
+
+/// Low to high; modules of one rank do not name each other.
+const CONTROL_PLANE: Ranks<'_> = Ranks {
+    sources: "control-plane/src",
+    levels: &[
+        &["model"],
+        &["event"],
+        &["snapshot"],
+        &["versions"],
+        &["presence", "state"],
+        &["observe", "plan", "project"],
+        &["checkpoint"],
+        // What every part with I/O may name, and which itself names no part.
+        &["clock", "config", "metrics", "private_file"],
+        &[
+            "acme",
+            "event_log",
+            "folder",
+            "health",
+            "history",
+            "identity",
+            "lease",
+            "pki",
+            "publish",
+            "recovery",
+            "status",
+            "telemetry",
+            "tokens",
+            "watch",
+        ],
+        // Show what the parts say of themselves, and what was logged.
+        &["admin", "serve"],
+        &["engine"],
+        &["app"],
+    ],
+};
+
+const DATA_PLANE: Ranks<'_> = Ranks {
+    sources: "data-plane/src",
+    levels: &[
+        &["snapshot"],
+        &["filter", "router"],
+        &["balance"],
+        &["active"],
+        // What every part with I/O may name, and which itself names no part.
+        &["clock", "limits", "reason"],
+        &[
+            "alarm",
+            "drain",
+            "metrics",
+            "report",
+            "resolve",
+            "telemetry",
+        ],
+        &["access_log", "tasks"],
+        &["config", "thread"],
+        &["message"],
+        &["h1", "journal", "meter"],
+        &[
+            "control",
+            "front",
+            "handover",
+            "listen",
+            "readiness",
+            "tls",
+            "upstream",
+        ],
+        // Shows what the parts say of themselves.
+        &["admin"],
+        &["proxy"],
+        &["worker"],
+        &["app"],
+    ],
+};
+
+/// Modules that compute and do nothing else.
+const PURE: &[&str] = &[
+    "control-plane/src/model",
+    "control-plane/src/event",
+    "control-plane/src/snapshot",
+    "control-plane/src/versions",
+    "control-plane/src/state",
+    "control-plane/src/presence",
+    "control-plane/src/observe",
+    "control-plane/src/plan",
+    "control-plane/src/project",
+    "data-plane/matcher/src",
+    "data-plane/src/snapshot",
+    "data-plane/src/balance",
+    "data-plane/src/filter",
+    "data-plane/src/router",
+];
+
+const NAMES: &[Naming<'_>] = &[
+    Naming {
+        because: "a pure module names no runtime, clock, chance, file, network or client",
+        paths: &[
+            "tokio",
+            "tokio_stream",
+            "futures",
+            "tonic",
+            "hyper",
+            "h2",
+            "kube",
+            "rand",
+            "getrandom",
+            "fastrand",
+            "notify",
+            "rustix",
+            "socket2",
+            "sled",
+            "std::env",
+            "std::fs",
+            "std::net::TcpListener",
+            "std::net::TcpStream",
+            "std::net::ToSocketAddrs",
+            "std::net::UdpSocket",
+            "std::process",
+            "std::thread",
+            "std::time::Instant",
+            "std::time::SystemTime",
+            "*::now",
+        ],
+        within: PURE,
+        except: &[],
+    },
+    Naming {
+        because: "only the conversion names Kubernetes' types",
+        paths: &["k8s_openapi"],
+        within: PURE,
+        except: &[("control-plane/src/observe/convert", "it is the conversion")],
+    },
+    Naming {
+        because: "connections are seen through our own `Head` and `Body`",
+        paths: &["h2", "h3", "hyper", "hyper_util"],
+        within: &["control-plane/src", "data-plane/src"],
+        except: &[
+            ("data-plane/src/front", "the codec towards clients"),
+            ("data-plane/src/upstream", "the codec towards upstreams"),
+            (
+                "data-plane/src/control",
+                "tonic takes a connection in hyper's wrapper",
+            ),
+            (
+                "data-plane/src/admin",
+                "a port of its own, apart from traffic",
+            ),
+            ("control-plane/src/admin", "a port of its own"),
+            (
+                "control-plane/src/serve",
+                "tonic takes connections in hyper's wrapper",
+            ),
+        ],
+    },
+];
+
+#[test]
+fn the_sources_keep_their_rules() {
+    let tree = Tree::read(&workspace()).unwrap();
+    let rules = Rules {
+        ranks: &[CONTROL_PLANE, DATA_PLANE],
+        names: NAMES,
+        one_file: &["sled"],
+    };
+    let faults = tree.faults(&rules);
+    let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    assert!(
+        lines.is_empty(),
+        "{} faults:\n{}",
+        lines.len(),
+        lines.join("\n")
+    );
+}
