@@ -15,11 +15,12 @@ pub mod workload;
 
 use std::{
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, ChildStdout, Command, Stdio},
 };
 
 use anyhow::Context;
+use rustix::fs::statvfs;
 
 /// What a session has said to be durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,11 +99,29 @@ impl Drop for Running {
     }
 }
 
-/// A folder for a campaign on the disk that the build is on, which unlike `/tmp` is never memory.
+/// A folder for a campaign: in memory if there is much of it, for a kill and an image of a disk
+/// need no disk, and theirs are slow; else where the build is.
 pub fn scratch(program: &Path) -> anyhow::Result<tempfile::TempDir> {
-    let beside: PathBuf = program.parent().unwrap_or(Path::new(".")).into();
+    let memory = Path::new("/dev/shm");
+    let free = statvfs(memory).map_or(0, |memory| memory.f_bavail * memory.f_frsize);
+    if free >= ENOUGH {
+        folder_in(memory)
+    } else {
+        folder_beside(program)
+    }
+}
+
+/// A folder on the disk that the build is on.
+pub fn folder_beside(program: &Path) -> anyhow::Result<tempfile::TempDir> {
+    folder_in(program.parent().context("the folder of the program")?)
+}
+
+fn folder_in(folder: &Path) -> anyhow::Result<tempfile::TempDir> {
     tempfile::Builder::new()
         .prefix("event-log-")
-        .tempdir_in(&beside)
-        .with_context(|| format!("make a folder in {}", beside.display()))
+        .tempdir_in(folder)
+        .with_context(|| format!("make a folder in {}", folder.display()))
 }
+
+/// For several images of a disk at once.
+const ENOUGH: u64 = 512 << 20;

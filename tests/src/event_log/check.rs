@@ -67,7 +67,7 @@ fn records(log: &EventLog, last: u64) -> anyhow::Result<()> {
         let read = log.read(from, Some(class.into()))?;
         let read = read.map(|entry| entry.map(|entry| entry.seq.0));
         let read = read.collect::<Result<Vec<_>, _>>()?;
-        let is_of_class = |seq: &u64| workload::record(*seq).class == class.into();
+        let is_of_class = |seq: &u64| workload::class(*seq) == class;
         let expected: Vec<_> = (from.0.max(1)..=last).filter(is_of_class).collect();
         ensure!(
             read == expected,

@@ -207,13 +207,23 @@ fn decoded(file: &str) -> anyhow::Result<PathBuf> {
 /// `"\x61\x62"`, with or without the quotes.
 fn unhex(string: &str) -> anyhow::Result<Vec<u8>> {
     let string = string.trim_matches('"').as_bytes();
-    let digit = |digit: u8| char::from(digit).to_digit(16);
-    let byte = |hex: &[u8]| match hex {
-        [b'\\', b'x', high, low] => Some((digit(*high)? * 16 + digit(*low)?) as u8),
-        _ => None,
-    };
-    let bytes: Option<Vec<u8>> = string.chunks(4).map(byte).collect();
-    bytes.context("a string in hexadecimal digits, unabridged")
+    let mut bytes = Vec::with_capacity(string.len() / 4);
+    // A plain loop: these are hundreds of megabytes, and tests are not optimised.
+    for hex in string.chunks(4) {
+        let [b'\\', b'x', high, low] = hex else {
+            bail!("a string that is not in hexadecimal digits, or abridged");
+        };
+        bytes.push(digit(*high) << 4 | digit(*low));
+    }
+    Ok(bytes)
+}
+
+fn digit(digit: u8) -> u8 {
+    if digit < b'a' {
+        digit & 15
+    } else {
+        (digit & 15) + 9
+    }
 }
 
 fn nanoseconds(time: &str) -> anyhow::Result<u64> {
