@@ -6,7 +6,7 @@ use std::{path::Path, thread, time::Duration};
 
 use anyhow::Context;
 use roadstead_tests::{
-    campaign::rounds,
+    campaign::{self, rounds},
     event_log::{Acknowledged, Running, check::check, scratch, session::options, workload::Random},
 };
 
@@ -27,7 +27,7 @@ fn nothing_acknowledged_is_lost_by_kills_at_random_points() {
                 .unwrap();
         }
     }
-    println!("{kills} kills, nothing acknowledged was lost");
+    campaign::report(&format!("{kills} kills, nothing acknowledged was lost"));
 }
 
 fn killed(

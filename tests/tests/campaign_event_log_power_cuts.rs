@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use roadstead_tests::{
-    campaign::rounds,
+    campaign::{self, rounds},
     event_log::{
         Acknowledged,
         disk::Disk,
@@ -33,7 +33,9 @@ fn a_power_cut_at_any_moment_loses_nothing_acknowledged() {
             .with_context(|| format!("seed {seed}"))
             .unwrap();
     }
-    println!("{images} images, nothing acknowledged was lost, everything opened");
+    campaign::report(&format!(
+        "{images} images, nothing acknowledged was lost, everything opened"
+    ));
     assert!(images >= 200);
 }
 
@@ -123,10 +125,7 @@ impl Campaign {
         let calls = trace::watch(Path::new(PROGRAM), arguments, &accounts)?;
         fs::remove_dir_all(accounts)?;
         let moments: Vec<_> = calls.iter().map(|call| call.ended).collect();
-        let is_long = |call: &&Call| match &call.what {
-            What::Write { bytes, .. } => bytes.len() >= LONG_WRITE,
-            _ => false,
-        };
+        let is_long = |call: &&Call| matches!(&call.what, What::Write { bytes, .. } if bytes.len() >= LONG_WRITE);
         let busy_moments = calls.iter().filter(is_long).map(|call| call.ended);
         let busy_moments: Vec<_> = busy_moments.collect();
         let mut history = vec![(0, acknowledged)];

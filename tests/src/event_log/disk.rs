@@ -94,9 +94,10 @@ impl Disk {
         let mut said = Vec::new();
         for Call { begun, ended, what } in calls {
             let span = Span { begun, ended };
-            match what {
-                What::Say { text } => said.push((begun, text)),
-                what => self.take(span, what)?,
+            if let What::Say { text } = what {
+                said.push((begun, text));
+            } else {
+                self.take(span, what)?;
             }
         }
         Ok(said)

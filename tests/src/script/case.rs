@@ -217,7 +217,7 @@ fn named(text: &str) -> String {
 fn service(namespace: &str, name: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service",
-        "metadata": in_namespace(namespace, name, json!({})),
+        "metadata": in_namespace(namespace, name, &json!({})),
         "spec": {"ports": [{"name": "http", "port": 80}]},
     })
 }
@@ -226,7 +226,7 @@ fn slice(namespace: &str, name: &str, address: SocketAddr) -> Value {
     let labels = json!({"kubernetes.io/service-name": name});
     json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
-        "metadata": in_namespace(namespace, name, labels),
+        "metadata": in_namespace(namespace, name, &labels),
         "addressType": "IPv4",
         "endpoints": [{"addresses": [address.ip()]}],
         "ports": [{"name": "http", "port": address.port()}],
@@ -234,10 +234,10 @@ fn slice(namespace: &str, name: &str, address: SocketAddr) -> Value {
 }
 
 /// As a file would say it: what is in `default` names no namespace.
-fn in_namespace(namespace: &str, name: &str, labels: Value) -> Value {
-    let mut metadata = json!({"name": name, "labels": labels});
-    if namespace != "default" {
-        metadata["namespace"] = namespace.into();
+fn in_namespace(namespace: &str, name: &str, labels: &Value) -> Value {
+    if namespace == "default" {
+        json!({"name": name, "labels": labels})
+    } else {
+        json!({"name": name, "namespace": namespace, "labels": labels})
     }
-    metadata
 }
