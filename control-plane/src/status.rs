@@ -7,13 +7,17 @@ mod bucket;
 mod notice;
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Client;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::PostParams;
+use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::clock;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::project::standing::StandingChange;
+use crate::state::CONTROLLER;
 use crate::status::bucket::Bucket;
 use crate::status::notice::{Notice, notices};
 
@@ -56,45 +60,62 @@ impl Status {
 
     /// Runs until the engine is gone. Without a client nothing is written to Kubernetes.
     pub async fn run(mut self, client: Option<Client>) {
-        let recorder = client.map(|client| {
-            let reporter = Reporter {
-                controller: "roadstead.dev/ingress-controller".to_owned(),
-                instance: None,
-            };
-            Recorder::new(client, reporter)
-        });
         while let Some(change) = self.changes.recv().await {
             for notice in notices(change.before.as_ref(), change.after.as_ref()) {
                 log(&change.key, &notice);
                 let written = change.key.origin == Origin::Kubernetes;
-                if let (Some(recorder), true) = (&recorder, written) {
-                    self.write(recorder, &change, &notice).await;
+                if let (Some(client), true) = (&client, written) {
+                    self.write(client, &change, &notice).await;
                 }
             }
         }
     }
 
-    async fn write(&mut self, recorder: &Recorder, change: &StandingChange, notice: &Notice) {
+    async fn write(&mut self, client: &Client, change: &StandingChange, notice: &Notice) {
         if !self.bucket.take(Instant::now(), notice.is_warning()) {
             tracing::debug!(object = %change.key, reason = notice.reason, "no Event: too many at once");
             return;
         }
         let standing = change.after.as_ref().or(change.before.as_ref());
-        let reference = reference(&change.key, standing.map_or("", |standing| &standing.uid));
-        let event = Event {
-            type_: if notice.is_warning() {
-                EventType::Warning
-            } else {
-                EventType::Normal
-            },
-            reason: notice.reason.to_owned(),
-            note: Some(bounded(&notice.note)),
-            action: "Route".to_owned(),
-            secondary: None,
-        };
-        if let Err(error) = recorder.publish(&event, &reference).await {
+        let event = event(
+            reference(&change.key, standing.map_or("", |standing| &standing.uid)),
+            notice,
+        );
+        let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
+        let events: Api<Event> = Api::namespaced(client.clone(), namespace);
+        if let Err(error) = events.create(&PostParams::default(), &event).await {
             tracing::warn!(%error, object = %change.key, "the Event could not be written");
         }
+    }
+}
+
+/// An Event of its own for each notice. kube's recorder makes one of all that have the same
+/// reason, with the note of the first: of two rules that are lost, it tells of one.
+fn event(regarding: ObjectReference, notice: &Notice) -> Event {
+    let namespace = regarding.namespace.clone();
+    let now = jiff::Timestamp::from_millisecond(clock::now().0).unwrap_or_default();
+    let kind = if notice.is_warning() {
+        "Warning"
+    } else {
+        "Normal"
+    };
+    Event {
+        metadata: ObjectMeta {
+            // The server shortens it as it must.
+            generate_name: regarding.name.as_ref().map(|name| format!("{name}-")),
+            // Where Events on what is in no namespace are looked for.
+            namespace: Some(namespace.unwrap_or_else(|| "default".to_owned())),
+            ..ObjectMeta::default()
+        },
+        action: Some("Route".to_owned()),
+        event_time: Some(MicroTime(now)),
+        note: Some(bounded(&notice.note)),
+        reason: Some(notice.reason.to_owned()),
+        regarding: Some(regarding),
+        reporting_controller: Some(CONTROLLER.to_owned()),
+        reporting_instance: Some(CONTROLLER.to_owned()),
+        type_: Some(kind.to_owned()),
+        ..Event::default()
     }
 }
 
