@@ -18,22 +18,22 @@ pub struct Cli {
     /// The configuration, a YAML file. Flags win over its keys.
     #[arg(long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
-    /// A folder of Kubernetes YAML to serve [sources.folder.path].
+    /// A folder of Kubernetes YAML to serve (key sources.folder.path).
     #[arg(long, value_name = "FOLDER")]
     pub folder: Option<PathBuf>,
-    /// Where the event log and the keys lie [dataFolder].
+    /// Where the event log and the keys lie (key dataFolder).
     #[arg(long, value_name = "FOLDER", global = true)]
     pub data_folder: Option<PathBuf>,
-    /// Where proxies connect [grpc.address].
+    /// Where proxies connect (key grpc.address).
     #[arg(long, value_name = "ADDRESS")]
     pub grpc: Option<SocketAddr>,
-    /// Where operators on this machine connect [grpc.operators].
+    /// Where operators on this machine connect (key grpc.operators).
     #[arg(long, value_name = "ADDRESS")]
     pub operators: Option<SocketAddr>,
-    /// Address of the admin port [admin.address].
+    /// Address of the admin port (key admin.address).
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Option<SocketAddr>,
-    /// error, warn, info, debug or trace [log.level].
+    /// error, warn, info, debug or trace (key log.level).
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
 }

@@ -18,31 +18,31 @@ pub struct Cli {
     /// The configuration, a YAML file. Flags win over its keys.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Name of this proxy [proxy].
+    /// Name of this proxy (key proxy).
     #[arg(long, value_name = "NAME")]
     pub proxy: Option<String>,
-    /// Address of the control plane, may be repeated [controlPlane.addresses].
+    /// Address of the control plane, may be repeated (key controlPlane.addresses).
     #[arg(long, value_name = "URL")]
     pub control_plane: Vec<Address>,
-    /// The control plane's CA, a PEM file [controlPlane.caFile].
+    /// The control plane's CA, a PEM file (key controlPlane.caFile).
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// The token that this proxy proves itself by [controlPlane.tokenFile].
+    /// The token that this proxy proves itself by (key controlPlane.tokenFile).
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Where the proxy keeps what it needs to start alone [stateFolder].
+    /// Where the proxy keeps what it needs to start alone (key stateFolder).
     #[arg(long, value_name = "FOLDER")]
     pub state_folder: Option<PathBuf>,
-    /// Number of traffic threads [threads].
+    /// Number of traffic threads (key threads).
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
-    /// Address of the admin port [admin.address].
+    /// Address of the admin port (key admin.address).
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Option<SocketAddr>,
-    /// off, text or json [accessLog].
+    /// off, text or json (key accessLog).
     #[arg(long, value_name = "FORMAT", value_parser = log_format)]
     pub access_log: Option<LogFormat>,
-    /// error, warn, info, debug or trace [log.level].
+    /// error, warn, info, debug or trace (key log.level).
     #[arg(long, value_name = "LEVEL", value_parser = |text: &str| Level::try_from(text.to_owned()))]
     pub log_level: Option<Level>,
 }
