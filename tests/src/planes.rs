@@ -4,6 +4,7 @@
 //! it is about. The sandbox has every port free; so these are fixed, and the listener `http`
 //! stands at [`HTTP`] unless a test says otherwise.
 
+pub mod collector;
 pub mod load;
 pub mod objects;
 pub mod operator;
@@ -106,9 +107,11 @@ impl ControlPlane {
         self.is_ready().await
     }
 
-    /// Its log, its keys, all that it had. It must have ended.
-    pub fn lose_data(&self) -> anyhow::Result<()> {
-        fs::remove_dir_all(&self.data).with_context(|| format!("remove {}", self.data.display()))
+    /// A folder of its data, or all of it, is gone: `log`, `keys`, or nothing for everything.
+    /// It must have ended.
+    pub fn lose(&self, folder: &str) -> anyhow::Result<()> {
+        let lost = self.data.join(folder);
+        fs::remove_dir_all(&lost).with_context(|| format!("remove {}", lost.display()))
     }
 
     /// An operator on this machine, with the token that the control plane made.
@@ -144,6 +147,18 @@ impl Proxy {
         admin_port: u16,
         settings: &str,
     ) -> anyhow::Result<Self> {
+        let mut proxy = Self::begin(sandbox, name, admin_port, settings)?;
+        proxy.is_ready().await?;
+        Ok(proxy)
+    }
+
+    /// The same without waiting.
+    pub fn begin(
+        sandbox: &Sandbox,
+        name: &str,
+        admin_port: u16,
+        settings: &str,
+    ) -> anyhow::Result<Self> {
         let admin = local(admin_port);
         let folder = sandbox.folder().display();
         let config = format!(
@@ -158,9 +173,7 @@ impl Proxy {
              {settings}\n"
         );
         let program = Program::start_ours(sandbox, name, "roadstead-data-plane", &config)?;
-        let mut proxy = Self { program, admin };
-        proxy.is_ready().await?;
-        Ok(proxy)
+        Ok(Self { program, admin })
     }
 
     /// Asks it to end, and waits until it has.

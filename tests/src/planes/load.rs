@@ -32,10 +32,11 @@ pub struct Load {
 
 impl Load {
     /// Begins to ask for this host and path.
-    pub fn start(address: SocketAddr, host: &'static str, path: &'static str) -> Self {
+    pub fn start(address: SocketAddr, host: &str, path: &str) -> Self {
         let answered = Arc::new(AtomicU64::new(0));
         let mut clients = JoinSet::new();
         for keeps in [true, false] {
+            let (host, path) = (host.to_owned(), path.to_owned());
             clients.spawn(ask(address, host, path, keeps, Arc::clone(&answered)));
         }
         Self { answered, clients }
@@ -63,8 +64,8 @@ impl Load {
 /// Asks until a request fails.
 async fn ask(
     address: SocketAddr,
-    host: &str,
-    path: &str,
+    host: String,
+    path: String,
     keeps: bool,
     answered: Arc<AtomicU64>,
 ) -> anyhow::Result<()> {
@@ -76,7 +77,7 @@ async fn ask(
             Some(connection) => connection,
             None => Connection::open(address, Protocol::Http1).await?,
         };
-        let reply = connection.send(request(Method::GET, host, path)).await;
+        let reply = connection.send(request(Method::GET, &host, &path)).await;
         let reply = reply.with_context(|| format!("a connection (kept: {keeps})"))?;
         if !reply.status.is_success() {
             bail!("{} {}", reply.status, reply.text());

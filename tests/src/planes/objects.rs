@@ -27,7 +27,8 @@ impl Site<'_> {
 
     /// Writes another text into the site's file.
     pub fn replace(&self, sandbox: &Sandbox, yaml: &str) -> anyhow::Result<()> {
-        let draft = sandbox.write(&format!("{}.draft", self.name), yaml)?;
+        // A name that begins with a dot is passed over.
+        let draft = sandbox.write(&format!("objects/.{}.draft", self.name), yaml)?;
         let file = self.file(sandbox);
         fs::rename(&draft, &file).with_context(|| format!("replace {}", file.display()))
     }

@@ -1,0 +1,299 @@
+//! What breaks: the control plane, its folder, its disk. Traffic goes on.
+
+#![cfg(test)]
+
+use std::{
+    fs::{self, File},
+    io::{ErrorKind, Write},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail, ensure};
+use roadstead_tests::{
+    echo::Echo,
+    http,
+    planes::{
+        CONTROL_ADMIN, ControlPlane, HTTP, ONE_LISTENER, Proxy, SOON, answers, load::Load,
+        metric_is, objects::Site, refuses,
+    },
+    program::{Program, built},
+    sandbox::{self, Sandbox},
+    wait,
+};
+
+const ADMIN: u16 = 8082;
+
+#[test]
+fn no_request_fails_while_the_control_plane_is_away_and_when_it_is_back() {
+    sandbox::run(async |sandbox| {
+        let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
+        let backends = [echo.address()];
+        let site = site("apple", &backends);
+        site.save(sandbox)?;
+        let mut control = ControlPlane::start(sandbox, ONE_LISTENER).await?;
+        let proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
+        answers(HTTP, site.host, "/", "apple").await?;
+        let mut load = Load::start(HTTP, site.host, "/");
+        load.goes_on(100).await?;
+        let begun = control.operator()?.snapshot().await?.version;
+        let begun = begun.context("a version")?;
+
+        // It comes back with its log, and then without: by the keys alone the epoch rises.
+        for (loses, path) in [("", "/with-log"), ("log", "/without-log")] {
+            control.kill()?;
+            metric_is(proxy.admin(), "roadstead_control_plane_connected", 0.0).await?;
+            load.goes_on(100).await?;
+            if !loses.is_empty() {
+                control.lose(loses)?;
+            }
+            let edited = Site {
+                name: "more",
+                path,
+                ..site
+            };
+            edited.save(sandbox)?;
+            control.start_again().await?;
+            let operator = control.operator()?;
+            operator
+                .proxy("proxy", "it holds the version of now", |proxy| {
+                    proxy.current
+                })
+                .await?;
+            answers(HTTP, site.host, path, "apple").await?;
+            load.goes_on(100).await?;
+        }
+        let now = control.operator()?.snapshot().await?.version;
+        let now = now.context("a version")?;
+        assert_eq!(now.lineage, begun.lineage);
+        assert_eq!(now.epoch, begun.epoch + 2);
+        metric_is(proxy.admin(), "roadstead_version_epoch", now.epoch as f64).await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_proxy_serves_what_it_kept_with_no_control_plane_anywhere() {
+    sandbox::run(async |sandbox| {
+        let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
+        let backends = [echo.address()];
+        let site = site("apple", &backends);
+        site.save(sandbox)?;
+        let mut control = ControlPlane::start(sandbox, ONE_LISTENER).await?;
+        let mut proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
+        answers(HTTP, site.host, "/", "apple").await?;
+        control.kill()?;
+
+        // It is asked to end, and then it is not.
+        assert_eq!(proxy.stop().await?.code(), Some(0));
+        proxy.start_again().await?;
+        answers(HTTP, site.host, "/", "apple").await?;
+        refuses(HTTP, "banana.example", "/", "no-route").await?;
+        proxy.program().kill()?;
+        proxy.start_again().await?;
+        answers(HTTP, site.host, "/", "apple").await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_new_lineage_is_for_who_holds_nothing() {
+    sandbox::run(async |sandbox| {
+        let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
+        let backends = [echo.address()];
+        let site = site("apple", &backends);
+        site.save(sandbox)?;
+        let mut control = ControlPlane::start(sandbox, ONE_LISTENER).await?;
+        let mut holds = Proxy::start(sandbox, "holds", ADMIN, "").await?;
+        answers(HTTP, site.host, "/", "apple").await?;
+        let old = control
+            .operator()?
+            .snapshot()
+            .await?
+            .version
+            .context("a version")?;
+        let mut load = Load::start(HTTP, site.host, "/");
+
+        control.stop().await?;
+        control.lose("")?;
+        fs::remove_file(site.file(sandbox))?;
+        let elsewhere = Site {
+            name: "other",
+            host: "other.example",
+            ..site
+        };
+        elsewhere.save(sandbox)?;
+        control.configure("listeners: {http: {address: 127.0.0.1, port: 8081}}")?;
+        control.start_again().await?;
+        let new = control
+            .operator()?
+            .snapshot()
+            .await?
+            .version
+            .context("a version")?;
+        ensure!(new.lineage != old.lineage, "{new:?}");
+
+        let line = holds.program().logged("transfer refused", SOON).await?;
+        for word in ["OtherLineage", &*old.lineage, &*new.lineage] {
+            assert!(line.contains(word), "{line}");
+        }
+        wait::until_ok("the control plane counts it", SOON, async || {
+            let nacks = roadstead_tests::planes::metric(CONTROL_ADMIN, "roadstead_nacks_total");
+            ensure!(nacks.await?.context("no nacks")? >= 1.0);
+            Ok(())
+        })
+        .await?;
+        load.goes_on(100).await?;
+
+        let _empty = Proxy::start(sandbox, "empty", 8083, "").await?;
+        let other: SocketAddr = "127.0.0.1:8081".parse()?;
+        answers(other, elsewhere.host, "/", "apple").await?;
+        answers(HTTP, site.host, "/", "apple").await?;
+        load.goes_on(100).await?;
+        drop(load);
+
+        // What the refusal advises.
+        holds.stop().await?;
+        fs::remove_dir_all(sandbox.folder().join("holds"))?;
+        holds.start_again().await?;
+        let operator = control.operator()?;
+        operator
+            .proxy("holds", "it holds the version of now", |proxy| {
+                proxy.current
+            })
+            .await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn a_full_disk_freezes_the_configuration_and_not_the_endpoints() {
+    sandbox::run(async |sandbox| {
+        let apple = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
+        let banana = Echo::start("banana", "10.1.0.2:80".parse()?).await?;
+        let (apples, bananas) = ([apple.address()], [banana.address()]);
+        let pods = site("apple", &apples);
+        pods.save(sandbox)?;
+        let (mut control, disk) = on_a_small_disk(sandbox).await?;
+        let _proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
+        answers(HTTP, pods.host, "/", "apple").await?;
+        let operator = control.operator()?;
+        let durable = operator.snapshot().await?.version;
+        let mut load = Load::start(HTTP, pods.host, "/");
+        metric_is(CONTROL_ADMIN, "roadstead_log_writable", 1.0).await?;
+
+        let filler = fill(&disk)?;
+        // More than what the log has reserved.
+        let many = site("many", &apples);
+        many.replace(sandbox, &with_many_paths(&many))?;
+        metric_is(CONTROL_ADMIN, "roadstead_log_writable", 0.0).await?;
+        let ready = http::get(CONTROL_ADMIN, "localhost", "/readyz").await?;
+        assert_eq!(ready.status, 503);
+        assert!(
+            ready.text().contains("the event log cannot be written"),
+            "{}",
+            ready.text()
+        );
+        let line = control.program().logged("stands still", SOON).await?;
+        assert!(line.contains("ERROR"), "{line}");
+
+        // A route waits; Pods roll.
+        let path = "/later";
+        let later = Site {
+            name: "later",
+            path,
+            ..pods
+        };
+        later.save(sandbox)?;
+        let backends = &bananas;
+        Site { backends, ..pods }.save(sandbox)?;
+        answers(HTTP, pods.host, "/", "banana").await?;
+        answers(HTTP, pods.host, path, "banana").await?;
+        assert_eq!(operator.snapshot().await?.version, durable);
+        load.goes_on(100).await?;
+
+        fs::remove_file(&filler)?;
+        let seen = answers(HTTP, pods.host, path, "apple").await?;
+        assert_eq!(seen.path, path);
+        let path = format!("/0/{}", "x".repeat(300));
+        answers(HTTP, many.host, &path, "apple").await?;
+        metric_is(CONTROL_ADMIN, "roadstead_log_writable", 1.0).await?;
+        operator.event("LogInterrupted", "").await?;
+        control
+            .program()
+            .logged("can be written again", SOON)
+            .await?;
+        load.goes_on(100).await?;
+        Ok(())
+    });
+}
+
+/// A control plane whose event log lies on a disk of its own, and where that is seen from here.
+async fn on_a_small_disk(sandbox: &Sandbox) -> anyhow::Result<(ControlPlane, PathBuf)> {
+    let disk = sandbox.folder().join("control-plane/log");
+    fs::create_dir_all(&disk)?;
+    let executable = built::binary("roadstead-control-plane")?;
+    let mut control = ControlPlane::start_by(sandbox, ONE_LISTENER, |config| {
+        let script = "mount -t tmpfs -o size=48m tmpfs \"$1\" && exec \"$2\" --config \"$3\"";
+        let arguments = [
+            "--mount".as_ref(),
+            "sh".as_ref(),
+            "-c".as_ref(),
+            script.as_ref(),
+            "sh".as_ref(),
+            disk.as_os_str(),
+            executable.as_os_str(),
+            config.as_os_str(),
+        ];
+        Program::start(sandbox, "control-plane", Path::new("unshare"), arguments)
+    })
+    .await?;
+    let root = format!("/proc/{}/root", control.program().pid());
+    let disk = Path::new(&root).join(disk.strip_prefix("/")?);
+    Ok((control, disk))
+}
+
+/// Writes until nothing more fits.
+fn fill(disk: &Path) -> anyhow::Result<PathBuf> {
+    let filler = disk.join("filler");
+    let mut file = File::create(&filler)?;
+    for bytes in [1 << 20, 4 << 10, 1] {
+        let zeros = vec![0; bytes];
+        loop {
+            match file.write_all(&zeros) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::StorageFull => break,
+                Err(error) => bail!("fill {}: {error}", filler.display()),
+            }
+        }
+    }
+    Ok(filler)
+}
+
+/// The site's objects with so many paths that their record is larger than half a MiB.
+fn with_many_paths(site: &Site<'_>) -> String {
+    let yaml = site.yaml();
+    let path = format!(
+        "      - path: {}\n        pathType: Prefix\n        \
+         backend: {{service: {{name: {}, port: {{number: 80}}}}}}\n",
+        site.path, site.name
+    );
+    let long = "x".repeat(300);
+    let paths: String = (0..2000)
+        .map(|number| path.replace("path: /", &format!("path: /{number}/{long}")))
+        .collect();
+    yaml.replacen(&path, &paths, 1)
+}
+
+/// A site on a host of its own.
+fn site<'a>(name: &'a str, backends: &'a [SocketAddr]) -> Site<'a> {
+    Site {
+        name,
+        host: match name {
+            "apple" => "apple.example",
+            _ => "many.example",
+        },
+        path: "/",
+        backends,
+    }
+}
