@@ -1,5 +1,6 @@
 //! The program itself: real ports, real requests, real signals.
 
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::{net::SocketAddr, path::Path, process::Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -99,9 +100,16 @@ fn spawn(config: &Path) -> Child {
         .unwrap()
 }
 
+/// From below the ports that the kernel gives to whoever asks for any: one of those may be given
+/// to another test before the proxy has it.
 async fn free_address() -> SocketAddr {
-    let probe = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    probe.local_addr().unwrap()
+    static NEXT: AtomicU16 = AtomicU16::new(21_000);
+    loop {
+        let address = SocketAddr::from(([127, 0, 0, 1], NEXT.fetch_add(1, Ordering::Relaxed)));
+        if TcpListener::bind(address).await.is_ok() {
+            return address;
+        }
+    }
 }
 
 /// A whole answer, head and body; empty if there is none.
