@@ -88,10 +88,8 @@ impl Proxy {
                 result => return Ok(result?),
             }
         }
-        if !pool.has_room() {
-            return Err(Failure::Overloaded);
-        }
-        let connection = pool.connect().await?;
+        let permit = self.pools.permit(pool).ok_or(Failure::Overloaded)?;
+        let connection = pool.connect(permit).await?;
         Ok(connection.exchange(head, client, body).await?)
     }
 

@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use super::Pool;
+use super::{Permit, Pool, permit::Count};
 use crate::active::{Endpoint, UpstreamTable};
 use crate::router::UpstreamId;
 use crate::thread::Thread;
@@ -19,6 +19,7 @@ use crate::thread::Thread;
 #[derive(Debug)]
 pub struct Pools {
     thread: Rc<Thread>,
+    open: Count,
     slots: RefCell<Vec<Option<Rc<UpstreamPools>>>>,
 }
 
@@ -55,6 +56,7 @@ impl Pools {
     pub fn new(thread: Rc<Thread>) -> Self {
         Self {
             thread,
+            open: Count::default(),
             slots: RefCell::new(Vec::new()),
         }
     }
@@ -80,6 +82,20 @@ impl Pools {
         }
     }
 
+    /// Leave to make one more connection to the pool's endpoint, if there is room for it in
+    /// every count. Connections that nobody uses give way.
+    pub fn permit(&self, pool: &Pool) -> Option<Permit> {
+        let limits = &self.thread.limits.upstream;
+        if pool.open().get() >= limits.connections_per_endpoint {
+            return None;
+        }
+        if self.open.get() >= limits.connections_per_thread {
+            self.close_oldest();
+        }
+        (self.open.get() < limits.connections_per_thread)
+            .then(|| Permit::new(pool.open(), &self.open, &self.thread))
+    }
+
     /// Closes unused connections whose time is over, and drops what belongs to upstreams and
     /// endpoints that are gone. Connections in use finish what they do.
     pub fn sweep(&self, upstreams: &UpstreamTable) {
@@ -90,6 +106,16 @@ impl Pools {
                 None => *slot = None,
                 Some(_) => known.pools.iter().for_each(|pool| pool.sweep(now)),
             }
+        }
+    }
+
+    /// Closes those that have been unused for longest: all of one tick, since to find them is a
+    /// look at every pool.
+    fn close_oldest(&self) {
+        let slots = self.slots.borrow();
+        let pools = || slots.iter().flatten().flat_map(|known| known.pools.iter());
+        if let Some(oldest) = pools().filter_map(|pool| pool.oldest()).min() {
+            pools().for_each(|pool| pool.close_until(oldest));
         }
     }
 

@@ -26,7 +26,7 @@ use roadstead_matcher::{host::HostPattern, path::PathPattern};
 use tokio::time::Instant;
 
 pub(crate) use client::{Answer, Client};
-pub(crate) use origin::{Origin, Step, plain};
+pub(crate) use origin::{BlackHole, Origin, Step, plain};
 
 /// What one host is served by.
 #[derive(Clone, Debug)]
