@@ -16,7 +16,7 @@ use super::{Listening, Metrics, Serve};
 use crate::active::Compiler;
 use crate::journal::{Batch, Kept, Mark};
 use crate::report::Report;
-use crate::snapshot::{Applied, Fault, Form, Held, Key, Listener, Refusal, Touched, Transfer};
+use crate::snapshot::{Applied, Form, Held, Key, Listener, Refusal, Touched, Transfer};
 
 /// A transfer, and where to answer whether it is live.
 pub type Order = (Transfer, oneshot::Sender<Result<(), Refusal>>);
@@ -184,7 +184,12 @@ impl<S: Serve> Applier<S> {
             listeners: self.listening.open,
         };
         self.metrics.report(&report);
-        self.report.send_replace(report);
+        // Whoever follows it answers each change up the stream.
+        self.report.send_if_modified(|known| {
+            let differs = *known != report;
+            *known = report;
+            differs
+        });
     }
 
     async fn keep(&self, applied: Applied) {
