@@ -102,8 +102,10 @@ impl Proxy {
             Target::Discovered => Ok(Cow::Borrowed(&upstream.endpoints)),
             Target::External { .. } => {
                 let patience = self.thread.limits.upstream.resolve;
-                let known = timeout(patience, self.resolution_of(upstream.id)).await;
-                known.map(Cow::Owned).map_err(|_| Failure::Unresolved)
+                match timeout(patience, self.resolution_of(upstream.id)).await {
+                    Ok(found) if !found.is_empty() => Ok(Cow::Owned(found)),
+                    Ok(_) | Err(_) => Err(Failure::Unresolved),
+                }
             }
         }
     }
