@@ -76,8 +76,9 @@ impl Handler for Proxy {
             mut meter,
         } = request;
         let active = Rc::clone(&self.active.borrow());
-        match self
+        meter.version(&active.0.version);
             .forward(&active.0, &mut head, &mut body, &mut meter)
+        match self
             .await
         {
             Ok(answer) => Response {
@@ -93,7 +94,8 @@ impl Handler for Proxy {
         }
     }
 
-    fn refuse(&self, error: RequestError, meter: Meter) -> Response {
+    fn refuse(&self, error: RequestError, mut meter: Meter) -> Response {
+        meter.version(&self.active.borrow().0.version);
         rescue::response(error.into(), meter)
     }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use roadstead_data_plane::limits::Limits;
+use serde_json::json;
 
 use super::support::{Backends, BlackHole, Client, Origin, Proxy, Step, plain};
 
@@ -333,6 +334,25 @@ fn there_are_no_more_connections_than_the_limit_says() {
     let mut open = [proxy.client(), proxy.client()];
     for client in &mut open {
         client.send(GET);
+    let line = &proxy.log()[0];
+    assert_eq!(line["reason"], "client-gone");
+    assert_eq!(
+        (&line["version"], &line["route"]),
+        (&json!("1.1"), &json!("ingress/a/b#rule"))
+    );
+    assert_eq!(line["upstream"], origin.address.to_string());
+}
+
+/// It cannot be told from one that has gone altogether.
+#[test]
+fn a_client_that_closes_its_end_gets_no_answer() {
+    let origin = Origin::new(|_| Step::Answer(String::new()));
+    let proxy = Proxy::new(&origin.backends());
+    let mut client = proxy.client();
+    client.send(GET);
+    origin.seen();
+    client.half_close();
+    assert!(client.is_closed());
         assert_eq!(client.answer().status, 200);
     }
     assert!(proxy.client().is_closed());
