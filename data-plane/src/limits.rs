@@ -3,8 +3,11 @@
 //! Apart from the code that keeps them, so that they can be read, set and reviewed together.
 //! Whatever comes from outside is bounded in size, number and time.
 
+mod check;
+
 use std::time::Duration;
 
+pub use check::LimitError;
 use jiff::fmt::serde::unsigned_duration::friendly::compact::required as duration;
 use serde::{Deserialize, Serialize};
 
