@@ -38,7 +38,10 @@ fn an_upstream_sees_the_clients_fields_and_ours() {
             vec!["x-public: 2"],
         ),
         ("TE: gzip\r\n", vec![]),
-        ("TE: gzip, trailers\r\n", vec!["te: trailers"]),
+        (
+            "TE: gzip, trailers\r\n",
+            vec!["connection: te", "te: trailers"],
+        ),
         (
             "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAA\r\nConnection: Upgrade, HTTP2-Settings\r\n",
             vec![],

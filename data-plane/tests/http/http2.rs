@@ -125,6 +125,7 @@ fn a_request_is_passed_on_as_http_1() {
         assert_eq!(
             seen.fields(),
             [
+                "connection: te",
                 "content-length: 5",
                 "cookie: a=1; b=2",
                 "host: a.example",
@@ -304,7 +305,6 @@ fn a_stream_that_its_client_does_not_take_is_reset_and_others_go_on() {
         assert_eq!(text(other).await, "ok");
         assert!(stalled.into_body().collect().await.is_err());
     });
-}
     let reasons: Vec<_> = lines(&proxy, 2)
         .into_iter()
         .map(|line| line["reason"].clone())
@@ -332,6 +332,7 @@ fn an_answer_that_its_client_resets_did_not_come_whole() {
         (&line["status"], &line["reason"]),
         (&json!(200), &json!("client-gone"))
     );
+}
 
 #[test]
 fn a_request_that_its_client_resets_ends() {
@@ -349,7 +350,6 @@ fn a_request_that_its_client_resets_ends() {
         proxy.until("ended", |totals| totals.upstream_open == 0);
         assert!(client.send.is_ready());
     });
-}
     let line = &lines(&proxy, 1)[0];
     assert_eq!(
         (&line["status"], &line["reason"]),
@@ -359,6 +359,7 @@ fn a_request_that_its_client_resets_ends() {
         (&line["version"], &line["route"]),
         (&json!("1.1"), &json!("ingress/a/b#rule"))
     );
+}
 
 #[test]
 fn a_drain_lets_requests_finish_and_takes_no_new_ones() {
