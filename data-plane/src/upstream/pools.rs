@@ -19,6 +19,8 @@ use crate::thread::Thread;
 #[derive(Debug)]
 pub struct Pools {
     thread: Rc<Thread>,
+    /// Where the turns of an upstream begin here: not where those of other threads do.
+    first_turn: usize,
     open: Count,
     slots: RefCell<Vec<Option<Rc<UpstreamPools>>>>,
 }
@@ -53,9 +55,10 @@ impl UpstreamPools {
 }
 
 impl Pools {
-    pub fn new(thread: Rc<Thread>) -> Self {
+    pub fn new(thread: Rc<Thread>, first_turn: usize) -> Self {
         Self {
             thread,
+            first_turn,
             open: Count::default(),
             slots: RefCell::new(Vec::new()),
         }
@@ -141,7 +144,7 @@ impl Pools {
             id,
             endpoints: Arc::clone(endpoints),
             pools,
-            turn: Cell::new(known.map_or(0, |known| known.turn.get())),
+            turn: Cell::new(known.map_or(self.first_turn, |known| known.turn.get())),
         })
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn run(
 ) {
     let log = ThreadLog::new(options.log);
     let thread = Rc::new(Thread::new(options.limits, log, metrics));
-    let proxy = Rc::new(Proxy::new(Rc::clone(&thread), active, options.index as u64));
+    let proxy = Rc::new(Proxy::new(Rc::clone(&thread), active, options.index));
     let server = Rc::new(Server::new(Rc::clone(&thread), Rc::clone(&proxy)));
     let mut acceptors = BTreeMap::new();
     let mut ticks = interval(TICK);

@@ -189,6 +189,18 @@ fn endpoints_take_turns() {
 }
 
 #[test]
+fn threads_do_not_begin_with_the_same_endpoint() {
+    let origins = [0, 1, 2].map(|n| Origin::new(move |_| plain(&n.to_string())));
+    let endpoints: Vec<_> = origins.iter().map(|origin| (origin.address, "")).collect();
+    let backends = Backends::At(endpoints);
+    let first = |index| {
+        let proxy = Proxy::numbered(index, &backends, Limits::default());
+        proxy.ask(GET).text().to_owned()
+    };
+    assert_eq!([0, 1, 2, 3].map(first), ["0", "1", "2", "0"]);
+}
+
+#[test]
 fn a_change_of_endpoints_is_followed_at_once_and_cuts_nothing() {
     let old = Origin::of_heads(|_| {
         Step::Take(Box::new(|mut stream: TcpStream| {
@@ -322,18 +334,6 @@ fn a_client_that_goes_away_ends_its_request() {
     proxy.until("ended", |totals| {
         totals.upstream_open == 0 && totals.listeners["http"].connections_open == 0
     });
-    assert_eq!(proxy.log()[0]["reason"], "client-gone");
-}
-
-#[test]
-fn there_are_no_more_connections_than_the_limit_says() {
-    let origin = Origin::new(|_| plain("ok"));
-    let mut limits = Limits::default();
-    limits.client.connections_per_thread = 2;
-    let proxy = Proxy::with(&origin.backends(), limits);
-    let mut open = [proxy.client(), proxy.client()];
-    for client in &mut open {
-        client.send(GET);
     let line = &proxy.log()[0];
     assert_eq!(line["reason"], "client-gone");
     assert_eq!(
@@ -353,6 +353,18 @@ fn a_client_that_closes_its_end_gets_no_answer() {
     origin.seen();
     client.half_close();
     assert!(client.is_closed());
+    assert_eq!(proxy.log()[0]["reason"], "client-gone");
+}
+
+#[test]
+fn there_are_no_more_connections_than_the_limit_says() {
+    let origin = Origin::new(|_| plain("ok"));
+    let mut limits = Limits::default();
+    limits.client.connections_per_thread = 2;
+    let proxy = Proxy::with(&origin.backends(), limits);
+    let mut open = [proxy.client(), proxy.client()];
+    for client in &mut open {
+        client.send(GET);
         assert_eq!(client.answer().status, 200);
     }
     assert!(proxy.client().is_closed());
