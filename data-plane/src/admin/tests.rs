@@ -1,5 +1,6 @@
 //! Tests of the answers.
 
+use futures::future::join_all;
 use http_body_util::BodyExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -100,10 +101,9 @@ async fn clients_that_stay_keep_no_probe_waiting() {
     let server = server.await.unwrap();
     let address = server.address().unwrap();
     let probing = async {
-        let mut staying = Vec::new();
-        for _ in 0..200 {
-            staying.push(TcpStream::connect(address).await.unwrap());
-        }
+        let staying = (0..200).map(|_| TcpStream::connect(address));
+        let staying = join_all(staying).await;
+        assert!(staying.iter().all(Result::is_ok));
         let mut probe = TcpStream::connect(address).await.unwrap();
         let request = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
         probe.write_all(request).await.unwrap();

@@ -24,118 +24,125 @@ impl Limits {
         self.numbers()
             .into_iter()
             .try_for_each(|(key, value, range)| {
-                check(key, value, range, |value| value.to_string())
+                check(key, &value, range, |value| value.to_string())
             })?;
         self.durations().into_iter().try_for_each(|(key, value)| {
-            check(key, value, TICK..=YEAR, |value| format!("{value:?}"))
+            check(key, &value, TICK..=YEAR, |value| format!("{value:?}"))
         })
     }
 
     fn numbers(&self) -> [(&'static str, usize, RangeInclusive<usize>); 16] {
-        let Self {
-            client,
-            http2,
-            upstream,
-            message,
-        } = self;
         [
             (
                 "limits.client.connectionsPerThread",
-                client.connections_per_thread,
+                self.client.connections_per_thread,
                 1..=MANY,
             ),
-            ("limits.http2.streams", http2.streams as usize, 1..=WINDOW),
+            (
+                "limits.http2.streams",
+                self.http2.streams as usize,
+                1..=WINDOW,
+            ),
             (
                 "limits.http2.streamWindow",
-                http2.stream_window as usize,
+                self.http2.stream_window as usize,
                 1..=WINDOW,
             ),
             (
                 "limits.http2.connectionWindow",
-                http2.connection_window as usize,
+                self.http2.connection_window as usize,
                 LEAST_WINDOW..=WINDOW,
             ),
-            ("limits.http2.sendBuffer", http2.send_buffer, 1..=WINDOW),
-            ("limits.http2.pendingResets", http2.pending_resets, 1..=MANY),
-            ("limits.http2.localResets", http2.local_resets, 1..=MANY),
+            (
+                "limits.http2.sendBuffer",
+                self.http2.send_buffer,
+                1..=WINDOW,
+            ),
+            (
+                "limits.http2.pendingResets",
+                self.http2.pending_resets,
+                1..=MANY,
+            ),
+            (
+                "limits.http2.localResets",
+                self.http2.local_resets,
+                1..=MANY,
+            ),
             (
                 "limits.upstream.connectionsPerThread",
-                upstream.connections_per_thread,
+                self.upstream.connections_per_thread,
                 1..=MANY,
             ),
             (
                 "limits.upstream.connectionsPerEndpoint",
-                upstream.connections_per_endpoint,
+                self.upstream.connections_per_endpoint,
                 1..=MANY,
             ),
             (
                 "limits.upstream.idlePerEndpoint",
-                upstream.idle_per_endpoint,
+                self.upstream.idle_per_endpoint,
                 0..=MANY,
             ),
-            ("limits.upstream.tries", upstream.tries, 1..=MANY),
-            ("limits.message.target", message.target, 1..=LARGE),
+            ("limits.upstream.tries", self.upstream.tries, 1..=MANY),
+            ("limits.message.target", self.message.target, 1..=LARGE),
             (
                 "limits.message.headerBytes",
-                message.header_bytes,
+                self.message.header_bytes,
                 1..=LARGE,
             ),
             (
                 "limits.message.headerFields",
-                message.header_fields,
+                self.message.header_fields,
                 1..=FIELDS,
             ),
             (
                 "limits.message.chunkExtensions",
-                message.chunk_extensions,
+                self.message.chunk_extensions,
                 0..=LARGE,
             ),
             (
                 "limits.message.trailerBytes",
-                message.trailer_bytes,
+                self.message.trailer_bytes,
                 0..=LARGE,
             ),
         ]
     }
 
     fn durations(&self) -> [(&'static str, Duration); 14] {
-        let Self {
-            client,
-            http2,
-            upstream,
-            message: _,
-        } = self;
         [
-            ("limits.client.firstByte", client.first_byte),
-            ("limits.client.header", client.header),
-            ("limits.client.idle", client.idle),
-            ("limits.client.bodyProgress", client.body_progress),
-            ("limits.client.writeProgress", client.write_progress),
-            ("limits.client.tunnelIdle", client.tunnel_idle),
-            ("limits.client.linger", client.linger),
-            ("limits.http2.idle", http2.idle),
-            ("limits.http2.age", http2.age),
-            ("limits.upstream.connect", upstream.connect),
-            ("limits.upstream.responseHeader", upstream.response_header),
-            ("limits.upstream.progress", upstream.progress),
-            ("limits.upstream.idle", upstream.idle),
-            ("limits.upstream.resolve", upstream.resolve),
+            ("limits.client.firstByte", self.client.first_byte),
+            ("limits.client.header", self.client.header),
+            ("limits.client.idle", self.client.idle),
+            ("limits.client.bodyProgress", self.client.body_progress),
+            ("limits.client.writeProgress", self.client.write_progress),
+            ("limits.client.tunnelIdle", self.client.tunnel_idle),
+            ("limits.client.linger", self.client.linger),
+            ("limits.http2.idle", self.http2.idle),
+            ("limits.http2.age", self.http2.age),
+            ("limits.upstream.connect", self.upstream.connect),
+            (
+                "limits.upstream.responseHeader",
+                self.upstream.response_header,
+            ),
+            ("limits.upstream.progress", self.upstream.progress),
+            ("limits.upstream.idle", self.upstream.idle),
+            ("limits.upstream.resolve", self.upstream.resolve),
         ]
     }
 }
 
 fn check<T: PartialOrd>(
     key: &'static str,
-    value: T,
+    value: &T,
     range: RangeInclusive<T>,
     shown: impl Fn(&T) -> String,
 ) -> Result<(), LimitError> {
-    if range.contains(&value) {
+    if range.contains(value) {
         return Ok(());
     }
     Err(LimitError {
         key,
-        value: shown(&value),
+        value: shown(value),
         least: shown(range.start()),
         most: shown(range.end()),
     })
