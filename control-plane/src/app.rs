@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::admin::Admin;
 use crate::app::endpoints::Endpoints;
 use crate::app::outlets::Sinks;
-use crate::app::sources::Sources;
+use crate::app::sources::{Common, Sources};
 use crate::app::stored_log::{Keep, StoredArchive, StoredLog};
 use crate::clock;
 use crate::config::{self, Cli, Command, Config, LogFormat};
@@ -29,9 +29,11 @@ use crate::metrics::engine::EngineMetrics;
 use crate::metrics::log::LogMetrics;
 use crate::metrics::streams::StreamMetrics;
 use crate::observe::Observation;
+use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
 use crate::project::Fold;
 use crate::publish::Publisher;
+use crate::recovery::Tenure;
 use crate::serve::{self, Parts, Patience};
 use crate::status::Status;
 use crate::telemetry::{self, Telemetry};
@@ -85,6 +87,7 @@ async fn serve_until_stopped(
     let (inbox, observations) = mpsc::channel(INBOX);
     let (relist, relisted) = watch::channel(0);
     let (teller, status) = Status::new();
+    let (wanted, recovery) = watch::channel(Wanted::default());
     let (presence, present) = watch::channel(Presence::default());
     let publisher = Publisher::new();
     let recorder = Recorder::new(&fold);
@@ -99,6 +102,7 @@ async fn serve_until_stopped(
         presence,
         recorder,
         teller,
+        wanted,
         relist,
         health: health.clone(),
         metrics: engine_metrics,
@@ -108,6 +112,10 @@ async fn serve_until_stopped(
         endpoints_millis: ENDPOINTS_MILLIS,
     };
     let sources = Sources::of(&config);
+    let tenure = Tenure {
+        lineage: identity.lineage.clone(),
+        epoch: identity.epoch,
+    };
     let settings = Settings {
         lineage: identity.lineage,
         epoch: identity.epoch,
@@ -126,9 +134,15 @@ async fn serve_until_stopped(
     inbox
         .send(Observation::Configured(config.settings()))
         .await?;
-    sources
-        .spawn(&mut tasks, &config, &inbox, &relisted, status, &meter)
-        .await?;
+    let common = Common {
+        tasks: &mut tasks,
+        inbox: &inbox,
+        relisted: &relisted,
+        tenure,
+        wanted: recovery,
+        meter: &meter,
+    };
+    sources.spawn(&config, &keys, status, common).await?;
     let parts = Parts {
         publications,
         presence: present,

@@ -5,7 +5,9 @@
 //! change waits for nothing and a storm coalesces by itself.
 
 mod batch;
+mod frozen;
 mod ports;
+mod recovery;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -14,10 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::checkpoint::Dirty;
-use crate::event::{Epoch, Event, Record, Seq};
+use crate::event::{Epoch, Event, Record};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::time::Timestamp;
 use crate::observe::{Observation, observe};
+use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
 use crate::project::{Changed, Fold, REVISION};
 use crate::snapshot::ResourceId;
@@ -50,9 +53,14 @@ pub struct Engine<L, O> {
     presence: Presence,
     log: L,
     outlets: O,
+    wanted: Wanted,
+    /// Recovery records, for as long as what they told could get lost again.
+    recovered: Vec<Observation>,
     publication: Arc<Publication>,
     /// What changed since the last publication.
     unpublished: Vec<ResourceId>,
+    /// Lists that must be complete before anything new is published.
+    awaited: BTreeSet<(Origin, Kind)>,
     dirty: Dirty,
     since_checkpoint: u64,
     /// Endpoints that are to be written behind.
@@ -64,10 +72,14 @@ pub struct Engine<L, O> {
 
 impl<L: Log, O: Outlets> Engine<L, O> {
     /// Begins a term: its first record is durable when this returns, and what the log holds is
-    /// published, for who holds less. From an empty log nothing is published before all lists are complete: a proxy
-    /// that serves something must not be told that there is nothing.
+    /// published, for who holds less. From a log that never knew all there is nothing is
+    /// published before all lists are complete: a proxy that serves something must not be told
+    /// that there is nothing.
     pub fn begin(settings: Settings, fold: Fold, log: L, outlets: O) -> Result<Self, LogError> {
         let mut engine = Self {
+            awaited: settings.awaited.clone(),
+            wanted: Wanted::of(fold.state()),
+            recovered: Vec::new(),
             settings,
             fold,
             presence: Presence::default(),
@@ -80,14 +92,14 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             behind: BTreeMap::new(),
             frozen: None,
         };
-        let first = engine.fold.state().seq() == Seq::default();
         let restored = engine.fold.snapshot().version();
         engine.record(vec![Event::EpochBegan {
             lineage: engine.settings.lineage.as_ref().into(),
             projection_revision: REVISION,
             binary_version: engine.settings.binary_version.clone(),
         }])?;
-        if !first {
+        engine.outlets.wanted(&engine.wanted);
+        if !engine.fold.state().head().listed.is_empty() {
             let publication = engine.next_publication().restoring(restored);
             engine.give_out(publication);
         }
@@ -96,9 +108,17 @@ impl<L: Log, O: Outlets> Engine<L, O> {
 
     /// Takes in what was seen. The observations of a batch do not speak of the same object.
     pub fn turn(&mut self, batch: Batch) {
+        let waited = !self.awaited.is_empty();
+        self.take_in_batch(batch);
+        if waited && self.awaited.is_empty() {
+            self.outlets.synced();
+        }
+    }
+
+    fn take_in_batch(&mut self, batch: Batch) {
         let mut events = Vec::new();
         for observation in batch.into_observations() {
-            self.note_list(&observation);
+            self.note(&observation);
             if let Observation::Proxy(report) = observation {
                 events.extend(self.presence.report(self.outlets.now(), report));
                 self.outlets.presence(&self.presence);
@@ -110,27 +130,29 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 self.apply_endpoints(change);
             }
         }
-        if events.is_empty() {
-            return;
-        }
         if self.frozen.is_some() {
-            tracing::warn!(
-                events = events.len(),
-                "not taken in: the event log cannot be written"
-            );
+            if !events.is_empty() {
+                tracing::warn!(
+                    events = events.len(),
+                    "not taken in: the event log cannot be written"
+                );
+            }
+            self.list_anew();
             return;
         }
-        if let Err(error) = self.record(events) {
-            let now = self.outlets.now();
-            tracing::error!(%error, "the configuration stands still until the log can be written");
-            self.frozen = Some(now);
-            self.outlets.frozen(true);
+        if self.awaited.is_empty() && !self.is_all_listed() {
+            events.push(self.sources_listed());
+        }
+        if !events.is_empty()
+            && let Err(error) = self.record(events)
+        {
+            self.freeze(&error);
         }
     }
 
     /// Whether there is something to publish, and it may be.
     pub fn has_news(&self) -> bool {
-        self.settings.awaited.is_empty()
+        self.awaited.is_empty()
             && (!self.unpublished.is_empty()
                 || self.publication.is_restored()
                 || self.publication.snapshot().version() != self.fold.snapshot().version())
@@ -179,7 +201,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         &self.fold
     }
 
-    fn note_list(&mut self, observation: &Observation) {
+    fn note(&mut self, observation: &Observation) {
         let (origin, kind) = match observation {
             Observation::Listed { origin, kind, .. } => (*origin, *kind),
             Observation::Unlistable {
@@ -190,14 +212,16 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 tracing::error!(%origin, %kind, message, "cannot be listed: what the log has of it stays");
                 (*origin, *kind)
             }
+            Observation::Recovered { .. } => {
+                self.remember(observation);
+                return;
+            }
             Observation::Configured(_)
             | Observation::Changed(_)
             | Observation::Deleted(_)
             | Observation::Proxy(_) => return,
         };
-        if self.settings.awaited.remove(&(origin, kind)) && self.settings.awaited.is_empty() {
-            self.outlets.synced();
-        }
+        self.awaited.remove(&(origin, kind));
     }
 
     fn record(&mut self, events: Vec<Event>) -> Result<(), LogError> {
@@ -216,11 +240,23 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             })
             .collect();
         self.log.append(&records)?;
-        for record in &records {
-            self.apply(record);
-        }
+        self.take_in_records(&records);
         self.outlets.reached(&self.fold);
         Ok(())
+    }
+
+    fn take_in_records(&mut self, records: &[Record]) {
+        let mut wants = false;
+        for record in records {
+            self.apply(record);
+            wants |= self.wanted.follow(self.fold.state(), &record.event);
+        }
+        if self.is_all_listed() {
+            self.recovered.clear();
+        }
+        if wants {
+            self.outlets.wanted(&self.wanted);
+        }
     }
 
     fn apply(&mut self, record: &Record) {
@@ -268,28 +304,5 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         let publication = Arc::new(publication);
         self.publication = publication.clone();
         self.outlets.publish(publication);
-    }
-
-    /// Tries to write again. What was appended and not acknowledged may be durable all the
-    /// same: such records are taken in first. Then the sources list anew, because what they
-    /// saw meanwhile was not kept.
-    fn thaw(&mut self) {
-        let Some(since) = self.frozen else { return };
-        let resumed = self.log.resume(self.fold.state().seq());
-        let result = resumed.and_then(|records| {
-            for record in &records {
-                self.apply(record);
-            }
-            self.record(vec![Event::LogInterrupted { since }])
-        });
-        match result {
-            Ok(()) => {
-                tracing::info!(%since, "the event log can be written again");
-                self.frozen = None;
-                self.outlets.frozen(false);
-                self.outlets.relist();
-            }
-            Err(error) => tracing::error!(%error, %since, "the event log still cannot be written"),
-        }
     }
 }

@@ -15,6 +15,7 @@ use crate::history::archive::{Archive, ArchiveError, Records, Want};
 use crate::metrics::log::LogMetrics;
 use crate::model::endpoints::EndpointSlice;
 use crate::model::key::ObjectKey;
+use crate::model::object::Spec;
 use crate::model::time::Timestamp;
 use crate::project::Fold;
 use crate::state::endpoints::SliceChange;
@@ -214,7 +215,25 @@ pub(super) fn restore(log: &EventLog, now: Timestamp) -> Result<Fold, ArchiveErr
             fold.apply_endpoints(SliceChange { key, slice });
         }
     }
+    // Those of refused slices are not found again by listing, and count as long as they are.
+    for change in recorded_slices(&fold) {
+        fold.apply_endpoints(change);
+    }
     Ok(fold)
+}
+
+fn recorded_slices(fold: &Fold) -> Vec<SliceChange> {
+    let good = fold
+        .state()
+        .objects()
+        .filter_map(|(key, held)| match &held.good.as_ref()?.spec {
+            Spec::EndpointSlice(slice) => Some(SliceChange {
+                key: key.clone(),
+                slice: Some(slice.clone()),
+            }),
+            Spec::Ingress(_) | Spec::IngressClass(_) | Spec::Service(_) => None,
+        });
+    good.collect()
 }
 
 /// Every record that is there, as one JSON object a line.

@@ -8,6 +8,7 @@ use crate::checkpoint::Entry;
 use crate::event::{Record, Seq};
 use crate::model::key::ObjectKey;
 use crate::model::time::Timestamp;
+use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
 use crate::project::Fold;
 use crate::project::standing::StandingChange;
@@ -60,6 +61,9 @@ pub trait Outlets: Send {
 
     /// A record is durable and applied.
     fn recorded(&mut self, record: &Record);
+
+    /// These recovery records are to be kept.
+    fn wanted(&mut self, wanted: &Wanted);
 
     /// All records of a turn are durable and applied; this is what is known after them.
     fn reached(&mut self, fold: &Fold);

@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use crate::checkpoint::Entry;
 use crate::engine::{Batch, Engine, Log, LogError, Outlets, Settings};
+use crate::event::recovery::RecoveryRecord;
 use crate::event::{Epoch, Event, Record, Seq};
 use crate::model::endpoints::EndpointSlice;
 use crate::model::ingress::IngressClass;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Age, Meta, Spec};
+use crate::model::refusal::{Reason, Refusal};
 use crate::model::time::Timestamp;
 use crate::observe::{Observation, Seen};
+use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
 use crate::project::Fold;
 use crate::project::standing::StandingChange;
@@ -34,6 +37,8 @@ struct World {
     now: i64,
     publications: Vec<Arc<Publication>>,
     relists: usize,
+    synced: usize,
+    wanted: Wanted,
     behind: usize,
     checkpoints: Vec<Seq>,
 }
@@ -96,6 +101,10 @@ impl Outlets for TestOutlets {
 
     fn recorded(&mut self, _: &Record) {}
 
+    fn wanted(&mut self, wanted: &Wanted) {
+        world(|world| world.wanted = wanted.clone());
+    }
+
     fn reached(&mut self, _: &Fold) {}
 
     fn turned(&mut self, _: Duration) {}
@@ -104,7 +113,9 @@ impl Outlets for TestOutlets {
 
     fn beat(&mut self) {}
 
-    fn synced(&mut self) {}
+    fn synced(&mut self) {
+        world(|world| world.synced += 1);
+    }
 
     fn frozen(&mut self, _: bool) {}
 
@@ -195,12 +206,13 @@ fn from_an_empty_log_nothing_is_published_before_the_lists_are_complete() {
     engine.turn(batch([listed(vec![class("a")])]));
     engine.publish();
     assert_eq!(world(|world| world.publications.len()), 1);
-    assert_eq!(names(), ["EpochBegan", "ObjectAccepted"]);
+    assert_eq!(names(), ["EpochBegan", "ObjectAccepted", "SourcesListed"]);
 }
 
 #[test]
 fn what_the_log_holds_is_published_at_once_as_a_new_version() {
-    let engine = begin(Fold::default(), 1);
+    let mut engine = begin(Fold::default(), 1);
+    engine.turn(batch([listed(vec![])]));
     let fold = engine.fold().clone();
     let before = fold.snapshot().version();
     let engine = begin(fold, 2);
@@ -256,7 +268,7 @@ fn while_the_log_cannot_be_written_nothing_is_applied_and_endpoints_go_on() {
         Observation::Changed(class("b")),
         Observation::Changed(slice("s")),
     ]));
-    assert_eq!(names(), ["EpochBegan"]);
+    assert_eq!(names(), ["EpochBegan", "SourcesListed"]);
     assert!(
         engine
             .fold()
@@ -282,6 +294,7 @@ fn while_the_log_cannot_be_written_nothing_is_applied_and_endpoints_go_on() {
         names(),
         [
             "EpochBegan",
+            "SourcesListed",
             "LogInterrupted",
             "ObjectAccepted",
             "ObjectAccepted"
@@ -337,6 +350,140 @@ fn a_checkpoint_is_stored_when_it_is_due_and_endpoints_are_written_behind() {
     assert_eq!(world(|world| world.behind), 0);
     engine.housekeep();
     engine.housekeep();
-    assert_eq!(world(|world| world.checkpoints.clone()), [Seq(3)]);
+    assert_eq!(world(|world| world.checkpoints.clone()), [Seq(4)]);
     assert_eq!(world(|world| world.behind), 1);
+}
+
+fn refused(name: &str) -> Seen {
+    Seen {
+        spec: Err(Refusal::new(Reason::Malformed, "", "is bad")),
+        ..class(name)
+    }
+}
+
+fn recovered(name: &str) -> Observation {
+    let Seen { key, meta, spec } = class(name);
+    let spec = spec.unwrap();
+    Observation::Recovered {
+        origin: Origin::Folder,
+        records: vec![RecoveryRecord { key, meta, spec }],
+    }
+}
+
+fn good(engine: &Engine<TestLog, TestOutlets>, name: &str) -> bool {
+    let state = engine.fold().state();
+    let held = state.object(&key(Kind::IngressClass, name));
+    held.is_some_and(|held| held.good.is_some())
+}
+
+fn is_wanted(name: &str) -> bool {
+    world(|world| {
+        let mut records = world.wanted.records(Origin::Folder);
+        records.any(|record| &*record.key.name == name)
+    })
+}
+
+#[test]
+fn what_is_refused_and_served_is_to_be_kept_outside_of_the_log() {
+    let mut engine = begin(Fold::default(), 1);
+    engine.turn(batch([listed(vec![class("a"), refused("b")])]));
+    assert!(world(|world| world.wanted.is_all(Origin::Folder)));
+    assert!(!is_wanted("a") && !is_wanted("b"));
+    engine.turn(batch([Observation::Changed(refused("a"))]));
+    assert!(is_wanted("a"));
+    world(|world| world.wanted = Wanted::default());
+    let mut engine = begin(engine.fold().clone(), 2);
+    assert!(is_wanted("a"));
+    engine.turn(batch([Observation::Changed(class("a"))]));
+    assert!(!is_wanted("a"));
+}
+
+#[test]
+fn recovery_records_are_told_before_the_lists_and_to_a_log_that_knows_nothing() {
+    let mut engine = begin(Fold::default(), 1);
+    let mut told = batch([recovered("a")]);
+    let list = listed(vec![refused("a")]);
+    assert_eq!(told.add(list.clone()), Some(list.clone()));
+    engine.turn(told);
+    assert!(is_wanted("a"));
+    assert!(!engine.has_news());
+    engine.turn(batch([list]));
+    assert!(good(&engine, "a") && is_wanted("a"));
+    engine.turn(batch([Observation::Deleted(key(Kind::IngressClass, "a"))]));
+    // It would rise from the dead.
+    engine.turn(batch([recovered("a")]));
+    assert!(!good(&engine, "a"));
+    assert_eq!(
+        names(),
+        [
+            "EpochBegan",
+            "ObjectRecovered",
+            "ObjectRefused",
+            "SourcesListed",
+            "ObjectDeleted"
+        ]
+    );
+}
+
+#[test]
+fn a_log_that_never_knew_all_there_is_is_not_served_after_a_crash_and_is_told_again() {
+    let mut engine = begin(Fold::default(), 1);
+    engine.turn(batch([recovered("a")]));
+    // The next start finds what is durable of that, be it much or little.
+    for records in 1..=2 {
+        let mut fold = Fold::default();
+        for record in world(|world| world.records.clone()).iter().take(records) {
+            fold.apply(record);
+        }
+        let mut engine = begin(fold, 2);
+        engine.publish();
+        assert_eq!(world(|world| world.publications.len()), 0);
+        engine.turn(batch([recovered("a")]));
+        engine.turn(batch([listed(vec![refused("a")])]));
+        assert!(good(&engine, "a"));
+        engine.publish();
+        assert_eq!(world(|world| world.publications.drain(..).count()), 1);
+    }
+}
+
+#[test]
+fn what_was_recovered_and_listed_on_a_full_disk_is_not_lost() {
+    let mut engine = begin(Fold::default(), 1);
+    world(|world| world.full = true);
+    engine.turn(batch([recovered("a")]));
+    engine.turn(batch([listed(vec![refused("a"), class("b")])]));
+    engine.publish();
+    engine.housekeep();
+    assert_eq!(
+        world(|world| (world.publications.len(), world.synced)),
+        (0, 0)
+    );
+    world(|world| world.full = false);
+    engine.housekeep();
+    assert!(good(&engine, "a"));
+    engine.publish();
+    // What was listed is not known before it is listed again.
+    assert_eq!(
+        world(|world| (world.publications.len(), world.synced)),
+        (0, 0)
+    );
+    assert_eq!(world(|world| world.relists), 1);
+    engine.turn(batch([listed(vec![refused("a"), class("b")])]));
+    engine.publish();
+    assert_eq!(
+        world(|world| (world.publications.len(), world.synced)),
+        (1, 1)
+    );
+    assert!(good(&engine, "a") && good(&engine, "b"));
+    assert_eq!(
+        names(),
+        [
+            "EpochBegan",
+            "LogInterrupted",
+            "ObjectRecovered",
+            "ObjectRefused",
+            "ObjectAccepted",
+            "SourcesListed"
+        ]
+    );
 }

@@ -211,6 +211,7 @@ impl<K: Watched> KindWatch<K> {
                     said.unlistable = now;
                 }
                 Observation::Configured(_)
+                | Observation::Recovered { .. }
                 | Observation::Changed(_)
                 | Observation::Deleted(_)
                 | Observation::Proxy(_) => {}
