@@ -92,12 +92,8 @@ impl State {
                 touched.everything = true;
             }
             Event::ObjectAccepted { key, meta, spec } => {
-                let good = Good {
-                    meta: meta.clone(),
-                    spec: spec.clone(),
-                };
                 let held = Held {
-                    good: Some(good),
+                    good: Some(Good::of(meta, spec)),
                     ..Held::default()
                 };
                 self.replace(key, Some(held), &mut touched);
@@ -119,12 +115,8 @@ impl State {
                 self.refuse(key, good, refused, &mut touched);
             }
             Event::ObjectRecovered { key, meta, spec } => {
-                let good = Good {
-                    meta: meta.clone(),
-                    spec: spec.clone(),
-                };
                 let held = Held {
-                    good: Some(good),
+                    good: Some(Good::of(meta, spec)),
                     unseen: true,
                     ..Held::default()
                 };

@@ -42,7 +42,7 @@ fn what_was_good_before_is_served_on_when_the_volume_is_lost() {
         for name in names {
             objects.apply(&ingress(name, "/a/../b")).await?;
         }
-        objects.apply(&backend(echo.address(), "127.0.0.1")).await?;
+        objects.apply(&backend(echo.address(), "239.1.1.1")).await?;
         let slice = "EndpointSlice default/echo";
         let of = |name: &str| format!("Ingress default/{name}");
         let all = names.map(of).into_iter().chain([slice.to_owned()]);

@@ -133,8 +133,9 @@ fn a_spoilt_record_ends_nothing_and_stays() {
         answers(HTTP, site.host, "/", "echo").await?;
         for (file, why) in [(&spoilt, "cannot be read"), (&newer, "newer release")] {
             let name = file.file_name().context("a name")?.to_string_lossy();
-            let line = control.program().logged(&name, SOON).await?;
-            assert!(line.contains("left alone") && line.contains(why), "{line}");
+            let told = format!("{name} is left alone");
+            let line = control.program().logged(&told, SOON).await?;
+            assert!(line.contains("ERROR") && line.contains(why), "{line}");
             assert!(file.exists());
         }
         Ok(())

@@ -51,7 +51,7 @@ fn unread(state: &State, key: &ObjectKey, unreadable: &[Unreadable]) -> Option<O
     let good = held.and_then(|held| held.good.as_ref());
     let meta = refused
         .map(|refused| &refused.meta)
-        .or(good.map(|good| &good.meta));
+        .or_else(|| good.map(|good| &good.meta));
     let meta = meta.cloned().unwrap_or_else(nowhere);
     // Of a slice that was never refused nobody knows the file: it may be any.
     let found = match file_of(&meta) {

@@ -33,9 +33,12 @@ impl<S: Store> Keeper<S> {
         let halted = self.work(&mut outcome).await.is_err();
         self.say(&outcome, halted);
         let origin = self.store.origin();
-        self.metrics
-            .stored(origin, self.held.as_ref().map_or(0, records));
-        self.metrics.left_out(origin, outcome.left_out);
+        if let Some(held) = &self.held {
+            self.metrics.stored(origin, records(held));
+        }
+        if !halted {
+            self.metrics.left_out(origin, outcome.left_out);
+        }
         !halted && !outcome.again
     }
 
@@ -120,7 +123,8 @@ impl<S: Store> Keeper<S> {
                     bytes.len()
                 );
                 outcome.leave_out(&what, &problem);
-                return Ok(());
+                // What was kept before is no longer the last good version.
+                return self.remove(held, name, outcome).await;
             }
             // No record is so.
             Err(error) => {

@@ -162,7 +162,7 @@ mod tests {
             bytes: b"two".to_vec(),
             revision: Box::default(),
         };
-        assert_eq!(store.all().await.unwrap(), [body.clone()]);
+        assert_eq!(store.all().await.unwrap(), std::slice::from_ref(&body));
         assert_eq!(store.one("a").await.unwrap(), Some(body));
         for _ in 0..2 {
             store.remove("a", "").await.unwrap();

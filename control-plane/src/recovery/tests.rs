@@ -369,6 +369,15 @@ async fn what_is_too_large_or_one_too_many_is_left_out_until_there_is_room() {
         .await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_too_large_leaves_nothing_older_behind() {
+    let setting = begin(3, wanted(true, &[("a", "one")]), stored(&[]));
+    setting.holds(&["a one ours 3"]).await;
+    let large = "x".repeat(MAX_BYTES);
+    setting.wanted.send_replace(wanted(true, &[("a", &large)]));
+    setting.holds(&[]).await;
+}
+
 #[test]
 fn objects_have_names_of_their_own_for_ever() {
     // Records of older releases are found by these.

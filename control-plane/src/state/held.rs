@@ -27,6 +27,15 @@ pub struct Good {
     pub spec: Spec,
 }
 
+impl Good {
+    pub(super) fn of(meta: &Meta, spec: &Spec) -> Self {
+        Self {
+            meta: meta.clone(),
+            spec: spec.clone(),
+        }
+    }
+}
+
 /// A version of an object that cannot be used, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {

@@ -107,9 +107,9 @@ impl Shelf {
     }
 }
 
-fn body((name, (bytes, revision)): (&Box<str>, &(Vec<u8>, u64))) -> Body {
+fn body(name: &str, (bytes, revision): &(Vec<u8>, u64)) -> Body {
     Body {
-        name: name.clone(),
+        name: name.into(),
         bytes: bytes.clone(),
         revision: revision.to_string().into(),
     }
@@ -122,11 +122,14 @@ impl Store for Memory {
 
     async fn all(&self) -> Result<Vec<Body>, StoreError> {
         self.shelf.send_modify(|shelf| shelf.looks += 1);
-        self.act(|shelf| Ok(shelf.bodies.iter().map(body).collect()))
+        self.act(|shelf| {
+            let bodies = shelf.bodies.iter();
+            Ok(bodies.map(|(name, held)| body(name, held)).collect())
+        })
     }
 
     async fn one(&self, name: &str) -> Result<Option<Body>, StoreError> {
-        self.act(|shelf| Ok(shelf.bodies.get_key_value(name).map(body)))
+        self.act(|shelf| Ok(shelf.bodies.get(name).map(|held| body(name, held))))
     }
 
     async fn put(&self, draft: Draft<'_>, over: Option<&str>) -> Result<Box<str>, StoreError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -17,7 +17,7 @@ use crate::recovery::{Draft, Secrets, Store, StoreError};
 
 /// The server's namespace `own`.
 #[derive(Clone, Default)]
-struct Server(Arc<Mutex<Kept>>);
+struct Server(Arc<watch::Sender<Kept>>);
 
 #[derive(Default)]
 struct Kept {
@@ -25,7 +25,6 @@ struct Kept {
     version: u64,
     /// Every answer is this.
     failure: Option<(u16, &'static str)>,
-    asked: Vec<String>,
 }
 
 impl Server {
@@ -48,12 +47,13 @@ impl Server {
     }
 
     fn kept<T>(&self, f: impl FnOnce(&mut Kept) -> T) -> T {
-        f(&mut self.0.lock().unwrap())
+        let mut answer = None;
+        self.0.send_modify(|kept| answer = Some(f(kept)));
+        answer.unwrap()
     }
 
     fn answer(&self, method: &Method, address: &str, mut body: Value) -> (u16, Value) {
         self.kept(|kept| {
-            kept.asked.push(format!("{method} {address}"));
             if let Some((code, reason)) = kept.failure {
                 return status(code, reason);
             }
