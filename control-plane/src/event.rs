@@ -132,7 +132,18 @@ pub enum Event {
         epoch: Epoch,
         seq: Seq,
         proxies: u32,
+        /// How many of these cannot use all of it.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        faulty: u32,
     },
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What decides how long a record is kept.
@@ -245,7 +256,14 @@ impl fmt::Display for Event {
                 epoch,
                 seq,
                 proxies,
-            } => write!(f, "version {epoch}.{seq} is live on all {proxies} proxies"),
+                faulty,
+            } => {
+                write!(f, "version {epoch}.{seq} is live on all {proxies} proxies")?;
+                match faulty {
+                    0 => Ok(()),
+                    faulty => write!(f, ", of which {faulty} cannot use all of it"),
+                }
+            }
         }
     }
 }
