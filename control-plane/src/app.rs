@@ -54,7 +54,17 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
 
 fn export(data_folder: &Path) -> anyhow::Result<()> {
     use std::io::Write as _;
-    let (writer, _) = event_log::open(&log_folder(data_folder), event_log::Options::default())?;
+    let (writer, report) =
+        event_log::open(&log_folder(data_folder), event_log::Options::default())?;
+    if let Some(cut) = report.cut {
+        #[expect(
+            clippy::print_stderr,
+            reason = "a person reads this; records go to standard output"
+        )]
+        {
+            eprintln!("the end of the event log was torn and is cut: {cut:?}");
+        }
+    }
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     stored_log::export(&writer.log(), |line| Ok(writeln!(out, "{line}")?))?;
     Ok(out.flush()?)
@@ -123,9 +133,10 @@ async fn serve_until_stopped(
         awaited: sources.awaited(),
         checkpoint_after: config.history.checkpoint_after,
     };
-    let stored = StoredLog::new(writer, keep, LogMetrics::new(&meter));
-    let engine = tokio::task::block_in_place(|| Engine::begin(settings, fold, stored, sinks))?;
+    let stored = StoredLog::new(writer, keys.clone(), keep, LogMetrics::new(&meter));
+    // Before the engine begins, which finds out if it is not.
     health.set(Condition::LogWritable, true);
+    let engine = tokio::task::block_in_place(|| Engine::begin(settings, fold, stored, sinks));
 
     let (stop, stopped) = watch::channel(false);
     let mut tasks: JoinSet<anyhow::Result<&'static str>> = JoinSet::new();
@@ -205,7 +216,7 @@ async fn serve_until_stopped(
     outcome
 }
 
-/// What is stored, folded, and the term that begins with it.
+/// What is stored, folded, and the term that is to begin with it.
 fn begin(data_folder: &Path, keys: &Path) -> anyhow::Result<(Writer, Fold, Identity)> {
     let (writer, report) =
         event_log::open(&log_folder(data_folder), event_log::Options::default())?;
@@ -214,7 +225,7 @@ fn begin(data_folder: &Path, keys: &Path) -> anyhow::Result<(Writer, Fold, Ident
     }
     let fold = stored_log::restore(&writer.log(), clock::now())?;
     let head = fold.state().head();
-    let identity = Identity::claim(keys, &head.lineage, head.epoch)?;
+    let identity = Identity::find(keys, &head.lineage, head.epoch)?;
     tracing::info!(
         lineage = &*identity.lineage,
         epoch = %identity.epoch,

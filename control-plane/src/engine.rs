@@ -5,10 +5,12 @@
 //! change waits for nothing and a storm coalesces by itself.
 
 mod batch;
+mod endpoints;
 mod frozen;
 mod ports;
 mod recovery;
 mod run;
+mod term;
 #[cfg(test)]
 mod tests;
 
@@ -22,10 +24,12 @@ use crate::model::time::Timestamp;
 use crate::observe::{Observation, observe};
 use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
-use crate::project::{Changed, Fold, REVISION};
-use crate::snapshot::ResourceId;
+use crate::project::{Changed, Fold};
 use crate::snapshot::publication::Publication;
+use crate::snapshot::{ResourceId, Version};
 use crate::state::endpoints::SliceChange;
+
+use endpoints::Renewal;
 
 pub use batch::Batch;
 pub use ports::{Log, LogError, Outlets};
@@ -65,6 +69,9 @@ pub struct Engine<L, O> {
     since_checkpoint: u64,
     /// Endpoints that are to be written behind.
     behind: BTreeMap<ObjectKey, SliceChange>,
+    renewal: Renewal,
+    /// The highest version of this installation that a proxy was found to hold.
+    highest_held: Version,
     /// Since when the log cannot be written. Until it can, the configuration stands still at
     /// the last durable version, and endpoints go on.
     frozen: Option<Timestamp>,
@@ -75,7 +82,11 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     /// published, for who holds less. From a log that never knew all there is nothing is
     /// published before all lists are complete: a proxy that serves something must not be told
     /// that there is nothing.
-    pub fn begin(settings: Settings, fold: Fold, log: L, outlets: O) -> Result<Self, LogError> {
+    ///
+    /// If the log cannot be written, the term begins when it can: until then what the log holds
+    /// is served under the version that it had.
+    pub fn begin(settings: Settings, fold: Fold, log: L, outlets: O) -> Self {
+        let renewal = Renewal::from(outlets.now());
         let mut engine = Self {
             awaited: settings.awaited.clone(),
             wanted: Wanted::of(fold.state()),
@@ -90,20 +101,20 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             dirty: Dirty::default(),
             since_checkpoint: 0,
             behind: BTreeMap::new(),
+            renewal,
+            highest_held: Version::default(),
             frozen: None,
         };
         let restored = engine.fold.snapshot().version();
-        engine.record(vec![Event::EpochBegan {
-            lineage: engine.settings.lineage.as_ref().into(),
-            projection_revision: REVISION,
-            binary_version: engine.settings.binary_version.clone(),
-        }])?;
+        if let Err(error) = engine.begin_term() {
+            engine.freeze(&error);
+        }
         engine.outlets.wanted(&engine.wanted);
         if !engine.fold.state().head().listed.is_empty() {
             let publication = engine.next_publication().restoring(restored);
             engine.give_out(publication);
         }
-        Ok(engine)
+        engine
     }
 
     /// Takes in what was seen. The observations of a batch do not speak of the same object.
@@ -120,6 +131,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         for observation in batch.into_observations() {
             self.note(&observation);
             if let Observation::Proxy(report) = observation {
+                self.note_held(&report);
                 events.extend(self.presence.report(self.outlets.now(), report));
                 self.outlets.presence(&self.presence);
                 continue;
@@ -143,9 +155,17 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         if self.awaited.is_empty() && !self.is_all_listed() {
             events.push(self.sources_listed());
         }
-        if !events.is_empty()
-            && let Err(error) = self.record(events)
-        {
+        let began = if self.is_outbid() {
+            self.begin_term()
+        } else {
+            Ok(())
+        };
+        let recorded = match began {
+            Ok(()) if events.is_empty() => Ok(()),
+            Ok(()) => self.record(events),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = recorded {
             self.freeze(&error);
         }
     }
@@ -173,6 +193,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             self.thaw();
             return;
         }
+        self.renew_endpoints();
         self.write_behind();
         if self.since_checkpoint >= self.settings.checkpoint_after {
             self.checkpoint();
@@ -209,6 +230,10 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 kind,
                 message,
             } => {
+                if !self.is_all_listed() {
+                    tracing::error!(%origin, %kind, message, "cannot be listed: nothing is published before it was listed once");
+                    return;
+                }
                 tracing::error!(%origin, %kind, message, "cannot be listed: what the log has of it stays");
                 (*origin, *kind)
             }
@@ -267,27 +292,10 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         self.take_in(changed);
     }
 
-    fn apply_endpoints(&mut self, change: SliceChange) {
-        self.behind.insert(change.key.clone(), change.clone());
-        let changed = self.fold.apply_endpoints(change);
-        self.take_in(changed);
-    }
-
     fn take_in(&mut self, changed: Changed) {
         self.unpublished.extend(changed.resources);
         for change in changed.standings {
             self.outlets.standing(change);
-        }
-    }
-
-    /// Stores the endpoints that changed, for a start without sources.
-    pub fn write_behind(&mut self) {
-        if self.behind.is_empty() {
-            return;
-        }
-        let behind = std::mem::take(&mut self.behind);
-        if let Err(error) = self.log.write_endpoints(behind, self.outlets.now()) {
-            tracing::warn!(%error, "endpoints were not written behind");
         }
     }
 

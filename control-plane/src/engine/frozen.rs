@@ -22,6 +22,9 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         let resumed = self.log.resume(self.fold.state().seq());
         let result = resumed.and_then(|records| {
             self.take_in_records(&records);
+            if !self.has_begun() {
+                self.begin_term()?;
+            }
             let mut events = vec![Event::LogInterrupted { since }];
             events.extend(self.recovered_again());
             self.record(events)
