@@ -9,7 +9,7 @@ use crate::model::refusal::Refusal;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// The last version that could be used. That of an endpoint slice stands in
-    /// [`State::slices`], and here only if another version exists or may exist.
+    /// [`slices`](crate::state::State::slices), and here only if another version exists or may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub good: Option<Good>,
     /// The version that exists now, if that one cannot be used.
