@@ -159,11 +159,10 @@ impl<L: Log, O: Outlets> Engine<L, O> {
 
     /// Stores a checkpoint of now.
     pub fn checkpoint(&mut self) {
-        let result = self
-            .dirty
-            .entries(&self.fold)
-            .map_err(LogError::new)
-            .and_then(|entries| self.log.checkpoint(self.fold.state().seq(), entries));
+        let entries = self.dirty.entries(&self.fold);
+        let mut entries = entries.map(|entry| entry.map_err(LogError::new));
+        let result = self.log.checkpoint(self.fold.state().seq(), &mut entries);
+        drop(entries);
         match result {
             Ok(()) => {
                 self.dirty = Dirty::default();

@@ -165,7 +165,7 @@ proptest! {
             let changed = fold.apply(record);
             dirty.note(record, &changed);
             if cuts.contains(&(index + 1)) {
-                for (key, value) in std::mem::take(&mut dirty).entries(&fold).unwrap() {
+                for (key, value) in std::mem::take(&mut dirty).entries(&fold).map(Result::unwrap) {
                     match value {
                         Some(value) => stored.insert(key, value),
                         None => stored.remove(&key),
