@@ -56,6 +56,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 self.outlets.turned(began.elapsed());
             }
         }
+        self.record_acknowledged();
         self.write_behind();
         self.checkpoint();
     }
