@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use roadstead_control_plane::event::{Epoch, Event, Record, codec};
@@ -31,7 +32,7 @@ use roadstead_matcher::path::PathPattern;
 const SIZES: [usize; 3] = [10, 1_000, 10_000];
 
 fn object(kind: Kind, n: usize, spec: Spec) -> Event {
-    let name: Box<str> = format!("object-{n}").into();
+    let name: Arc<str> = format!("object-{n}").into();
     Event::ObjectAccepted {
         meta: Meta {
             uid: format!("00000000-0000-0000-0000-{n:012}").into(),
@@ -46,7 +47,7 @@ fn object(kind: Kind, n: usize, spec: Spec) -> Event {
     }
 }
 
-fn key(kind: Kind, name: Box<str>) -> ObjectKey {
+fn key(kind: Kind, name: Arc<str>) -> ObjectKey {
     ObjectKey {
         origin: Origin::Kubernetes,
         kind,

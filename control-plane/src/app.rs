@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::admin::Admin;
 use crate::app::endpoints::Endpoints;
@@ -186,8 +188,10 @@ async fn serve_until_stopped(
     });
     health.set(Condition::Serving, true);
 
-    // The engine is apart: it goes on to the end of its inbox when the others have stopped.
-    let mut engine = JoinSet::from_iter([engine.run(observations, floor)]);
+    // The engine is apart: it goes on to the end of its inbox when the others have stopped. Its
+    // thread is its own, so that no other waits for the disk.
+    let mut turns = JoinSet::new();
+    turns.spawn_blocking(move || Handle::current().block_on(engine.run(observations, floor)));
     let outcome = tokio::select! {
         signal = signalled() => signal.map(|signal| tracing::info!(signal, "stopping")),
         ended = tasks.join_next() => Err(match ended {
@@ -196,7 +200,7 @@ async fn serve_until_stopped(
             Some(Err(error)) => error.into(),
             None => anyhow!("nothing runs"),
         }),
-        _ = engine.join_next() => Err(anyhow!("the engine ended by itself")),
+        _ = turns.join_next() => Err(anyhow!("the engine ended by itself")),
     };
     health.set(Condition::Serving, false);
     stop.send_replace(true);
@@ -208,7 +212,7 @@ async fn serve_until_stopped(
             }
         }
         tasks.shutdown().await;
-        engine.join_next().await
+        turns.join_next().await
     });
     if drained.await.is_err() {
         tracing::warn!("not everything ended in time");
@@ -218,6 +222,7 @@ async fn serve_until_stopped(
 
 /// What is stored, folded, and the term that is to begin with it.
 fn begin(data_folder: &Path, keys: &Path) -> anyhow::Result<(Writer, Fold, Identity)> {
+    let begun = Instant::now();
     let (writer, report) =
         event_log::open(&log_folder(data_folder), event_log::Options::default())?;
     if let Some(cut) = report.cut {
@@ -230,6 +235,7 @@ fn begin(data_folder: &Path, keys: &Path) -> anyhow::Result<(Writer, Fold, Ident
         lineage = &*identity.lineage,
         epoch = %identity.epoch,
         records = %head.seq,
+        took = ?begun.elapsed(),
         "the event log was read"
     );
     Ok((writer, fold, identity))
@@ -273,7 +279,7 @@ async fn ended(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-/// The engine blocks one while it flushes; the others serve.
+/// Beside the engine's thread.
 const WORKERS: usize = 2;
 /// Observations that wait; sources wait when it is full.
 const INBOX: usize = 4096;

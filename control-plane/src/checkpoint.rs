@@ -32,32 +32,30 @@ impl Dirty {
         self.versions.extend(&changed.versions);
     }
 
-    /// The entries to write: each key with its value, or without one if it is gone.
-    pub fn entries(&self, fold: &Fold) -> Result<Vec<Entry>, serde_json::Error> {
+    /// The entries to write: each key with its value, or without one if it is gone. Made one by
+    /// one, because all of them together may be as much as the state.
+    pub fn entries(&self, fold: &Fold) -> impl Iterator<Item = Result<Entry, serde_json::Error>> {
         let head = Stored {
             head: fold.state().head().clone(),
             version: pair(fold.snapshot().version()),
             older_versions_forgotten: fold.versions().is_truncated(),
         };
-        let mut entries = vec![(b"h".to_vec(), Some(serde_json::to_vec(&head)?))];
-        for key in &self.objects {
-            let held = fold.state().object(key);
-            let value = held.map(serde_json::to_vec).transpose()?;
-            entries.push((entry_key(b'o', key)?, value));
-        }
-        for id in &self.resources {
+        let head = std::iter::once_with(move || entry(b'h', None::<&()>, Some(&head)));
+        let objects = self
+            .objects
+            .iter()
+            .map(|key| entry(b'o', Some(key), fold.state().object(key)));
+        let resources = self.resources.iter().map(|id| {
             let resource = fold.snapshot().resources().get(id);
             let value = resource.and_then(|r| Some((r.hash, pair(r.changed_at?))));
-            let value = value.map(|value| serde_json::to_vec(&value)).transpose()?;
             let name = (i32::from(id.kind), id.name.as_ref());
-            entries.push((entry_key(b'r', &name)?, value));
-        }
-        for seq in &self.versions {
-            let made = fold.versions().made_by(*seq);
-            let value = made.map(serde_json::to_vec).transpose()?;
-            entries.push((entry_key(b'v', seq)?, value));
-        }
-        Ok(entries)
+            entry(b'r', Some(&name), value.as_ref())
+        });
+        let versions = self
+            .versions
+            .iter()
+            .map(|seq| entry(b'v', Some(seq), fold.versions().made_by(*seq)));
+        head.chain(objects).chain(resources).chain(versions)
     }
 }
 
@@ -119,10 +117,16 @@ struct Stored {
     older_versions_forgotten: bool,
 }
 
-fn entry_key(kind: u8, name: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+fn entry(
+    kind: u8,
+    name: Option<&impl Serialize>,
+    value: Option<&impl Serialize>,
+) -> Result<Entry, serde_json::Error> {
     let mut key = vec![kind];
-    serde_json::to_writer(&mut key, name)?;
-    Ok(key)
+    if let Some(name) = name {
+        serde_json::to_writer(&mut key, name)?;
+    }
+    Ok((key, value.map(serde_json::to_vec).transpose()?))
 }
 
 fn pair(version: Version) -> (Epoch, Seq) {

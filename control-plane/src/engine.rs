@@ -69,6 +69,9 @@ pub struct Engine<L, O> {
     since_checkpoint: u64,
     /// Endpoints that are to be written behind.
     behind: BTreeMap<ObjectKey, SliceChange>,
+    /// Which versions all proxies hold: facts that nothing waits for, appended with the next
+    /// that something does, or within a second. Each change would else be flushed twice.
+    acknowledged: Vec<Event>,
     renewal: Renewal,
     /// The highest version of this installation that a proxy was found to hold.
     highest_held: Version,
@@ -101,6 +104,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             dirty: Dirty::default(),
             since_checkpoint: 0,
             behind: BTreeMap::new(),
+            acknowledged: Vec::new(),
             renewal,
             highest_held: Version::default(),
             frozen: None,
@@ -132,7 +136,12 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             self.note(&observation);
             if let Observation::Proxy(report) = observation {
                 self.note_held(&report);
-                events.extend(self.presence.report(self.outlets.now(), report));
+                let told = self.presence.report(self.outlets.now(), report);
+                let (acknowledged, told): (Vec<Event>, Vec<Event>) = told
+                    .into_iter()
+                    .partition(|event| matches!(event, Event::AcknowledgedByAll { .. }));
+                self.acknowledged.extend(acknowledged);
+                events.extend(told);
                 self.outlets.presence(&self.presence);
                 continue;
             }
@@ -143,6 +152,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             }
         }
         if self.frozen.is_some() {
+            self.acknowledged.clear();
             if !events.is_empty() {
                 tracing::warn!(
                     events = events.len(),
@@ -193,6 +203,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             self.thaw();
             return;
         }
+        self.record_acknowledged();
         self.renew_endpoints();
         self.write_behind();
         if self.since_checkpoint >= self.settings.checkpoint_after {
@@ -200,13 +211,21 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         }
     }
 
+    /// Appends what was acknowledged and is not yet in the log.
+    pub(super) fn record_acknowledged(&mut self) {
+        if !self.acknowledged.is_empty()
+            && let Err(error) = self.record(Vec::new())
+        {
+            self.freeze(&error);
+        }
+    }
+
     /// Stores a checkpoint of now.
     pub fn checkpoint(&mut self) {
-        let result = self
-            .dirty
-            .entries(&self.fold)
-            .map_err(LogError::new)
-            .and_then(|entries| self.log.checkpoint(self.fold.state().seq(), entries));
+        let entries = self.dirty.entries(&self.fold);
+        let mut entries = entries.map(|entry| entry.map_err(LogError::new));
+        let result = self.log.checkpoint(self.fold.state().seq(), &mut entries);
+        drop(entries);
         match result {
             Ok(()) => {
                 self.dirty = Dirty::default();
@@ -252,8 +271,11 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     fn record(&mut self, events: Vec<Event>) -> Result<(), LogError> {
         let time = self.outlets.now().max(self.fold.state().head().time);
         let mut seq = self.fold.state().seq();
+        // After the others, because the first record of a term is its beginning.
+        let acknowledged = std::mem::take(&mut self.acknowledged);
         let records: Vec<Record> = events
             .into_iter()
+            .chain(acknowledged)
             .map(|event| {
                 seq = seq.next();
                 Record {

@@ -81,7 +81,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            cache_bytes: 16 << 20,
+            cache_bytes: 4 << 20,
             segment_bytes: 4 << 20,
         }
     }

@@ -10,6 +10,7 @@ mod held;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -180,12 +181,7 @@ impl State {
 
     /// The keys that are held of one kind, refused ones and endpoint slices included.
     pub fn keys(&self, origin: Origin, kind: Kind) -> impl Iterator<Item = &ObjectKey> {
-        let first = ObjectKey {
-            origin,
-            kind,
-            namespace: Box::default(),
-            name: Box::default(),
-        };
+        let first = ObjectKey::before_all(origin, kind);
         let of_kind = move |key: &&ObjectKey| key.origin == origin && key.kind == kind;
         let objects = self.objects.range(first.clone()..).map(|(key, _)| key);
         let slices = self.slices.all().range(first..).map(|(key, _)| key);
@@ -281,7 +277,7 @@ impl State {
         let key = ObjectKey {
             origin,
             kind: Kind::IngressClass,
-            namespace: Box::default(),
+            namespace: Arc::default(),
             name: name.into(),
         };
         Some(&*self.ingress_class(&key)?.controller == CONTROLLER)
@@ -372,7 +368,7 @@ impl State {
         self.keys(class.origin, Kind::Ingress).filter(|key| {
             self.class_of(key).is_some_and(|named| match named {
                 ClassRef::Unset => true,
-                ClassRef::Annotation(name) | ClassRef::Field(name) => *name == class.name,
+                ClassRef::Annotation(name) | ClassRef::Field(name) => **name == *class.name,
             })
         })
     }

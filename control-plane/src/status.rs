@@ -122,6 +122,8 @@ fn event(regarding: ObjectReference, notice: &Notice) -> Event {
 fn log(key: &ObjectKey, notice: &Notice) {
     if notice.is_warning() {
         tracing::warn!(object = %key, reason = notice.reason, "{}", notice.note);
+    } else if notice.is_of_its_own_event() {
+        tracing::debug!(object = %key, reason = notice.reason, "{}", notice.note);
     } else {
         tracing::info!(object = %key, reason = notice.reason, "{}", notice.note);
     }

@@ -121,5 +121,6 @@ where
 
 /// How long the server lets a watch live.
 const WATCH_SECONDS: u32 = 60;
-/// Objects of a list that are in memory at once as they came.
-const PAGE: u32 = 500;
+/// Objects of a list that are in memory at once as they came, at a kilobyte or a few each. The
+/// smaller the pages, the longer a list takes.
+const PAGE: u32 = 1000;

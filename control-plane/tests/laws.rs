@@ -98,7 +98,7 @@ fn checkpoint_of(machine: &Machine) -> Fold {
         let changed = fold.apply(record);
         dirty.note(record, &changed);
     }
-    let entries = dirty.entries(&fold).unwrap().into_iter();
+    let entries = dirty.entries(&fold).map(Result::unwrap);
     let entries = entries.filter_map(|(key, value)| Some((key, value?)));
     checkpoint::restore(entries).unwrap()
 }
@@ -181,7 +181,7 @@ proptest! {
             let changed = fold.apply(record);
             dirty.note(record, &changed);
             if cuts.contains(&(index + 1)) {
-                for (key, value) in std::mem::take(&mut dirty).entries(&fold).unwrap() {
+                for (key, value) in std::mem::take(&mut dirty).entries(&fold).map(Result::unwrap) {
                     match value {
                         Some(value) => stored.insert(key, value),
                         None => stored.remove(&key),

@@ -12,7 +12,7 @@ use crate::checkpoint;
 use crate::clock;
 use crate::engine::{Log, LogError};
 use crate::event::{Class, Epoch, Record, Seq, codec};
-use crate::event_log::{ClassCode, Entry, EventLog, MAX_BATCH, ReadError, Retention, Writer};
+use crate::event_log::{ClassCode, Entry, EventLog, ReadError, Retention, Writer};
 use crate::history::archive::{Archive, ArchiveError, Records, Want};
 use crate::identity;
 use crate::metrics::log::LogMetrics;
@@ -93,7 +93,7 @@ impl Log for StoredLog {
     }
 
     fn append(&mut self, records: &[Record]) -> Result<(), LogError> {
-        for records in records.chunks(MAX_BATCH) {
+        for records in records.chunks(AT_ONCE) {
             let entries: Result<Vec<Entry>, _> = records.iter().map(entry).collect();
             let entries = entries.map_err(LogError::new)?;
             let began = Instant::now();
@@ -124,9 +124,18 @@ impl Log for StoredLog {
             .collect()
     }
 
-    fn checkpoint(&mut self, seq: Seq, changed: Vec<checkpoint::Entry>) -> Result<(), LogError> {
-        let written = self.writer.checkpoint(seq, changed);
-        written.map_err(LogError::new)?;
+    fn checkpoint(
+        &mut self,
+        seq: Seq,
+        changed: &mut dyn Iterator<Item = Result<checkpoint::Entry, LogError>>,
+    ) -> Result<(), LogError> {
+        let mut draft = self.writer.begin_checkpoint(seq).map_err(LogError::new)?;
+        for entry in changed {
+            let added = self.writer.add_to_checkpoint(&mut draft, [entry?]);
+            added.map_err(LogError::new)?;
+        }
+        let finished = self.writer.finish_checkpoint(draft);
+        finished.map_err(LogError::new)?;
         self.compact(seq)?;
         // What expired is no longer seen anywhere: what is in use is renewed.
         let expired = self.writer.endpoints_expire(clock::now());
@@ -269,6 +278,9 @@ fn entry(record: &Record) -> Result<Entry, serde_json::Error> {
 fn decode(entry: &Entry) -> Result<Record, codec::DecodeError> {
     codec::decode(entry.seq, entry.schema, &entry.bytes)
 }
+
+/// Records that are in memory as bytes at once.
+const AT_ONCE: usize = 1024;
 
 fn unreadable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ArchiveError {
     ArchiveError::Unreadable(error.into())

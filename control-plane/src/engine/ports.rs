@@ -30,7 +30,11 @@ pub trait Log: Send {
     fn resume(&mut self, after: Seq) -> Result<Vec<Record>, LogError>;
 
     /// Stores what changed since the last checkpoint, as of this record.
-    fn checkpoint(&mut self, seq: Seq, changed: Vec<Entry>) -> Result<(), LogError>;
+    fn checkpoint(
+        &mut self,
+        seq: Seq,
+        changed: &mut dyn Iterator<Item = Result<Entry, LogError>>,
+    ) -> Result<(), LogError>;
 
     /// Stores endpoints, not durably.
     fn write_endpoints(

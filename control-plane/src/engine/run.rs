@@ -13,7 +13,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     ///
     /// `floor` is the least time between the end of a publication and the next: under a storm
     /// of changes it bounds what proxies are sent, and a lone change never waits for it.
-    /// Must run on a runtime with several threads, because appending blocks.
+    /// Must run on a thread of its own, because appending blocks.
     pub async fn run(mut self, mut inbox: mpsc::Receiver<Observation>, floor: Duration) {
         let mut published: Option<Instant> = None;
         let mut housekeeping = interval(Duration::from_secs(1));
@@ -31,7 +31,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                         },
                         () = until(due) => None,
                         _ = housekeeping.tick() => {
-                            tokio::task::block_in_place(|| self.housekeep());
+                            self.housekeep();
                             self.outlets.beat();
                             None
                         }
@@ -45,7 +45,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             let began = Instant::now();
             let turns = !batch.is_empty();
             if turns {
-                tokio::task::block_in_place(|| self.turn(batch));
+                self.turn(batch);
             }
             let floor_passed = published.is_none_or(|at| began >= at + floor);
             if floor_passed && self.has_news() {
@@ -56,10 +56,9 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 self.outlets.turned(began.elapsed());
             }
         }
-        tokio::task::block_in_place(|| {
-            self.write_behind();
-            self.checkpoint();
-        });
+        self.record_acknowledged();
+        self.write_behind();
+        self.checkpoint();
     }
 }
 

@@ -84,7 +84,11 @@ impl Log for TestLog {
         })
     }
 
-    fn checkpoint(&mut self, seq: Seq, _: Vec<Entry>) -> Result<(), LogError> {
+    fn checkpoint(
+        &mut self,
+        seq: Seq,
+        _: &mut dyn Iterator<Item = Result<Entry, LogError>>,
+    ) -> Result<(), LogError> {
         world(|world| world.checkpoints.push(seq));
         Ok(())
     }

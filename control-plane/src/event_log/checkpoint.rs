@@ -168,12 +168,13 @@ fn change(
     new: Option<&[u8]>,
 ) -> Result<(), StoreError> {
     let escaped = keyed::escape(key);
-    let old = value::latest(pen.store(), &escaped, checkpoint.seq)?;
+    let latest = value::latest(pen.store(), &escaped, checkpoint.seq)?;
+    let old = latest.and_then(|latest| latest.hash);
     let hash = new.map(|value| value::hash(key, value));
     if old == hash {
         return Ok(());
     }
-    value::put(pen, &escaped, checkpoint.seq, hash, new)?;
+    value::put(pen, &escaped, checkpoint.seq, latest, hash, new)?;
     checkpoint.digest = checkpoint
         .digest
         .wrapping_sub(old.unwrap_or(0))

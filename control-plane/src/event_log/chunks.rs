@@ -13,6 +13,18 @@ use crate::event_log::{
 
 /// Puts a value in place of any that is there.
 pub(super) fn put(pen: &mut Pen, tree: Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+    let chunks = put_first(pen, tree, key, value)?;
+    // What was there before may have been longer.
+    remove_from(pen, tree, key, chunks)
+}
+
+/// Puts a value where none is, and returns of how many chunks it is.
+pub(super) fn put_first(
+    pen: &mut Pen,
+    tree: Tree,
+    key: &[u8],
+    value: &[u8],
+) -> Result<u16, StoreError> {
     let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
     let (first, rest) = value.split_at(value.len().min(CHUNK - LENGTH));
     let mut head = Vec::with_capacity(LENGTH + first.len());
@@ -24,8 +36,7 @@ pub(super) fn put(pen: &mut Pen, tree: Tree, key: &[u8], value: &[u8]) -> Result
         pen.put(tree, &chunk_key(key, number), chunk)?;
         number = number.saturating_add(1);
     }
-    // What was there before may have been longer.
-    remove_from(pen, tree, key, number)
+    Ok(number)
 }
 
 /// Takes away a value.

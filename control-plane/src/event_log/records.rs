@@ -12,10 +12,10 @@ use crate::event_log::{
     store::{Store, StoreError, Tree},
 };
 
-/// Puts a record, of whose batch `remaining` are still to come.
+/// Puts a record at a place where none is, of whose batch `remaining` are still to come.
 pub(super) fn put(pen: &mut Pen, entry: &Entry, remaining: u32) -> Result<(), StoreError> {
     let stored = frame::encode(entry, remaining);
-    chunks::put(pen, Tree::Records, &key(entry.seq), &stored)
+    chunks::put_first(pen, Tree::Records, &key(entry.seq), &stored).map(drop)
 }
 
 /// Takes a record away.

@@ -18,9 +18,9 @@ use crate::observe::{Observation, Seen};
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
     files: BTreeMap<Arc<str>, Shelved>,
-    /// Where each object stands, the first place first.
-    places: BTreeMap<ObjectKey, BTreeMap<Box<str>, Standing>>,
-    told: BTreeMap<ObjectKey, (Box<str>, Standing)>,
+    /// Where each object stands, the first place first. One map: most objects stand once.
+    places: BTreeMap<(ObjectKey, Arc<str>), Standing>,
+    told: BTreeMap<ObjectKey, (Arc<str>, Standing)>,
     /// Files that cannot be read in full.
     broken: BTreeSet<Arc<str>>,
 }
@@ -28,8 +28,8 @@ pub(super) struct Shelf {
 /// What is known of a file.
 #[derive(Debug, Default)]
 struct Shelved {
-    /// Its objects: where each stands.
-    objects: BTreeMap<ObjectKey, Box<str>>,
+    /// Its objects, each once, and where each stands.
+    objects: Vec<(ObjectKey, Arc<str>)>,
     /// Why not all of it can be read.
     broken: Option<String>,
 }
@@ -39,7 +39,7 @@ struct Shelved {
 struct Standing {
     file: Arc<str>,
     /// A hash of its content.
-    version: Box<str>,
+    version: Arc<str>,
     /// The file is broken and the object is not in what can be read of it: it is what it was.
     lost: bool,
 }
@@ -69,8 +69,7 @@ impl Shelf {
         let mut changed = Vec::new();
         let mut deleted = Vec::new();
         for key in touched {
-            let first = self.places.get(&key).and_then(BTreeMap::first_key_value);
-            let Some((rank, standing)) = first else {
+            let Some((rank, standing)) = self.places(&key).next() else {
                 if self.told.remove(&key).is_some() {
                     deleted.push(key);
                 }
@@ -124,7 +123,7 @@ impl Shelf {
 
     /// How many objects are known.
     pub(super) fn objects(&self) -> usize {
-        self.places.len()
+        self.told.len()
     }
 
     fn replace(
@@ -132,31 +131,28 @@ impl Shelf {
         file: &Arc<str>,
         contents: Option<Contents>,
         touched: &mut BTreeSet<ObjectKey>,
-        fresh: &mut BTreeMap<(ObjectKey, Box<str>), Seen>,
+        fresh: &mut BTreeMap<(ObjectKey, Arc<str>), Seen>,
         update: &mut Update,
     ) {
         let before = self.files.remove(file).unwrap_or_default();
         self.broken.remove(file);
         let mut lost = BTreeMap::new();
-        for (key, rank) in before.objects {
-            if let Some(places) = self.places.get_mut(&key) {
-                if let Some(standing) = places.remove(&rank) {
-                    lost.insert(key.clone(), (rank, standing));
-                }
-                if places.is_empty() {
-                    self.places.remove(&key);
-                }
+        for place in before.objects {
+            touched.insert(place.0.clone());
+            if let Some(standing) = self.places.remove(&place) {
+                let (key, rank) = place;
+                lost.insert(key, (rank, standing));
             }
-            touched.insert(key);
         }
         let Some(contents) = contents else { return };
+        let mut of_this_file = BTreeSet::new();
         let mut shelved = Shelved {
-            objects: BTreeMap::new(),
+            objects: Vec::new(),
             broken: (!contents.broken.is_empty()).then(|| contents.broken.join("; ")),
         };
         for seen in contents.objects {
             let rank = seen.meta.age.rank.clone();
-            if shelved.objects.contains_key(&seen.key) {
+            if !of_this_file.insert(seen.key.clone()) {
                 let key = &seen.key;
                 update
                     .doubles
@@ -170,7 +166,7 @@ impl Shelf {
                 lost: false,
             };
             self.place(&seen.key, &rank, standing, update);
-            shelved.objects.insert(seen.key.clone(), rank.clone());
+            shelved.objects.push((seen.key.clone(), rank.clone()));
             touched.insert(seen.key.clone());
             fresh.insert((seen.key.clone(), rank), seen);
         }
@@ -182,29 +178,37 @@ impl Shelf {
                     ..standing
                 };
                 self.place(&key, &rank, standing, update);
-                shelved.objects.insert(key, rank);
+                shelved.objects.push((key, rank));
             }
         }
         self.files.insert(file.clone(), shelved);
     }
 
-    fn place(&mut self, key: &ObjectKey, rank: &str, standing: Standing, update: &mut Update) {
-        let places = self.places.entry(key.clone()).or_default();
-        places.insert(rank.into(), standing);
-        if places.len() > 1
-            && let Some(first) = places.keys().next()
-        {
-            let places: Vec<&str> = places.keys().skip(1).map(|rank| &**rank).collect();
-            let places = places.join(", ");
-            update
-                .doubles
-                .push(format!("{key} of {places} stands in {first} before"));
+    fn place(&mut self, key: &ObjectKey, rank: &Arc<str>, standing: Standing, update: &mut Update) {
+        self.places.insert((key.clone(), rank.clone()), standing);
+        let mut places = self.places(key).map(|(rank, _)| &**rank);
+        if let Some(first) = places.next() {
+            let others: Vec<&str> = places.collect();
+            if !others.is_empty() {
+                let others = others.join(", ");
+                update
+                    .doubles
+                    .push(format!("{key} of {others} stands in {first} before"));
+            }
         }
+    }
+
+    /// Where an object stands, the first place first.
+    fn places(&self, key: &ObjectKey) -> impl Iterator<Item = (&Arc<str>, &Standing)> {
+        let places = self.places.range((key.clone(), Arc::default())..);
+        places
+            .take_while(move |((of, _), _)| of == key)
+            .map(|((_, rank), standing)| (rank, standing))
     }
 }
 
 /// An object that cannot be read any more.
-fn lost(key: &ObjectKey, rank: &str, standing: &Standing, file: Option<&Shelved>) -> Seen {
+fn lost(key: &ObjectKey, rank: &Arc<str>, standing: &Standing, file: Option<&Shelved>) -> Seen {
     let broken = file.and_then(|file| file.broken.as_deref());
     // In the words in which a list says it.
     let message = format!(
@@ -215,11 +219,11 @@ fn lost(key: &ObjectKey, rank: &str, standing: &Standing, file: Option<&Shelved>
     Seen {
         key: key.clone(),
         meta: Meta {
-            uid: rank.into(),
+            uid: rank.clone(),
             resource_version: standing.version.clone(),
             age: Age {
                 created: Timestamp(0),
-                rank: rank.into(),
+                rank: rank.clone(),
             },
         },
         spec: Err(Refusal::new(Reason::Malformed, "", message)),

@@ -4,6 +4,7 @@
 //! and compared with any list.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -67,17 +68,27 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Identifies an object as long as it has its name.
+/// Identifies an object as long as it has its name. Cheap to clone: much refers to it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectKey {
     pub origin: Origin,
     pub kind: Kind,
     /// Empty for objects that are not in a namespace.
-    pub namespace: Box<str>,
-    pub name: Box<str>,
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
 }
 
 impl ObjectKey {
+    /// Less than every key of this origin and kind, and greater than those of kinds before it.
+    pub fn before_all(origin: Origin, kind: Kind) -> Self {
+        Self {
+            origin,
+            kind,
+            namespace: Arc::default(),
+            name: Arc::default(),
+        }
+    }
+
     /// The key of another object that this one refers to by name: same origin, same namespace.
     pub fn sibling(&self, kind: Kind, name: &str) -> Self {
         Self {

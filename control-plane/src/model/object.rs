@@ -2,6 +2,8 @@
 //!
 //! The same shape serves what is observed, what is stored and what is folded.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
@@ -17,9 +19,9 @@ use crate::model::{
 #[serde(rename_all = "camelCase")]
 pub struct Meta {
     /// Unique in time and space; in a folder made from file and position.
-    pub uid: Box<str>,
+    pub uid: Arc<str>,
     /// Opaque; changes with each change of the object.
-    pub resource_version: Box<str>,
+    pub resource_version: Arc<str>,
     pub age: Age,
 }
 
@@ -33,7 +35,7 @@ pub struct Age {
     /// `metadata.creationTimestamp`; the beginning of time in a folder.
     pub created: Timestamp,
     /// Namespace and name, or file path and position.
-    pub rank: Box<str>,
+    pub rank: Arc<str>,
 }
 
 /// What an object of each kind asks for.

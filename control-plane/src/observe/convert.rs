@@ -14,6 +14,7 @@ mod service;
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 
 use k8s_openapi::Metadata;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -160,19 +161,22 @@ fn identity<K: Convert>(
                 rank: format!("{}/{}", key.namespace, key.name).into(),
             },
         },
-        Place::Folder { rank, version } => Meta {
-            uid: rank.into(),
-            resource_version: version.into(),
-            age: Age {
-                created: Timestamp(0),
-                rank: rank.into(),
-            },
-        },
+        Place::Folder { rank, version } => {
+            let rank: Arc<str> = rank.into();
+            Meta {
+                uid: rank.clone(),
+                resource_version: version.into(),
+                age: Age {
+                    created: Timestamp(0),
+                    rank,
+                },
+            }
+        }
     };
     Ok((key, meta))
 }
 
-fn text(field: Option<&String>) -> Box<str> {
+fn text(field: Option<&String>) -> Arc<str> {
     field.map(String::as_str).unwrap_or_default().into()
 }
 

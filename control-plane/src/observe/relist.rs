@@ -4,6 +4,7 @@
 //! is nothing else. What was deleted while nobody watched is only ever seen here.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::event::Event;
 use crate::model::key::{Kind, ObjectKey, Origin};
@@ -73,11 +74,11 @@ fn unread(state: &State, key: &ObjectKey, unreadable: &[Unreadable]) -> Option<O
 /// Identity of an object of a folder that stands nobody knows where.
 fn nowhere() -> Meta {
     Meta {
-        uid: Box::default(),
-        resource_version: Box::default(),
+        uid: Arc::default(),
+        resource_version: Arc::default(),
         age: Age {
             created: Timestamp(0),
-            rank: Box::default(),
+            rank: Arc::default(),
         },
     }
 }

@@ -48,10 +48,10 @@ pub(super) fn has_slot(state: &State, key: &ObjectKey, wish: &Wish<'_>) -> bool 
 pub(super) fn source(key: &ObjectKey, meta: &Meta) -> v1::Source {
     v1::Source {
         kind: key.kind.as_str().to_owned(),
-        namespace: key.namespace.clone().into(),
-        name: key.name.clone().into(),
-        uid: meta.uid.clone().into(),
-        resource_version: meta.resource_version.clone().into(),
+        namespace: key.namespace.as_ref().to_owned(),
+        name: key.name.as_ref().to_owned(),
+        uid: meta.uid.as_ref().to_owned(),
+        resource_version: meta.resource_version.as_ref().to_owned(),
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Made in the same pass as the routes, so that what a user is told is what is done.
 
+use std::sync::Arc;
+
 use roadstead_matcher::host::HostPattern;
 
 use crate::model::key::{Kind, ObjectKey, Origin};
@@ -14,7 +16,7 @@ use crate::state::claims::wish::{Position, Slot, wishes};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Its uid, so that an Event reaches this object and not its successor.
-    pub uid: Box<str>,
+    pub uid: Arc<str>,
     /// An Ingress whose class is ours and whose last good version is served.
     pub served: bool,
     /// Why the version that exists now is not used.

@@ -1,18 +1,23 @@
 //! Who claims which host and path, and who has it.
 //!
 //! An index of its own, both ways, so that a change of one Ingress costs what it touches
-//! and not what the cluster holds. The rule is in [`HostClaims::winner`].
+//! and not what the cluster holds. The rule is in [`Claims::winner`].
+//!
+//! Flat sets, and no maps within maps: nearly every host has one claim, and a map of one
+//! entry takes as much memory as one of eleven.
 
 pub mod wish;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use roadstead_matcher::host::HostPattern;
 
 use crate::model::ingress::Ingress;
-use crate::model::key::ObjectKey;
+use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::Age;
 use crate::model::settings::HostOwnership;
+use crate::model::time::Timestamp;
 use crate::state::claims::wish::{Position, Slot, wishes};
 
 /// One rule's wish for a slot. The least claim that may have the slot has it.
@@ -27,7 +32,12 @@ pub struct Claim {
 #[derive(Clone, Debug, Default)]
 pub struct Claims {
     ownership: HostOwnership,
-    hosts: BTreeMap<HostPattern, HostClaims>,
+    /// The claims on each slot of each host, the oldest first.
+    claims: BTreeSet<(HostPattern, Slot, Claim)>,
+    /// Who claims anything of a host, the oldest first.
+    claimants: BTreeSet<(HostPattern, Age, ObjectKey)>,
+    /// How many claimants of a host in the first namespace share it with the second.
+    shares: BTreeMap<(HostPattern, Arc<str>, Arc<str>), usize>,
 }
 
 impl Claims {
@@ -35,18 +45,32 @@ impl Claims {
     pub(super) fn new(ownership: HostOwnership) -> Self {
         Self {
             ownership,
-            hosts: BTreeMap::new(),
+            ..Self::default()
         }
     }
 
     /// The claim that has a slot, if any may have it.
+    ///
+    /// A host belongs to the namespace of its oldest claimant. Of the claims on a slot, those
+    /// of that namespace and of the namespaces that it shares the host with count; the oldest has it.
     pub fn winner(&self, host: &HostPattern, slot: &Slot) -> Option<&Claim> {
-        self.hosts.get(host)?.winner(self.ownership, slot)
+        let mut claims = self.on(host, slot);
+        match self.ownership {
+            HostOwnership::Shared => claims.next(),
+            HostOwnership::Namespace => {
+                let owner = self.owning_namespace(host)?;
+                claims.find(|claim| {
+                    let namespace = &claim.ingress.namespace;
+                    let share = || (host.clone(), owner.clone(), namespace.clone());
+                    namespace == owner || self.shares.contains_key(&share())
+                })
+            }
+        }
     }
 
     /// The namespace that owns a host: that of its oldest claimant.
     pub fn owner(&self, host: &HostPattern) -> Option<&str> {
-        self.hosts.get(host)?.owner()
+        self.owning_namespace(host).map(AsRef::as_ref)
     }
 
     /// Enters the claims of an Ingress; adds to `touched` the Ingresses that win or lose by it.
@@ -92,32 +116,105 @@ impl Claims {
                 .or_default()
                 .push((wish.slot, claim));
         }
-        for (pattern, slots) in by_host {
-            let host = self.hosts.entry(pattern.clone()).or_default();
+        for (host, slots) in by_host {
             let before: Vec<Option<ObjectKey>> = slots
                 .iter()
-                .map(|(slot, _)| host.winning_ingress(self.ownership, slot).cloned())
+                .map(|(slot, _)| self.winning_ingress(&host, slot).cloned())
                 .collect();
-            let owner_before: Option<Box<str>> = host.owner().map(Into::into);
+            let owner_before = self.owning_namespace(&host).cloned();
             for (slot, claim) in &slots {
-                host.edit_slot(edit, slot, claim);
+                let claim = (host.clone(), slot.clone(), claim.clone());
+                edit.apply(&mut self.claims, claim);
             }
-            let shares_changed = host.edit_claimant(edit, age, key, &ingress.shares_hosts_with);
-            let owner = host.owner();
-            if owner != owner_before.as_deref() || (shares_changed && owner == Some(&key.namespace))
-            {
+            let shares_changed =
+                self.edit_claimant(edit, &host, age, key, &ingress.shares_hosts_with);
+            let owner = self.owning_namespace(&host);
+            if owner != owner_before.as_ref() || (shares_changed && owner == Some(&key.namespace)) {
                 // The host changed hands, or its owner shares it otherwise: every slot may have.
-                touched.extend(host.claimants.iter().map(|(_, ingress)| ingress.clone()));
+                touched.extend(self.claimants(&host).cloned());
             }
             for ((slot, _), before) in slots.iter().zip(before) {
-                if host.winning_ingress(self.ownership, slot) != before.as_ref() {
+                if self.winning_ingress(&host, slot) != before.as_ref() {
                     touched.extend(before);
-                    touched.extend(host.contenders(slot).cloned());
+                    touched.extend(self.on(&host, slot).map(|claim| claim.ingress.clone()));
                 }
             }
-            if host.slots.is_empty() {
-                self.hosts.remove(&pattern);
+        }
+    }
+
+    /// Returns whether any namespace is newly shared with, or no longer.
+    fn edit_claimant(
+        &mut self,
+        edit: Edit,
+        host: &HostPattern,
+        age: &Age,
+        key: &ObjectKey,
+        shares: &[Box<str>],
+    ) -> bool {
+        let claimant = (host.clone(), age.clone(), key.clone());
+        if !edit.apply(&mut self.claimants, claimant) {
+            // An Ingress that is not ours never entered its claims: the counts below are others'.
+            return false;
+        }
+        let mut changed = false;
+        for with in shares {
+            let share = (host.clone(), key.namespace.clone(), (**with).into());
+            let count = self.shares.entry(share.clone()).or_default();
+            match edit {
+                Edit::Insert => {
+                    changed |= *count == 0;
+                    *count += 1;
+                }
+                Edit::Remove => {
+                    *count = count.saturating_sub(1);
+                    if *count == 0 {
+                        changed = true;
+                        self.shares.remove(&share);
+                    }
+                }
             }
+        }
+        changed
+    }
+
+    fn winning_ingress(&self, host: &HostPattern, slot: &Slot) -> Option<&ObjectKey> {
+        self.winner(host, slot).map(|claim| &claim.ingress)
+    }
+
+    fn owning_namespace(&self, host: &HostPattern) -> Option<&Arc<str>> {
+        let oldest = self.claimants(host).next()?;
+        Some(&oldest.namespace)
+    }
+
+    /// The claims on a slot, the oldest first.
+    fn on(&self, host: &HostPattern, slot: &Slot) -> impl Iterator<Item = &Claim> {
+        let first = (host.clone(), slot.clone(), Claim::before_all());
+        let claims = self.claims.range(first..);
+        claims
+            .take_while(move |(of, at, _)| of == host && at == slot)
+            .map(|(_, _, claim)| claim)
+    }
+
+    /// Who claims anything of a host, the oldest first.
+    fn claimants(&self, host: &HostPattern) -> impl Iterator<Item = &ObjectKey> {
+        let Claim { age, ingress, .. } = Claim::before_all();
+        let claimants = self.claimants.range((host.clone(), age, ingress)..);
+        claimants
+            .take_while(move |(of, _, _)| of == host)
+            .map(|(_, _, ingress)| ingress)
+    }
+}
+
+impl Claim {
+    /// Less than any claim.
+    fn before_all() -> Self {
+        Self {
+            age: Age {
+                created: Timestamp(i64::MIN),
+                rank: Arc::default(),
+            },
+            ingress: ObjectKey::before_all(Origin::Folder, Kind::Ingress),
+            position: Position::DefaultBackend,
         }
     }
 }
@@ -128,102 +225,12 @@ enum Edit {
     Remove,
 }
 
-/// The claims on one host.
-#[derive(Clone, Debug, Default)]
-struct HostClaims {
-    slots: BTreeMap<Slot, BTreeSet<Claim>>,
-    /// Who claims anything of this host, oldest first.
-    claimants: BTreeSet<(Age, ObjectKey)>,
-    /// How many claimants of the first namespace share the host with the second.
-    shares: BTreeMap<(Box<str>, Box<str>), usize>,
-}
-
-impl HostClaims {
-    /// A host belongs to the namespace of its oldest claimant. Of the claims on a slot, those
-    /// of that namespace and of the namespaces that it shares the host with count; the oldest has it.
-    fn winner(&self, ownership: HostOwnership, slot: &Slot) -> Option<&Claim> {
-        let mut claims = self.slots.get(slot)?.iter();
-        match ownership {
-            HostOwnership::Shared => claims.next(),
-            HostOwnership::Namespace => {
-                let owner = self.owner()?;
-                claims.find(|claim| {
-                    let namespace = &claim.ingress.namespace;
-                    **namespace == *owner
-                        || self.shares.contains_key(&(owner.into(), namespace.clone()))
-                })
-            }
+impl Edit {
+    /// Returns whether the set is another one now.
+    fn apply<T: Ord>(self, set: &mut BTreeSet<T>, element: T) -> bool {
+        match self {
+            Self::Insert => set.insert(element),
+            Self::Remove => set.remove(&element),
         }
-    }
-
-    fn winning_ingress(&self, ownership: HostOwnership, slot: &Slot) -> Option<&ObjectKey> {
-        self.winner(ownership, slot).map(|claim| &claim.ingress)
-    }
-
-    fn owner(&self) -> Option<&str> {
-        let (_, oldest) = self.claimants.first()?;
-        Some(&oldest.namespace)
-    }
-
-    fn contenders(&self, slot: &Slot) -> impl Iterator<Item = &ObjectKey> {
-        let claims = self.slots.get(slot).into_iter().flatten();
-        claims.map(|claim| &claim.ingress)
-    }
-
-    fn edit_slot(&mut self, edit: Edit, slot: &Slot, claim: &Claim) {
-        match edit {
-            Edit::Insert => {
-                self.slots
-                    .entry(slot.clone())
-                    .or_default()
-                    .insert(claim.clone());
-            }
-            Edit::Remove => {
-                if let Some(claims) = self.slots.get_mut(slot) {
-                    claims.remove(claim);
-                    if claims.is_empty() {
-                        self.slots.remove(slot);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Returns whether any namespace is newly shared with, or no longer.
-    fn edit_claimant(
-        &mut self,
-        edit: Edit,
-        age: &Age,
-        key: &ObjectKey,
-        shares: &[Box<str>],
-    ) -> bool {
-        let claimant = (age.clone(), key.clone());
-        let edited = match edit {
-            Edit::Insert => self.claimants.insert(claimant),
-            Edit::Remove => self.claimants.remove(&claimant),
-        };
-        if !edited {
-            // An Ingress that is not ours never entered its claims: the counts below are others'.
-            return false;
-        }
-        let mut changed = false;
-        for with in shares {
-            let pair = (key.namespace.clone(), with.clone());
-            let count = self.shares.entry(pair.clone()).or_default();
-            match edit {
-                Edit::Insert => {
-                    changed |= *count == 0;
-                    *count += 1;
-                }
-                Edit::Remove => {
-                    *count = count.saturating_sub(1);
-                    if *count == 0 {
-                        changed = true;
-                        self.shares.remove(&pair);
-                    }
-                }
-            }
-        }
-        changed
     }
 }

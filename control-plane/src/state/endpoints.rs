@@ -19,7 +19,8 @@ pub struct SliceChange {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Slices {
     all: BTreeMap<ObjectKey, EndpointSlice>,
-    by_service: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
+    /// Each Service and its slices.
+    by_service: BTreeSet<(ObjectKey, ObjectKey)>,
 }
 
 impl Slices {
@@ -29,10 +30,7 @@ impl Slices {
         let before = match slice {
             Some(slice) => {
                 let service = key.sibling(Kind::Service, &slice.service);
-                self.by_service
-                    .entry(service.clone())
-                    .or_default()
-                    .insert(key.clone());
+                self.by_service.insert((service.clone(), key.clone()));
                 services.insert(service);
                 self.all.insert(key.clone(), slice)
             }
@@ -41,13 +39,8 @@ impl Slices {
         let Some(before) = before else { return };
         let service = key.sibling(Kind::Service, &before.service);
         let still = self.all.get(&key).map(|slice| &slice.service);
-        if still != Some(&before.service)
-            && let Some(slices) = self.by_service.get_mut(&service)
-        {
-            slices.remove(&key);
-            if slices.is_empty() {
-                self.by_service.remove(&service);
-            }
+        if still != Some(&before.service) {
+            self.by_service.remove(&(service.clone(), key));
         }
         services.insert(service);
     }
@@ -57,10 +50,10 @@ impl Slices {
     }
 
     pub(super) fn of(&self, service: &ObjectKey) -> impl Iterator<Item = &EndpointSlice> {
-        self.by_service
-            .get(service)
-            .into_iter()
-            .flatten()
-            .filter_map(|key| self.all.get(key))
+        let before_all = ObjectKey::before_all(service.origin, Kind::EndpointSlice);
+        let slices = self.by_service.range((service.clone(), before_all)..);
+        slices
+            .take_while(move |(of, _)| of == service)
+            .filter_map(|(_, slice)| self.all.get(slice))
     }
 }

@@ -3,15 +3,17 @@
 //! An index of its own, so that a Service's change finds its upstreams without looking at
 //! any Ingress, and a Service that nothing names costs nothing.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::ingress::{BackendRef, Ingress, PortRef};
 use crate::model::key::{Kind, ObjectKey};
 
-/// Services by key, their ports as written, and who wrote them.
+/// Backends by Service: with each port as it is written, and with each Ingress, how often.
 #[derive(Clone, Debug, Default)]
 pub(super) struct References {
-    services: BTreeMap<ObjectKey, BTreeMap<PortRef, BTreeSet<ObjectKey>>>,
+    ports: BTreeMap<(ObjectKey, PortRef), usize>,
+    users: BTreeMap<(ObjectKey, ObjectKey), usize>,
 }
 
 impl References {
@@ -24,12 +26,16 @@ impl References {
     ) {
         for backend in backends(ingress) {
             let service = key.sibling(Kind::Service, &backend.service);
-            let ports = self.services.entry(service.clone()).or_default();
-            let users = ports.entry(backend.port.clone()).or_insert_with(|| {
+            *self
+                .users
+                .entry((service.clone(), key.clone()))
+                .or_default() += 1;
+            let backends = self.ports.entry((service.clone(), backend.port.clone()));
+            let backends = backends.or_insert_with(|| {
                 touched.insert(service);
-                BTreeSet::new()
+                0
             });
-            users.insert(key.clone());
+            *backends += 1;
         }
     }
 
@@ -42,37 +48,54 @@ impl References {
     ) {
         for backend in backends(ingress) {
             let service = key.sibling(Kind::Service, &backend.service);
-            let Some(ports) = self.services.get_mut(&service) else {
+            // An Ingress that is not ours never entered what it names: the rest is others'.
+            let user = (service.clone(), key.clone());
+            if release(&mut self.users, user).is_none() {
                 continue;
-            };
-            if let Some(users) = ports.get_mut(&backend.port) {
-                users.remove(key);
-                if users.is_empty() {
-                    ports.remove(&backend.port);
-                    touched.insert(service.clone());
-                }
             }
-            if ports.is_empty() {
-                self.services.remove(&service);
+            let port = (service.clone(), backend.port.clone());
+            if release(&mut self.ports, port) == Some(0) {
+                touched.insert(service);
             }
         }
     }
 
     pub(super) fn ports(&self, service: &ObjectKey) -> impl Iterator<Item = &PortRef> {
-        self.services
-            .get(service)
-            .into_iter()
-            .flat_map(BTreeMap::keys)
+        let first = (service.clone(), PortRef::Name(Box::default()));
+        let ports = self.ports.range(first..).map(|(port, _)| port);
+        ports
+            .take_while(move |(of, _)| of == service)
+            .map(|(_, port)| port)
     }
 
     pub(super) fn users(&self, service: &ObjectKey) -> impl Iterator<Item = &ObjectKey> {
-        let ports = self.services.get(service).into_iter();
-        ports.flat_map(BTreeMap::values).flatten()
+        let before_all = ObjectKey::before_all(service.origin, Kind::Ingress);
+        let users = self.users.range((service.clone(), before_all)..);
+        users
+            .map(|(user, _)| user)
+            .take_while(move |(of, _)| of == service)
+            .map(|(_, user)| user)
     }
 
     pub(super) fn services(&self) -> impl Iterator<Item = &ObjectKey> {
-        self.services.keys()
+        let mut last = None;
+        let services = self.ports.keys().map(|(service, _)| service);
+        services.filter(move |service| last.replace(*service) != Some(*service))
     }
+}
+
+/// Counts one less and says how many are left; `None` if none was there.
+fn release<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) -> Option<usize> {
+    let Entry::Occupied(mut count) = counts.entry(key) else {
+        return None;
+    };
+    let left = count.get().saturating_sub(1);
+    if left == 0 {
+        count.remove();
+    } else {
+        count.insert(left);
+    }
+    Some(left)
 }
 
 fn backends(ingress: &Ingress) -> impl Iterator<Item = &BackendRef> {

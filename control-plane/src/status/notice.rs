@@ -21,6 +21,11 @@ impl Notice {
         self.reason != ACCEPTED && self.reason != RULE_SERVED
     }
 
+    /// Whether the event that it comes of says the same, and is in the log already.
+    pub(super) fn is_of_its_own_event(&self) -> bool {
+        self.reason == ACCEPTED
+    }
+
     fn new(reason: &'static str, note: impl Into<String>) -> Self {
         Self {
             reason,

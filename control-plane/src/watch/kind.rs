@@ -94,6 +94,7 @@ impl<K: Watched> KindWatch<K> {
         let mut round = Round::new(K::MODEL_KIND, self.apis.len());
         let mut streams = select_all(self.streams());
         let mut look_again = None;
+        let begun = Instant::now();
         loop {
             let next = tokio::select! {
                 changed = self.relist.changed() => match changed {
@@ -135,7 +136,7 @@ impl<K: Watched> KindWatch<K> {
             match round.take(stream, item) {
                 Step::StartOver => return End::StartOver,
                 Step::Send(observations) => {
-                    if !self.send(observations, said).await {
+                    if !self.send(observations, begun, said).await {
                         return End::EngineGone;
                     }
                 }
@@ -207,12 +208,13 @@ impl<K: Watched> KindWatch<K> {
     }
 
     /// Returns whether the engine is still there.
-    async fn send(&self, observations: Vec<Observation>, said: &mut Said) -> bool {
+    async fn send(&self, observations: Vec<Observation>, begun: Instant, said: &mut Said) -> bool {
         for observation in observations {
             match &observation {
                 Observation::Listed { objects, .. } => {
                     self.metrics.list(K::MODEL_KIND);
-                    tracing::debug!(kind = %K::MODEL_KIND, objects = objects.len(), "listed");
+                    let (objects, took) = (objects.len(), begun.elapsed());
+                    tracing::info!(kind = %K::MODEL_KIND, objects, ?took, "listed");
                     said.unlistable = None;
                 }
                 Observation::Unlistable { .. } => {

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
+use std::sync::Arc;
 
 /// Longest host name, as DNS has it, without a trailing dot.
 pub const MAX_HOST: usize = 253;
@@ -68,7 +69,7 @@ impl fmt::Display for HostPattern {
 /// A DNS name in lower case, without a trailing dot. Made by
 /// [`HostPattern::parse`] only.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostName(Box<str>);
+pub struct HostName(Arc<str>);
 
 impl HostName {
     fn parse(name: &str) -> Result<Self, HostError> {

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use crate::canonical::{Dots, PathError, PathPolicy, canonicalise};
 
@@ -81,7 +82,7 @@ impl fmt::Display for PathPattern {
 
 /// A path in canonical form. Made by the constructors of [`PathPattern`] only.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PathText(Box<str>);
+pub struct PathText(Arc<str>);
 
 impl PathText {
     fn read(text: &str, dots: Dots) -> Result<Self, PathError> {

@@ -26,11 +26,12 @@ pub(in crate::event_log) fn hash(key: &[u8], value: &[u8]) -> u128 {
         .map_or(0, |head| u128::from_be_bytes(*head))
 }
 
-/// Puts what a key's value is from a checkpoint on.
+/// Puts what a key's value is from a checkpoint on. `before`: the version that it has so far.
 pub(super) fn put(
     pen: &mut Pen,
     escaped: &[u8],
     seq: Seq,
+    before: Option<Latest>,
     hash: Option<u128>,
     value: Option<&[u8]>,
 ) -> Result<(), StoreError> {
@@ -42,7 +43,10 @@ pub(super) fn put(
     let sum = checksum(&key, &stored, value);
     stored.extend_from_slice(&sum.to_be_bytes());
     stored.extend_from_slice(value);
-    chunks::put(pen, Tree::Entries, &key, &stored)
+    match before {
+        Some(before) if before.seq == seq => chunks::put(pen, Tree::Entries, &key, &stored),
+        Some(_) | None => chunks::put_first(pen, Tree::Entries, &key, &stored).map(drop),
+    }
 }
 
 /// Takes a version away.
@@ -54,8 +58,21 @@ pub(in crate::event_log) fn remove(
     chunks::remove(pen, Tree::Entries, &version_key(escaped, seq))
 }
 
-/// The hash of a key's value at a checkpoint; `None` if it has none there.
-pub(super) fn latest(store: &Store, escaped: &[u8], seq: Seq) -> Result<Option<u128>, StoreError> {
+/// The version of a key that a checkpoint has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Latest {
+    /// The checkpoint that it came with.
+    seq: Seq,
+    /// The hash of its value; `None` if it has none.
+    pub(super) hash: Option<u128>,
+}
+
+/// The version of a key that a checkpoint has, if any was written.
+pub(super) fn latest(
+    store: &Store,
+    escaped: &[u8],
+    seq: Seq,
+) -> Result<Option<Latest>, StoreError> {
     let from = version_key(escaped, Seq(0));
     let Some(key) = chunks::last_key(store, Tree::Entries, &from, &version_key(escaped, seq))?
     else {
@@ -63,7 +80,10 @@ pub(super) fn latest(store: &Store, escaped: &[u8], seq: Seq) -> Result<Option<u
     };
     let head = chunks::head(store, Tree::Entries, &key)?;
     let parsed = head.as_deref().and_then(parse_head);
-    Ok(parsed.and_then(|(kind, hash)| (kind == HELD).then_some(hash)))
+    Ok(split_version(&key).map(|(_, seq)| Latest {
+        seq,
+        hash: parsed.and_then(|(kind, hash)| (kind == HELD).then_some(hash)),
+    }))
 }
 
 /// Versions that are newer than a checkpoint, some of them.
