@@ -19,6 +19,7 @@ pub mod observe;
 pub mod project;
 
 pub mod admin;
+mod backoff;
 pub mod clock;
 pub mod config;
 pub mod event_log;
