@@ -56,9 +56,10 @@ impl Outlets for Sinks {
             seq, epoch, event, ..
         } = record;
         match event {
-            // Told, with what it comes to, by `status`.
-            Event::ObjectRefused { .. } => {}
-            Event::ObjectAccepted { .. } | Event::ObjectDeleted { .. } => {
+            // What a refusal comes to for its owner is told, as a warning, by `status`.
+            Event::ObjectRefused { .. }
+            | Event::ObjectAccepted { .. }
+            | Event::ObjectDeleted { .. } => {
                 tracing::info!(version = %format_args!("{epoch}.{seq}"), "{event}");
             }
             Event::FaultBegan { .. } => tracing::warn!("{event}"),

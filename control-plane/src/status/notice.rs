@@ -21,6 +21,11 @@ impl Notice {
         self.reason != ACCEPTED && self.reason != RULE_SERVED
     }
 
+    /// Whether a rule is served that was another's.
+    pub(super) fn is_regained(&self) -> bool {
+        self.reason == RULE_SERVED
+    }
+
     fn new(reason: &'static str, note: impl Into<String>) -> Self {
         Self {
             reason,
