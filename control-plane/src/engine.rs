@@ -13,6 +13,8 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tracing::info_span;
+
 use crate::checkpoint::Dirty;
 use crate::event::{Epoch, Event, Record, Seq};
 use crate::model::key::{Kind, ObjectKey, Origin};
@@ -23,6 +25,7 @@ use crate::project::{Changed, Fold, REVISION};
 use crate::snapshot::ResourceId;
 use crate::snapshot::publication::Publication;
 use crate::state::endpoints::SliceChange;
+use crate::telemetry::trace;
 
 pub use batch::Batch;
 pub use ports::{Log, LogError, Outlets};
@@ -215,10 +218,12 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 }
             })
             .collect();
-        self.log.append(&records)?;
+        info_span!("append", records = records.len()).in_scope(|| self.log.append(&records))?;
+        let applying = info_span!("apply", records = records.len()).entered();
         for record in &records {
             self.apply(record);
         }
+        drop(applying);
         self.outlets.reached(&self.fold);
         Ok(())
     }
@@ -265,7 +270,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     }
 
     fn give_out(&mut self, publication: Publication) {
-        let publication = Arc::new(publication);
+        let _publishing = info_span!("publish").entered();
+        let publication = Arc::new(publication.traced(trace::parent()));
         self.publication = publication.clone();
         self.outlets.publish(publication);
     }

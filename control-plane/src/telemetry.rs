@@ -4,6 +4,7 @@
 //! only here is known where that goes.
 
 mod otlp;
+pub mod trace;
 
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Subscriber;
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -149,7 +151,11 @@ impl Telemetry {
         }
         let traces = tracers.as_ref().map(|tracers| {
             let tracer = tracers.tracer("roadstead");
-            tracing_opentelemetry::layer().with_tracer(tracer)
+            // Not by the filter of log lines: who logs less does not want fewer traces.
+            let ours = Targets::new().with_target(OURS, LevelFilter::INFO);
+            tracing_opentelemetry::layer()
+                .with_tracer(tracer)
+                .with_filter(ours)
         });
         let (filter, handle) = reload::Layer::new(parse(&config.filter)?);
         // Colours are for people: a file or a collector gets none.
@@ -159,13 +165,16 @@ impl Telemetry {
             Format::Text => lines.boxed(),
             Format::Json => lines.json().boxed(),
         };
+        // Spans are for traces: lines say what they are about themselves, and without a
+        // collector a span costs nothing.
+        let lines = lines.with_filter(filter.and(filter_fn(|metadata| metadata.is_event())));
         let telemetry = Self {
             registry,
             meters: meters.build(),
             tracers,
             filter: handle,
         };
-        let subscriber = Registry::default().with(filter).with(lines).with(traces);
+        let subscriber = Registry::default().with(lines).with(traces);
         Ok((telemetry, subscriber))
     }
 }
@@ -178,6 +187,8 @@ fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
     })
 }
 
+/// This crate's modules.
+const OURS: &str = "roadstead_control_plane";
 /// How long the end of the process may wait for a collector.
 const LAST_EXPORT: Duration = Duration::from_secs(3);
 

@@ -75,6 +75,7 @@ impl Handler for Proxy {
             mut body,
             mut meter,
         } = request;
+        meter.trace(&mut head);
         let active = Rc::clone(&self.active.borrow());
         match self
             .forward(&active.0, &mut head, &mut body, &mut meter)

@@ -4,6 +4,7 @@
 //! `tracing` and to a `Meter`.
 
 mod settings;
+pub mod trace;
 
 use std::io::{IsTerminal, stdout};
 
@@ -17,17 +18,20 @@ use opentelemetry_sdk::{
     Resource,
     error::OTelSdkError,
     metrics::{PeriodicReader, SdkMeterProvider},
-    trace::{SdkTracer, SdkTracerProvider},
+    trace::{Sampler, SdkTracer, SdkTracerProvider},
 };
 use prometheus::{Registry, TextEncoder};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry as Subscriber, fmt,
+    EnvFilter, Layer, Registry as Subscriber,
+    filter::{LevelFilter, Targets},
+    fmt,
     layer::SubscriberExt,
     reload,
     util::{SubscriberInitExt, TryInitError},
 };
 
-pub use settings::{Level, Log, Otlp, TextOrJson};
+pub use settings::{Level, Log, Otlp, Share, TextOrJson};
+pub use trace::{Asked, Ended, RequestSpan, RequestTraces};
 
 /// Everything that is said goes through this.
 #[derive(Debug)]
@@ -36,6 +40,7 @@ pub struct Telemetry {
     registry: Registry,
     meters: SdkMeterProvider,
     tracers: Option<SdkTracerProvider>,
+    requests: Option<RequestTraces>,
 }
 
 /// Sets from what level on something is logged.
@@ -93,6 +98,9 @@ impl Telemetry {
             levels,
             registry,
             meters: meters.build(),
+            requests: tracers
+                .as_ref()
+                .and_then(|tracers| RequestTraces::new(tracers, otlp.request_share)),
             tracers,
         })
     }
@@ -100,6 +108,11 @@ impl Telemetry {
     /// Makes the instruments of all parts.
     pub fn meter(&self) -> Meter {
         self.meters.meter(SCOPE)
+    }
+
+    /// Makes spans of requests, if anyone wants some.
+    pub fn requests(&self) -> Option<RequestTraces> {
+        self.requests.clone()
     }
 
     /// Where metrics go that are no instruments.
@@ -141,6 +154,8 @@ fn tracers(endpoint: &str, resource: Resource) -> Result<SdkTracerProvider, Tele
     let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint);
     Ok(SdkTracerProvider::builder()
         .with_resource(resource)
+        // It is drawn before a span is made.
+        .with_sampler(Sampler::AlwaysOn)
         .with_batch_exporter(exporter.build()?)
         .build())
 }
@@ -151,10 +166,15 @@ fn start_log(log: &Log, tracer: Option<SdkTracer>) -> Result<Levels, TelemetryEr
         TextOrJson::Text => fmt::layer().with_ansi(stdout().is_terminal()).boxed(),
         TextOrJson::Json => fmt::layer().json().flatten_event(true).boxed(),
     };
-    let spans = tracer.map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer));
+    let spans = tracer.map(|tracer| {
+        // Not by the filter of log lines: who logs less does not want fewer traces.
+        let ours = Targets::new().with_target(OURS, LevelFilter::INFO);
+        tracing_opentelemetry::layer()
+            .with_tracer(tracer)
+            .with_filter(ours)
+    });
     tracing_subscriber::registry()
-        .with(level)
-        .with(lines)
+        .with(lines.with_filter(level))
         .with(spans)
         .try_init()?;
     Ok(Levels(handle))
@@ -166,3 +186,5 @@ fn filter(level: &Level) -> EnvFilter {
 }
 
 const SCOPE: &str = "roadstead-data-plane";
+/// This crate's modules.
+const OURS: &str = "roadstead_data_plane";

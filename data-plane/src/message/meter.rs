@@ -14,6 +14,7 @@ use crate::clock;
 use crate::protocol::Protocol;
 use crate::reason::Reason;
 use crate::snapshot::Version;
+use crate::telemetry::{Asked, Ended, RequestSpan};
 
 /// One request's story.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub struct Meter {
     received: u64,
     sent: u64,
     line: Option<Box<Line>>,
+    span: Option<RequestSpan>,
 }
 
 impl Meter {
@@ -45,10 +47,37 @@ impl Meter {
         &self.client
     }
 
+    /// Traces the request, if it is one of those that are drawn.
+    pub fn trace(&mut self, head: &mut Head) {
+        let Some(traces) = &self.client.thread.traces else {
+            return;
+        };
+        let asked = Asked {
+            method: &head.method,
+            host: head
+                .authority
+                .as_str()
+                .get(..head.host_len)
+                .unwrap_or_default(),
+            path: head
+                .target
+                .as_str()
+                .get(..head.path_len)
+                .unwrap_or_default(),
+            protocol: self.protocol.as_str(),
+            listener: &self.client.listener.name,
+        };
+        let draw = traces.draws.draw();
+        self.span = traces.requests.begin(draw, &asked, &mut head.headers);
+    }
+
     /// The rule and the version that decided, and where the request went.
     pub fn routed(&mut self, route: &str, version: &Version, upstream: Option<SocketAddr>) {
         if let Some(line) = &mut self.line {
             line.route(route, version, upstream);
+        }
+        if let Some(span) = &mut self.span {
+            span.routed(route, version.to_string(), upstream);
         }
     }
 
@@ -108,6 +137,7 @@ impl Meter {
             received: 0,
             sent: 0,
             line,
+            span: None,
         }
     }
 
@@ -131,6 +161,13 @@ impl Drop for Meter {
         let thread = &self.client.thread;
         if let Some(reason) = self.reason {
             thread.metrics.reason(reason);
+        }
+        if let Some(span) = self.span.take() {
+            span.end(Ended {
+                status,
+                sent: self.sent,
+                reason: self.reason.map(Reason::as_str),
+            });
         }
         if let Some(line) = self.line.take() {
             let line = line.finish(Outcome {

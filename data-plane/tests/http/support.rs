@@ -60,6 +60,7 @@ impl Proxy {
         let mut names = Names::default();
         let active = active(&mut names, 1, backends);
         let options = WorkerOptions {
+            traces: None,
             index: 0,
             limits,
             log: access_log,
