@@ -227,12 +227,16 @@ impl<L: Log, O: Outlets> Engine<L, O> {
 
     fn note(&mut self, observation: &Observation) {
         let (origin, kind) = match observation {
-            Observation::Listed { origin, kind, .. } => (*origin, *kind),
+            Observation::Listed { origin, kind, .. } => {
+                self.outlets.listable(*origin, *kind, true);
+                (*origin, *kind)
+            }
             Observation::Unlistable {
                 origin,
                 kind,
                 message,
             } => {
+                self.outlets.listable(*origin, *kind, false);
                 if !self.is_all_listed() {
                     tracing::error!(%origin, %kind, message, "cannot be listed: nothing is published before it was listed once");
                     return;

@@ -237,6 +237,26 @@ fn the_admin_ports_tell_the_truth() {
 }
 
 #[test]
+fn the_log_says_when_a_service_gains_its_first_endpoint_and_loses_its_last() {
+    sandbox::run(async |sandbox| {
+        let backends = ["10.1.0.1:80".parse()?];
+        site("apple", "/", &[]).save(sandbox)?;
+        let mut control = ControlPlane::start(sandbox, ONE_LISTENER).await?;
+        let listeners = control.program().logged("listeners:", SOON).await?;
+        ensure!(listeners.contains("http"), "{listeners}");
+        for (backends, words) in [
+            (&backends[..], "has endpoints now"),
+            (&[], "has no endpoints"),
+        ] {
+            site("apple", "/", backends).save(sandbox)?;
+            let line = control.program().logged(words, SOON).await?;
+            ensure!(line.contains("apple") && line.contains("INFO"), "{line}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn what_both_planes_tell_reaches_a_collector() {
     sandbox::run(async |sandbox| {
         let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
