@@ -3,11 +3,11 @@
 //! Apart from gRPC, because kubelets and Prometheus bear no token and must not need one:
 //! nothing here names an object, a host or a path.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ALLOW, CONTENT_TYPE};
@@ -18,8 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::health::Health;
@@ -59,24 +58,24 @@ impl Admin {
             health,
             telemetry,
         } = self;
-        let connections = Arc::new(Semaphore::new(CONNECTIONS));
         let mut tasks = JoinSet::new();
+        // Those that may still be open, the oldest first.
+        let mut open = VecDeque::<AbortHandle>::new();
         tokio::pin!(shutdown);
         loop {
-            let accepted = async {
-                let permit = Arc::clone(&connections).acquire_owned().await;
-                (listener.accept().await, permit)
-            };
             tokio::select! {
                 () = &mut shutdown => return,
-                Some(_) = tasks.join_next() => {}
-                (accepted, permit) = accepted => match accepted {
+                Some(_) = tasks.join_next() => open.retain(|task| !task.is_finished()),
+                accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
+                        // Who only holds a place keeps no probe waiting.
+                        if open.len() >= CONNECTIONS
+                            && let Some(oldest) = open.pop_front()
+                        {
+                            oldest.abort();
+                        }
                         let (health, telemetry) = (health.clone(), telemetry.clone());
-                        tasks.spawn(async move {
-                            serve(stream, health, telemetry).await;
-                            drop(permit);
-                        });
+                        open.push_back(tasks.spawn(serve(stream, health, telemetry)));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "a connection to the admin port was not accepted");
@@ -95,6 +94,7 @@ async fn serve(stream: TcpStream, health: Health, telemetry: Telemetry) {
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        .keep_alive(false)
         .header_read_timeout(HEADER_TIMEOUT)
         .max_headers(HEADERS)
         .max_buf_size(BUFFER_BYTES)
@@ -128,10 +128,16 @@ fn answer(
         },
         "/readyz" => {
             let unmet: Vec<_> = health.unmet().iter().map(ToString::to_string).collect();
+            let unlistable = health.unlistable();
+            let unlistable: String = unlistable
+                .iter()
+                .map(|(origin, kind)| format!("\ncannot be listed: {origin} {kind}"))
+                .collect();
             if unmet.is_empty() {
-                text(StatusCode::OK, "ready".into())
+                // What is known of such a kind is served on; nobody gains by our absence.
+                text(StatusCode::OK, format!("ready{unlistable}"))
             } else {
-                let message = format!("not ready: {}", unmet.join("; "));
+                let message = format!("not ready: {}{unlistable}", unmet.join("; "));
                 text(StatusCode::SERVICE_UNAVAILABLE, message)
             }
         }
@@ -157,12 +163,12 @@ fn text(status: StatusCode, mut body: String) -> Response<Full<Bytes>> {
     response
 }
 
-/// More than any number of kubelets and scrapers; the next ones wait.
+/// More than any number of kubelets and scrapers; for the next one the oldest is closed.
 const CONNECTIONS: usize = 64;
 const HEADERS: usize = 64;
 const BUFFER_BYTES: usize = 16 * 1024;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// However slowly someone reads: a scraper opens another connection.
+/// However slowly someone reads.
 const LIFETIME: Duration = Duration::from_secs(600);
 /// Out of descriptors, accepting fails at once each time.
 const AFTER_ERROR: Duration = Duration::from_millis(100);

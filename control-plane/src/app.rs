@@ -111,6 +111,7 @@ async fn serve_until_stopped(
     let publications = publisher.subscribe();
     let sinks = Sinks {
         publisher,
+        published: Arc::default(),
         presence,
         recorder,
         teller,

@@ -17,6 +17,8 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tracing::info_span;
+
 use crate::checkpoint::Dirty;
 use crate::event::{Epoch, Event, Record};
 use crate::model::key::{Kind, ObjectKey, Origin};
@@ -28,6 +30,7 @@ use crate::project::{Changed, Fold};
 use crate::snapshot::publication::Publication;
 use crate::snapshot::{ResourceId, Version};
 use crate::state::endpoints::SliceChange;
+use crate::telemetry::trace;
 
 use endpoints::Renewal;
 
@@ -243,12 +246,16 @@ impl<L: Log, O: Outlets> Engine<L, O> {
 
     fn note(&mut self, observation: &Observation) {
         let (origin, kind) = match observation {
-            Observation::Listed { origin, kind, .. } => (*origin, *kind),
+            Observation::Listed { origin, kind, .. } => {
+                self.outlets.listable(*origin, *kind, true);
+                (*origin, *kind)
+            }
             Observation::Unlistable {
                 origin,
                 kind,
                 message,
             } => {
+                self.outlets.listable(*origin, *kind, false);
                 if !self.is_all_listed() {
                     tracing::error!(%origin, %kind, message, "cannot be listed: nothing is published before it was listed once");
                     return;
@@ -286,8 +293,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 }
             })
             .collect();
-        self.log.append(&records)?;
-        self.take_in_records(&records);
+        info_span!("append", records = records.len()).in_scope(|| self.log.append(&records))?;
+        info_span!("apply", records = records.len()).in_scope(|| self.take_in_records(&records));
         self.outlets.reached(&self.fold);
         Ok(())
     }
@@ -331,7 +338,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     }
 
     fn give_out(&mut self, publication: Publication) {
-        let publication = Arc::new(publication);
+        let _publishing = info_span!("publish").entered();
+        let publication = Arc::new(publication.traced(trace::parent()));
         self.publication = publication.clone();
         self.outlets.publish(publication);
     }

@@ -8,6 +8,7 @@ pub mod recovery;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -231,7 +232,14 @@ impl fmt::Display for Event {
             Self::LogInterrupted { since } => {
                 write!(f, "the log could not be written since {since}")
             }
-            Self::Configured { .. } => f.write_str("the settings changed"),
+            Self::Configured { settings } => {
+                f.write_str("the settings changed; listeners:")?;
+                for (name, listener) in &settings.listeners {
+                    let address = SocketAddr::new(listener.address, listener.port);
+                    write!(f, " {name} {address}")?;
+                }
+                Ok(())
+            }
             Self::ObjectAccepted { key, .. } => write!(f, "{key} was accepted"),
             Self::ObjectRefused { key, refusal, .. } => {
                 write!(f, "{key} was refused: {refusal}")

@@ -10,7 +10,6 @@
 
 mod document;
 mod library;
-mod metrics;
 mod notices;
 mod reader;
 mod shelf;
@@ -29,9 +28,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::folder::library::Library;
 use crate::folder::notices::{LOOK_OFTEN, Notice, Notices};
+use crate::metrics::folder::FolderMetrics;
 use crate::observe::Observation;
-
-pub use metrics::Metrics;
 
 /// The folder cannot be a source.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +45,7 @@ pub async fn run(
     root: PathBuf,
     inbox: mpsc::Sender<Observation>,
     mut relist: watch::Receiver<u64>,
-    metrics: Metrics,
+    metrics: FolderMetrics,
 ) -> Result<(), FolderError> {
     let found = std::fs::read_dir(&root).and_then(|_| std::path::absolute(&root));
     // From / on, so that what the kernel tells can be compared with it.

@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::model::key::{Kind, Origin};
+
 /// What must be so before this process is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
@@ -46,6 +48,7 @@ pub struct Health {
 #[derive(Clone, Debug)]
 struct State {
     unmet: BTreeSet<Condition>,
+    unlistable: BTreeSet<(Origin, Kind)>,
     beat: Instant,
 }
 
@@ -54,6 +57,7 @@ impl Health {
     pub fn new(conditions: impl IntoIterator<Item = Condition>) -> Self {
         let state = State {
             unmet: conditions.into_iter().collect(),
+            unlistable: BTreeSet::new(),
             beat: Instant::now(),
         };
         Self {
@@ -70,6 +74,22 @@ impl Health {
                 state.unmet.insert(condition)
             }
         });
+    }
+
+    /// A kind of objects was listed, or cannot be.
+    pub fn listable(&self, origin: Origin, kind: Kind, listable: bool) {
+        self.state.send_if_modified(|state| {
+            if listable {
+                state.unlistable.remove(&(origin, kind))
+            } else {
+                state.unlistable.insert((origin, kind))
+            }
+        });
+    }
+
+    /// Kinds that cannot be listed: what is known of them is served, and may be old.
+    pub fn unlistable(&self) -> BTreeSet<(Origin, Kind)> {
+        self.state.borrow().unlistable.clone()
     }
 
     /// The engine took a turn, or looked whether there was one to take. To be called about

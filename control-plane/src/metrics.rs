@@ -14,8 +14,14 @@
 //! | `roadstead_published_epoch`, `roadstead_published_seq` | | the version served now |
 //! | `roadstead_resources` | `type` | resources of the snapshot served now |
 //! | `roadstead_objects_refused` | `kind`, `reason` | objects that cannot be used as they are now |
-//! | `roadstead_watch_state` | `origin`, `kind`, `state` | 1 for the state that a watch is in |
-//! | `roadstead_watch_failures_total` | `origin`, `kind` | lists and watches that failed |
+//! | `roadstead_kinds_unlistable` | `origin`, `kind` | 1 for a kind that cannot be listed now |
+//! | `roadstead_watch_lists_total` | `kind` | complete lists from the Kubernetes API |
+//! | `roadstead_watch_failures_total` | `kind`, `cause` | lists and watches that failed |
+//! | `roadstead_watch_unnamed_objects_total` | `kind` | objects without a usable name, left out |
+//! | `roadstead_folder_files`, `roadstead_folder_objects` | | files of the folder, objects in them |
+//! | `roadstead_folder_broken_files` | | files that cannot be read in full |
+//! | `roadstead_folder_reads_total` | | files that were read |
+//! | `roadstead_folder_unused_documents_total` | | documents without a name, or there a second time |
 //! | `roadstead_recovery_records` | `origin`, `state` | recovery records that are wanted, stored, left out |
 //! | `roadstead_recovery_failures_total` | `origin`, `cause` | recovery records that could not be read, written, removed |
 //! | `roadstead_proxies` | `state` | connected proxies that hold the version served now, or do not yet |
@@ -26,12 +32,14 @@
 //! | `roadstead_nacks_total` | | transfers that a proxy could not use |
 //! | `roadstead_ack_seconds` | | from the end of a transfer to its acknowledgement |
 //! | `roadstead_calls_refused_total` | `cause` | calls without the right token |
+//! | `roadstead_log_lines_dropped_total` | | log lines that standard output did not take in time |
 
 pub mod engine;
+pub mod folder;
 pub mod log;
 pub mod recovery;
-pub mod sources;
 pub mod streams;
+pub mod watch;
 
 use opentelemetry::metrics::{Histogram, Meter};
 
@@ -43,6 +51,15 @@ fn seconds(meter: &Meter, name: &'static str, description: &'static str) -> Hist
         .with_description(description)
         .with_boundaries(SECONDS.to_vec())
         .build()
+}
+
+/// Shows how many log lines were dropped so far. Its own, because the log cannot tell.
+pub fn lines_dropped(meter: &Meter, count: impl Fn() -> u64 + Send + Sync + 'static) {
+    meter
+        .u64_observable_counter("roadstead.log.lines.dropped")
+        .with_description("Log lines that standard output did not take in time.")
+        .with_callback(move |observer| observer.observe(count(), &[]))
+        .build();
 }
 
 const SECONDS: [f64; 13] = [

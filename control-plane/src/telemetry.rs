@@ -4,8 +4,10 @@
 //! only here is known where that goes.
 
 mod otlp;
+pub mod trace;
 
 use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use opentelemetry::metrics::{Meter, MeterProvider as _};
@@ -14,10 +16,14 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::Subscriber;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+
+use crate::metrics;
 
 /// What to tell, and where.
 #[derive(Clone, Debug)]
@@ -77,14 +83,35 @@ pub struct Telemetry {
     meters: SdkMeterProvider,
     tracers: Option<SdkTracerProvider>,
     filter: reload::Handle<EnvFilter, Registry>,
+    lines: Option<Arc<Lines>>,
+}
+
+/// The thread that writes log lines. Nobody waits for whoever reads them: what does not fit
+/// into its queue is dropped and counted.
+#[derive(Debug)]
+struct Lines {
+    dropped: ErrorCounter,
+    /// Writes what is queued when it is dropped.
+    _writing: WorkerGuard,
 }
 
 impl Telemetry {
     /// Makes this process tell. To be called once, and within a tokio runtime, on which the
     /// exporters run.
     pub fn start(config: &Config) -> Result<Self, TelemetryError> {
-        let (telemetry, subscriber) = Self::build(config, io::stdout)?;
+        let (writer, writing) = NonBlockingBuilder::default()
+            .buffered_lines_limit(QUEUED_LINES)
+            .finish(io::stdout());
+        let lines = Lines {
+            dropped: writer.error_counter(),
+            _writing: writing,
+        };
+        let (mut telemetry, subscriber) = Self::build(config, writer)?;
         subscriber.try_init()?;
+        let dropped = lines.dropped.clone();
+        let count = move || u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX);
+        metrics::lines_dropped(&telemetry.meter(), count);
+        telemetry.lines = Some(Arc::new(lines));
         Ok(telemetry)
     }
 
@@ -149,7 +176,11 @@ impl Telemetry {
         }
         let traces = tracers.as_ref().map(|tracers| {
             let tracer = tracers.tracer("roadstead");
-            tracing_opentelemetry::layer().with_tracer(tracer)
+            // Not by the filter of log lines: who logs less does not want fewer traces.
+            let ours = Targets::new().with_target(OURS, LevelFilter::INFO);
+            tracing_opentelemetry::layer()
+                .with_tracer(tracer)
+                .with_filter(ours)
         });
         let (filter, handle) = reload::Layer::new(parse(&config.filter)?);
         // Colours are for people: a file or a collector gets none.
@@ -159,13 +190,17 @@ impl Telemetry {
             Format::Text => lines.boxed(),
             Format::Json => lines.json().boxed(),
         };
+        // Spans are for traces: lines say what they are about themselves, and without a
+        // collector a span costs nothing.
+        let lines = lines.with_filter(filter.and(filter_fn(|metadata| metadata.is_event())));
         let telemetry = Self {
             registry,
             meters: meters.build(),
             tracers,
             filter: handle,
+            lines: None,
         };
-        let subscriber = Registry::default().with(filter).with(lines).with(traces);
+        let subscriber = Registry::default().with(lines).with(traces);
         Ok((telemetry, subscriber))
     }
 }
@@ -178,6 +213,10 @@ fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
     })
 }
 
+/// More than a first list of ten thousand objects says: some MiB.
+const QUEUED_LINES: usize = 32_768;
+/// This crate's modules.
+const OURS: &str = "roadstead_control_plane";
 /// How long the end of the process may wait for a collector.
 const LAST_EXPORT: Duration = Duration::from_secs(3);
 

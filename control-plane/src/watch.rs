@@ -12,7 +12,6 @@ mod client;
 mod failure;
 mod guard;
 mod kind;
-mod metrics;
 mod offered;
 mod pace;
 mod round;
@@ -24,13 +23,13 @@ use kube::{Api, Client, Resource};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::metrics::watch::WatchMetrics;
 use crate::observe::Observation;
 use crate::observe::convert::types::{EndpointSlice, Ingress, IngressClass, Service};
 use crate::watch::guard::Guarded;
 use crate::watch::kind::{KindWatch, run as follow};
 
 pub use client::{ConnectError, connect};
-pub use metrics::Metrics;
 
 /// Which objects are watched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,7 +46,7 @@ pub async fn run(
     scope: Scope,
     inbox: mpsc::Sender<Observation>,
     relist: watch::Receiver<u64>,
-    metrics: Metrics,
+    metrics: WatchMetrics,
 ) {
     let all = watcher::Config::default()
         .timeout(WATCH_SECONDS)
@@ -87,7 +86,7 @@ pub async fn run(
 struct Source {
     inbox: mpsc::Sender<Observation>,
     relist: watch::Receiver<u64>,
-    metrics: Metrics,
+    metrics: WatchMetrics,
 }
 
 impl Source {

@@ -124,6 +124,7 @@ impl Tables {
             replaced: [].into(),
             changed,
             removed: vec![],
+            trace_parent: None,
         };
         let Ok(applied) = self.held.apply(transfer) else {
             unreachable!("the digest follows the changes");

@@ -128,8 +128,10 @@ fn hand_over(full: &SyncSender<Vec<u8>>, buffer: &mut Buffer, dropped: &Counter)
 
 fn write_all(buffers: &Receiver<Vec<u8>>, mut output: Box<dyn Write + Send>) -> io::Result<()> {
     for bytes in buffers {
-        output.write_all(&bytes)?;
-        output.flush()?;
+        if let Err(error) = output.write_all(&bytes).and_then(|()| output.flush()) {
+            tracing::error!("the access log has ended: its lines are only counted now: {error}");
+            return Err(error);
+        }
     }
     Ok(())
 }

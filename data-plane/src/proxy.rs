@@ -76,6 +76,7 @@ impl Handler for Proxy {
             mut body,
             mut meter,
         } = request;
+        meter.trace(&mut head);
         let active = Rc::clone(&self.active.borrow());
         meter.version(&active.0.version);
         match self

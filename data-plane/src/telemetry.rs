@@ -4,6 +4,7 @@
 //! `tracing` and to a `Meter`.
 
 mod settings;
+pub mod trace;
 
 use std::io::{IsTerminal, stdout};
 
@@ -12,22 +13,29 @@ use opentelemetry::{
     metrics::{Meter, MeterProvider},
     trace::TracerProvider,
 };
-use opentelemetry_otlp::{ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig};
+use opentelemetry_otlp::{
+    ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig, WithTonicConfig,
+};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkError,
     metrics::{PeriodicReader, SdkMeterProvider},
-    trace::{SdkTracer, SdkTracerProvider},
+    trace::{Sampler, SdkTracer, SdkTracerProvider},
 };
 use prometheus::{Registry, TextEncoder};
+use tonic::transport::ClientTlsConfig;
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry as Subscriber, fmt,
+    EnvFilter, Layer, Registry as Subscriber,
+    filter::{LevelFilter, Targets},
+    fmt,
     layer::SubscriberExt,
     reload,
     util::{SubscriberInitExt, TryInitError},
 };
 
-pub use settings::{Level, Log, Otlp, TextOrJson};
+pub use settings::{Level, Log, Otlp, Share, TextOrJson};
+pub use trace::{Asked, Ended, RequestSpan, RequestTraces};
 
 /// Everything that is said goes through this.
 #[derive(Debug)]
@@ -36,6 +44,9 @@ pub struct Telemetry {
     registry: Registry,
     meters: SdkMeterProvider,
     tracers: Option<SdkTracerProvider>,
+    requests: Option<RequestTraces>,
+    /// Writes log lines; those that are queued when it is dropped, too.
+    _writing: WorkerGuard,
 }
 
 /// Sets from what level on something is logged.
@@ -73,7 +84,12 @@ impl Telemetry {
             None => None,
         };
         let tracer = tracers.as_ref().map(|tracers| tracers.tracer(SCOPE));
-        let levels = start_log(log, tracer)?;
+        // Nobody waits for whoever reads the lines: what does not fit is dropped and counted.
+        let (lines, writing) = NonBlockingBuilder::default()
+            .buffered_lines_limit(QUEUED_LINES)
+            .finish(stdout());
+        let dropped = lines.error_counter();
+        let levels = start_log(log, lines, tracer)?;
 
         let registry = Registry::new();
         let scrapes = opentelemetry_prometheus::exporter()
@@ -84,15 +100,32 @@ impl Telemetry {
             .with_resource(resource)
             .with_reader(scrapes);
         if let Some(endpoint) = &otlp.endpoint {
-            let exporter = MetricExporter::builder()
+            let mut exporter = MetricExporter::builder()
                 .with_tonic()
                 .with_endpoint(endpoint);
+            if let Some(tls) = tls(endpoint) {
+                exporter = exporter.with_tls_config(tls);
+            }
             meters = meters.with_reader(PeriodicReader::builder(exporter.build()?).build());
         }
+        let meters = meters.build();
+        meters
+            .meter(SCOPE)
+            .u64_observable_counter("roadstead_log_lines_dropped")
+            .with_description("Log lines that standard output did not take in time")
+            .with_callback(move |observer| {
+                let dropped = u64::try_from(dropped.dropped_lines());
+                observer.observe(dropped.unwrap_or(u64::MAX), &[]);
+            })
+            .build();
         Ok(Self {
             levels,
             registry,
-            meters: meters.build(),
+            meters,
+            _writing: writing,
+            requests: tracers
+                .as_ref()
+                .and_then(|tracers| RequestTraces::new(tracers, otlp.request_share)),
             tracers,
         })
     }
@@ -100,6 +133,11 @@ impl Telemetry {
     /// Makes the instruments of all parts.
     pub fn meter(&self) -> Meter {
         self.meters.meter(SCOPE)
+    }
+
+    /// Makes spans of requests, if anyone wants some.
+    pub fn requests(&self) -> Option<RequestTraces> {
+        self.requests.clone()
     }
 
     /// Where metrics go that are no instruments.
@@ -138,23 +176,49 @@ fn resource(proxy: &str) -> Resource {
 }
 
 fn tracers(endpoint: &str, resource: Resource) -> Result<SdkTracerProvider, TelemetryError> {
-    let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint);
+    let mut exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint);
+    if let Some(tls) = tls(endpoint) {
+        exporter = exporter.with_tls_config(tls);
+    }
     Ok(SdkTracerProvider::builder()
         .with_resource(resource)
+        // It is drawn before a span is made.
+        .with_sampler(Sampler::AlwaysOn)
         .with_batch_exporter(exporter.build()?)
         .build())
 }
 
-fn start_log(log: &Log, tracer: Option<SdkTracer>) -> Result<Levels, TelemetryError> {
+/// With the certificates that this machine trusts.
+fn tls(endpoint: &str) -> Option<ClientTlsConfig> {
+    let encrypted = endpoint.starts_with("https://");
+    encrypted.then(|| ClientTlsConfig::new().with_enabled_roots())
+}
+
+fn start_log(
+    log: &Log,
+    writer: NonBlocking,
+    tracer: Option<SdkTracer>,
+) -> Result<Levels, TelemetryError> {
     let (level, handle) = reload::Layer::new(filter(&log.level));
     let lines = match log.format {
-        TextOrJson::Text => fmt::layer().with_ansi(stdout().is_terminal()).boxed(),
-        TextOrJson::Json => fmt::layer().json().flatten_event(true).boxed(),
+        TextOrJson::Text => {
+            let lines = fmt::layer().with_ansi(stdout().is_terminal());
+            lines.with_writer(writer).boxed()
+        }
+        TextOrJson::Json => {
+            let lines = fmt::layer().json().flatten_event(true);
+            lines.with_writer(writer).boxed()
+        }
     };
-    let spans = tracer.map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer));
+    let spans = tracer.map(|tracer| {
+        // Not by the filter of log lines: who logs less does not want fewer traces.
+        let ours = Targets::new().with_target(OURS, LevelFilter::INFO);
+        tracing_opentelemetry::layer()
+            .with_tracer(tracer)
+            .with_filter(ours)
+    });
     tracing_subscriber::registry()
-        .with(level)
-        .with(lines)
+        .with(lines.with_filter(level))
         .with(spans)
         .try_init()?;
     Ok(Levels(handle))
@@ -166,3 +230,7 @@ fn filter(level: &Level) -> EnvFilter {
 }
 
 const SCOPE: &str = "roadstead-data-plane";
+/// Some MiB.
+const QUEUED_LINES: usize = 8192;
+/// This crate's modules.
+const OURS: &str = "roadstead_data_plane";

@@ -6,11 +6,13 @@ use std::{rc::Rc, sync::Arc};
 
 use crate::access_log::ThreadLog;
 use crate::alarm::Alarms;
+use crate::balance::Draws;
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::limits::Limits;
 use crate::metrics::ThreadMetrics;
 use crate::tasks::Tasks;
+use crate::telemetry::RequestTraces;
 
 /// One thread's clock, deadlines, figures and limits.
 #[derive(Debug)]
@@ -22,6 +24,14 @@ pub struct Thread {
     pub log: ThreadLog,
     pub tasks: Tasks,
     pub drain: Rc<Drain>,
+    pub traces: Option<Traces>,
+}
+
+/// Makes spans of requests that are drawn.
+#[derive(Debug)]
+pub struct Traces {
+    pub requests: RequestTraces,
+    pub draws: Draws,
 }
 
 impl Thread {
@@ -34,7 +44,17 @@ impl Thread {
             metrics,
             log,
             drain: Rc::default(),
+            traces: None,
         }
+    }
+
+    /// The same, with some requests traced.
+    pub fn traced(self, requests: Option<RequestTraces>, seed: u64) -> Self {
+        let traces = requests.map(|requests| Traces {
+            requests,
+            draws: Draws::new(seed),
+        });
+        Self { traces, ..self }
     }
 
     /// Moves coarse time on: deadlines that have passed are noticed.

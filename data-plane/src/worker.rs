@@ -22,6 +22,7 @@ use crate::limits::Limits;
 use crate::metrics::ThreadMetrics;
 use crate::protocol::Scheme;
 use crate::resolve::Resolved;
+use crate::telemetry::RequestTraces;
 
 /// What a thread is started with.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct WorkerOptions {
     pub index: usize,
     pub limits: Limits,
     pub log: AccessLog,
+    /// Makes spans of requests, if anyone wants some.
+    pub traces: Option<RequestTraces>,
 }
 
 /// What a thread has to know of a listener.

@@ -11,7 +11,10 @@ use roadstead_tests::{
     http::{self as client, Connection, Protocol, request},
     planes::{
         CONTROL_ADMIN, ControlPlane, HTTP, ONE_LISTENER, Proxy, SOON, answers,
-        collector::Collector, metric, metric_is, objects::Site, refuses,
+        collector::{Collector, Span},
+        metric, metric_is,
+        objects::Site,
+        refuses,
     },
     sandbox, wait,
 };
@@ -234,6 +237,26 @@ fn the_admin_ports_tell_the_truth() {
 }
 
 #[test]
+fn the_log_says_when_a_service_gains_its_first_endpoint_and_loses_its_last() {
+    sandbox::run(async |sandbox| {
+        let backends = ["10.1.0.1:80".parse()?];
+        site("apple", "/", &[]).save(sandbox)?;
+        let mut control = ControlPlane::start(sandbox, ONE_LISTENER).await?;
+        let listeners = control.program().logged("listeners:", SOON).await?;
+        ensure!(listeners.contains("http"), "{listeners}");
+        for (backends, words) in [
+            (&backends[..], "has endpoints now"),
+            (&[], "has no endpoints"),
+        ] {
+            site("apple", "/", backends).save(sandbox)?;
+            let line = control.program().logged(words, SOON).await?;
+            ensure!(line.contains("apple") && line.contains("INFO"), "{line}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn what_both_planes_tell_reaches_a_collector() {
     sandbox::run(async |sandbox| {
         let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
@@ -243,8 +266,12 @@ fn what_both_planes_tell_reaches_a_collector() {
         let otlp = "otlp: {endpoint: \"http://127.0.0.1:4317\"}";
         let settings = format!("{ONE_LISTENER}\n{otlp}");
         let mut control = ControlPlane::start(sandbox, &settings).await?;
-        let mut proxy = Proxy::start(sandbox, "proxy", ADMIN, otlp).await?;
+        let traced = otlp.replace('}', ", requestShare: 1}");
+        let mut proxy = Proxy::start(sandbox, "proxy", ADMIN, &traced).await?;
         answers(HTTP, "apple.example", "/", "apple").await?;
+        // A change, seen live, whose trace is one from the turn to the acknowledgement.
+        site("apple", "/pear", &backends).save(sandbox)?;
+        answers(HTTP, "apple.example", "/pear", "apple").await?;
         // What was not sent yet is sent at the end.
         proxy.stop().await?;
         control.stop().await?;
@@ -255,10 +282,40 @@ fn what_both_planes_tell_reaches_a_collector() {
             "roadstead-data-plane roadstead_requests",
             "roadstead-data-plane roadstead_version_seq",
             "roadstead-data-plane version",
+            "roadstead-data-plane request",
+            "roadstead-control-plane turn",
         ] {
             assert!(
                 received.iter().any(|line| line == expected),
                 "{expected:?} is missing of {received:#?}"
+            );
+        }
+        let publishes = collector.spans("publish");
+        let is_part = |span: &Span, of: &Span| span.trace == of.trace && span.parent == of.id;
+        let whole = publishes.iter().any(|publish| {
+            let has =
+                |name: &str, of: &Span| collector.spans(name).iter().any(|span| is_part(span, of));
+            let turns = collector.spans("turn");
+            let turn = turns.iter().find(|turn| is_part(publish, turn));
+            turn.is_some_and(|turn| {
+                turn.attributes.contains("seq") && has("append", turn) && has("apply", turn)
+            }) && has("transfer", publish)
+                && has("version", publish)
+        });
+        ensure!(whole, "no change is one trace: {publishes:#?}");
+        let requests = collector.spans("request");
+        let routed = requests
+            .iter()
+            .find(|span| span.attributes.contains("roadstead.route"));
+        let routed = routed.context("no request is traced")?;
+        for attribute in [
+            "roadstead.version",
+            "roadstead.upstream",
+            "http.response.status_code",
+        ] {
+            ensure!(
+                routed.attributes.contains(attribute),
+                "{attribute}: {routed:#?}"
             );
         }
         Ok(())

@@ -95,6 +95,7 @@ const PURE: &[&str] = &[
     "control-plane/src/observe",
     "control-plane/src/plan",
     "control-plane/src/project",
+    "control-plane/src/checkpoint",
     "data-plane/matcher/src",
     "data-plane/src/snapshot",
     "data-plane/src/balance",
@@ -140,6 +141,28 @@ const NAMES: &[Naming<'_>] = &[
         paths: &["k8s_openapi"],
         within: PURE,
         except: &[("control-plane/src/observe/convert", "it is the conversion")],
+    },
+    Naming {
+        because: "one file turns errors into status codes",
+        paths: &[
+            "*::BAD_GATEWAY",
+            "*::BAD_REQUEST",
+            "*::GATEWAY_TIMEOUT",
+            "*::INTERNAL_SERVER_ERROR",
+            "*::METHOD_NOT_ALLOWED",
+            "*::NOT_FOUND",
+            "*::REQUEST_TIMEOUT",
+            "*::SERVICE_UNAVAILABLE",
+            "*::TOO_MANY_REQUESTS",
+        ],
+        within: &["data-plane/src"],
+        except: &[
+            ("data-plane/src/proxy/rescue", "it is that file"),
+            (
+                "data-plane/src/admin",
+                "a port of its own, apart from traffic",
+            ),
+        ],
     },
     Naming {
         because: "connections are seen through our own `Head` and `Body`",

@@ -2,6 +2,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
 use crate::health::Condition;
+use crate::model::key::{Kind, Origin};
 use crate::telemetry::{Config, Format};
 
 /// An admin port and how healthy it is.
@@ -105,4 +106,41 @@ async fn too_many_headers_are_refused() {
     let request = format!("GET /livez HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
     let (status, _) = world.ask(&request).await;
     assert_eq!(status, 431);
+}
+
+#[tokio::test]
+async fn kinds_that_cannot_be_listed_are_named_until_they_can() {
+    let world = World::new().await;
+    for condition in Condition::ALL {
+        world.health.set(condition, true);
+    }
+    let kind = (Origin::Kubernetes, Kind::Ingress);
+    world.health.listable(kind.0, kind.1, false);
+    let (status, body) = world.get("/readyz").await;
+    assert_eq!(status, 200);
+    assert_eq!(
+        body,
+        format!("ready\ncannot be listed: {} {}\n", kind.0, kind.1)
+    );
+    world.health.listable(kind.0, kind.1, true);
+    assert_eq!(world.get("/readyz").await, (200, "ready\n".to_owned()));
+}
+
+#[tokio::test]
+async fn idle_connections_keep_no_probe_waiting() {
+    let world = World::new().await;
+    let mut idle = Vec::new();
+    for _ in 0..CONNECTIONS {
+        idle.push(TcpStream::connect(world.address).await.unwrap());
+    }
+    assert_eq!(world.get("/livez").await.0, 200);
+    // The oldest had to go.
+    assert_eq!(idle[0].read(&mut [0]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn a_connection_is_closed_after_its_answer() {
+    let world = World::new().await;
+    let answer = world.ask("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(answer.0, 200);
 }

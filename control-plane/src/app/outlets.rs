@@ -1,5 +1,7 @@
 //! Where what the engine makes goes.
 
+mod availability;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use crate::event::{Event, Record};
 use crate::health::{Condition, Health};
 use crate::history::Recorder;
 use crate::metrics::engine::EngineMetrics;
+use crate::model::key::{Kind, Origin};
 use crate::model::time::Timestamp;
 use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
@@ -24,6 +27,8 @@ use crate::status::Teller;
 #[derive(Debug)]
 pub(super) struct Sinks {
     pub(super) publisher: Publisher,
+    /// The publication before the next.
+    pub(super) published: Arc<Publication>,
     pub(super) presence: watch::Sender<Presence>,
     pub(super) recorder: Recorder,
     pub(super) teller: Teller,
@@ -42,6 +47,14 @@ impl Outlets for Sinks {
         let snapshot = publication.snapshot();
         let version = snapshot.version();
         let resources = snapshot.resources().len();
+        for (name, reachable) in availability::changes(&self.published, &publication) {
+            if reachable {
+                tracing::info!(upstream = name, "has endpoints now");
+            } else {
+                tracing::info!(upstream = name, "has no endpoints: answered with 503");
+            }
+        }
+        self.published = Arc::clone(&publication);
         if self.publisher.publish(publication) {
             self.metrics.published();
             tracing::debug!(%version, resources, "published");
@@ -58,9 +71,10 @@ impl Outlets for Sinks {
             seq, epoch, event, ..
         } = record;
         match event {
-            // Told, with what it comes to, by `status`.
-            Event::ObjectRefused { .. } => {}
-            Event::ObjectAccepted { .. } | Event::ObjectDeleted { .. } => {
+            // What a refusal comes to for its owner is told, as a warning, by `status`.
+            Event::ObjectRefused { .. }
+            | Event::ObjectAccepted { .. }
+            | Event::ObjectDeleted { .. } => {
                 tracing::info!(version = %format_args!("{epoch}.{seq}"), "{event}");
             }
             Event::ObjectRecovered { .. } | Event::FaultBegan { .. } => tracing::warn!("{event}"),
@@ -94,6 +108,11 @@ impl Outlets for Sinks {
 
     fn beat(&mut self) {
         self.health.beat();
+    }
+
+    fn listable(&mut self, origin: Origin, kind: Kind, listable: bool) {
+        self.metrics.listable(origin, kind, listable);
+        self.health.listable(origin, kind, listable);
     }
 
     fn synced(&mut self) {

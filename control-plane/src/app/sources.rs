@@ -9,7 +9,9 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::folder;
+use crate::metrics::folder::FolderMetrics;
 use crate::metrics::recovery::RecoveryMetrics;
+use crate::metrics::watch::WatchMetrics;
 use crate::model::key::{Kind, Origin};
 use crate::observe::Observation;
 use crate::plan::recovery::Wanted;
@@ -87,7 +89,7 @@ impl Sources {
                 source.scope,
                 common.inbox.clone(),
                 common.relisted.clone(),
-                kubernetes::Metrics::new(common.meter),
+                WatchMetrics::new(common.meter),
             );
             common.tasks.spawn(async {
                 if listable.await.is_ok() {
@@ -100,7 +102,7 @@ impl Sources {
         if let Some(path) = self.folder {
             let files = recovery::Files::new(keys.join("recovery"));
             let listable = common.keep(files, "the keeper of files");
-            let metrics = folder::Metrics::new(common.meter);
+            let metrics = FolderMetrics::new(common.meter);
             let (inbox, relisted) = (common.inbox.clone(), common.relisted.clone());
             let following = folder::run(path, inbox, relisted, metrics);
             common.tasks.spawn(async {

@@ -56,6 +56,17 @@ impl Batch {
         self.observations.is_empty()
     }
 
+    /// How many were added.
+    pub(super) fn len(&self) -> usize {
+        self.observations.len()
+    }
+
+    /// Whether nothing but proxies' reports was added.
+    pub(super) fn is_of_proxies(&self) -> bool {
+        let mut seen = self.observations.iter();
+        seen.all(|observation| matches!(observation, Observation::Proxy(_)))
+    }
+
     pub(super) fn into_observations(self) -> Vec<Observation> {
         self.observations
     }

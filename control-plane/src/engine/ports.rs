@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::checkpoint::Entry;
 use crate::event::{Epoch, Record, Seq};
-use crate::model::key::ObjectKey;
+use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::time::Timestamp;
 use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
@@ -84,6 +84,9 @@ pub trait Outlets: Send {
 
     /// The engine is at work; called about once a second.
     fn beat(&mut self);
+
+    /// A kind was listed, or cannot be.
+    fn listable(&mut self, origin: Origin, kind: Kind, listable: bool);
 
     /// All awaited lists are complete.
     fn synced(&mut self);

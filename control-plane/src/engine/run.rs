@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tracing::{Span, field, info_span};
 
 use crate::engine::{Batch, Engine, Log, Outlets};
 use crate::observe::Observation;
@@ -19,6 +20,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         let mut housekeeping = interval(Duration::from_secs(1));
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut waiting: Option<Observation> = None;
+        // That of the newest change, until it is published.
+        let mut trace = Span::none();
         loop {
             let first = match waiting.take() {
                 Some(observation) => Some(observation),
@@ -45,11 +48,16 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             let began = Instant::now();
             let turns = !batch.is_empty();
             if turns {
-                self.turn(batch);
+                let span = span_of(&batch);
+                span.in_scope(|| self.turn(batch));
+                span.record("seq", self.fold().state().seq().0);
+                if self.has_news() {
+                    trace = span;
+                }
             }
             let floor_passed = published.is_none_or(|at| began >= at + floor);
             if floor_passed && self.has_news() {
-                self.publish();
+                std::mem::replace(&mut trace, Span::none()).in_scope(|| self.publish());
                 published = Some(Instant::now());
             }
             if turns {
@@ -60,6 +68,15 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         self.write_behind();
         self.checkpoint();
     }
+}
+
+/// The trace of a change begins with the turn that takes it in. What proxies report is no
+/// change, and a thousand of them answer each.
+fn span_of(batch: &Batch) -> Span {
+    if batch.is_of_proxies() {
+        return Span::none();
+    }
+    info_span!("turn", observations = batch.len(), seq = field::Empty)
 }
 
 /// Takes what has arrived, up to the first observation that has to wait.

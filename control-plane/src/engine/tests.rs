@@ -41,6 +41,7 @@ struct World {
     now: i64,
     publications: Vec<Arc<Publication>>,
     relists: usize,
+    listable: Vec<(Origin, Kind, bool)>,
     synced: usize,
     wanted: Wanted,
     behind: usize,
@@ -135,6 +136,10 @@ impl Outlets for TestOutlets {
     fn standing(&mut self, _: StandingChange) {}
 
     fn beat(&mut self) {}
+
+    fn listable(&mut self, origin: Origin, kind: Kind, listable: bool) {
+        world(|world| world.listable.push((origin, kind, listable)));
+    }
 
     fn synced(&mut self) {
         world(|world| world.synced += 1);
@@ -259,6 +264,20 @@ fn what_the_log_holds_is_published_again_when_the_lists_agree_with_it() {
     let published = world(|world| world.publications.last().unwrap().clone());
     assert!(!published.is_restored());
     assert!(!engine.has_news());
+}
+
+#[test]
+fn of_a_kind_that_cannot_be_listed_is_told_until_it_can() {
+    let mut engine = begin(Fold::default(), 1);
+    let kind = (Origin::Folder, Kind::IngressClass);
+    engine.turn(batch([Observation::Unlistable {
+        origin: kind.0,
+        kind: kind.1,
+        message: "forbidden".into(),
+    }]));
+    engine.turn(batch([listed(vec![])]));
+    let told = world(|world| world.listable.clone());
+    assert_eq!(told, [(kind.0, kind.1, false), (kind.0, kind.1, true)]);
 }
 
 #[test]

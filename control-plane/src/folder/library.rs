@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::folder::metrics::Metrics;
 use crate::folder::notices::Notices;
 use crate::folder::reader::read;
 use crate::folder::shelf::Shelf;
 use crate::folder::walk::{File, Files, Stamp, Walk, walk, within};
+use crate::metrics::folder::FolderMetrics;
 use crate::model::key::{Kind, Origin};
 use crate::observe::{Observation, Seen, Unreadable};
 
@@ -21,7 +21,7 @@ use crate::observe::{Observation, Seen, Unreadable};
 #[derive(Debug)]
 pub(super) struct Library {
     root: PathBuf,
-    metrics: Metrics,
+    metrics: FolderMetrics,
     shelf: Shelf,
     /// Files as they were read; none: to be read again.
     stamps: BTreeMap<Arc<str>, Option<Stamp>>,
@@ -43,7 +43,7 @@ struct News {
 }
 
 impl Library {
-    pub(super) fn new(root: PathBuf, metrics: Metrics) -> Self {
+    pub(super) fn new(root: PathBuf, metrics: FolderMetrics) -> Self {
         Self {
             root,
             metrics,

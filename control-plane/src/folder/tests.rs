@@ -99,8 +99,8 @@ impl World {
     }
 }
 
-fn metrics() -> Metrics {
-    Metrics::new(&opentelemetry::global::meter("test"))
+fn metrics() -> FolderMetrics {
+    FolderMetrics::new(&opentelemetry::global::meter("test"))
 }
 
 fn key(kind: Kind, name: &str) -> ObjectKey {

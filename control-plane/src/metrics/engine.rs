@@ -13,7 +13,7 @@ use roadstead_proto::v1::ResourceType;
 use tokio::sync::watch;
 
 use crate::event::{Event, Record};
-use crate::model::key::{Kind, ObjectKey};
+use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::refusal::Reason;
 use crate::snapshot::publication::Publication;
 use crate::state::State;
@@ -24,6 +24,7 @@ pub struct EngineMetrics {
     turn: Histogram<f64>,
     publications: Counter<u64>,
     refused: Gauge<u64>,
+    unlistable: Gauge<u64>,
     /// Why each refused object is, to know what its acceptance or deletion takes away.
     refusals: BTreeMap<ObjectKey, Reason>,
     counts: BTreeMap<(Kind, Reason), u64>,
@@ -47,6 +48,10 @@ impl EngineMetrics {
                 .u64_gauge("roadstead.objects.refused")
                 .with_description("Objects that cannot be used as they are now.")
                 .build(),
+            unlistable: meter
+                .u64_gauge("roadstead.kinds.unlistable")
+                .with_description("1 for a kind that cannot be listed now.")
+                .build(),
             refusals: BTreeMap::new(),
             counts: BTreeMap::new(),
         }
@@ -58,6 +63,15 @@ impl EngineMetrics {
             let reason = held.refused.as_ref().map(|refused| refused.refusal.reason);
             self.stands(key, reason);
         }
+    }
+
+    /// A kind was listed, or cannot be.
+    pub fn listable(&self, origin: Origin, kind: Kind, listable: bool) {
+        let labels = [
+            KeyValue::new("origin", origin.to_string()),
+            KeyValue::new("kind", kind.as_str()),
+        ];
+        self.unlistable.record(u64::from(!listable), &labels);
     }
 
     /// A turn is over.

@@ -21,6 +21,7 @@ pub struct Publication {
     /// Resources named in `journal`, so that it can be bounded.
     journalled: usize,
     restores: Option<Version>,
+    trace_parent: Option<Box<str>>,
 }
 
 impl Publication {
@@ -67,6 +68,7 @@ impl Publication {
             journal,
             journalled,
             restores: None,
+            trace_parent: None,
         }
     }
 
@@ -79,6 +81,20 @@ impl Publication {
             restores: Some(version),
             ..self
         }
+    }
+
+    /// The same, as part of a trace: the W3C `traceparent` of what published it.
+    #[must_use]
+    pub fn traced(self, trace_parent: Option<Box<str>>) -> Self {
+        Self {
+            trace_parent,
+            ..self
+        }
+    }
+
+    /// The W3C `traceparent` of what published it, if that is traced.
+    pub fn trace_parent(&self) -> Option<&str> {
+        self.trace_parent.as_deref()
     }
 
     /// Whether it is only what was found in the log.

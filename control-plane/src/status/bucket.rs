@@ -3,6 +3,8 @@
 //! Its own, because an installation of ten thousand Ingresses must not become ten thousand
 //! writes, and a warning must not be lost among them.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 /// Tokens, refilled by time.
@@ -32,16 +34,22 @@ impl Bucket {
         }
         granted
     }
+
+    /// From when none was left until there is one.
+    pub(super) fn until_next(&self) -> Duration {
+        Duration::from_secs_f64((1.0 - self.tokens).clamp(0.0, 1.0) / REFILL) + ROUNDING
+    }
 }
 
 const SIZE: f64 = 100.0;
 /// Tokens a second.
 const REFILL: f64 = 5.0;
+/// So that who waited finds a whole token.
+const ROUNDING: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[tokio::test(start_paused = true)]
     async fn good_news_leaves_half_for_warnings_and_time_refills() {
@@ -54,5 +62,7 @@ mod tests {
         assert_eq!(granted(&mut bucket, start, true), 50);
         let later = start + Duration::from_secs(2);
         assert_eq!(granted(&mut bucket, later, true), 10);
+        let next = later + bucket.until_next();
+        assert_eq!(granted(&mut bucket, next, true), 1);
     }
 }

@@ -21,9 +21,9 @@ impl Notice {
         self.reason != ACCEPTED && self.reason != RULE_SERVED
     }
 
-    /// Whether the event that it comes of says the same, and is in the log already.
-    pub(super) fn is_of_its_own_event(&self) -> bool {
-        self.reason == ACCEPTED
+    /// Whether a rule is served that was another's.
+    pub(super) fn is_regained(&self) -> bool {
+        self.reason == RULE_SERVED
     }
 
     fn new(reason: &'static str, note: impl Into<String>) -> Self {

@@ -11,12 +11,12 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use crate::metrics::watch::WatchMetrics;
 use crate::model::key::Origin;
 use crate::observe::convert::{Convert, NameError, Place, key, malformed, seen};
 use crate::observe::{Observation, Seen};
 use crate::watch::failure::{Cause, missing_rule};
 use crate::watch::guard::Guarded;
-use crate::watch::metrics::Metrics;
 use crate::watch::offered::is_absent;
 use crate::watch::pace::{Failed, paced};
 use crate::watch::round::{Item, Round, Step};
@@ -28,7 +28,7 @@ pub(super) struct KindWatch<K> {
     pub(super) config: watcher::Config,
     pub(super) inbox: mpsc::Sender<Observation>,
     pub(super) relist: watch::Receiver<u64>,
-    pub(super) metrics: Metrics,
+    pub(super) metrics: WatchMetrics,
 }
 
 /// A type of the Kubernetes API that is watched.

@@ -35,7 +35,7 @@ fn begin(namespaces: &[&str]) -> Setting {
             .page_size(2),
         inbox,
         relist: relisted,
-        metrics: Metrics::new(&opentelemetry::global::meter("test")),
+        metrics: WatchMetrics::new(&opentelemetry::global::meter("test")),
     };
     let mut running = JoinSet::new();
     running.spawn(follow(kind));

@@ -34,6 +34,7 @@ impl Threads {
                 index,
                 limits: config.limits.clone(),
                 log: log.clone(),
+                traces: telemetry.requests(),
             };
             let worker = Worker::spawn(options, nothing.clone());
             workers.push(worker.context("cannot start a traffic thread")?);

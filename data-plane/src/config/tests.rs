@@ -22,6 +22,7 @@ log:
   level: info,roadstead_data_plane=debug
 otlp:
   endpoint: http://127.0.0.1:4317
+  requestShare: 0.5
 gracePeriod: 10s
 ";
 

@@ -17,6 +17,7 @@ use crate::active::Compiler;
 use crate::journal::{Batch, Kept, Mark};
 use crate::report::Report;
 use crate::snapshot::{Applied, Form, Held, Key, Listener, Refusal, Touched, Transfer};
+use crate::telemetry::trace;
 
 /// A transfer, and where to answer whether it is live.
 pub type Order = (Transfer, oneshot::Sender<Result<(), Refusal>>);
@@ -108,6 +109,9 @@ impl<S: Serve> Applier<S> {
             changed = transfer.changed.len(),
             removed = transfer.removed.len(),
         );
+        if let Some(parent) = &transfer.trace_parent {
+            trace::follow(&span, parent);
+        }
         async {
             let started = Instant::now();
             let before = self.held.version().cloned();

@@ -14,6 +14,7 @@ use crate::clock;
 use crate::protocol::Protocol;
 use crate::reason::Reason;
 use crate::snapshot::Version;
+use crate::telemetry::{Asked, Ended, RequestSpan};
 
 /// One request's story.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub struct Meter {
     /// Where the request went last.
     upstream: Option<SocketAddr>,
     line: Option<Box<Line>>,
+    span: Option<RequestSpan>,
 }
 
 impl Meter {
@@ -47,10 +49,37 @@ impl Meter {
         &self.client
     }
 
+    /// Traces the request, if it is one of those that are drawn.
+    pub fn trace(&mut self, head: &mut Head) {
+        let Some(traces) = &self.client.thread.traces else {
+            return;
+        };
+        let asked = Asked {
+            method: &head.method,
+            host: head
+                .authority
+                .as_str()
+                .get(..head.host_len)
+                .unwrap_or_default(),
+            path: head
+                .target
+                .as_str()
+                .get(..head.path_len)
+                .unwrap_or_default(),
+            protocol: self.protocol.as_str(),
+            listener: &self.client.listener.name,
+        };
+        let draw = traces.draws.draw();
+        self.span = traces.requests.begin(draw, &asked, &mut head.headers);
+    }
+
     /// The version that decides.
     pub fn version(&mut self, version: &Version) {
         if let Some(line) = &mut self.line {
             line.version(version);
+        }
+        if let Some(span) = &mut self.span {
+            span.version(version.to_string());
         }
     }
 
@@ -58,6 +87,9 @@ impl Meter {
     pub fn route(&mut self, route: &str) {
         if let Some(line) = &mut self.line {
             line.route(route);
+        }
+        if let Some(span) = &mut self.span {
+            span.route(route.to_owned());
         }
     }
 
@@ -123,6 +155,7 @@ impl Meter {
             sent: 0,
             upstream: None,
             line,
+            span: None,
         }
     }
 
@@ -146,6 +179,14 @@ impl Drop for Meter {
         let thread = &self.client.thread;
         if let Some(reason) = self.reason {
             thread.metrics.reason(reason);
+        }
+        if let Some(span) = self.span.take() {
+            span.end(Ended {
+                upstream: self.upstream,
+                status,
+                sent: self.sent,
+                reason: self.reason.map(Reason::as_str),
+            });
         }
         if let Some(line) = self.line.take() {
             let line = line.finish(Outcome {

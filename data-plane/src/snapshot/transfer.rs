@@ -42,6 +42,8 @@ pub struct Transfer {
     pub replaced: HashSet<u8>,
     pub changed: Vec<Told>,
     pub removed: Vec<Key>,
+    /// The W3C `traceparent` of the change that it tells of.
+    pub trace_parent: Option<Box<str>>,
 }
 
 /// A resource as it was told.
@@ -206,6 +208,8 @@ impl Open {
                     .map_err(|_| Refusal::Malformed("a bucket's number is above 255"))?,
                 changed: Vec::new(),
                 removed: Vec::new(),
+                trace_parent: (begin.trace_parent.len() == TRACE_PARENT)
+                    .then(|| begin.trace_parent.as_str().into()),
             },
             named: HashSet::new(),
             bytes: 0,
@@ -285,6 +289,8 @@ fn key(kind: i32, name: &str, limits: &Limits) -> Result<Key, Refusal> {
 }
 
 const MAX_LINEAGE: usize = 128;
+/// W3C Trace Context, 3.2.2: a traceparent of version 00 has this many bytes.
+const TRACE_PARENT: usize = 55;
 
 #[cfg(test)]
 mod tests;

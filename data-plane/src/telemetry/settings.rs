@@ -34,6 +34,49 @@ pub struct Otlp {
     /// The collector's gRPC endpoint, for example http://127.0.0.1:4317. Nothing is sent if it
     /// is not set.
     pub endpoint: Option<String>,
+    /// The share of requests of which a trace is sent, from 0 to 1: each costs some
+    /// microseconds. It is drawn here; what a client says of it in `traceparent` is passed on
+    /// and not believed.
+    pub request_share: Share,
+}
+
+/// A number from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Share(f64);
+
+// Never NaN.
+impl Eq for Share {}
+
+impl Share {
+    /// So much of `all`.
+    pub fn of(self, all: u64) -> u64 {
+        (self.0 * all as f64) as u64
+    }
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self(0.01)
+    }
+}
+
+impl TryFrom<f64> for Share {
+    type Error = String;
+
+    fn try_from(share: f64) -> Result<Self, String> {
+        if (0.0..=1.0).contains(&share) {
+            Ok(Self(share))
+        } else {
+            Err(format!("{share} is no share; write a number from 0 to 1"))
+        }
+    }
+}
+
+impl From<Share> for f64 {
+    fn from(share: Share) -> Self {
+        share.0
+    }
 }
 
 impl Level {

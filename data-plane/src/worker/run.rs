@@ -38,7 +38,8 @@ pub(super) async fn run(
     mut inbox: mpsc::UnboundedReceiver<(Command, oneshot::Sender<()>)>,
 ) {
     let log = ThreadLog::new(options.log);
-    let thread = Rc::new(Thread::new(options.limits, log, metrics));
+    let thread = Thread::new(options.limits, log, metrics);
+    let thread = Rc::new(thread.traced(options.traces, options.index as u64));
     let proxy = Rc::new(Proxy::new(Rc::clone(&thread), active, options.index));
     let server = Rc::new(Server::new(Rc::clone(&thread), Rc::clone(&proxy)));
     let mut acceptors = BTreeMap::new();

@@ -183,6 +183,7 @@ impl ProxyStream {
         self.send(Message::Begin(v1::Begin {
             version,
             replaced_buckets,
+            trace_parent: String::new(),
         }))
         .await;
     }

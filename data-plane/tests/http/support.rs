@@ -66,6 +66,7 @@ impl Proxy {
         let active = active(&mut names, 1, backends);
         let options = WorkerOptions {
             index,
+            traces: None,
             limits,
             log: access_log,
         };

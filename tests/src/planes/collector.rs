@@ -1,4 +1,5 @@
-//! An OpenTelemetry collector that keeps names: whose telemetry came, and of what.
+//! An OpenTelemetry collector that keeps names: whose telemetry came, and of what; and of
+//! spans, which is part of which.
 //!
 //! Values are seen at the admin ports; here it counts that what is told arrives.
 
@@ -30,11 +31,29 @@ pub struct Collector {
     _server: JoinSet<()>,
 }
 
-/// Each service with the name of each of its metrics and spans.
-type Names = BTreeSet<(String, String)>;
+/// What came.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Each service with the name of each of its metrics and spans.
+    names: BTreeSet<(String, String)>,
+    spans: Vec<Span>,
+}
+
+/// A span that came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub service: String,
+    pub name: String,
+    pub trace: Vec<u8>,
+    pub id: Vec<u8>,
+    /// Of the span that it is part of; empty for none.
+    pub parent: Vec<u8>,
+    /// Names of its attributes.
+    pub attributes: BTreeSet<String>,
+}
 
 #[derive(Clone, Debug)]
-struct Received(Arc<watch::Sender<Names>>);
+struct Received(Arc<watch::Sender<Kept>>);
 
 impl Collector {
     pub async fn start(address: SocketAddr) -> anyhow::Result<Self> {
@@ -57,26 +76,40 @@ impl Collector {
 
     /// What came so far: `SERVICE NAME` for each metric and span.
     pub fn received(&self) -> Vec<String> {
-        let names = self.received.0.borrow();
-        let lines = names
+        let kept = self.received.0.borrow();
+        let lines = kept
+            .names
             .iter()
             .map(|(service, name)| format!("{service} {name}"));
         lines.collect()
     }
 }
 
+impl Collector {
+    /// The spans of this name that came so far.
+    pub fn spans(&self, name: &str) -> Vec<Span> {
+        let kept = self.received.0.borrow();
+        let named = kept.spans.iter().filter(|span| span.name == name);
+        named.cloned().collect()
+    }
+}
+
 impl Received {
     fn keep(&self, about: Option<&Resource>, names: impl Iterator<Item = String>) {
-        let attributes = about.map_or(&[][..], |about| &about.attributes);
-        let service = attributes.iter().find(|pair| pair.key == "service.name");
-        let service = service.and_then(|pair| pair.value.as_ref()?.value.as_ref());
-        let service = match service {
-            Some(Value::StringValue(service)) => service.clone(),
-            Some(_) | None => "nobody".to_owned(),
-        };
-        self.0.send_modify(|received| {
-            received.extend(names.map(|name| (service.clone(), name)));
+        let service = service(about);
+        self.0.send_modify(|kept| {
+            kept.names.extend(names.map(|name| (service.clone(), name)));
         });
+    }
+}
+
+fn service(about: Option<&Resource>) -> String {
+    let attributes = about.map_or(&[][..], |about| &about.attributes);
+    let service = attributes.iter().find(|pair| pair.key == "service.name");
+    let service = service.and_then(|pair| pair.value.as_ref()?.value.as_ref());
+    match service {
+        Some(Value::StringValue(service)) => service.clone(),
+        Some(_) | None => "nobody".to_owned(),
     }
 }
 
@@ -104,8 +137,21 @@ impl TraceService for Received {
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         for of_one in request.into_inner().resource_spans {
+            let service = service(of_one.resource.as_ref());
             let spans = of_one.scope_spans.into_iter().flat_map(|scope| scope.spans);
-            self.keep(of_one.resource.as_ref(), spans.map(|span| span.name));
+            let spans: Vec<Span> = spans
+                .map(|span| Span {
+                    service: service.clone(),
+                    name: span.name,
+                    trace: span.trace_id,
+                    id: span.span_id,
+                    parent: span.parent_span_id,
+                    attributes: span.attributes.into_iter().map(|pair| pair.key).collect(),
+                })
+                .collect();
+            let names = spans.iter().map(|span| span.name.clone());
+            self.keep(of_one.resource.as_ref(), names);
+            self.0.send_modify(|kept| kept.spans.extend(spans));
         }
         Ok(Response::new(Default::default()))
     }

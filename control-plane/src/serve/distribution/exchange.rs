@@ -12,6 +12,7 @@ use roadstead_proto::v1::{self, proxy_message::Message};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tonic::{Status, Streaming};
+use tracing::{Instrument as _, Span, info_span};
 
 use crate::observe::Observation;
 use crate::presence::{Fault, Report, StreamId};
@@ -22,6 +23,7 @@ use crate::serve::distribution::transfer::{Base, Extent, Transfer};
 use crate::serve::distribution::{Common, acknowledgement};
 use crate::snapshot::Version;
 use crate::snapshot::publication::Publication;
+use crate::telemetry::trace;
 
 /// A stream whose proxy said hello.
 pub(super) struct Exchange {
@@ -58,16 +60,18 @@ impl Exchange {
                 warn_of_strange_version(&self.proxy, &lineage, held, &publication);
             }
             let (publication, transfer, permit) = self.prepare(&base, publication).await;
-            self.send(&transfer).await?;
-            let sent = Instant::now();
             // ## Idle => Waiting
-            let answer = self.answer(&publication).await?;
+            let span = self.span_of(&publication, &transfer);
+            let (answer, after) = self
+                .transfer(&publication, &transfer)
+                .instrument(span)
+                .await?;
             drop(permit);
             base = match answer {
                 // ## Waiting => Idle
                 Answer::Ack(faults) => {
                     refused = 0;
-                    self.common.metrics.acknowledged(sent.elapsed());
+                    self.common.metrics.acknowledged(after);
                     self.acknowledge(&publication, faults).await;
                     self.acknowledged = Some(Arc::clone(&publication));
                     Base::Acknowledged(publication)
@@ -140,6 +144,30 @@ impl Exchange {
             Arc::clone(&transfer),
             permit.filter(|_| transfer.is_large()),
         )
+    }
+
+    /// From the first byte to the answer, as part of the trace of the change.
+    fn span_of(&self, publication: &Publication, transfer: &Transfer) -> Span {
+        let Some(parent) = publication.trace_parent() else {
+            return Span::none();
+        };
+        let proxy = &*self.proxy;
+        let version = publication.snapshot().version();
+        let span = info_span!("transfer", proxy, %version, bytes = transfer.bytes());
+        trace::follow(&span, parent);
+        span
+    }
+
+    /// The proxy's answer, and how long it took from the last byte.
+    async fn transfer(
+        &mut self,
+        publication: &Publication,
+        transfer: &Transfer,
+    ) -> Result<(Answer, Duration), Ending> {
+        self.send(transfer).await?;
+        let sent = Instant::now();
+        let answer = self.answer(publication).await?;
+        Ok((answer, sent.elapsed()))
     }
 
     async fn send(&self, transfer: &Transfer) -> Result<(), Ending> {

@@ -91,6 +91,7 @@ impl Transfer {
                 Extent::Since(_) => Vec::new(),
                 Extent::Buckets(buckets) => buckets.iter().map(u32::from).collect(),
             },
+            trace_parent: publication.trace_parent().unwrap_or_default().to_owned(),
         }))];
         let mut chunks = Chunks::default();
         match extent {

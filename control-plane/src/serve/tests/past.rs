@@ -145,7 +145,7 @@ async fn versions_are_listed_newest_first_with_their_causes() {
             "7 Ingress default/a was deleted",
             "6 Ingress default/b changed",
             "4 Ingress default/a changed",
-            "2 the settings changed",
+            "2 the settings changed; listeners: http [::]:80",
             "1 a leader began (version test)",
         ]
     );

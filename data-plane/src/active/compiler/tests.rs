@@ -33,6 +33,7 @@ impl Proxy {
             replaced: [].into(),
             changed: vec![],
             removed: vec![],
+            trace_parent: None,
         };
         for change in changes {
             match change {

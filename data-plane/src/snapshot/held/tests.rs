@@ -149,6 +149,7 @@ fn transfer(seq: u64, changed: Vec<Told>, removed: Vec<Key>, digest: Digest) -> 
         replaced: HashSet::new(),
         changed,
         removed,
+        trace_parent: None,
     }
 }
 

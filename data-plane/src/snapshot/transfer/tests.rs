@@ -16,6 +16,7 @@ fn begin(version: &Version) -> Message {
     Message::Begin(v1::Begin {
         version: Some(version.to_proto()),
         replaced_buckets: vec![],
+        trace_parent: String::new(),
     })
 }
 
@@ -204,6 +205,7 @@ fn a_bucket_has_a_number_of_one_byte() {
         let begin = Message::Begin(v1::Begin {
             version: Some(v.to_proto()),
             replaced_buckets: vec![bucket],
+            trace_parent: String::new(),
         });
         let steps = steps(Limits::default(), None, vec![begin, commit(&v)]);
         assert_eq!(steps, ["more", outcome]);

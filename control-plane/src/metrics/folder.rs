@@ -1,18 +1,18 @@
-//! What is counted of the folder.
+//! Instruments of the folder.
 
 use opentelemetry::metrics::{Counter, Gauge, Meter};
 
 /// Counters and gauges, without labels.
 #[derive(Clone, Debug)]
-pub struct Metrics {
-    pub(super) files: Gauge<u64>,
-    pub(super) objects: Gauge<u64>,
-    pub(super) broken: Gauge<u64>,
-    pub(super) reads: Counter<u64>,
-    pub(super) unused: Counter<u64>,
+pub struct FolderMetrics {
+    pub files: Gauge<u64>,
+    pub objects: Gauge<u64>,
+    pub broken: Gauge<u64>,
+    pub reads: Counter<u64>,
+    pub unused: Counter<u64>,
 }
 
-impl Metrics {
+impl FolderMetrics {
     /// Registers them.
     pub fn new(meter: &Meter) -> Self {
         Self {

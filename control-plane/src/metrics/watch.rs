@@ -1,4 +1,4 @@
-//! What is counted of the watches.
+//! Instruments of the watches.
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
@@ -7,13 +7,13 @@ use crate::model::key::Kind;
 
 /// Counters, with labels from closed lists.
 #[derive(Clone, Debug)]
-pub struct Metrics {
+pub struct WatchMetrics {
     lists: Counter<u64>,
     failures: Counter<u64>,
     unnamed: Counter<u64>,
 }
 
-impl Metrics {
+impl WatchMetrics {
     /// Registers them.
     pub fn new(meter: &Meter) -> Self {
         Self {
@@ -32,11 +32,13 @@ impl Metrics {
         }
     }
 
-    pub(super) fn list(&self, kind: Kind) {
+    /// A kind was listed in full.
+    pub fn list(&self, kind: Kind) {
         self.lists.add(1, &[KeyValue::new("kind", kind.as_str())]);
     }
 
-    pub(super) fn failure(&self, kind: Kind, cause: &'static str) {
+    /// A list or a watch failed, from a closed list of causes.
+    pub fn failure(&self, kind: Kind, cause: &'static str) {
         let labels = [
             KeyValue::new("kind", kind.as_str()),
             KeyValue::new("cause", cause),
@@ -44,7 +46,8 @@ impl Metrics {
         self.failures.add(1, &labels);
     }
 
-    pub(super) fn unnamed(&self, kind: Kind) {
+    /// An object was left out.
+    pub fn unnamed(&self, kind: Kind) {
         self.unnamed.add(1, &[KeyValue::new("kind", kind.as_str())]);
     }
 }
