@@ -46,7 +46,9 @@ pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
 /// disk must not keep anyone from starting.
 pub(crate) fn write_public(path: &Path, text: &str) -> io::Result<()> {
     let said = std::fs::read(path).is_ok_and(|found| found == text.as_bytes());
-    let mode = path.metadata().map(|found| found.permissions().mode() & 0o777);
+    let mode = path
+        .metadata()
+        .map(|found| found.permissions().mode() & 0o777);
     if said && mode.is_ok_and(|mode| mode == PUBLIC) {
         return Ok(());
     }
