@@ -6,9 +6,9 @@
 
 use std::{
     cell::RefCell,
-    net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use hickory_resolver::{
@@ -20,6 +20,7 @@ use hickory_resolver::{
 use tokio::time::Instant;
 
 use super::{Found, Lookup, LookupError};
+use crate::clock;
 
 /// The machine's own resolution of names.
 #[derive(Debug)]
@@ -70,6 +71,13 @@ fn build(config: ResolverConfig, options: ResolverOpts) -> Result<TokioResolver,
 
 impl Lookup for Dns {
     async fn lookup(&self, name: Arc<str>) -> Result<Found, LookupError> {
+        // An address as a name is none; the resolver would ask for it by every search domain.
+        if let Ok(address) = name.parse() {
+            return Ok(Found {
+                addresses: vec![address],
+                until: clock::now() + HOLDS,
+            });
+        }
         let found = match self.resolver()?.lookup_ip(absolute(&name)).await {
             Ok(found) => found,
             Err(error) => {
@@ -90,11 +98,14 @@ impl Lookup for Dns {
 
 /// The name as it stands: in a Pod a search list would lead it to another tenant's Service first.
 fn absolute(name: &str) -> String {
-    match name.ends_with('.') || name.parse::<IpAddr>().is_ok() {
+    match name.ends_with('.') {
         true => name.to_owned(),
         false => format!("{name}."),
     }
 }
+
+/// What needs no answer does not change.
+const HOLDS: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
 mod tests;

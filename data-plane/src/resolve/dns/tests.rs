@@ -1,6 +1,6 @@
 //! Tests against a name server of the test's own.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use hickory_resolver::{
     config::NameServerConfig,
