@@ -37,16 +37,12 @@ fn change(name: &str, before: Option<bool>, after: Option<bool>) -> StandingChan
 }
 
 /// An API server that keeps what it is told, and answers each of these codes first.
-fn server(refusing: &[u16]) -> (Client, mpsc::Receiver<Event>) {
+fn server(refusing: &'static [u16]) -> (Client, mpsc::Receiver<Event>) {
     let (told, events) = mpsc::channel();
-    let (codes, refusals) = mpsc::channel();
-    for code in refusing {
-        codes.send(*code).unwrap();
-    }
-    let refusals = std::sync::Mutex::new(refusals);
+    let mut refusals = refusing.iter().copied();
     let service = service_fn(move |request: Request<Body>| {
         let told = told.clone();
-        let refusal = refusals.lock().unwrap().try_recv().ok();
+        let refusal = refusals.next();
         async move {
             assert_eq!(
                 request.uri().path(),

@@ -5,9 +5,8 @@
 //! so there are never more of them than `State` has.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use crate::model::key::ObjectKey;
 use crate::project::standing::StandingChange;
@@ -16,8 +15,7 @@ use crate::status::notice::{Notice, notices};
 /// Changes that wait, the most urgent first.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    queue: Mutex<Queue>,
-    more: Notify,
+    queue: watch::Sender<Queue>,
 }
 
 #[derive(Debug, Default)]
@@ -46,23 +44,25 @@ enum Urgency {
 impl Waiting {
     /// Adds a change to what is known of its object.
     pub(super) fn add(&self, change: StandingChange) {
-        self.lock().add(change);
-        self.more.notify_one();
+        self.queue.send_modify(|queue| queue.add(change));
     }
 
     /// The most urgent change; none when nothing is left and nothing comes any more.
     pub(super) async fn next(&self) -> Option<StandingChange> {
+        let mut coming = self.queue.subscribe();
         loop {
-            {
-                let mut queue = self.lock();
-                if let Some(change) = queue.take() {
-                    return Some(change);
-                }
-                if queue.ended {
-                    return None;
-                }
+            // Before the look at what waits, so that nothing comes unseen between the two.
+            let ended = coming.borrow_and_update().ended;
+            let mut first = None;
+            self.queue.send_if_modified(|queue| {
+                first = queue.take();
+                false
+            });
+            if first.is_some() || ended {
+                return first;
             }
-            self.more.notified().await;
+            // It fails only when there is no queue any more.
+            coming.changed().await.ok()?;
         }
     }
 
@@ -73,13 +73,7 @@ impl Waiting {
 
     /// Nothing comes any more.
     pub(super) fn end(&self) {
-        self.lock().ended = true;
-        self.more.notify_one();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // What a panicked thread left is whole: each change is one insertion.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.send_modify(|queue| queue.ended = true);
     }
 }
 

@@ -3,6 +3,11 @@
 //! The one from a change to the proxies' acknowledgements begins with a turn of the engine and
 //! travels with the publication.
 
+#![expect(
+    clippy::disallowed_types,
+    reason = "OpenTelemetry carries fields in a HashMap"
+)]
+
 use std::collections::HashMap;
 
 use opentelemetry::propagation::TextMapPropagator as _;
