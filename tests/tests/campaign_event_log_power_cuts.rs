@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use roadstead_tests::{
-    campaign::{self, rounds},
+    campaign::{self, first_seed, rounds},
     event_log::{
         Acknowledged,
         disk::Disk,
@@ -27,8 +27,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_event-log-session");
 #[test]
 fn a_power_cut_at_any_moment_loses_nothing_acknowledged() {
     let traces = rounds(3, 40) as u64;
+    let first = first_seed();
     let mut images = 0;
-    for seed in 0..traces {
+    for seed in first..first + traces {
         images += cut_sessions(seed)
             .with_context(|| format!("seed {seed}"))
             .unwrap();
@@ -61,6 +62,8 @@ fn name(folder: &Path) -> anyhow::Result<&str> {
     folder.to_str().context("a name in UTF-8")
 }
 
+/// One after the other on one log.
+const SESSIONS: usize = 5;
 /// Of each trace, beside those of recoveries.
 const IMAGES: u64 = 90;
 const LONG_WRITE: usize = 64 << 10;
@@ -83,15 +86,15 @@ struct History {
 impl Campaign {
     fn cut_sessions(&self, seed: u64) -> anyhow::Result<u64> {
         let folder = self.folder("log")?;
-        let sessions = [
-            "crash",
-            name(&folder)?,
-            &seed.to_string(),
-            &self.segment,
-            "5",
-        ];
-        let history = self.watch(&folder, &sessions, Acknowledged::default())?;
         let mut random = Random::new(seed);
+        let mut history = History::of(&folder, Acknowledged::default())?;
+        for _ in 0..SESSIONS {
+            let seed = random.number().to_string();
+            self.watch(
+                &mut history,
+                &["crash", name(&folder)?, &seed, &self.segment],
+            )?;
+        }
         let mut images = 0;
         for number in 0..IMAGES {
             let (cut, acknowledged) = history.moment(&mut random);
@@ -113,32 +116,12 @@ impl Campaign {
         Ok(folder)
     }
 
-    /// Runs the helper on a folder, and follows what it does there.
-    fn watch(
-        &self,
-        folder: &Path,
-        arguments: &[&str],
-        mut acknowledged: Acknowledged,
-    ) -> anyhow::Result<History> {
-        let mut disk = Disk::of(folder)?;
+    /// Runs the helper, and follows what it does.
+    fn watch(&self, history: &mut History, arguments: &[&str]) -> anyhow::Result<()> {
         let accounts = self.folder("accounts")?;
         let calls = trace::watch(Path::new(PROGRAM), arguments, &accounts)?;
-        fs::remove_dir_all(accounts)?;
-        let moments: Vec<_> = calls.iter().map(|call| call.ended).collect();
-        let is_long = |call: &&Call| matches!(&call.what, What::Write { bytes, .. } if bytes.len() >= LONG_WRITE);
-        let busy_moments = calls.iter().filter(is_long).map(|call| call.ended);
-        let busy_moments: Vec<_> = busy_moments.collect();
-        let mut history = vec![(0, acknowledged)];
-        for (at, line) in disk.follow(calls)? {
-            acknowledged.hear(line.trim_end());
-            history.push((at, acknowledged));
-        }
-        Ok(History {
-            disk,
-            moments,
-            busy_moments,
-            acknowledged: history,
-        })
+        history.follow(calls)?;
+        Ok(fs::remove_dir_all(accounts)?)
     }
 
     /// Makes an image and checks a copy of it; returns the image.
@@ -190,7 +173,8 @@ impl Campaign {
         fs::rename(image, &recovered)?;
         let arguments = self.check(&recovered, acknowledged)?;
         let arguments = arguments.each_ref().map(String::as_str);
-        let history = self.watch(&recovered, &arguments, acknowledged)?;
+        let mut history = History::of(&recovered, acknowledged)?;
+        self.watch(&mut history, &arguments)?;
         let images = 6;
         for number in 0..images {
             let (cut, _) = history.moment(random);
@@ -203,6 +187,32 @@ impl Campaign {
 }
 
 impl History {
+    /// What has not begun: a folder as it lies there, and what was acknowledged of it.
+    fn of(folder: &Path, acknowledged: Acknowledged) -> anyhow::Result<Self> {
+        Ok(Self {
+            disk: Disk::of(folder)?,
+            moments: Vec::new(),
+            busy_moments: Vec::new(),
+            acknowledged: vec![(0, acknowledged)],
+        })
+    }
+
+    fn follow(&mut self, calls: Vec<Call>) -> anyhow::Result<()> {
+        for call in &calls {
+            let Some(ended) = call.ended else { continue };
+            self.moments.push(ended);
+            if matches!(&call.what, What::Write { bytes, .. } if bytes.len() >= LONG_WRITE) {
+                self.busy_moments.push(ended);
+            }
+        }
+        for (at, line) in self.disk.follow(calls)? {
+            let mut acknowledged = self.acknowledged.last().context("a beginning")?.1;
+            acknowledged.hear(line.trim_end());
+            self.acknowledged.push((at, acknowledged));
+        }
+        Ok(())
+    }
+
     /// A moment for a cut, and what was acknowledged before it.
     fn moment(&self, random: &mut Random) -> (u64, Acknowledged) {
         let moments = if random.one_in(2) && !self.busy_moments.is_empty() {
