@@ -133,8 +133,49 @@ impl Disk {
                 self.take(span, what)?;
             }
         }
+        self.settle_lengths(Span {
+            begun: end,
+            ended: end,
+        })?;
         self.compare(ROOT, &self.root)?;
         Ok(said)
+    }
+
+    /// Takes over how long files really are, where that is all that they differ in.
+    ///
+    /// When it opens its file, sled shortens it in one thread and clears what it no longer needs
+    /// in another, behind the new end too. Which of them came last, only the folder can tell.
+    fn settle_lengths(&mut self, span: Span) -> anyhow::Result<()> {
+        let mut folders = vec![(ROOT, self.root.clone())];
+        while let Some((folder, path)) = folders.pop() {
+            let here = self.names.iter().filter(|((of, _), _)| *of == folder);
+            let here: Vec<_> = here
+                .map(|((_, name), node)| (path.join(name), *node))
+                .collect();
+            for (path, node) in here {
+                let recorded = self.nodes.get(node).context("a node")?;
+                match recorded.kind {
+                    Kind::Folder => folders.push((node, path)),
+                    Kind::Link(_) => {}
+                    Kind::File => {
+                        let (one, other) = (fs::read(&path)?, &recorded.content);
+                        let length = one.len();
+                        let (short, long) = if length < other.len() {
+                            (&one, other)
+                        } else {
+                            (other, &one)
+                        };
+                        let rest = long.strip_prefix(short.as_slice());
+                        if length != other.len()
+                            && rest.is_some_and(|rest| rest.iter().all(|byte| *byte == 0))
+                        {
+                            self.change(node, span, ContentChange::Truncate(length as u64));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether a change was durable at a time: whether an fsync of one of these nodes began
