@@ -15,6 +15,7 @@ mod endpoints;
 mod error;
 mod folder;
 mod frame;
+mod hold;
 mod keyed;
 mod mark;
 mod open;
@@ -36,6 +37,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -43,6 +45,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crate::event::Seq;
 use crate::event_log::{
     folder::Folder,
+    frame::FrameError,
     retained::{LoadError, Retained},
     store::Store,
 };
@@ -76,6 +79,8 @@ pub struct Options {
     /// The unit in which space is used and freed. Fixed once a log is made. Limits what may
     /// be written between two barriers, so that short ones are slow; long ones take memory.
     pub segment_bytes: usize,
+    /// How long to wait for another process that holds the log: one that is ending, as a rule.
+    pub patience: Duration,
 }
 
 impl Default for Options {
@@ -83,21 +88,22 @@ impl Default for Options {
         Self {
             cache_bytes: 4 << 20,
             segment_bytes: 4 << 20,
+            patience: Duration::from_secs(10),
         }
     }
 }
 
 /// Opens the log in a folder, or makes one there.
 pub fn open(path: &Path, options: Options) -> Result<(Writer, OpenReport), OpenError> {
-    let folder = Folder::hold(path)?;
+    let folder = Folder::hold(path, options.patience)?;
     let opened = open::open(&folder, &options, None)?;
     let last = opened.report.last.unwrap_or(Seq(0));
     let log = EventLog(Arc::new(Shared {
-        folder,
         options,
         store: ArcSwapOption::new(Some(opened.store)),
         last: AtomicU64::new(last.0),
         retained: ArcSwap::from_pointee(opened.retained),
+        folder,
     }));
     Ok((Writer::new(log, opened.pen, opened.mark), opened.report))
 }
@@ -108,13 +114,14 @@ pub struct EventLog(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    folder: Folder,
     options: Options,
     /// Empty while the log is reopened.
     store: ArcSwapOption<Store>,
     /// The last place that is durable; readers see nothing beyond. 0: nothing is there.
     last: AtomicU64,
     retained: ArcSwap<Retained>,
+    /// Given back when the store is closed, not before: fields are dropped in this order.
+    folder: Folder,
 }
 
 impl EventLog {
@@ -214,6 +221,21 @@ impl EventLog {
         }
     }
 
+    /// A record that cannot be read is damage, unless it was noted that it is gone: then
+    /// something ended the process while it was being taken away.
+    fn check_unreadable(
+        &self,
+        store: &Store,
+        seq: Seq,
+        error: &FrameError,
+    ) -> Result<(), ReadError> {
+        let hole = retained::hole_at(store, seq);
+        match hole.map_err(|error| self.load_error("holes", error))? {
+            Some(_) => Ok(()),
+            None => Err(self.damage("records", Place::At(seq), error).into()),
+        }
+    }
+
     fn damage(&self, tree: &'static str, place: Place, what: &impl ToString) -> Damage {
         Damage {
             folder: self.0.folder.path().to_owned(),
@@ -230,7 +252,9 @@ impl EventLog {
                 self.damage("of sled's pages", Place::File(at), &what)
                     .into()
             }
-            StoreError::Io { .. } | StoreError::Refused { .. } => ReadError::Store(error),
+            StoreError::Io { .. } | StoreError::InUse | StoreError::Refused { .. } => {
+                ReadError::Store(error)
+            }
         }
     }
 

@@ -15,6 +15,16 @@ pub fn rounds(short: usize, long: usize) -> usize {
     }
 }
 
+/// Where a campaign's seeds begin: 0, or what the environment says to try others.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests have no configuration but this number"
+)]
+pub fn first_seed() -> u64 {
+    let given = std::env::var("ROADSTEAD_CAMPAIGN_SEED").ok();
+    given.and_then(|seed| seed.parse().ok()).unwrap_or(0)
+}
+
 /// Says how much a campaign did; shown by `tests/run`, which asks for the output of tests.
 #[expect(clippy::print_stdout, reason = "the output of a test is its report")]
 pub fn report(figures: &str) {

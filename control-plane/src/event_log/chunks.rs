@@ -144,13 +144,19 @@ const CHUNK: usize = 4096;
 /// Bytes before the first chunk that say how long the value is.
 const LENGTH: usize = 4;
 
+/// Takes away the chunks from a number on, whichever are there, the last one first.
+///
+/// Whatever ends this half-way leaves the value's beginning, so that it is found, and taken away
+/// by the next attempt. What is left of one that was cut off otherwise goes, too: chunks behind a
+/// missing one would else be taken for a part of whatever is put there next.
 fn remove_from(pen: &mut Pen, tree: Tree, key: &[u8], first: u16) -> Result<(), StoreError> {
-    for number in first..=u16::MAX {
-        let key = chunk_key(key, number);
-        if pen.store().get(tree, &key)?.is_none() {
-            break;
-        }
-        pen.remove(tree, &key)?;
+    let (from, to) = (chunk_key(key, first), chunk_key(key, u16::MAX));
+    let chunks = pen
+        .store()
+        .range(tree, Bound::Included(&from), Bound::Included(&to));
+    let keys: Result<Vec<_>, StoreError> = chunks.map(|chunk| Ok(chunk?.0)).collect();
+    for key in keys?.iter().rev() {
+        pen.remove(tree, key)?;
     }
     Ok(())
 }

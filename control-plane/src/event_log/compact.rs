@@ -10,7 +10,7 @@ use crate::event_log::{
     EventLog,
     checkpoint::{self, Checkpoint, Group, Version},
     class::ClassCode,
-    error::{CheckpointError, Place, ReadError},
+    error::{CheckpointError, ReadError},
     pen::Pen,
     records,
     retained::{self, Retained},
@@ -112,6 +112,10 @@ impl Writer {
 
         self.reserve_to_free()?;
         self.write(|pen| {
+            // What a compaction that was cut off had still to take.
+            for seq in records::before(pen.store(), retained.begin)? {
+                records::remove(pen, seq)?;
+            }
             for (class, seq) in &bounds {
                 Retained::store_class(pen, *class, *seq)?;
             }
@@ -284,10 +288,14 @@ fn survey(
         if next < seq {
             add(next, Seq(seq.0.saturating_sub(1)), true, None);
         }
-        let (entry, _) = found
-            .record
-            .map_err(|error| log.damage("records", Place::At(seq), &error))?;
-        let goes = bounds.get(&entry.class).is_some_and(|bound| seq < *bound);
+        let goes = match found.record {
+            Ok((entry, _)) => bounds.get(&entry.class).is_some_and(|bound| seq < *bound),
+            // Half of it is gone already, if this was noted.
+            Err(error) => {
+                log.check_unreadable(&store, seq, &error)?;
+                true
+            }
+        };
         add(seq, seq, goes, goes.then_some(seq));
         next = seq.next();
     }

@@ -47,7 +47,12 @@ impl fmt::Display for Place {
 /// The log cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("the log in {} is in use by another process", folder.display())]
+    #[error(
+        "the log in {} is in use by another process: only one control plane can have it; stop \
+         the other one (`fuser {}/lock` says which it is), or give this one another dataFolder",
+        folder.display(),
+        folder.display()
+    )]
     InUse { folder: PathBuf },
     #[error("cannot {doing} {}: {source}", path.display())]
     Folder {

@@ -9,12 +9,14 @@ use std::{
     io,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rustix::fs::{Advice, fadvise};
 
 use crate::event_log::{
     error::{Damage, OpenError, Place},
+    hold::Hold,
     store::{BLOB_FOLDER, CONFIG_FILE, DATA_FILE, SNAPSHOT_PREFIX, Store, StoreError},
 };
 
@@ -22,12 +24,13 @@ use crate::event_log::{
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    _lock: File,
+    _hold: Hold,
 }
 
 impl Folder {
-    /// Makes the folder if it is not there, and takes hold of it.
-    pub(super) fn hold(path: &Path) -> Result<Self, OpenError> {
+    /// Makes the folder if it is not there, and takes hold of it; so long at most it waits
+    /// for another process to let go.
+    pub(super) fn hold(path: &Path, patience: Duration) -> Result<Self, OpenError> {
         fs::create_dir_all(path).map_err(at("make the folder", path))?;
         if let Some(parent) = path.parent().filter(|parent| parent.is_dir()) {
             sync_folder(parent)?;
@@ -39,16 +42,20 @@ impl Folder {
             .write(true)
             .open(&lock_path)
             .map_err(at("open", &lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
-            Err(TryLockError::WouldBlock) => Err(OpenError::InUse {
+        let waiting = || {
+            let (folder, seconds) = (path.display(), patience.as_secs());
+            tracing::warn!(%folder, seconds, "waiting for another process to let go of the log");
+        };
+        let held = Hold::take(lock, patience, waiting).map_err(|error| match error {
+            TryLockError::WouldBlock => OpenError::InUse {
                 folder: path.to_owned(),
-            }),
-            Err(TryLockError::Error(source)) => Err(at("lock", &lock_path)(source)),
-        }
+            },
+            TryLockError::Error(source) => at("lock", &lock_path)(source),
+        });
+        Ok(Self {
+            path: path.to_owned(),
+            _hold: held?,
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -107,6 +114,9 @@ impl Folder {
                 place: Place::File(at),
                 what: format!("cannot {doing}"),
             }),
+            StoreError::InUse => OpenError::InUse {
+                folder: self.path.clone(),
+            },
             StoreError::Io { .. } | StoreError::Refused { .. } => OpenError::Store {
                 folder: self.path.clone(),
                 source,
@@ -143,6 +153,8 @@ impl Folder {
     ) -> Result<(), OpenError> {
         let store = self.store();
         let data = self.data();
+        // A store that was here before may still be about to shorten it.
+        Store::wait_until_closed(&store).map_err(|error| self.store_error(error))?;
         let file = File::options().write(true).open(&data);
         let file = file.map_err(at("open", &data))?;
         // What was reserved behind the end is needed now, should the disk be full.
@@ -187,9 +199,10 @@ impl Folder {
 
 /// Moves a log out of the way, so that the next open begins a new one; says where it went.
 ///
-/// Of logs moved earlier the last is kept, so that disks do not fill with them.
-pub fn set_aside(folder: &Path) -> Result<PathBuf, OpenError> {
-    let folder = Folder::hold(folder)?;
+/// Of logs moved earlier the last is kept, so that disks do not fill with them. So long at most
+/// it waits for another process to let go of the log.
+pub fn set_aside(folder: &Path, patience: Duration) -> Result<PathBuf, OpenError> {
+    let folder = Folder::hold(folder, patience)?;
     let aside = folder.path.join(ASIDE);
     remove(&aside)?;
     sync_folder(&folder.path)?;

@@ -2,7 +2,7 @@
 //!
 //! Apart, because a first opening and one after a failed write must do the same.
 
-use std::{path::Path, sync::Arc, thread, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use crate::event::Seq;
 use crate::event_log::{
@@ -10,11 +10,12 @@ use crate::event_log::{
     checkpoint::{self, Checkpoint},
     error::{Damage, OpenError, Place},
     folder::Folder,
+    hold::{PATIENCE, patiently},
     mark::Mark,
     pen::Pen,
     retained::{self, LoadError, Retained},
     room::Room,
-    store::{Store, StoreError},
+    store::Store,
     tail::{self, Cut, Tail},
 };
 
@@ -49,7 +50,7 @@ pub(super) fn open(
     keep: Option<Seq>,
 ) -> Result<Opened, OpenError> {
     let (cache, segment) = (options.cache_bytes, options.segment_bytes);
-    let open = |path: &Path| open_unlocked(|| Store::open(path, cache, segment));
+    let open = |path: &Path| Store::open(path, cache, segment);
     let created = folder.prepare(open)?;
     let store = open(&folder.store()).map_err(|error| folder.store_error(error))?;
     let store = Arc::new(store);
@@ -117,7 +118,8 @@ pub(super) fn reopen(log: &EventLog) -> Result<(Pen, Mark, OpenReport), OpenErro
     if let Some(store) = shared.store.swap(None) {
         let held = Arc::downgrade(&store);
         drop(store);
-        wait_for(|| held.strong_count() == 0).map_err(|()| OpenError::Busy {
+        let closed = || (held.strong_count() == 0).then_some(());
+        patiently(PATIENCE, closed).ok_or_else(|| OpenError::Busy {
             folder: folder.path().to_owned(),
         })?;
     }
@@ -140,33 +142,6 @@ pub(super) fn load_error(folder: &Folder, error: LoadError) -> OpenError {
     }
 }
 
-/// Opens sled, whose threads may hold its lock a moment longer than its handle.
-///
-/// Nobody else can hold it: our own lock on the folder is taken before.
-fn open_unlocked(open: impl Fn() -> Result<Store, StoreError>) -> Result<Store, StoreError> {
-    let mut opened = open();
-    for _ in 0..PATIENCE {
-        match &opened {
-            Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::Other => {
-                thread::sleep(PAUSE);
-                opened = open();
-            }
-            Ok(_) | Err(_) => break,
-        }
-    }
-    opened
-}
-
-fn wait_for(done: impl Fn() -> bool) -> Result<(), ()> {
-    for _ in 0..PATIENCE {
-        if done() {
-            return Ok(());
-        }
-        thread::sleep(PAUSE);
-    }
-    if done() { Ok(()) } else { Err(()) }
-}
-
 fn damage(folder: &Folder, at: Seq, what: &str) -> Damage {
     Damage {
         folder: folder.path().to_owned(),
@@ -175,7 +150,3 @@ fn damage(folder: &Folder, at: Seq, what: &str) -> Damage {
         what: what.to_owned(),
     }
 }
-
-/// Ten seconds in all, far more than reading a checkpoint or closing sled takes.
-const PATIENCE: usize = 1000;
-const PAUSE: Duration = Duration::from_millis(10);

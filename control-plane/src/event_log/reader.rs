@@ -8,11 +8,7 @@ use std::vec;
 
 use crate::event::Seq;
 use crate::event_log::{
-    Entry, EventLog,
-    class::ClassCode,
-    error::{Place, ReadError},
-    records,
-    store::Store,
+    Entry, EventLog, class::ClassCode, error::ReadError, records, store::Store,
 };
 
 /// Records in order. Ends at what was the last record when reading began, or after an error.
@@ -71,10 +67,14 @@ impl Records {
         for found in records::range(&store, from, self.last) {
             let found = found.map_err(|error| self.log.read_error(error))?;
             self.check_gap(&store, from, self.next, found.seq)?;
-            let (entry, _) = found
-                .record
-                .map_err(|error| self.log.damage("records", Place::At(found.seq), &error))?;
             self.next = found.seq.next();
+            let entry = match found.record {
+                Ok((entry, _)) => entry,
+                Err(error) => {
+                    self.log.check_unreadable(&store, found.seq, &error)?;
+                    continue;
+                }
+            };
             bytes += entry.bytes.len();
             page.push(entry);
             if page.len() >= PAGE_RECORDS || bytes >= PAGE_BYTES {

@@ -40,13 +40,21 @@ pub(super) fn range(
     })
 }
 
-/// The last place at which there is something, whole or not.
-pub(super) fn last(store: &Store) -> Result<Option<Seq>, StoreError> {
-    let mut all = store.range(Tree::Records, Bound::Unbounded, Bound::Unbounded);
+/// The last place before another at which there is something, whole or not.
+pub(super) fn last_before(store: &Store, seq: Seq) -> Result<Option<Seq>, StoreError> {
+    let before = Bound::Excluded(&key(seq)[..]);
+    let mut all = store.range(Tree::Records, Bound::Unbounded, before);
     match all.next_back() {
         Some(pair) => Ok(Some(sequence(&pair?.0))),
         None => Ok(None),
     }
+}
+
+/// The places before another at which there is something.
+pub(super) fn before(store: &Store, seq: Seq) -> Result<Vec<Seq>, StoreError> {
+    let before = Seq(seq.0.saturating_sub(1));
+    let found = range(store, Seq(0), before).map(|found| Ok(found?.seq));
+    found.collect()
 }
 
 /// What lies at a place: a record and how many of its batch follow, or why not.

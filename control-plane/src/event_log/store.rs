@@ -3,9 +3,17 @@
 //! Apart, so that another store is a change of one file. Nothing above it sees a type of
 //! sled's; nothing in it knows what the bytes mean.
 
-use std::{fs::File, io, ops::Bound, panic, path::Path};
+use std::{
+    fs::{File, TryLockError},
+    io,
+    ops::Bound,
+    panic,
+    path::Path,
+};
 
 use sled::Config;
+
+use crate::event_log::hold::{Hold, PATIENCE};
 
 /// The trees. All of them lie in one file and share its order of writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +56,8 @@ pub enum StoreError {
     },
     #[error("cannot {doing}: the file holds what was never written to it (at {at})")]
     Corrupt { doing: &'static str, at: String },
+    #[error("cannot open the log's store: something else has it open")]
+    InUse,
     #[error("cannot {doing}: {reason}")]
     Refused { doing: &'static str, reason: String },
 }
@@ -70,6 +80,7 @@ impl Store {
         segment_bytes: usize,
     ) -> Result<Self, StoreError> {
         const DOING: &str = "open the log's store";
+        Self::wait_until_closed(folder)?;
         let config = Config::new()
             .path(folder)
             .cache_capacity(cache_bytes)
@@ -107,6 +118,25 @@ impl Store {
             trees,
             data,
         })
+    }
+
+    /// Returns once a store that was open in this folder is closed altogether.
+    ///
+    /// sled's threads write what a flush waits for, and shorten the file for nobody, and hold it
+    /// until they are done: on a busy machine well after the store was dropped. sled does not
+    /// wait for them; where it is opened again meanwhile, it fails.
+    pub(super) fn wait_until_closed(folder: &Path) -> Result<(), StoreError> {
+        const DOING: &str = "wait for the log's store to be closed";
+        let file = match File::open(folder.join(DATA_FILE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            file => file.map_err(io_error(DOING))?,
+        };
+        match Hold::take(file, PATIENCE, || {}) {
+            Ok(hold) => drop(hold),
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse),
+            Err(TryLockError::Error(source)) => return Err(io_error(DOING)(source)),
+        }
+        Ok(())
     }
 
     /// The value under a key.
@@ -222,5 +252,52 @@ fn convert(doing: &'static str, error: sled::Error) -> StoreError {
             doing,
             reason: format!("there is no tree {}", String::from_utf8_lossy(&name)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, thread};
+
+    use super::*;
+
+    fn open(folder: &Path) -> Store {
+        Store::open(folder, 1 << 20, 512 << 10).unwrap()
+    }
+
+    /// What a thread of sled's is to whoever opens the store anew: something that has the lock on
+    /// its file and will let go of it. It was met on a busy machine, for some milliseconds.
+    #[test]
+    fn a_store_is_opened_once_the_one_before_has_let_go_of_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path());
+        store.put(Tree::Records, b"key", b"value").unwrap();
+        drop(store);
+        let path = folder.path().join(DATA_FILE);
+        Store::wait_until_closed(folder.path()).unwrap();
+        let thread = File::open(&path).unwrap();
+        thread.lock().unwrap();
+        let store = thread::scope(|scope| {
+            let opening = scope.spawn(|| open(folder.path()));
+            // It is there, and must wait.
+            while handles(&path) < 2 && !opening.is_finished() {
+                thread::yield_now();
+            }
+            drop(thread);
+            opening.join().unwrap()
+        });
+        let found = store.get(Tree::Records, b"key").unwrap();
+        assert_eq!(found.as_deref(), Some(b"value".as_slice()));
+    }
+
+    /// How often this process has a file open.
+    fn handles(path: &Path) -> usize {
+        let all = fs::read_dir("/proc/self/fd").unwrap();
+        let is_it = |found: &io::Result<fs::DirEntry>| {
+            let handle = found.as_ref().unwrap().path();
+            // Others come and go meanwhile.
+            fs::read_link(handle).is_ok_and(|opened| opened == path)
+        };
+        all.filter(is_it).count()
     }
 }

@@ -37,40 +37,41 @@ pub(super) fn find(
     acknowledged: Seq,
     keep: Option<Seq>,
 ) -> Result<Tail, StoreError> {
-    let Some(end) = records::last(store)? else {
+    let Some(end) = records::last_before(store, Seq(u64::MAX))? else {
         return Ok(Tail::Whole { last: None });
     };
-    let mut last = end;
-    while last > checkpoint {
-        let Some(found) = records::range(store, last, last).next().transpose()? else {
-            // Compacted up to here, or never there: the first batch of all was torn.
+    let mut last = Some(end);
+    while let Some(seq) = last.filter(|seq| *seq > checkpoint) {
+        let Some(found) = records::range(store, seq, seq).next().transpose()? else {
             break;
         };
-        let unwanted = keep.is_some_and(|keep| last > keep);
+        let unwanted = keep.is_some_and(|keep| seq > keep);
         match found.record {
             Ok((_, 0)) if !unwanted => break,
-            Ok(_) | Err(_) if last > acknowledged => {}
+            Ok(_) | Err(_) if seq > acknowledged => {}
             Ok((_, remaining)) => {
                 let what = format!("{remaining} records that were written with it are missing");
-                return Ok(Tail::Damaged { at: last, what });
+                return Ok(Tail::Damaged { at: seq, what });
             }
             Err(error) => {
                 let what = error.to_string();
-                return Ok(Tail::Damaged { at: last, what });
+                return Ok(Tail::Damaged { at: seq, what });
             }
         }
-        last = Seq(last.0.saturating_sub(1));
+        // Where a cut was cut off in turn there may be a gap, and what counts lies before it.
+        last = records::last_before(store, seq)?;
     }
-    let cut = Cut {
-        first: last.next(),
-        last: end,
-    };
-    let last = records::range(store, last, last).next().transpose()?;
-    let last = last.map(|found| found.seq);
-    if cut.first > end {
-        Ok(Tail::Whole { last })
-    } else {
-        Ok(Tail::Torn { last, cut })
+    let first = last.unwrap_or(Seq(0)).next();
+    let torn = records::range(store, first, end).next().transpose()?;
+    match torn {
+        None => Ok(Tail::Whole { last }),
+        Some(torn) => {
+            let cut = Cut {
+                first: torn.seq,
+                last: end,
+            };
+            Ok(Tail::Torn { last, cut })
+        }
     }
 }
 

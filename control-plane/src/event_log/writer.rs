@@ -20,10 +20,11 @@ use crate::event_log::{
 /// Appends, writes checkpoints, compacts. All of it blocks until the disk has it.
 #[derive(Debug)]
 pub struct Writer {
-    log: EventLog,
     /// `None` after a write failed.
     pen: Option<Pen>,
     mark: Mark,
+    /// Dropped after the pen, which holds the store: with the log its folder is given back.
+    log: EventLog,
     /// The checkpoint that is being written.
     pub(super) draft: Option<Seq>,
 }
@@ -31,9 +32,9 @@ pub struct Writer {
 impl Writer {
     pub(super) fn new(log: EventLog, pen: Pen, mark: Mark) -> Self {
         Self {
-            log,
             pen: Some(pen),
             mark,
+            log,
             draft: None,
         }
     }

@@ -11,7 +11,7 @@ use roadstead_tests::event_log::{
 };
 
 /// `run FOLDER SEED SEGMENT OPERATIONS`: a session.
-/// `crash FOLDER SEED SEGMENT SESSIONS`: sessions one after the other, killed now and then.
+/// `crash FOLDER SEED SEGMENT`: a session that is killed, as a rule.
 /// `check FOLDER SEGMENT LAST CHECKPOINT`: whether the log holds what was acknowledged.
 fn main() -> ExitCode {
     match act() {
@@ -36,13 +36,12 @@ fn act() -> anyhow::Result<()> {
             };
             session::run(&plan, &mut io::stdout())
         }
-        [program, "crash", folder, seed, segment, sessions] => {
-            let mut random = Random::new(seed.parse()?);
-            for _ in 0..sessions.parse::<u64>()? {
-                crash(Path::new(program), folder, segment, &mut random)?;
-            }
-            Ok(())
-        }
+        [program, "crash", folder, seed, segment] => crash(
+            Path::new(program),
+            folder,
+            segment,
+            Random::new(seed.parse()?),
+        ),
         [_, "check", folder, segment, last, checkpoint] => {
             let acknowledged = Acknowledged {
                 last: last.parse()?,
@@ -55,7 +54,7 @@ fn act() -> anyhow::Result<()> {
 }
 
 /// A session that is killed after some lines, or ends by itself.
-fn crash(program: &Path, folder: &str, segment: &str, random: &mut Random) -> anyhow::Result<()> {
+fn crash(program: &Path, folder: &str, segment: &str, mut random: Random) -> anyhow::Result<()> {
     let seed = random.number().to_string();
     let operations = (10 + random.below(60)).to_string();
     let arguments = ["run", folder, &seed, segment, &operations];

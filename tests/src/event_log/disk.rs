@@ -1,14 +1,16 @@
 //! A disk as a history: every change of every file and name, and what fsync made of it.
 //!
-//! Apart from the images that are made of it, so that what counts as durable is said once.
+//! Apart from the images that are made of it, so that what counts as durable is said once. The
+//! history is held against what really lies in the folder after each process: a recorder that
+//! misses or invents something would else be taken for a log that loses something.
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     path::{Component, Path, PathBuf},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
 use super::trace::{Call, What};
 
@@ -38,6 +40,8 @@ pub struct Node {
     pub kind: Kind,
     /// Changes of a file's content, in order.
     pub changes: Vec<(Span, ContentChange)>,
+    /// What all of them come to.
+    content: Vec<u8>,
     /// When it was fsynced.
     pub syncs: Vec<Span>,
 }
@@ -54,6 +58,24 @@ pub enum Kind {
 pub enum ContentChange {
     Write { at: u64, bytes: Vec<u8> },
     Truncate(u64),
+}
+
+impl ContentChange {
+    /// Changes a file's content.
+    pub fn apply(&self, content: &mut Vec<u8>) {
+        match self {
+            Self::Truncate(length) => content.resize(*length as usize, 0),
+            Self::Write { at, bytes } => {
+                let (from, to) = (*at as usize, *at as usize + bytes.len());
+                if content.len() < to {
+                    content.resize(to, 0);
+                }
+                if let Some(place) = content.get_mut(from..to) {
+                    place.copy_from_slice(bytes);
+                }
+            }
+        }
+    }
 }
 
 /// A change of names: it takes one away, gives one, or both at once.
@@ -89,18 +111,71 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Follows calls that were made on the folder; what was said is returned with its time.
+    /// Follows the calls of a process that has ended; what it said is returned with its time.
+    ///
+    /// Fails if they do not come to what really lies in the folder.
     pub fn follow(&mut self, calls: Vec<Call>) -> anyhow::Result<Vec<(u64, String)>> {
         let mut said = Vec::new();
+        let mut cut_off = Vec::new();
+        let ends = calls.iter().map(|call| call.ended.unwrap_or(call.begun));
+        let end = ends.max().unwrap_or(0) + 1;
         for Call { begun, ended, what } in calls {
-            let span = Span { begun, ended };
             if let What::Say { text } = what {
                 said.push((begun, text));
+            } else if let Some(ended) = ended {
+                self.take(Span { begun, ended }, what)?;
             } else {
+                cut_off.push((Span { begun, ended: end }, what));
+            }
+        }
+        for (span, what) in cut_off {
+            if let Some(what) = self.had_its_way(what)? {
                 self.take(span, what)?;
             }
         }
+        self.settle_lengths(Span {
+            begun: end,
+            ended: end,
+        })?;
+        self.compare(ROOT, &self.root)?;
         Ok(said)
+    }
+
+    /// Takes over how long files really are, where that is all that they differ in.
+    ///
+    /// When it opens its file, sled shortens it in one thread and clears what it no longer needs
+    /// in another, behind the new end too. Which of them came last, only the folder can tell.
+    fn settle_lengths(&mut self, span: Span) -> anyhow::Result<()> {
+        let mut folders = vec![(ROOT, self.root.clone())];
+        while let Some((folder, path)) = folders.pop() {
+            let here = self.names.iter().filter(|((of, _), _)| *of == folder);
+            let here: Vec<_> = here
+                .map(|((_, name), node)| (path.join(name), *node))
+                .collect();
+            for (path, node) in here {
+                let recorded = self.nodes.get(node).context("a node")?;
+                match recorded.kind {
+                    Kind::Folder => folders.push((node, path)),
+                    Kind::Link(_) => {}
+                    Kind::File => {
+                        let (one, other) = (fs::read(&path)?, &recorded.content);
+                        let length = one.len();
+                        let (short, long) = if length < other.len() {
+                            (&one, other)
+                        } else {
+                            (other, &one)
+                        };
+                        let rest = long.strip_prefix(short.as_slice());
+                        if length != other.len()
+                            && rest.is_some_and(|rest| rest.iter().all(|byte| *byte == 0))
+                        {
+                            self.change(node, span, ContentChange::Truncate(length as u64));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether a change was durable at a time: whether an fsync of one of these nodes began
@@ -212,8 +287,75 @@ impl Disk {
 
     fn change(&mut self, node: usize, span: Span, change: ContentChange) {
         if let Some(node) = self.nodes.get_mut(node) {
+            change.apply(&mut node.content);
             node.changes.push((span, change));
         }
+    }
+
+    /// What a call did in whose midst its process was killed, going by what lies there.
+    fn had_its_way(&self, what: What) -> anyhow::Result<Option<What>> {
+        let there = |path: &Path| path.symlink_metadata().is_ok();
+        let happened = match &what {
+            What::Say { .. } | What::Sync { .. } => false,
+            What::Open { path, .. } | What::MakeFolder { path } | What::Link { path, .. } => {
+                there(path) && self.find(path).is_none()
+            }
+            What::Rename { from: path, .. } | What::Remove { path } => {
+                self.name(path).is_some() && !there(path)
+            }
+            What::Truncate { path, length } => {
+                path.starts_with(&self.root) && path.metadata()?.len() == *length
+            }
+            What::Write { path, at, bytes } => {
+                let Some(node) = self.known(path)? else {
+                    return Ok(None);
+                };
+                let position = self.positions.get(&node).copied().unwrap_or(0);
+                let really = fs::read(path)?;
+                let there = really.get(at.unwrap_or(position) as usize..);
+                let same = there.unwrap_or_default().iter().zip(bytes);
+                // The kernel writes from the beginning, and a kill may stop it.
+                let written = same.take_while(|(there, written)| there == written).count();
+                return Ok(Some(What::Write {
+                    path: path.clone(),
+                    at: *at,
+                    bytes: bytes.get(..written).unwrap_or_default().to_vec(),
+                }));
+            }
+        };
+        Ok(happened.then_some(what))
+    }
+
+    /// Whether what lies in a folder is what the history comes to.
+    fn compare(&self, folder: usize, path: &Path) -> anyhow::Result<()> {
+        let here = self.names.iter().filter(|((of, _), _)| *of == folder);
+        let known: BTreeMap<_, _> = here
+            .map(|((_, name), node)| (name.as_str(), *node))
+            .collect();
+        let found = fs::read_dir(path)?.map(|found| Ok(found?.file_name().into_string()));
+        let found = found.collect::<io::Result<Result<Vec<_>, _>>>()?;
+        let mut found = found.map_err(|name| anyhow::anyhow!("the name {name:?}"))?;
+        found.sort();
+        ensure!(
+            known.keys().copied().eq(found.iter().map(String::as_str)),
+            "in {} lie {found:?}; recorded were {:?}",
+            path.display(),
+            known.keys()
+        );
+        for (name, node) in known {
+            let path = path.join(name);
+            let recorded = self.nodes.get(node).context("a node")?;
+            let same = match &recorded.kind {
+                Kind::Folder => {
+                    self.compare(node, &path)?;
+                    true
+                }
+                Kind::Link(target) => fs::read_link(&path)? == *target,
+                Kind::File => fs::read(&path)? == recorded.content,
+            };
+            ensure!(same, "{} is not what was recorded", path.display());
+        }
+        Ok(())
     }
 
     /// The node at a path of ours, which must be there; nothing for other paths.

@@ -89,42 +89,25 @@ fn content(disk: &Disk, node: usize, file: &Node, cut: u64, random: &mut Random)
     for (span, change) in file.changes.iter().filter(|(span, _)| span.begun <= cut) {
         // What comes after something pending is not durable before it: one fsync takes all.
         if disk.is_durable(*span, &[node], cut) {
-            apply(&mut content, change);
+            change.apply(&mut content);
         } else {
             pending.push(change);
         }
     }
     match random.below(6) {
         0 => {}
-        1 => pending
-            .iter()
-            .for_each(|change| apply(&mut content, change)),
+        1 => pending.iter().for_each(|change| change.apply(&mut content)),
         2 => {
             let some = random.below(pending.len() as u64 + 1) as usize;
             pending
                 .iter()
                 .take(some)
-                .for_each(|change| apply(&mut content, change));
+                .for_each(|change| change.apply(&mut content));
         }
         3 => tear_and_reorder(&mut content, &pending, random),
         _ => mix_sectors(&mut content, &pending, random),
     }
     content
-}
-
-fn apply(content: &mut Vec<u8>, change: &ContentChange) {
-    match change {
-        ContentChange::Truncate(length) => content.resize(*length as usize, 0),
-        ContentChange::Write { at, bytes } => {
-            let (from, to) = (*at as usize, *at as usize + bytes.len());
-            if content.len() < to {
-                content.resize(to, 0);
-            }
-            if let Some(place) = content.get_mut(from..to) {
-                place.copy_from_slice(bytes);
-            }
-        }
-    }
 }
 
 /// Each change is lost, kept, or kept up to some sector.
@@ -137,9 +120,9 @@ fn tear_and_reorder(content: &mut Vec<u8>, pending: &[&ContentChange], random: &
                 let end = (at / SECTOR + random.below(sectors + 1)) * SECTOR;
                 let kept = end.saturating_sub(*at).min(bytes.len() as u64) as usize;
                 let bytes = bytes.get(..kept).unwrap_or_default().to_vec();
-                apply(content, &ContentChange::Write { at: *at, bytes });
+                ContentChange::Write { at: *at, bytes }.apply(content);
             }
-            (_, change) => apply(content, change),
+            (_, change) => change.apply(content),
         }
     }
 }
@@ -251,11 +234,12 @@ mod tests {
         ];
         let call = |(at, what)| Call {
             begun: 2 * at,
-            ended: 2 * at + 1,
+            ended: Some(2 * at + 1),
             what,
         };
         let calls: Vec<_> = (1_u64..).zip(what).map(call).collect();
         let mut disk = Disk::of(folder.path()).unwrap();
+        fs::write(path("b"), [[2; 512], [3; 512], [3; 512]].concat()).unwrap();
         disk.follow(calls).unwrap();
 
         let mut found = BTreeSet::new();

@@ -39,6 +39,7 @@ pub fn options(segment_bytes: usize) -> Options {
         // Little, so that pages are read back from the file.
         cache_bytes: 1 << 20,
         segment_bytes,
+        ..Options::default()
     }
 }
 

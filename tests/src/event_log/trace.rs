@@ -14,9 +14,15 @@ use anyhow::{Context, bail, ensure};
 /// A system call that succeeded, or that nobody saw the end of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// When it began and when it had ended, in nanoseconds.
+    /// When it began, in nanoseconds.
     pub begun: u64,
-    pub ended: u64,
+    /// When it had ended. Nothing if the process was killed first: then the call may have had its
+    /// way, in part or not at all, for `strace` holds every call before the kernel has it.
+    ///
+    /// It leaves out how long `strace` took to write down what was written, and so may be early
+    /// by some milliseconds for a long write. Whoever waited for the call began later all the
+    /// same; only another thread's fsync can be taken for a barrier that it was not.
+    pub ended: Option<u64>,
     pub what: What,
 }
 
@@ -63,7 +69,7 @@ pub enum What {
 }
 
 /// Runs a program under `strace`, which leaves its account in a folder; returns the calls of
-/// all its threads and children, in the order in which they ended.
+/// all its threads and children, in the order in which they ended. What did not end comes last.
 pub fn watch(program: &Path, arguments: &[&str], folder: &Path) -> anyhow::Result<Vec<Call>> {
     let status = Command::new("strace")
         .args(["--follow-forks", "--output-separately", "--seccomp-bpf"])
@@ -88,13 +94,18 @@ pub fn watch(program: &Path, arguments: &[&str], folder: &Path) -> anyhow::Resul
     let mut calls = Vec::new();
     for account in fs::read_dir(folder)? {
         let account = fs::read(account?.path())?;
+        let mut before = 0;
         for line in account.split(|byte| *byte == b'\n') {
             let line = std::str::from_utf8(line)?;
             let call = read_line(line).with_context(|| shortened(line))?;
+            if let Some(call) = &call {
+                ensure!(call.begun >= before, "the clock was set back meanwhile");
+                before = call.begun;
+            }
             calls.extend(call);
         }
     }
-    calls.sort_by_key(|call| call.ended);
+    calls.sort_by_key(|call| (call.ended.is_none(), call.ended, call.begun));
     Ok(calls)
 }
 
@@ -114,24 +125,21 @@ fn read_line(line: &str) -> anyhow::Result<Option<Call>> {
     }
     let begun = nanoseconds(time)?;
     let (name, rest) = rest.split_once('(').context("a call")?;
-    // The process may have been killed meanwhile: then the call may have had its way.
     let (arguments, result) = rest.rsplit_once(" = ").unwrap_or((rest, "?"));
-    let (result, took) = match result.rsplit_once(" <") {
-        Some((result, took)) => (result, nanoseconds(took.trim_end_matches('>'))?),
-        None => (result, 0),
-    };
+    let (result, took) = result.rsplit_once(" <").unwrap_or((result, ""));
     if result.starts_with('-') {
         return Ok(None);
     }
+    let ended = if result.starts_with('?') {
+        None
+    } else {
+        Some(begun + nanoseconds(took.trim_end_matches('>'))?)
+    };
     let arguments = arguments.trim_end().trim_end_matches(')');
     let arguments = arguments.trim_end_matches(" <unfinished ...>");
     let arguments: Vec<&str> = arguments.split(", ").collect();
     let what = understand(name, &arguments, result)?;
-    Ok(what.map(|what| Call {
-        begun,
-        ended: begun + took,
-        what,
-    }))
+    Ok(what.map(|what| Call { begun, ended, what }))
 }
 
 fn understand(name: &str, arguments: &[&str], result: &str) -> anyhow::Result<Option<What>> {
@@ -156,8 +164,6 @@ fn understand(name: &str, arguments: &[&str], result: &str) -> anyhow::Result<Op
             path: decoded(file)?,
             length: length.parse()?,
         },
-        // One that nobody saw the end of is a barrier to nothing.
-        ("fsync", [_]) if result == "?" => return Ok(None),
         ("fsync", [file]) => What::Sync {
             path: decoded(file)?,
         },
@@ -250,7 +256,7 @@ mod tests {
             (
                 r#"7.000000005 pwrite64(5<\x2f\x61>, "\x62\x63", 2, 512) = 2 <0.000000011>"#,
                 Some((
-                    16,
+                    Some(16),
                     What::Write {
                         path: path.clone(),
                         at: Some(512),
@@ -261,7 +267,7 @@ mod tests {
             (
                 r#"7.000000005 write(5<\x2f\x61>, "\x62\x63", 2) = 1 <0.000000001>"#,
                 Some((
-                    6,
+                    Some(6),
                     What::Write {
                         path: path.clone(),
                         at: None,
@@ -271,17 +277,20 @@ mod tests {
             ),
             (
                 r#"7.000000005 write(1<\x70\x69>, "\x62\x63", 2) = 2 <0.000000001>"#,
-                Some((6, What::Say { text: "bc".into() })),
+                Some((Some(6), What::Say { text: "bc".into() })),
             ),
             (
                 r#"7.000000005 fsync(5<\x2f\x61>) = 0 <0.000000002>"#,
-                Some((7, What::Sync { path: path.clone() })),
+                Some((Some(7), What::Sync { path: path.clone() })),
             ),
-            (r#"7.000000005 fsync(5<\x2f\x61> <unfinished ...>"#, None),
+            (
+                r#"7.000000005 fsync(5<\x2f\x61> <unfinished ...>"#,
+                Some((None, What::Sync { path: path.clone() })),
+            ),
             (
                 r#"7.000000005 ftruncate(5<\x2f\x61>, 9)             = ?"#,
                 Some((
-                    5,
+                    None,
                     What::Truncate {
                         path: path.clone(),
                         length: 9,
@@ -289,13 +298,17 @@ mod tests {
                 )),
             ),
             (
+                r#"7.000000005 mkdir("\x2f\x61", 0777) = ? <unavailable>"#,
+                Some((None, What::MakeFolder { path: path.clone() })),
+            ),
+            (
                 r#"7.000000005 unlinkat(5<\x2f>, "\x61", AT_REMOVEDIR) = 0 <0.000000001>"#,
-                Some((6, What::Remove { path: path.clone() })),
+                Some((Some(6), What::Remove { path: path.clone() })),
             ),
             (
                 r#"7.000000005 openat(AT_FDCWD<\x2f>, "\x2f\x61", O_RDWR|O_CREAT, 0666) = 5<\x2f\x61> <0.000000001>"#,
                 Some((
-                    6,
+                    Some(6),
                     What::Open {
                         path,
                         create: true,
@@ -312,7 +325,7 @@ mod tests {
         for (line, expected) in cases {
             let expected = expected.map(|(ended, what)| Call {
                 begun: 7_000_000_005,
-                ended: 7_000_000_000 + ended,
+                ended: ended.map(|ended: u64| 7_000_000_000 + ended),
                 what,
             });
             assert_eq!(read_line(line).unwrap(), expected, "{line}");

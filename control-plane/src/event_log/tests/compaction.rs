@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::*;
+use super::{damage::tamper, *};
+use crate::event_log::{records, store::Tree};
 
 /// Of thirty records, in turn: configuration, lifecycle, presence.
 fn mixed() -> Vec<Entry> {
@@ -221,4 +222,48 @@ fn classes_of_a_later_release_stay() {
         BTreeSet::from([log.first(), log.last()]),
         BTreeSet::from([Some(Seq(1)), Some(Seq(2))])
     );
+}
+
+/// Compacting can be cut off between any two of its steps: it has noted by then what goes.
+#[test]
+fn what_a_compaction_has_half_taken_is_no_damage_and_goes_with_the_next() {
+    for left in 1..1_u16 << 3 {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut writer, _) = start(folder.path());
+        let class = |seq| [Class::Presence, Class::Configuration][usize::from(seq != 5)];
+        let records: Vec<_> = (1..=30)
+            .map(|seq| entry(seq, class(seq), &[7; 9_000]))
+            .collect();
+        writer.append(&records).unwrap();
+        writer.checkpoint(Seq(20), []).unwrap();
+        let verified = writer.log().verify(Seq(20)).unwrap();
+        let bounds = [(Class::Presence, 9), (Class::Configuration, 4)];
+        writer.compact(&retention(&bounds, &[]), verified).unwrap();
+        drop(writer);
+        tamper(folder.path(), |pen| {
+            for seq in [3, 5] {
+                records::put(pen, &records[seq - 1], 0).unwrap();
+                for chunk in (0..3_u16).filter(|chunk| left & 1 << chunk == 0) {
+                    let key = [&(seq as u64).to_be_bytes()[..], &chunk.to_be_bytes()].concat();
+                    pen.remove(Tree::Records, &key).unwrap();
+                }
+            }
+        });
+        let (mut writer, report) = start(folder.path());
+        assert_eq!(report.last, Some(Seq(30)));
+        let log = writer.log();
+        let read = log.read(Seq(4), Some(Class::Configuration.into()));
+        let rest: Vec<_> = (4..=30).filter(|seq| *seq != 5).collect();
+        assert_eq!(seqs(read.unwrap()), rest, "{left:b}");
+        log.export(|_| Ok::<_, ReadError>(())).unwrap();
+
+        let verified = log.verify(Seq(20)).unwrap();
+        let bounds = [(Class::Presence, 10), (Class::Configuration, 10)];
+        writer.compact(&retention(&bounds, &[]), verified).unwrap();
+        drop((log, writer));
+        tamper(folder.path(), |pen| {
+            let before = records::before(pen.store(), Seq(10)).unwrap();
+            assert_eq!(before, [], "{left:b}");
+        });
+    }
 }
