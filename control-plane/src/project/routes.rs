@@ -51,7 +51,6 @@ pub(super) fn source(key: &ObjectKey, meta: &Meta) -> v1::Source {
         namespace: key.namespace.clone().into(),
         name: key.name.clone().into(),
         uid: meta.uid.clone().into(),
-        resource_version: meta.resource_version.clone().into(),
     }
 }
 
