@@ -7,7 +7,7 @@ use opentelemetry::metrics::Meter;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::folder;
 use crate::model::key::{Kind, Origin};
 use crate::observe::Observation;
@@ -27,26 +27,32 @@ impl Sources {
             .folder
             .as_ref()
             .map(|folder| folder.path.clone());
-        let kubernetes = match &config.sources.kubernetes {
-            Some(source) => Some((
+        let inside = config::Kubernetes::default();
+        let kubernetes = config.sources.kubernetes.as_ref();
+        let kubernetes = kubernetes.or_else(|| folder.is_none().then_some(&inside));
+        let kubernetes = kubernetes.map(|source| {
+            (
                 source.kubeconfig.clone(),
                 Scope {
                     namespaces: source.namespaces.clone(),
                     label_selector: source.label_selector.clone(),
+                    watch_seconds: source.watch_seconds,
                 },
-            )),
-            None => folder.is_none().then(|| (None, Scope::default())),
-        };
+            )
+        });
         Self { folder, kubernetes }
     }
 
     pub(super) fn awaited(&self) -> BTreeSet<(Origin, Kind)> {
-        let folder = self.folder.iter().map(|_| Origin::Folder);
-        let kubernetes = self.kubernetes.iter().map(|_| Origin::Kubernetes);
-        let origins = folder.chain(kubernetes);
-        origins
+        self.origins()
             .flat_map(|origin| Kind::ALL.map(|kind| (origin, kind)))
             .collect()
+    }
+
+    fn origins(&self) -> impl Iterator<Item = Origin> {
+        let folder = self.folder.iter().map(|_| Origin::Folder);
+        let kubernetes = self.kubernetes.iter().map(|_| Origin::Kubernetes);
+        folder.chain(kubernetes)
     }
 
     pub(super) async fn spawn(
