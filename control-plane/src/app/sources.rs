@@ -64,9 +64,10 @@ impl Sources {
         status: Status,
         meter: &Meter,
     ) -> anyhow::Result<()> {
+        let in_use: Vec<Origin> = self.origins().collect();
         let mut client = None;
         if let Some((kubeconfig, scope)) = self.kubernetes {
-            let connected = kubernetes::connect(kubeconfig.as_deref()).await?;
+            let connected = kubernetes::connect(kubeconfig.as_deref(), scope.watch_seconds).await?;
             let watching = kubernetes::run(
                 connected.clone(),
                 scope,
@@ -80,6 +81,11 @@ impl Sources {
             });
             client = Some(connected).filter(|_| config.status_writes);
         }
+        for origin in Origin::ALL {
+            if !in_use.contains(&origin) {
+                tasks.spawn(not_configured(origin, inbox.clone(), relisted.clone()));
+            }
+        }
         if let Some(path) = self.folder {
             let metrics = folder::Metrics::new(meter);
             let following = folder::run(path, inbox.clone(), relisted.clone(), metrics);
@@ -90,5 +96,26 @@ impl Sources {
             Ok("the teller of standings")
         });
         Ok(())
+    }
+}
+
+/// A source that the configuration names no more has no objects: what the log holds of it would
+/// be served for ever.
+async fn not_configured(
+    origin: Origin,
+    inbox: mpsc::Sender<Observation>,
+    mut relisted: watch::Receiver<u64>,
+) -> anyhow::Result<&'static str> {
+    loop {
+        for kind in Kind::ALL {
+            let nothing = Observation::Listed {
+                origin,
+                kind,
+                objects: Vec::new(),
+                unreadable: Vec::new(),
+            };
+            inbox.send(nothing).await?;
+        }
+        relisted.changed().await?;
     }
 }
