@@ -3,15 +3,32 @@
 //! Kills, power cuts and random histories find more the longer they run; `tests/run --long` says
 //! so in the environment, and every campaign asks here.
 
+pub mod random;
+
+use anyhow::Context;
+
 /// The first number, or the second in a long run.
 #[expect(
     clippy::disallowed_methods,
-    reason = "tests have no configuration but this word"
+    reason = "tests have no configuration but these words"
 )]
 pub fn rounds(short: usize, long: usize) -> usize {
     match std::env::var("ROADSTEAD_CAMPAIGN").as_deref() {
         Ok("long") => long,
         _ => short,
+    }
+}
+
+/// The seeds 1 to this number; or the one that the environment names (`ROADSTEAD_SEED`), by which
+/// a failure is met again.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests have no configuration but these words"
+)]
+pub fn seeds(number: usize) -> anyhow::Result<Vec<u64>> {
+    match std::env::var("ROADSTEAD_SEED") {
+        Ok(seed) => Ok(vec![seed.parse().context("ROADSTEAD_SEED is no number")?]),
+        Err(_) => Ok((1..=number as u64).collect()),
     }
 }
 
