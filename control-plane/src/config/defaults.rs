@@ -51,6 +51,7 @@ impl Default for Kubernetes {
     fn default() -> Self {
         Self {
             kubeconfig: None,
+            own_namespace: None,
             namespaces: Vec::new(),
             label_selector: None,
             watch_seconds: 60,
