@@ -105,7 +105,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             highest_held: Version::default(),
             frozen: None,
         };
-        let restored = engine.fold.snapshot().version();
+        let restored = engine.fold.versions().last_change();
         if let Err(error) = engine.begin_term() {
             engine.freeze(&error);
         }
@@ -264,6 +264,11 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 }
             })
             .collect();
+        // By the same flush: who held less than this record, and is told of it after a crash,
+        // must not be told of older endpoints than it was sent.
+        if self.publication.is_something() {
+            self.write_behind();
+        }
         self.log.append(&records)?;
         self.take_in_records(&records);
         self.outlets.reached(&self.fold);
