@@ -5,6 +5,7 @@
 //! Services without endpoints, endpoints without Services. [`trial`] has what befalls the parts.
 
 mod bodies;
+mod records;
 pub mod trial;
 
 use std::collections::BTreeMap;
@@ -35,8 +36,8 @@ pub enum Operation {
 #[derive(Debug)]
 pub struct History {
     random: Random,
-    /// What was applied last, and whether that can be used.
-    there: BTreeMap<Place, (Value, bool)>,
+    /// What was applied last.
+    there: BTreeMap<Place, Value>,
     made: u64,
 }
 
@@ -61,7 +62,7 @@ struct Place {
 pub struct Next {
     pub operation: Operation,
     place: Place,
-    after: Option<(Value, bool)>,
+    after: Option<Value>,
 }
 
 impl History {
@@ -80,14 +81,11 @@ impl History {
         let held = self.there.get(&place).cloned();
         let fate = self.random.below(100);
         let (operation, after) = match held {
-            Some((object, _)) if fate < 22 => (Operation::Delete(object), None),
-            Some((object, usable)) if fate < 35 => {
+            Some(object) if fate < 22 => (Operation::Delete(object), None),
+            Some(object) if fate < 35 => {
                 let status = place.kind == Kind::Ingress && self.random.one_in(2);
-                let object_then = object.clone();
-                (
-                    Operation::Touch { object, status },
-                    Some((object_then, usable)),
-                )
+                let after = Some(object.clone());
+                (Operation::Touch { object, status }, after)
             }
             held => {
                 let usable = !self.random.one_in(6);
@@ -96,7 +94,7 @@ impl History {
                     Some(_) if fate < 50 => Operation::Recreate(object.clone()),
                     Some(_) | None => Operation::Apply(object.clone()),
                 };
-                (operation, Some((object, usable)))
+                (operation, Some(object))
             }
         };
         Next {
@@ -129,22 +127,6 @@ impl History {
     /// How many operations were made.
     pub fn made(&self) -> u64 {
         self.made
-    }
-
-    /// What makes every object usable that is not.
-    pub fn repairs(&mut self) -> Vec<Next> {
-        let bad = self.there.iter().filter(|(_, (_, usable))| !usable);
-        let bad: Vec<Place> = bad.map(|(place, _)| place.clone()).collect();
-        let mut repairs = Vec::new();
-        for place in bad {
-            let object = bodies::object(&mut self.random, &place, true);
-            repairs.push(Next {
-                operation: Operation::Recreate(object.clone()),
-                place,
-                after: Some((object, true)),
-            });
-        }
-        repairs
     }
 
     fn place(&mut self) -> Place {

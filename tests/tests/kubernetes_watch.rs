@@ -5,7 +5,7 @@
 
 use std::{fs, net::SocketAddr, path::Path};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use k8s_openapi::api::{core::v1::Service, networking::v1::Ingress};
 use kube::Api;
 use roadstead_tests::{
@@ -16,8 +16,7 @@ use roadstead_tests::{
         wired::{Wired, bare, ours},
     },
     planes::{answers, objects::Site, refuses},
-    sandbox::{self, Sandbox},
-    wait,
+    sandbox, wait,
 };
 use serde_json::{Value, json};
 

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, ensure};
 use serde_json::json;
 
-use super::{History, NAMESPACES, Next, Operation};
+use super::{History, NAMESPACES, Next, Operation, records::Records};
 use crate::{
     echo::Echo,
     installation::{
@@ -68,6 +68,7 @@ pub struct Trial<'a> {
     sandbox: &'a Sandbox,
     parts: Wired,
     barrier: Barrier,
+    records: Records,
     history: History,
     untouched: Load,
     /// Shown when the test fails.
@@ -107,6 +108,7 @@ impl<'a> Trial<'a> {
             .open(sandbox.logs().join("history.log"))?;
         Ok(Self {
             sandbox,
+            records: Records::new(&parts.cluster),
             parts,
             barrier,
             history: History::new(seed),
@@ -272,14 +274,20 @@ impl<'a> Trial<'a> {
     /// Whether what is served is what a control plane would serve that begins now, and whether
     /// the proxy holds it.
     async fn compare(&mut self) -> anyhow::Result<()> {
-        self.repair().await?;
         self.fresh += 1;
         let name = format!("fresh-{}", self.fresh);
         writeln!(self.diary, "compared with {name}")?;
-        let source = json!({"kubeconfig": self.parts.cluster.kubeconfig()});
+        self.parts.control_plane.is_ready().await?;
+        self.barrier
+            .pass(&mut [&mut self.parts.control_plane])
+            .await?;
+        self.records.settle().await?;
+        self.records.copy(&name).await?;
+        let source = json!({
+            "kubeconfig": self.parts.cluster.kubeconfig(), "ownNamespace": name,
+        });
         let mut fresh = ControlPlane::start(self.sandbox, &name, 1 + self.fresh, &source)?;
         fresh.is_ready().await?;
-        self.parts.control_plane.is_ready().await?;
         let both = &mut [&mut self.parts.control_plane, &mut fresh];
         self.barrier.pass(both).await?;
 
@@ -303,15 +311,6 @@ impl<'a> Trial<'a> {
         .await?;
         fresh.program().stop(SOON).await?;
         self.untouched.goes_on(50).await
-    }
-
-    /// A control plane that begins afresh does not know the last good version of what is refused
-    /// now: until it does by recovery records, nothing is to be refused when it is compared.
-    async fn repair(&mut self) -> anyhow::Result<()> {
-        for repair in self.history.repairs() {
-            self.take(repair).await?;
-        }
-        Ok(())
     }
 }
 
