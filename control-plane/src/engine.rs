@@ -17,7 +17,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::checkpoint::Dirty;
+use crate::checkpoint::{Dirty, Restored};
 use crate::event::{Epoch, Event, Record};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::time::Timestamp;
@@ -66,7 +66,6 @@ pub struct Engine<L, O> {
     /// Lists that must be complete before anything new is published.
     awaited: BTreeSet<(Origin, Kind)>,
     dirty: Dirty,
-    since_checkpoint: u64,
     /// Endpoints that are to be written behind.
     behind: BTreeMap<ObjectKey, SliceChange>,
     renewal: Renewal,
@@ -85,7 +84,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     ///
     /// If the log cannot be written, the term begins when it can: until then what the log holds
     /// is served under the version that it had.
-    pub fn begin(settings: Settings, fold: Fold, log: L, outlets: O) -> Self {
+    pub fn begin(settings: Settings, restored: Restored, log: L, outlets: O) -> Self {
+        let Restored { fold, dirty } = restored;
         let renewal = Renewal::from(outlets.now());
         let mut engine = Self {
             awaited: settings.awaited.clone(),
@@ -98,20 +98,19 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             outlets,
             publication: Arc::default(),
             unpublished: Vec::new(),
-            dirty: Dirty::default(),
-            since_checkpoint: 0,
+            dirty,
             behind: BTreeMap::new(),
             renewal,
             highest_held: Version::default(),
             frozen: None,
         };
-        let restored = engine.fold.versions().last_change();
+        let last_change = engine.fold.versions().last_change();
         if let Err(error) = engine.begin_term() {
             engine.freeze(&error);
         }
         engine.outlets.wanted(&engine.wanted);
         if !engine.fold.state().head().listed.is_empty() {
-            let publication = engine.next_publication().restoring(restored);
+            let publication = engine.next_publication().restoring(last_change);
             engine.give_out(publication);
         }
         engine
@@ -195,7 +194,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         }
         self.renew_endpoints();
         self.write_behind();
-        if self.since_checkpoint >= self.settings.checkpoint_after {
+        if self.dirty.records() >= self.settings.checkpoint_after {
             self.checkpoint();
         }
     }
@@ -208,10 +207,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             .map_err(LogError::new)
             .and_then(|entries| self.log.checkpoint(self.fold.state().seq(), entries));
         match result {
-            Ok(()) => {
-                self.dirty = Dirty::default();
-                self.since_checkpoint = 0;
-            }
+            Ok(()) => self.dirty = Dirty::default(),
             // The dirty set stays, and the next attempt writes it.
             Err(error) => tracing::warn!(%error, "no checkpoint was stored"),
         }
@@ -292,7 +288,6 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     fn apply(&mut self, record: &Record) {
         let changed = self.fold.apply(record);
         self.dirty.note(record, &changed);
-        self.since_checkpoint += 1;
         self.outlets.recorded(record);
         self.take_in(changed);
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::checkpoint::Entry;
+use crate::checkpoint::{Entry, Restored};
 use crate::engine::{Batch, Engine, Log, LogError, Outlets, Settings};
 use crate::event::recovery::RecoveryRecord;
 use crate::event::{Epoch, Event, Record, Seq};
@@ -152,7 +152,7 @@ fn begin(fold: Fold, epoch: u64) -> Engine<TestLog, TestOutlets> {
         awaited: BTreeSet::from([(Origin::Folder, Kind::IngressClass)]),
         checkpoint_after: 3,
     };
-    Engine::begin(settings, fold, TestLog, TestOutlets)
+    Engine::begin(settings, Restored::whole(fold), TestLog, TestOutlets)
 }
 
 fn listed(objects: Vec<Seen>) -> Observation {
