@@ -20,6 +20,7 @@ use crate::app::endpoints::Endpoints;
 use crate::app::outlets::Sinks;
 use crate::app::sources::{Common, Sources};
 use crate::app::stored_log::{Keep, StoredArchive, StoredLog};
+use crate::checkpoint::Restored;
 use crate::clock;
 use crate::config::{self, Cli, Command, Config, LogFormat};
 use crate::engine::{Engine, Settings};
@@ -33,7 +34,6 @@ use crate::metrics::streams::StreamMetrics;
 use crate::observe::Observation;
 use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
-use crate::project::Fold;
 use crate::publish::Publisher;
 use crate::recovery::Tenure;
 use crate::serve::{self, Parts, Patience};
@@ -93,7 +93,7 @@ async fn serve_until_stopped(
         .await
         .with_context(|| format!("admin.address {}", config.admin.address))?;
 
-    let (writer, fold, identity) = begin(&config.data_folder, &keys)?;
+    let (writer, restored, identity) = begin(&config.data_folder, &keys)?;
     let log = writer.log();
 
     let (inbox, observations) = mpsc::channel(INBOX);
@@ -102,12 +102,12 @@ async fn serve_until_stopped(
     let (wanted, recovery) = watch::channel(Wanted::default());
     let (presence, present) = watch::channel(Presence::default());
     let publisher = Publisher::new();
-    let recorder = Recorder::new(&fold);
+    let recorder = Recorder::new(&restored.fold);
     let history = History::new(Arc::new(StoredArchive(log.clone())), recorder.subscribe());
     let meter = telemetry.meter();
     let streams = StreamMetrics::new(&meter, present.clone(), publisher.subscribe());
     let mut engine_metrics = EngineMetrics::new(&meter, publisher.subscribe());
-    engine_metrics.restored(fold.state());
+    engine_metrics.restored(restored.fold.state());
     let publications = publisher.subscribe();
     let sinks = Sinks {
         publisher,
@@ -139,7 +139,7 @@ async fn serve_until_stopped(
     let stored = StoredLog::new(writer, keys.clone(), keep, LogMetrics::new(&meter));
     // Before the engine begins, which finds out if it is not.
     health.set(Condition::LogWritable, true);
-    let engine = tokio::task::block_in_place(|| Engine::begin(settings, fold, stored, sinks));
+    let engine = tokio::task::block_in_place(|| Engine::begin(settings, restored, stored, sinks));
 
     let (stop, stopped) = watch::channel(false);
     let mut tasks: JoinSet<anyhow::Result<&'static str>> = JoinSet::new();
@@ -222,15 +222,15 @@ async fn serve_until_stopped(
 }
 
 /// What is stored, folded, and the term that is to begin with it.
-fn begin(data_folder: &Path, keys: &Path) -> anyhow::Result<(Writer, Fold, Identity)> {
+fn begin(data_folder: &Path, keys: &Path) -> anyhow::Result<(Writer, Restored, Identity)> {
     let begun = Instant::now();
     let (writer, report) =
         event_log::open(&log_folder(data_folder), event_log::Options::default())?;
     if let Some(cut) = report.cut {
         tracing::warn!(?cut, "the end of the event log was torn and is cut");
     }
-    let fold = stored_log::restore(&writer.log(), clock::now())?;
-    let head = fold.state().head();
+    let restored = stored_log::restore(&writer.log(), clock::now())?;
+    let head = restored.fold.state().head();
     let identity = Identity::find(keys, &head.lineage, head.epoch)?;
     tracing::info!(
         lineage = &*identity.lineage,
@@ -239,7 +239,7 @@ fn begin(data_folder: &Path, keys: &Path) -> anyhow::Result<(Writer, Fold, Ident
         took = ?begun.elapsed(),
         "the event log was read"
     );
-    Ok((writer, fold, identity))
+    Ok((writer, restored, identity))
 }
 
 fn telemetry_config(config: &Config) -> telemetry::Config {

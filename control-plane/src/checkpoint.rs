@@ -15,9 +15,33 @@ use crate::snapshot::{ResourceId, Version};
 use crate::state::{Head, Held, State};
 use crate::versions::{Made, Versions};
 
-/// What has changed since the last checkpoint.
+/// What a log came to, and what of it no checkpoint holds yet.
+#[derive(Clone, Debug, Default)]
+pub struct Restored {
+    pub fold: Fold,
+    pub dirty: Dirty,
+}
+
+impl Restored {
+    /// A fold of which the checkpoint holds everything.
+    pub fn whole(fold: Fold) -> Self {
+        Self {
+            fold,
+            dirty: Dirty::default(),
+        }
+    }
+
+    /// Takes in a record that came after the checkpoint.
+    pub fn apply(&mut self, record: &Record) {
+        let changed = self.fold.apply(record);
+        self.dirty.note(record, &changed);
+    }
+}
+
+/// What has changed since the last checkpoint, be it in this process or before it.
 #[derive(Clone, Debug, Default)]
 pub struct Dirty {
+    records: u64,
     objects: BTreeSet<ObjectKey>,
     resources: BTreeSet<ResourceId>,
     versions: BTreeSet<Seq>,
@@ -26,10 +50,16 @@ pub struct Dirty {
 impl Dirty {
     /// Remembers what a record changed.
     pub fn note(&mut self, record: &Record, changed: &Changed) {
+        self.records += 1;
         self.objects.extend(record.event.object().cloned());
         let resources = changed.resources.iter().filter(|id| !id.is_endpoints());
         self.resources.extend(resources.cloned());
         self.versions.extend(&changed.versions);
+    }
+
+    /// How many records there were.
+    pub fn records(&self) -> u64 {
+        self.records
     }
 
     /// The entries to write: each key with its value, or without one if it is gone. Made one by

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -73,7 +74,7 @@ pub struct Sources {
 }
 
 /// The Kubernetes API as a source.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Kubernetes {
     /// A kubeconfig file. Left out: the pod's own service account.
@@ -86,6 +87,10 @@ pub struct Kubernetes {
     pub namespaces: Vec<String>,
     /// Only Ingresses with these labels, as in `kubectl get -l`.
     pub label_selector: Option<String>,
+    /// How long the API server lets a watch live, in seconds: 5 to 290. A connection that
+    /// brings nothing for a sixth longer is given up, so that this bounds how long a change
+    /// stays unseen behind a connection that is dead and not closed. Default: 60.
+    pub watch_seconds: u32,
 }
 
 /// A folder as a source.
@@ -237,6 +242,13 @@ impl Config {
                 return invalid(&key, &problem, "give each listener its own");
             }
         }
+        if let Some(kubernetes) = &self.sources.kubernetes
+            && !WATCH_SECONDS.contains(&kubernetes.watch_seconds)
+        {
+            let problem = format!("{} is too short or too long", kubernetes.watch_seconds);
+            let key = "sources.kubernetes.watchSeconds";
+            return invalid(key, &problem, "use 5 to 290");
+        }
         if let Some(operators) = self.grpc.operators
             && !operators.ip().is_loopback()
         {
@@ -255,3 +267,5 @@ impl Config {
 }
 
 const MAX_LISTENER_NAME: usize = 63;
+/// Less, and a slow list counts as silence; more, and kube refuses it.
+const WATCH_SECONDS: RangeInclusive<u32> = 5..=290;

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use tracing::info_span;
 
-use crate::checkpoint::Dirty;
+use crate::checkpoint::{Dirty, Restored};
 use crate::event::{Epoch, Event, Record};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::time::Timestamp;
@@ -69,7 +69,6 @@ pub struct Engine<L, O> {
     /// Lists that must be complete before anything new is published.
     awaited: BTreeSet<(Origin, Kind)>,
     dirty: Dirty,
-    since_checkpoint: u64,
     /// Endpoints that are to be written behind.
     behind: BTreeMap<ObjectKey, SliceChange>,
     /// Which versions all proxies hold: facts that nothing waits for, appended with the next
@@ -91,7 +90,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     ///
     /// If the log cannot be written, the term begins when it can: until then what the log holds
     /// is served under the version that it had.
-    pub fn begin(settings: Settings, fold: Fold, log: L, outlets: O) -> Self {
+    pub fn begin(settings: Settings, restored: Restored, log: L, outlets: O) -> Self {
+        let Restored { fold, dirty } = restored;
         let renewal = Renewal::from(outlets.now());
         let mut engine = Self {
             awaited: settings.awaited.clone(),
@@ -104,21 +104,20 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             outlets,
             publication: Arc::default(),
             unpublished: Vec::new(),
-            dirty: Dirty::default(),
-            since_checkpoint: 0,
+            dirty,
             behind: BTreeMap::new(),
             acknowledged: Vec::new(),
             renewal,
             highest_held: Version::default(),
             frozen: None,
         };
-        let restored = engine.fold.snapshot().version();
+        let last_change = engine.fold.versions().last_change();
         if let Err(error) = engine.begin_term() {
             engine.freeze(&error);
         }
         engine.outlets.wanted(&engine.wanted);
         if !engine.fold.state().head().listed.is_empty() {
-            let publication = engine.next_publication().restoring(restored);
+            let publication = engine.next_publication().restoring(last_change);
             engine.give_out(publication);
         }
         engine
@@ -209,7 +208,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         self.record_acknowledged();
         self.renew_endpoints();
         self.write_behind();
-        if self.since_checkpoint >= self.settings.checkpoint_after {
+        if self.dirty.records() >= self.settings.checkpoint_after {
             self.checkpoint();
         }
     }
@@ -230,10 +229,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         let result = self.log.checkpoint(self.fold.state().seq(), &mut entries);
         drop(entries);
         match result {
-            Ok(()) => {
-                self.dirty = Dirty::default();
-                self.since_checkpoint = 0;
-            }
+            Ok(()) => self.dirty = Dirty::default(),
             // The dirty set stays, and the next attempt writes it.
             Err(error) => tracing::warn!(%error, "no checkpoint was stored"),
         }
@@ -293,6 +289,11 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 }
             })
             .collect();
+        // By the same flush: who held less than this record, and is told of it after a crash,
+        // must not be told of older endpoints than it was sent.
+        if self.publication.is_something() {
+            self.write_behind();
+        }
         info_span!("append", records = records.len()).in_scope(|| self.log.append(&records))?;
         info_span!("apply", records = records.len()).in_scope(|| self.take_in_records(&records));
         self.outlets.reached(&self.fold);
@@ -316,7 +317,6 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     fn apply(&mut self, record: &Record) {
         let changed = self.fold.apply(record);
         self.dirty.note(record, &changed);
-        self.since_checkpoint += 1;
         self.outlets.recorded(record);
         self.take_in(changed);
     }

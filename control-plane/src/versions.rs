@@ -78,6 +78,17 @@ impl Versions {
         self.made.get_prev(&seq).map(|(_, made)| made)
     }
 
+    /// The newest version that did not just begin an epoch, as far as is known: who holds it,
+    /// or a later one, holds the whole configuration.
+    pub fn last_change(&self) -> Version {
+        let newest_first = || self.made.values().rev();
+        let before = newest_first().skip(1).map(Some).chain([None]);
+        let mut pairs = newest_first().zip(before);
+        // An epoch's first record is its first version.
+        let changed = pairs.find(|(made, before)| before.is_none_or(|b| b.epoch == made.epoch));
+        changed.map_or_else(Version::default, |(made, _)| made.version())
+    }
+
     /// The last record up to which the version of this record was served, of those up to the
     /// newest; `None` if it is not known which version that was.
     pub fn served_until(&self, seq: Seq, newest: Seq) -> Option<Seq> {

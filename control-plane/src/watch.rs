@@ -5,8 +5,8 @@
 //! forgot) begins with a list. Nothing is kept here but what a list under way has gathered.
 //!
 //! A watch on a half-dead connection looks like a quiet one. So watches are short, the server
-//! ends each after a minute, and a connection that brings nothing for longer than that (see
-//! `watch/client.rs`) is given up: no change stays unseen for much more than a minute.
+//! ends each after a while ([`Scope::watch_seconds`]), and a connection that brings nothing for
+//! longer than that (see `watch/client.rs`) is given up: no change stays unseen for much longer.
 
 mod client;
 mod failure;
@@ -31,13 +31,15 @@ use crate::watch::kind::{KindWatch, run as follow};
 
 pub use client::{ConnectError, connect};
 
-/// Which objects are watched.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Which objects are watched, and for how long at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     /// Only objects of these namespaces; all, if there is none. IngressClasses are in none.
     pub namespaces: Vec<String>,
     /// Only Ingresses with these labels.
     pub label_selector: Option<String>,
+    /// How long the server lets a watch live.
+    pub watch_seconds: u32,
 }
 
 /// Watches all kinds until the engine is gone. Each change of `relist` makes all lists anew.
@@ -49,7 +51,7 @@ pub async fn run(
     metrics: WatchMetrics,
 ) {
     let all = watcher::Config::default()
-        .timeout(WATCH_SECONDS)
+        .timeout(scope.watch_seconds)
         .page_size(PAGE);
     let ingresses = match &scope.label_selector {
         Some(selector) => all.clone().labels(selector),
@@ -118,8 +120,6 @@ where
         .collect()
 }
 
-/// How long the server lets a watch live.
-const WATCH_SECONDS: u32 = 60;
 /// Objects of a list that are in memory at once as they came, at a kilobyte or a few each. The
 /// smaller the pages, the longer a list takes.
 const PAGE: u32 = 1000;

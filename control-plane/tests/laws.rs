@@ -157,6 +157,9 @@ proptest! {
         // What was refused in passing and good before leaves no trace in a list.
         let settled = world::settle(&one_by_one.fold, &listed.fold);
         prop_assert_eq!(settled.0, settled.1);
+        if one_by_one.fold.state().objects().all(|(_, held)| held.refused.is_none()) {
+            prop_assert_eq!(bytes(one_by_one.fold.snapshot()), bytes(listed.fold.snapshot()));
+        }
     }
 
     #[test]

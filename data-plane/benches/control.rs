@@ -39,7 +39,6 @@ fn route(host: usize, path: &str) -> Told {
         namespace: format!("team-{}", host % 50),
         name: format!("shop-{host}"),
         uid: "0d6f5b1e-7f0c-4a8e-9f55-3e7e2f1d9a10".to_owned(),
-        resource_version: "1234567".to_owned(),
     };
     let rule = v1::Rule {
         id: "spec.rules[0].http.paths[0]".to_owned(),

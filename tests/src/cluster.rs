@@ -23,6 +23,7 @@ use crate::program::{Program, built};
 use crate::sandbox::{NODE_ADDRESS, Sandbox};
 
 mod component;
+mod etcd;
 mod objects;
 
 pub use component::Component;
@@ -153,6 +154,11 @@ impl Cluster {
     /// Another part: `etcd`, `kube-controller-manager`, `kube-scheduler` or `podlet`.
     pub fn component(&self, name: &str) -> Component {
         Component::new(&self.state.join("run"), name, self.client())
+    }
+
+    /// Has etcd forget all versions before now. An API server that is up may know them still.
+    pub async fn compact(&self) -> anyhow::Result<()> {
+        etcd::compact().await
     }
 
     /// Stops all of it in order, as an administrator would; a drop is quicker and loses nothing.

@@ -6,6 +6,7 @@
 
 pub mod barrier;
 pub mod operator;
+pub mod wired;
 
 use std::{
     fs,
@@ -44,11 +45,22 @@ impl ControlPlane {
         number: u8,
         kubernetes: &Value,
     ) -> anyhow::Result<Self> {
+        let sources = json!({"kubernetes": kubernetes});
+        Self::start_on(sandbox, name, number, &sources)
+    }
+
+    /// The same for any sources (`sources` of its configuration).
+    pub fn start_on(
+        sandbox: &Sandbox,
+        name: &str,
+        number: u8,
+        sources: &Value,
+    ) -> anyhow::Result<Self> {
         let address = Ipv4Addr::new(127, 0, 1, number);
         let folder = sandbox.folder().to_owned();
         let settings = json!({
             "dataFolder": folder.join(name),
-            "sources": {"kubernetes": kubernetes},
+            "sources": sources,
             "listeners": {"http": {"address": HTTP.ip(), "port": HTTP.port()}},
             "grpc": {"address": at(address, GRPC), "operators": at(address, OPERATORS)},
             "admin": {"address": at(address, ADMIN)},
@@ -68,6 +80,16 @@ impl ControlPlane {
     pub async fn is_ready(&mut self) -> anyhow::Result<()> {
         let admin = self.admin();
         is_ready(&mut self.program, admin).await
+    }
+
+    /// Waits until it serves something, be it what its log holds.
+    pub async fn serves_what_it_has(&mut self) -> anyhow::Result<()> {
+        let operator = self.operator()?;
+        self.program
+            .until("it serves what it has", SOON, async || {
+                operator.snapshot().await.ok().map(drop)
+            })
+            .await
     }
 
     /// Edits its configuration: these keys are now so, the others as at the start.
@@ -108,6 +130,13 @@ impl ControlPlane {
 
     pub fn program(&mut self) -> &mut Program {
         &mut self.program
+    }
+
+    /// What its proxy serves by, as that says itself.
+    pub async fn held_by_proxy(&self) -> anyhow::Result<Value> {
+        let admin = at(self.address, PROXY_ADMIN);
+        let reply = http::get(admin, "localhost", "/snapshot").await?;
+        serde_json::from_slice(&reply.body).context("the proxy's answer")
     }
 
     fn keys(&self) -> PathBuf {

@@ -9,6 +9,7 @@ pub mod campaign;
 pub mod cluster;
 pub mod echo;
 pub mod event_log;
+pub mod history;
 pub mod http;
 pub mod installation;
 pub mod planes;

@@ -25,6 +25,7 @@ pub struct Relay {
 struct Wire {
     blocked: bool,
     cuts: u64,
+    silences: u64,
 }
 
 impl Relay {
@@ -52,6 +53,12 @@ impl Relay {
     /// Breaks every connection that stands; new ones are accepted.
     pub fn cut(&self) {
         self.wire.send_modify(|wire| wire.cuts += 1);
+    }
+
+    /// Nothing comes over the connections that stand, ever again, and they stay open; new ones
+    /// are as ever.
+    pub fn silence(&self) {
+        self.wire.send_modify(|wire| wire.silences += 1);
     }
 
     /// From now on connections stand, old and new, and not a byte passes.
@@ -95,9 +102,11 @@ async fn relay(client: TcpStream, server: SocketAddr, wire: watch::Receiver<Wire
         }
     };
     tokio::select! {
-        () = both_ways => {}
-        // Fails when the relay is dropped, which is a cut as well.
+        // First, so that what was held up until a cut is lost. Fails when the relay is dropped,
+        // which is a cut as well.
+        biased;
         _ = cuts.wait_for(|wire| wire.cuts != before) => {}
+        () = both_ways => {}
     }
 }
 
@@ -106,10 +115,14 @@ async fn copy(
     mut to: tcp::OwnedWriteHalf,
     mut wire: watch::Receiver<Wire>,
 ) {
+    let silences = wire.borrow().silences;
     let mut buffer = vec![0; 64 << 10];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         if wire.wait_for(|wire| !wire.blocked).await.is_err() {
             return;
+        }
+        if wire.borrow().silences != silences {
+            continue;
         }
         let Some(bytes) = buffer.get(..length) else {
             return;
@@ -117,6 +130,10 @@ async fn copy(
         if to.write_all(bytes).await.is_err() {
             return;
         }
+    }
+    if wire.borrow().silences != silences {
+        // Not even that it was closed.
+        std::future::pending::<()>().await;
     }
 }
 
@@ -133,7 +150,7 @@ mod tests {
     use crate::sandbox;
 
     #[test]
-    fn a_cut_wire_breaks_what_stands_and_a_blocked_one_holds_it_up() {
+    fn a_wire_can_be_cut_blocked_and_silenced() {
         sandbox::run(async |_| {
             let echo = Echo::start("a", "10.1.0.1:0".parse()?).await?;
             let relay = Relay::start("127.0.0.1:0".parse()?, echo.address()).await?;
@@ -153,6 +170,15 @@ mod tests {
                 .unwrap_err();
             relay.unblock();
             assert_eq!(held.await?.header("x-echo"), "a");
+
+            let mut connection = Connection::open(relay.address(), Protocol::Http1).await?;
+            connection.send(ask()).await?;
+            relay.silence();
+            let mut unheard = std::pin::pin!(connection.send(ask()));
+            timeout(Duration::from_millis(200), unheard.as_mut())
+                .await
+                .unwrap_err();
+            get(relay.address(), "h", "/").await?;
 
             echo.stop().await;
             get(relay.address(), "h", "/").await.unwrap_err();

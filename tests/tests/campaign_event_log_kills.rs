@@ -6,8 +6,8 @@ use std::{path::Path, thread, time::Duration};
 
 use anyhow::Context;
 use roadstead_tests::{
-    campaign::{self, rounds},
-    event_log::{Acknowledged, Running, check::check, scratch, session::options, workload::Random},
+    campaign::{self, random::Random, rounds},
+    event_log::{Acknowledged, Running, check::check, scratch, session::options},
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_event-log-session");

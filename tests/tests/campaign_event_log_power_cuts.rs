@@ -27,7 +27,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_event-log-session");
 #[test]
 fn a_power_cut_at_any_moment_loses_nothing_acknowledged() {
     let traces = rounds(3, 40) as u64;
-    let first = first_seed();
+    let first = first_seed().unwrap();
     let mut images = 0;
     for seed in first..first + traces {
         images += cut_sessions(seed)

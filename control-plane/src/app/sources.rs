@@ -7,7 +7,7 @@ use opentelemetry::metrics::Meter;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::folder;
 use crate::metrics::folder::FolderMetrics;
 use crate::metrics::recovery::RecoveryMetrics;
@@ -25,7 +25,6 @@ pub(super) struct Sources {
     kubernetes: Option<Kubernetes>,
 }
 
-#[derive(Default)]
 struct Kubernetes {
     kubeconfig: Option<PathBuf>,
     own_namespace: Option<String>,
@@ -49,27 +48,31 @@ impl Sources {
             .folder
             .as_ref()
             .map(|folder| folder.path.clone());
-        let kubernetes = match &config.sources.kubernetes {
-            Some(source) => Some(Kubernetes {
-                kubeconfig: source.kubeconfig.clone(),
-                own_namespace: source.own_namespace.clone(),
-                scope: Scope {
-                    namespaces: source.namespaces.clone(),
-                    label_selector: source.label_selector.clone(),
-                },
-            }),
-            None => folder.is_none().then(Kubernetes::default),
-        };
+        let inside = config::Kubernetes::default();
+        let kubernetes = config.sources.kubernetes.as_ref();
+        let kubernetes = kubernetes.or_else(|| folder.is_none().then_some(&inside));
+        let kubernetes = kubernetes.map(|source| Kubernetes {
+            kubeconfig: source.kubeconfig.clone(),
+            own_namespace: source.own_namespace.clone(),
+            scope: Scope {
+                namespaces: source.namespaces.clone(),
+                label_selector: source.label_selector.clone(),
+                watch_seconds: source.watch_seconds,
+            },
+        });
         Self { folder, kubernetes }
     }
 
     pub(super) fn awaited(&self) -> BTreeSet<(Origin, Kind)> {
-        let folder = self.folder.iter().map(|_| Origin::Folder);
-        let kubernetes = self.kubernetes.iter().map(|_| Origin::Kubernetes);
-        let origins = folder.chain(kubernetes);
-        origins
+        self.origins()
             .flat_map(|origin| Kind::ALL.map(|kind| (origin, kind)))
             .collect()
+    }
+
+    fn origins(&self) -> impl Iterator<Item = Origin> {
+        let folder = self.folder.iter().map(|_| Origin::Folder);
+        let kubernetes = self.kubernetes.iter().map(|_| Origin::Kubernetes);
+        folder.chain(kubernetes)
     }
 
     pub(super) async fn spawn(
@@ -79,9 +82,11 @@ impl Sources {
         status: Status,
         mut common: Common<'_>,
     ) -> anyhow::Result<()> {
+        let in_use: Vec<Origin> = self.origins().collect();
         let mut client = None;
         if let Some(source) = self.kubernetes {
-            let connected = kubernetes::connect(source.kubeconfig.as_deref()).await?;
+            let seconds = source.scope.watch_seconds;
+            let connected = kubernetes::connect(source.kubeconfig.as_deref(), seconds).await?;
             let secrets = recovery::Secrets::new(connected.clone(), source.own_namespace);
             let listable = common.keep(secrets, "the keeper of Secrets");
             let watching = kubernetes::run(
@@ -98,6 +103,12 @@ impl Sources {
                 Ok("the watch of the Kubernetes API")
             });
             client = Some(connected).filter(|_| config.status_writes);
+        }
+        for origin in Origin::ALL {
+            if !in_use.contains(&origin) {
+                let (inbox, relisted) = (common.inbox.clone(), common.relisted.clone());
+                common.tasks.spawn(not_configured(origin, inbox, relisted));
+            }
         }
         if let Some(path) = self.folder {
             let files = recovery::Files::new(keys.join("recovery"));
@@ -132,5 +143,26 @@ impl Common<'_> {
             Ok(task)
         });
         is_listable
+    }
+}
+
+/// A source that the configuration names no more has no objects: what the log holds of it would
+/// be served for ever.
+async fn not_configured(
+    origin: Origin,
+    inbox: mpsc::Sender<Observation>,
+    mut relisted: watch::Receiver<u64>,
+) -> anyhow::Result<&'static str> {
+    loop {
+        for kind in Kind::ALL {
+            let nothing = Observation::Listed {
+                origin,
+                kind,
+                objects: Vec::new(),
+                unreadable: Vec::new(),
+            };
+            inbox.send(nothing).await?;
+        }
+        relisted.changed().await?;
     }
 }

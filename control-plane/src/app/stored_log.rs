@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use tokio::time::Instant;
 
-use crate::checkpoint;
+use crate::checkpoint::{self, Restored};
 use crate::clock;
 use crate::engine::{Log, LogError};
 use crate::event::{Class, Epoch, Record, Seq, codec};
@@ -217,17 +217,19 @@ impl Archive for StoredArchive {
 }
 
 /// What the log holds, folded: its newest checkpoint, the records after it, and the endpoints
-/// that still count.
-pub(super) fn restore(log: &EventLog, now: Timestamp) -> Result<Fold, ArchiveError> {
+/// that still count. What those records changed is missing in the checkpoint, and is to be in
+/// the next.
+pub(super) fn restore(log: &EventLog, now: Timestamp) -> Result<Restored, ArchiveError> {
     let archive = StoredArchive(log.clone());
-    let mut fold = archive.fold_before(Seq(u64::MAX))?;
+    let mut restored = Restored::whole(archive.fold_before(Seq(u64::MAX))?);
     let last = log.last().unwrap_or_default();
-    let next = fold.state().seq().next();
+    let next = restored.fold.state().seq().next();
     if next <= last {
         for record in archive.records(next, last, Want::All)? {
-            fold.apply(&record?);
+            restored.apply(&record?);
         }
     }
+    let fold = &mut restored.fold;
     for (key, value) in log.endpoints_read(now).map_err(unreadable)? {
         let key: Result<ObjectKey, _> = serde_json::from_slice(&key);
         let slice: Result<EndpointSlice, _> = serde_json::from_slice(&value);
@@ -238,10 +240,10 @@ pub(super) fn restore(log: &EventLog, now: Timestamp) -> Result<Fold, ArchiveErr
         }
     }
     // Those of refused slices are not found again by listing, and count as long as they are.
-    for change in recorded_slices(&fold) {
+    for change in recorded_slices(fold) {
         fold.apply_endpoints(change);
     }
-    Ok(fold)
+    Ok(restored)
 }
 
 fn recorded_slices(fold: &Fold) -> Vec<SliceChange> {
@@ -285,3 +287,6 @@ const AT_ONCE: usize = 1024;
 fn unreadable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ArchiveError {
     ArchiveError::Unreadable(error.into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::config::{Admin, Config, Grpc, History, Listener, Log, LogFormat, Otlp, Sources};
+use crate::config::{
+    Admin, Config, Grpc, History, Kubernetes, Listener, Log, LogFormat, Otlp, Sources,
+};
 use crate::model::settings::{HostOwnership, Protocol};
 
 pub(super) fn any_address() -> IpAddr {
@@ -41,6 +43,18 @@ impl Default for Config {
             otlp: Otlp::default(),
             history: History::default(),
             publish_interval_milliseconds: 5,
+        }
+    }
+}
+
+impl Default for Kubernetes {
+    fn default() -> Self {
+        Self {
+            kubeconfig: None,
+            own_namespace: None,
+            namespaces: Vec::new(),
+            label_selector: None,
+            watch_seconds: 60,
         }
     }
 }

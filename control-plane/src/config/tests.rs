@@ -51,6 +51,10 @@ fn what_cannot_be_used_is_refused_by_key() {
         ("hostOwnership: mine", "mine"),
         ("sources: {folder: {}}", "path"),
         ("history: {checkpointAfter: 0}", "history.checkpointAfter"),
+        (
+            "sources: {kubernetes: {watchSeconds: 300}}",
+            "sources.kubernetes.watchSeconds: 300 is too short or too long; use 5 to 290",
+        ),
     ] {
         let error = error(text);
         assert!(error.contains(expected), "{text}: {error}");

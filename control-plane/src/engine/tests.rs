@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::checkpoint::Entry;
+use crate::checkpoint::{Entry, Restored};
 use crate::engine::{Batch, Engine, Log, LogError, Outlets, Settings};
 use crate::event::recovery::RecoveryRecord;
 use crate::event::{Epoch, Event, Record, Seq};
@@ -23,6 +23,7 @@ use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
 use crate::project::Fold;
 use crate::project::standing::StandingChange;
+use crate::snapshot::Version;
 use crate::snapshot::publication::Publication;
 use crate::state::endpoints::SliceChange;
 
@@ -160,7 +161,7 @@ fn begin(fold: Fold, epoch: u64) -> Engine<TestLog, TestOutlets> {
         awaited: BTreeSet::from([(Origin::Folder, Kind::IngressClass)]),
         checkpoint_after: 3,
     };
-    Engine::begin(settings, fold, TestLog, TestOutlets)
+    Engine::begin(settings, Restored::whole(fold), TestLog, TestOutlets)
 }
 
 fn listed(objects: Vec<Seen>) -> Observation {
@@ -251,6 +252,37 @@ fn what_the_log_holds_is_published_at_once_as_a_new_version() {
         engine.fold().snapshot().version()
     );
     assert_eq!(published.snapshot().version().epoch, Epoch(2));
+}
+
+#[test]
+fn who_holds_what_the_log_holds_learns_nothing_from_epochs_that_only_began() {
+    let mut engine = begin(Fold::default(), 1);
+    engine.turn(batch([listed(vec![class("a")])]));
+    let held = engine.fold().snapshot().version();
+    // These end before anything is listed.
+    let engine = begin(engine.fold().clone(), 2);
+    let engine = begin(engine.fold().clone(), 3);
+    let _engine = begin(engine.fold().clone(), 4);
+    let published = world(|world| world.publications.last().unwrap().clone());
+    assert!(published.only_restores("l", held));
+    let less = Version {
+        seq: Seq(held.seq.0 - 1),
+        ..held
+    };
+    assert!(!published.only_restores("l", less));
+    assert!(!published.only_restores("another", held));
+}
+
+#[test]
+fn endpoints_are_stored_with_the_record_that_follows_them() {
+    let mut engine = begin(Fold::default(), 1);
+    engine.turn(batch([listed(vec![class("a")])]));
+    engine.publish();
+    let later = Observation::Changed;
+    engine.turn(batch([later(slice("s"))]));
+    assert_eq!(world(|world| world.behind), 0);
+    engine.turn(batch([later(slice("t")), later(class("b"))]));
+    assert_eq!(world(|world| world.behind), 2);
 }
 
 #[test]

@@ -51,7 +51,6 @@ pub(super) fn source(key: &ObjectKey, meta: &Meta) -> v1::Source {
         namespace: key.namespace.as_ref().to_owned(),
         name: key.name.as_ref().to_owned(),
         uid: meta.uid.as_ref().to_owned(),
-        resource_version: meta.resource_version.as_ref().to_owned(),
     }
 }
 

@@ -101,8 +101,8 @@ impl Routes {
     }
 }
 
-/// What of an owner decides the answer to a request, and whose it is. Not its resource
-/// version, nor where in the object the rule stands.
+/// What of an owner decides the answer to a request, and whose it is. Not its uid, nor where
+/// in the object the rule stands.
 fn answer(owner: &Owner) -> (Option<[&str; 3]>, &[v1::Backend], &[String]) {
     let source = owner.wire.source.as_ref();
     let source = source.map(|s| [s.kind.as_str(), s.namespace.as_str(), s.name.as_str()]);

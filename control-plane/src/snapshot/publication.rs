@@ -72,9 +72,9 @@ impl Publication {
         }
     }
 
-    /// The same, as what a leader found in its log: what was served as this version, before
-    /// anything was listed. Endpoints are written behind, and may be older in the log than
-    /// where they were sent.
+    /// The same, as what a leader found in its log, before anything was listed: the configuration
+    /// is that of this version. Endpoints are written behind, and may be older in the log than
+    /// where they were sent with it.
     #[must_use]
     pub fn restoring(self, version: Version) -> Self {
         Self {
@@ -102,9 +102,10 @@ impl Publication {
         self.restores.is_some()
     }
 
-    /// Whether who holds this version would at best learn nothing from it.
+    /// Whether who holds this version would at best learn nothing from it: it holds the same
+    /// configuration, be it from an epoch that only began.
     pub fn only_restores(&self, lineage: &str, version: Version) -> bool {
-        self.restores == Some(version) && *self.lineage == *lineage
+        self.restores.is_some_and(|restored| restored <= version) && *self.lineage == *lineage
     }
 
     /// Whether it is still known what changed since an earlier publication of this process.

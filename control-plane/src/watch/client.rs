@@ -22,8 +22,12 @@ pub enum ConnectError {
     Client(#[source] kube::Error),
 }
 
-/// A client by this kubeconfig, or by the pod's own service account. Connects to nothing yet.
-pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> {
+/// A client by this kubeconfig, or by the pod's own service account, for watches of this many
+/// seconds. Connects to nothing yet.
+pub async fn connect(
+    kubeconfig: Option<&Path>,
+    watch_seconds: u32,
+) -> Result<Client, ConnectError> {
     let mut config = match kubeconfig {
         Some(path) => {
             let unusable = |source| ConnectError::Kubeconfig {
@@ -39,11 +43,14 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, ConnectError> 
         None => Config::incluster().map_err(ConnectError::InCluster)?,
     };
     config.connect_timeout = Some(CONNECT);
-    config.read_timeout = Some(SILENCE);
+    config.read_timeout = Some(silence(watch_seconds));
     Client::try_from(config).map_err(ConnectError::Client)
 }
 
 const CONNECT: Duration = Duration::from_secs(10);
+
 /// Longer than the server lets a watch live: a connection that brings nothing for this long,
 /// be it a change, a bookmark or the end of the watch, is dead.
-const SILENCE: Duration = Duration::from_secs(70);
+fn silence(watch_seconds: u32) -> Duration {
+    Duration::from_secs(watch_seconds.into()) * 7 / 6
+}

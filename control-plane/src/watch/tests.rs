@@ -27,6 +27,7 @@ fn begin(namespaces: &[&str]) -> Setting {
     let scope = Scope {
         namespaces: namespaces.iter().map(ToString::to_string).collect(),
         label_selector: None,
+        watch_seconds: WATCH_SECONDS,
     };
     let kind = KindWatch::<Ingress> {
         apis: apis(&client, &scope),
@@ -366,3 +367,5 @@ async fn an_event_that_is_older_than_what_is_known_is_left_out() {
     assert_eq!(watch.next().await, "changed: Ingress default/a");
     assert_eq!(watch.next().await, "changed: Ingress default/b");
 }
+
+const WATCH_SECONDS: u32 = 60;

@@ -160,7 +160,8 @@ pub(crate) fn lists(steps: &[Step]) -> Vec<Observation> {
 }
 
 /// What two machines hold of objects that are good now, for comparison: of an object that is
-/// refused, a list cannot know the last good version, which passed by unseen.
+/// refused, a list cannot know the last good version, which passed by unseen. And not their
+/// resource versions, which are those of the last change that anything is routed on.
 pub(crate) fn settle(a: &Fold, b: &Fold) -> (String, String) {
     let of = |fold: &Fold| {
         let objects: Vec<_> = fold
@@ -169,8 +170,17 @@ pub(crate) fn settle(a: &Fold, b: &Fold) -> (String, String) {
             .map(|(key, held)| {
                 (
                     key.clone(),
-                    held.refused.clone(),
-                    held.good.clone().filter(|_| held.refused.is_none()),
+                    held.refused.clone().map(|mut refused| {
+                        refused.meta.resource_version = "any".into();
+                        refused
+                    }),
+                    held.good
+                        .clone()
+                        .filter(|_| held.refused.is_none())
+                        .map(|mut good| {
+                            good.meta.resource_version = "any".into();
+                            good
+                        }),
                 )
             })
             .collect();
@@ -235,8 +245,12 @@ fn now(
     spec: impl Strategy<Value = Spec>,
 ) -> impl Strategy<Value = Now> {
     let spec = prop_oneof![5 => spec.prop_map(Ok), 1 => refusals().prop_map(Err)];
-    let now = (0..3_i64, spec)
-        .prop_map(move |(created, spec)| (meta(created, namespace, &n.to_string()), spec));
+    let now = (0..3_i64, 0..3_u8, spec).prop_map(move |(created, version, spec)| {
+        let mut meta = meta(created, namespace, &n.to_string());
+        // Of a status or a label, too, on which nothing is routed.
+        meta.resource_version = version.to_string().into();
+        (meta, spec)
+    });
     prop::option::weighted(0.8, now)
 }
 

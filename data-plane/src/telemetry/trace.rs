@@ -97,12 +97,14 @@ impl RequestTraces {
 impl RequestSpan {
     /// The version that decides.
     pub fn version(&mut self, version: String) {
-        self.0.set_attribute(KeyValue::new("roadstead.version", version));
+        self.0
+            .set_attribute(KeyValue::new("roadstead.version", version));
     }
 
     /// The rule that decides.
     pub fn route(&mut self, route: String) {
-        self.0.set_attribute(KeyValue::new("roadstead.route", route));
+        self.0
+            .set_attribute(KeyValue::new("roadstead.route", route));
     }
 
     pub fn end(mut self, ended: Ended) {

@@ -3,11 +3,11 @@
 use std::{env, io, path::Path, process::ExitCode};
 
 use anyhow::{Context, bail};
+use roadstead_tests::campaign::random::Random;
 use roadstead_tests::event_log::{
     Acknowledged, Running,
     check::check,
     session::{self, Plan, options},
-    workload::Random,
 };
 
 /// `run FOLDER SEED SEGMENT OPERATIONS`: a session.

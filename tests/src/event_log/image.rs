@@ -14,10 +14,8 @@ use std::{
 
 use anyhow::Context;
 
-use super::{
-    disk::{ContentChange, Disk, Kind, NameChange, Node, ROOT},
-    workload::Random,
-};
+use super::disk::{ContentChange, Disk, Kind, NameChange, Node, ROOT};
+use crate::campaign::random::Random;
 
 /// Writes what is left of a disk, if its power is cut at a time, into an empty folder.
 pub fn write(disk: &Disk, cut: u64, random: &mut Random, folder: &Path) -> anyhow::Result<()> {

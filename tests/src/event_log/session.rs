@@ -14,7 +14,8 @@ use roadstead_control_plane::{
     model::time::Timestamp,
 };
 
-use super::workload::{self, Random};
+use super::workload;
+use crate::campaign::random::Random;
 
 /// What a session is told.
 #[derive(Clone, Debug)]

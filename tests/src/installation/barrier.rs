@@ -6,7 +6,7 @@
 //! changes in order; so one object of each kind is changed, and what comes of the last of them is
 //! looked for.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use roadstead_proto::v1::{DecodedResource, Version, decoded_resource::Body};
 
 use super::{ControlPlane, SOON};
@@ -34,14 +34,10 @@ impl Barrier {
     pub async fn pass(&mut self, control_planes: &mut [&mut ControlPlane]) -> anyhow::Result<()> {
         let former = self.class();
         self.passed += 1;
-        let applied = self.objects.apply(&self.watched()).await?;
-        let service = applied
-            .first()
-            .and_then(|service| service.metadata.resource_version.clone());
-        let service = service.context("the Service's version")?;
+        self.objects.apply(&self.watched()).await?;
         // Only then the Ingress: the version that serves it has all the rest in it.
         for control_plane in &mut *control_planes {
-            let seen = |snapshot: &Snapshot| self.service_seen(snapshot, &service);
+            let seen = |snapshot: &Snapshot| self.service_seen(snapshot);
             serves(control_plane, "all but the Ingress", seen).await?;
         }
         self.objects.apply(&self.ingress()).await?;
@@ -53,18 +49,16 @@ impl Barrier {
         self.objects.delete(&former).await
     }
 
-    fn service_seen(&self, snapshot: &Snapshot, version: &str) -> Option<()> {
-        let upstream = snapshot.get("upstream", UPSTREAM)?;
-        let endpoints = snapshot.get("endpoints", UPSTREAM)?;
+    /// The Service has its port under the other name by turns, and the slice another number.
+    fn service_seen(&self, snapshot: &Snapshot) -> Option<()> {
+        let upstream = format!("{SERVICE}:{}", self.port());
+        snapshot.get("upstream", &upstream)?;
+        let endpoints = snapshot.get("endpoints", &upstream)?;
         let port = match &endpoints.body {
             Some(Body::Endpoints(found)) => found.endpoints.first()?.port,
             _ => return None,
         };
-        let source = match &upstream.body {
-            Some(Body::Upstream(v1)) => v1.source.as_ref()?,
-            _ => return None,
-        };
-        (port == u32::from(self.number()) && source.resource_version == version).then_some(())
+        (port == u32::from(self.number())).then_some(())
     }
 
     fn ingress_seen(&self, snapshot: &Snapshot) -> Option<Version> {
@@ -81,13 +75,13 @@ impl Barrier {
 
     /// A Service, a slice and a class that are different each time.
     fn watched(&self) -> String {
-        let number = self.number();
+        let (number, port) = (self.number(), self.port());
         format!(
             "{{apiVersion: v1, kind: Service, metadata: {META}, \
-               spec: {{ports: [{{name: p, port: {number}}}]}}}}\n---\n\
+               spec: {{ports: [{{name: {port}, port: 80}}]}}}}\n---\n\
              {{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {SLICE_META}, \
                addressType: IPv4, endpoints: [{{addresses: [10.1.255.255]}}], \
-               ports: [{{name: p, port: {number}}}]}}\n---\n{class}",
+               ports: [{{name: {port}, port: {number}}}]}}\n---\n{class}",
             class = self.class()
         )
     }
@@ -104,12 +98,27 @@ impl Barrier {
     /// An Ingress that is served only where the class is known.
     fn ingress(&self) -> String {
         let passed = self.passed;
+        let path = |port: &str| {
+            format!(
+                "{{path: /{port}, pathType: Prefix, \
+                   backend: {{service: {{name: barrier, port: {{name: {port}}}}}}}}}"
+            )
+        };
         format!(
             "{{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {META}, spec: {{\
                ingressClassName: barrier-{passed}, rules: [{{host: n{passed}.barrier, http: \
-               {{paths: [{{path: /, pathType: Prefix, backend: {{service: {{name: barrier, \
-               port: {{name: p}}}}}}}}]}}}}]}}}}"
+               {{paths: [{even}, {odd}]}}}}]}}}}",
+            even = path(EVEN),
+            odd = path(ODD),
         )
+    }
+
+    fn port(&self) -> &'static str {
+        if self.passed.is_multiple_of(2) {
+            EVEN
+        } else {
+            ODD
+        }
     }
 
     fn number(&self) -> u16 {
@@ -119,7 +128,7 @@ impl Barrier {
 
 /// Whether a resource is there for barriers alone.
 pub fn is_of_barrier(name: &str) -> bool {
-    name == ROUTE || name == UPSTREAM
+    name == ROUTE || name.starts_with(SERVICE)
 }
 
 async fn serves<T>(
@@ -155,4 +164,6 @@ const META: &str = "{name: barrier, namespace: barrier}";
 const SLICE_META: &str = "{name: barrier, namespace: barrier, \
     labels: {kubernetes.io/service-name: barrier}}";
 const ROUTE: &str = "ingress/barrier/barrier";
-const UPSTREAM: &str = "service/barrier/barrier:p";
+const SERVICE: &str = "service/barrier/barrier";
+const EVEN: &str = "even";
+const ODD: &str = "odd";

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use anyhow::Context;
+use roadstead_proto::digest::Digest;
 use roadstead_proto::v1::{
-    DecodedResource, ListEventsRequest, ListProxiesRequest, Proxy, StreamSnapshotRequest,
-    decoded_resource::Body, event_service_client::EventServiceClient,
+    DecodedResource, ListEventsRequest, ListProxiesRequest, Proxy, ResourceType,
+    StreamSnapshotRequest, decoded_resource::Body, event_service_client::EventServiceClient,
     proxy_service_client::ProxyServiceClient, snapshot_service_client::SnapshotServiceClient,
 };
 use tonic::{
@@ -96,6 +97,18 @@ impl Snapshot {
             .collect()
     }
 
+    /// The digest over all resources, as proxies name it.
+    pub fn digest(&self) -> anyhow::Result<String> {
+        let mut digest = Digest::new();
+        for ((kind, name), resource) in &self.resources {
+            let kind =
+                ResourceType::from_str_name(&format!("RESOURCE_TYPE_{}", kind.to_uppercase()));
+            let kind = kind.with_context(|| format!("the type of {name}"))?;
+            digest.insert(kind, name, &bytes_of(&resource.hash)?);
+        }
+        Ok(digest.fingerprint())
+    }
+
     /// The names of all resources of this type.
     pub fn names(&self, kind: &str) -> Vec<&str> {
         let resources = self.resources.keys();
@@ -104,6 +117,13 @@ impl Snapshot {
             .map(|(_, name)| name.as_str())
             .collect()
     }
+}
+
+fn bytes_of(hex: &str) -> anyhow::Result<Vec<u8>> {
+    let digits = hex.as_bytes().chunks(2);
+    digits
+        .map(|two| Ok(u8::from_str_radix(std::str::from_utf8(two)?, 16)?))
+        .collect()
 }
 
 fn type_of(resource: &DecodedResource) -> &'static str {

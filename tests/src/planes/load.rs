@@ -15,7 +15,10 @@ use std::{
 
 use anyhow::{Context, bail};
 use http::Method;
-use tokio::{task::JoinSet, time::interval};
+use tokio::{
+    task::JoinSet,
+    time::{Interval, interval},
+};
 
 use crate::{
     http::{Connection, Protocol, request},
@@ -33,11 +36,17 @@ pub struct Load {
 impl Load {
     /// Begins to ask for this host and path.
     pub fn start(address: SocketAddr, host: &str, path: &str) -> Self {
+        Self::paced(address, host, path, PACE)
+    }
+
+    /// The same, with this long between two requests of a client.
+    pub fn paced(address: SocketAddr, host: &str, path: &str, pace: Duration) -> Self {
         let answered = Arc::new(AtomicU64::new(0));
         let mut clients = JoinSet::new();
         for keeps in [true, false] {
             let (host, path) = (host.to_owned(), path.to_owned());
-            clients.spawn(ask(address, host, path, keeps, Arc::clone(&answered)));
+            let pace = interval(pace);
+            clients.spawn(ask(address, host, path, keeps, pace, Arc::clone(&answered)));
         }
         Self { answered, clients }
     }
@@ -67,10 +76,10 @@ async fn ask(
     host: String,
     path: String,
     keeps: bool,
+    mut pace: Interval,
     answered: Arc<AtomicU64>,
 ) -> anyhow::Result<()> {
     let mut kept = None;
-    let mut pace = interval(PACE);
     loop {
         pace.tick().await;
         let mut connection = match kept.take() {

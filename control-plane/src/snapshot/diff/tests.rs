@@ -3,7 +3,7 @@ use crate::event::{Epoch, Seq};
 use crate::snapshot::{Change, Version};
 
 /// A snapshot of lines such as `route shop@1 a.example/cart=cart:80 fallback=web:80`,
-/// `upstream web:80 9` and `listener http 80`. The number after `@` is a resource version.
+/// `upstream web:80 9` and `listener http 80`. The number after `@` is a uid.
 fn snapshot(seq: u64, lines: &[&str]) -> Snapshot {
     let mut snapshot = Snapshot::default();
     let version = Version {
@@ -19,14 +19,13 @@ fn parse(line: &str) -> Change {
     let (kind, name) = (words.next().unwrap(), words.next().unwrap());
     let (id, body) = match kind {
         "route" => {
-            let (name, resource_version) = name.split_once('@').unwrap();
+            let (name, uid) = name.split_once('@').unwrap();
             let route = v1::Route {
                 source: Some(v1::Source {
                     kind: "Ingress".into(),
                     namespace: "default".into(),
                     name: name.into(),
-                    uid: String::new(),
-                    resource_version: resource_version.into(),
+                    uid: uid.into(),
                 }),
                 listeners: Vec::new(),
                 rules: words.enumerate().map(rule).collect(),

@@ -1,0 +1,110 @@
+//! A log on a disk, over starts that follow a crash and starts that follow an orderly end.
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::event::Event;
+use crate::event_log::{Options, open};
+use crate::model::ingress::IngressClass;
+use crate::model::key::{Kind, Origin};
+use crate::model::object::{Age, Meta};
+
+/// A process: what it restored, and the log that it writes.
+struct Process {
+    restored: Restored,
+    log: StoredLog,
+}
+
+impl Process {
+    fn start(folder: &TempDir) -> Self {
+        let (writer, _) = open(&folder.path().join("log"), Options::default()).unwrap();
+        let restored = restore(&writer.log(), Timestamp(0)).unwrap();
+        let keep = Keep {
+            records: 1000,
+            endpoints_millis: 1000,
+        };
+        let metrics = LogMetrics::new(&opentelemetry::global::meter("test"));
+        let log = StoredLog::new(writer, folder.path().join("keys"), keep, metrics);
+        Self { restored, log }
+    }
+
+    fn record(&mut self, event: Event) {
+        let record = Record {
+            seq: self.restored.fold.state().seq().next(),
+            epoch: Epoch(1),
+            time: Timestamp(0),
+            event,
+        };
+        self.log.append(std::slice::from_ref(&record)).unwrap();
+        self.restored.apply(&record);
+    }
+
+    /// What an orderly end does.
+    fn end(mut self) {
+        let Restored { fold, dirty } = &self.restored;
+        let entries = dirty.entries(fold);
+        let mut entries = entries.map(|entry| entry.map_err(LogError::new));
+        let stored = self.log.checkpoint(fold.state().seq(), &mut entries);
+        stored.unwrap();
+    }
+
+    fn held(&self) -> Vec<String> {
+        let objects = self.restored.fold.state().objects();
+        objects.map(|(key, _)| key.name.to_string()).collect()
+    }
+}
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey {
+        origin: Origin::Kubernetes,
+        kind: Kind::IngressClass,
+        namespace: "".into(),
+        name: name.into(),
+    }
+}
+
+fn accepted(name: &str) -> Event {
+    Event::ObjectAccepted {
+        key: key(name),
+        meta: Meta {
+            uid: "u".into(),
+            resource_version: "1".into(),
+            age: Age {
+                created: Timestamp(0),
+                rank: name.into(),
+            },
+        },
+        spec: Spec::IngressClass(IngressClass {
+            controller: "c".into(),
+            is_default: false,
+        }),
+    }
+}
+
+#[test]
+fn a_checkpoint_holds_what_was_recorded_before_a_crash_as_well() {
+    let folder = TempDir::new().unwrap();
+    let mut process = Process::start(&folder);
+    process.record(accepted("deleted-after-a-crash"));
+    process.record(accepted("first"));
+    process.end();
+
+    let mut process = Process::start(&folder);
+    assert_eq!(process.restored.dirty.records(), 0);
+    process.record(accepted("before-a-crash"));
+    process.record(Event::ObjectDeleted {
+        key: key("deleted-after-a-crash"),
+    });
+    drop(process);
+
+    let mut process = Process::start(&folder);
+    assert_eq!(process.restored.dirty.records(), 2);
+    process.record(accepted("last"));
+    let all = process.held();
+    assert_eq!(all, ["before-a-crash", "first", "last"]);
+    process.end();
+
+    let process = Process::start(&folder);
+    assert_eq!(process.held(), all);
+    assert_eq!(process.restored.dirty.records(), 0);
+}
