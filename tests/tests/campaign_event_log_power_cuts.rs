@@ -10,13 +10,12 @@ use std::{
 
 use anyhow::{Context, bail};
 use roadstead_tests::{
-    campaign::{self, first_seed, rounds},
+    campaign::{self, first_seed, random::Random, rounds},
     event_log::{
         Acknowledged,
         disk::Disk,
         image, scratch,
         trace::{self, Call, What},
-        workload::Random,
     },
 };
 

@@ -80,7 +80,7 @@ fn what_the_api_server_has_forgotten_is_listed_anew() {
         answers(HTTP, "a.example", "/", "one").await?;
 
         parts.wire.block();
-        missed(&mut parts, &one).await?;
+        missed(&parts, &one).await?;
         parts.cluster.compact().await?;
         // A new one has in memory nothing from before.
         parts.cluster.api_server().restart().await?;
@@ -101,7 +101,7 @@ fn a_watch_of_compacted_versions_begins_with_a_list() {
         answers(HTTP, "a.example", "/", "one").await?;
 
         parts.wire.block();
-        missed(&mut parts, &one).await?;
+        missed(&parts, &one).await?;
         parts.cluster.compact().await?;
         parts.wire.cut();
         parts.wire.unblock();
@@ -110,7 +110,7 @@ fn a_watch_of_compacted_versions_begins_with_a_list() {
 }
 
 /// An Ingress goes and another comes.
-async fn missed(parts: &mut Wired, backend: &Echo) -> anyhow::Result<()> {
+async fn missed(parts: &Wired, backend: &Echo) -> anyhow::Result<()> {
     parts.withdraw(&site("a", &[])).await?;
     parts.serve(&site("b", &[backend.address()])).await
 }
