@@ -67,6 +67,8 @@ pub struct Engine<L, O> {
     awaited: BTreeSet<(Origin, Kind)>,
     dirty: Dirty,
     since_checkpoint: u64,
+    /// The log may have a step to take of what can wait.
+    untidy: bool,
     /// Endpoints that are to be written behind.
     behind: BTreeMap<ObjectKey, SliceChange>,
     renewal: Renewal,
@@ -100,6 +102,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             unpublished: Vec::new(),
             dirty: Dirty::default(),
             since_checkpoint: 0,
+            untidy: true,
             behind: BTreeMap::new(),
             renewal,
             highest_held: Version::default(),
@@ -198,6 +201,20 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         if self.since_checkpoint >= self.settings.checkpoint_after {
             self.checkpoint();
         }
+        self.untidy = true;
+    }
+
+    /// Whether the log has a step to take of what can wait.
+    pub fn is_untidy(&self) -> bool {
+        self.untidy && self.frozen.is_none()
+    }
+
+    /// Takes a step of it, between two turns.
+    pub fn tidy(&mut self) {
+        self.untidy = self.log.tidy().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the log was not made shorter");
+            false
+        });
     }
 
     /// Stores a checkpoint of now.

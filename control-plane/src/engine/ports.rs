@@ -32,6 +32,10 @@ pub trait Log: Send {
     /// Stores what changed since the last checkpoint, as of this record.
     fn checkpoint(&mut self, seq: Seq, changed: Vec<Entry>) -> Result<(), LogError>;
 
+    /// Takes a step of what can wait, which makes the log shorter, in bounded time. Says whether
+    /// there is another that can be taken at once.
+    fn tidy(&mut self) -> Result<bool, LogError>;
+
     /// Stores endpoints, not durably.
     fn write_endpoints(
         &mut self,
