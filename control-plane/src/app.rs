@@ -1,5 +1,6 @@
 //! The composition root: reads what is stored, builds the parts, joins the tasks, drains.
 
+mod compaction;
 mod endpoints;
 mod outlets;
 mod sources;

@@ -69,6 +69,8 @@ pub struct Engine<L, O> {
     /// Lists that must be complete before anything new is published.
     awaited: BTreeSet<(Origin, Kind)>,
     dirty: Dirty,
+    /// The log may have a step to take of what can wait.
+    untidy: bool,
     /// Endpoints that are to be written behind.
     behind: BTreeMap<ObjectKey, SliceChange>,
     /// Which versions all proxies hold: facts that nothing waits for, appended with the next
@@ -105,6 +107,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             publication: Arc::default(),
             unpublished: Vec::new(),
             dirty,
+            untidy: true,
             behind: BTreeMap::new(),
             acknowledged: Vec::new(),
             renewal,
@@ -211,6 +214,20 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         if self.dirty.records() >= self.settings.checkpoint_after {
             self.checkpoint();
         }
+        self.untidy = true;
+    }
+
+    /// Whether the log has a step to take of what can wait.
+    pub fn is_untidy(&self) -> bool {
+        self.untidy && self.frozen.is_none()
+    }
+
+    /// Takes a step of it, between two turns.
+    pub fn tidy(&mut self) {
+        self.untidy = self.log.tidy().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the log was not made shorter");
+            false
+        });
     }
 
     /// Appends what was acknowledged and is not yet in the log.

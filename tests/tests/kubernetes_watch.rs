@@ -75,7 +75,7 @@ fn a_silent_watch_is_given_up() {
 fn what_the_api_server_has_forgotten_is_listed_anew() {
     sandbox::run(async |sandbox| {
         let [one, _] = echoes().await?;
-        let mut parts = Wired::start_as_admin(sandbox, &bare(&[]), &json!({})).await?;
+        let parts = Wired::start_as_admin(sandbox, &bare(&[]), &json!({})).await?;
         parts.serve(&site("a", &[one.address()])).await?;
         answers(HTTP, "a.example", "/", "one").await?;
 
@@ -96,7 +96,7 @@ fn a_watch_of_compacted_versions_begins_with_a_list() {
         let [one, _] = echoes().await?;
         // Without its cache the API server asks etcd for everything, old versions as well.
         let options = bare(&["--watch-cache=false"]);
-        let mut parts = Wired::start_as_admin(sandbox, &options, &json!({})).await?;
+        let parts = Wired::start_as_admin(sandbox, &options, &json!({})).await?;
         parts.serve(&site("a", &[one.address()])).await?;
         answers(HTTP, "a.example", "/", "one").await?;
 

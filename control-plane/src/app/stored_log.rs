@@ -8,11 +8,12 @@ use std::path::PathBuf;
 
 use tokio::time::Instant;
 
+use crate::app::compaction::Compacting;
 use crate::checkpoint::{self, Restored};
 use crate::clock;
 use crate::engine::{Log, LogError};
 use crate::event::{Class, Epoch, Record, Seq, codec};
-use crate::event_log::{ClassCode, Entry, EventLog, ReadError, Retention, Writer};
+use crate::event_log::{Entry, EventLog, ReadError, Writer};
 use crate::history::archive::{Archive, ArchiveError, Records, Want};
 use crate::identity;
 use crate::metrics::log::LogMetrics;
@@ -40,6 +41,7 @@ pub(super) struct StoredLog {
     keys: PathBuf,
     keep: Keep,
     metrics: LogMetrics,
+    compacting: Compacting,
     /// The longest batch that could not be appended since one could, in bytes.
     refused: usize,
 }
@@ -53,37 +55,9 @@ impl StoredLog {
             keys,
             keep,
             metrics,
+            compacting: Compacting::default(),
             refused: 0,
         }
-    }
-
-    /// Lets go of what is older than what is to be kept, up to a checkpoint that was read back.
-    ///
-    /// Folding begins at a checkpoint, so records go only as far as one that stays.
-    fn compact(&mut self, newest: Seq) -> Result<(), LogError> {
-        let target = Seq(newest.0.saturating_sub(self.keep.records));
-        let log = self.writer.log();
-        let checkpoints = log.checkpoints().map_err(LogError::new)?;
-        let base = checkpoints.iter().rev().find(|found| found.seq <= target);
-        let Some(base) = base.map(|found| found.seq) else {
-            return Ok(());
-        };
-        let older = checkpoints.iter().map(|found| found.seq);
-        let retention = Retention {
-            records: Class::ALL
-                .into_iter()
-                .map(|class| (ClassCode::from(class), base.next()))
-                .collect(),
-            checkpoints: older.filter(|seq| *seq < base).collect(),
-        };
-        if retention.checkpoints.is_empty() {
-            return Ok(());
-        }
-        let verified = log.verify(base).map_err(LogError::new)?;
-        let removed = self.writer.compact(&retention, verified);
-        let removed = removed.map_err(LogError::new)?;
-        tracing::info!(records = removed.records, up_to = %base, "compacted the event log");
-        Ok(())
     }
 }
 
@@ -110,6 +84,8 @@ impl Log for StoredLog {
     }
 
     fn resume(&mut self, after: Seq) -> Result<Vec<Record>, LogError> {
+        // What its last steps came to is not known.
+        self.compacting = Compacting::default();
         self.writer.reopen().map_err(LogError::new)?;
         // A disk with room for a little would freeze again as soon as everything is listed.
         self.writer.reserve(self.refused).map_err(LogError::new)?;
@@ -136,7 +112,8 @@ impl Log for StoredLog {
         }
         let finished = self.writer.finish_checkpoint(draft);
         finished.map_err(LogError::new)?;
-        self.compact(seq)?;
+        self.compacting
+            .begin(&self.writer.log(), seq, self.keep.records)?;
         // What expired is no longer seen anywhere: what is in use is renewed.
         let expired = self.writer.endpoints_expire(clock::now());
         expired.map_err(LogError::new)?;
@@ -144,6 +121,10 @@ impl Log for StoredLog {
             self.metrics.size(bytes);
         }
         Ok(())
+    }
+
+    fn tidy(&mut self) -> Result<bool, LogError> {
+        self.compacting.step(&mut self.writer)
     }
 
     fn write_endpoints(

@@ -36,6 +36,10 @@ pub trait Log: Send {
         changed: &mut dyn Iterator<Item = Result<Entry, LogError>>,
     ) -> Result<(), LogError>;
 
+    /// Takes a step of what can wait, which makes the log shorter, in bounded time. Says whether
+    /// there is another that can be taken at once.
+    fn tidy(&mut self) -> Result<bool, LogError>;
+
     /// Stores endpoints, not durably.
     fn write_endpoints(
         &mut self,

@@ -1,5 +1,6 @@
 //! The engine's loop: when a turn begins, when it is published, and what is done between.
 
+use std::future::ready;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -33,6 +34,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                             None => break,
                         },
                         () = until(due) => None,
+                        () = ready(()), if self.is_untidy() => None,
                         _ = housekeeping.tick() => {
                             self.housekeep();
                             self.outlets.beat();
@@ -62,6 +64,10 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             }
             if turns {
                 self.outlets.turned(began.elapsed());
+            }
+            if self.is_untidy() {
+                // One step for each turn, so that neither waits for all of the other.
+                tokio::task::block_in_place(|| self.tidy());
             }
         }
         self.record_acknowledged();

@@ -47,6 +47,8 @@ struct World {
     wanted: Wanted,
     behind: usize,
     checkpoints: Vec<Seq>,
+    /// Steps that the log can take of what can wait.
+    steps: usize,
 }
 
 fn world<T>(f: impl FnOnce(&mut World) -> T) -> T {
@@ -93,6 +95,13 @@ impl Log for TestLog {
     ) -> Result<(), LogError> {
         world(|world| world.checkpoints.push(seq));
         Ok(())
+    }
+
+    fn tidy(&mut self) -> Result<bool, LogError> {
+        world(|world| {
+            world.steps = world.steps.saturating_sub(1);
+            Ok(world.steps > 0)
+        })
     }
 
     fn write_endpoints(
@@ -412,6 +421,22 @@ fn time_in_records_never_decreases() {
     engine.turn(batch([Observation::Changed(class("a"))]));
     let times: Vec<i64> = world(|world| world.records.iter().map(|r| r.time.0).collect());
     assert_eq!(times, [1000, 1000]);
+}
+
+#[test]
+fn what_makes_the_log_shorter_goes_in_steps_between_turns() {
+    let mut engine = begin(Fold::default(), 1);
+    engine.tidy();
+    assert!(!engine.is_untidy(), "there is nothing to do");
+    world(|world| world.steps = 2);
+    engine.housekeep();
+    assert!(engine.is_untidy());
+    world(|world| assert_eq!(world.steps, 2, "housekeeping does not wait for it"));
+    engine.tidy();
+    assert!(engine.is_untidy());
+    engine.tidy();
+    assert!(!engine.is_untidy());
+    world(|world| assert_eq!(world.steps, 0));
 }
 
 #[test]
