@@ -27,6 +27,8 @@ pub struct Meter {
     reason: Option<Reason>,
     received: u64,
     sent: u64,
+    /// Where the request went last.
+    upstream: Option<SocketAddr>,
     line: Option<Box<Line>>,
     span: Option<RequestSpan>,
 }
@@ -71,14 +73,29 @@ impl Meter {
         self.span = traces.requests.begin(draw, &asked, &mut head.headers);
     }
 
-    /// The rule and the version that decided, and where the request went.
-    pub fn routed(&mut self, route: &str, version: &Version, upstream: Option<SocketAddr>) {
+    /// The version that decides.
+    pub fn version(&mut self, version: &Version) {
         if let Some(line) = &mut self.line {
-            line.route(route, version, upstream);
+            line.version(version);
         }
         if let Some(span) = &mut self.span {
-            span.routed(route, version.to_string(), upstream);
+            span.version(version.to_string());
         }
+    }
+
+    /// The rule that decides.
+    pub fn route(&mut self, route: &str) {
+        if let Some(line) = &mut self.line {
+            line.route(route);
+        }
+        if let Some(span) = &mut self.span {
+            span.route(route);
+        }
+    }
+
+    /// Where the request goes; the last time counts.
+    pub fn upstream(&mut self, address: SocketAddr) {
+        self.upstream = Some(address);
     }
 
     /// The response begins.
@@ -136,6 +153,7 @@ impl Meter {
             reason: None,
             received: 0,
             sent: 0,
+            upstream: None,
             line,
             span: None,
         }
@@ -164,6 +182,7 @@ impl Drop for Meter {
         }
         if let Some(span) = self.span.take() {
             span.end(Ended {
+                upstream: self.upstream,
                 status,
                 sent: self.sent,
                 reason: self.reason.map(Reason::as_str),
@@ -171,6 +190,7 @@ impl Drop for Meter {
         }
         if let Some(line) = self.line.take() {
             let line = line.finish(Outcome {
+                upstream: self.upstream,
                 status,
                 bytes: self.sent,
                 took,

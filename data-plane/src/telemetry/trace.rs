@@ -41,6 +41,8 @@ pub struct Asked<'a> {
 /// What it says of how that ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended {
+    /// Where the request went last.
+    pub upstream: Option<SocketAddr>,
     pub status: u16,
     pub sent: u64,
     /// What went wrong.
@@ -93,14 +95,16 @@ impl RequestTraces {
 }
 
 impl RequestSpan {
-    /// The rule and the version that decided, and where the request went.
-    pub fn routed(&mut self, route: &str, version: String, upstream: Option<SocketAddr>) {
-        let span = &mut self.0;
-        span.set_attribute(KeyValue::new("roadstead.route", route.to_owned()));
-        span.set_attribute(KeyValue::new("roadstead.version", version));
-        if let Some(upstream) = upstream {
-            span.set_attribute(KeyValue::new("roadstead.upstream", upstream.to_string()));
-        }
+    /// The version that decides.
+    pub fn version(&mut self, version: String) {
+        let version = KeyValue::new("roadstead.version", version);
+        self.0.set_attribute(version);
+    }
+
+    /// The rule that decides.
+    pub fn route(&mut self, route: &str) {
+        let route = KeyValue::new("roadstead.route", route.to_owned());
+        self.0.set_attribute(route);
     }
 
     pub fn end(mut self, ended: Ended) {
@@ -109,6 +113,9 @@ impl RequestSpan {
         span.set_attribute(KeyValue::new("http.response.status_code", status));
         let sent = i64::try_from(ended.sent).unwrap_or(i64::MAX);
         span.set_attribute(KeyValue::new("http.response.body.size", sent));
+        if let Some(upstream) = ended.upstream {
+            span.set_attribute(KeyValue::new("roadstead.upstream", upstream.to_string()));
+        }
         if let Some(reason) = ended.reason {
             span.set_attribute(KeyValue::new("error.type", reason));
         }

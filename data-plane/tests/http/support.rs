@@ -26,7 +26,7 @@ use roadstead_matcher::{host::HostPattern, path::PathPattern};
 use tokio::time::Instant;
 
 pub(crate) use client::{Answer, Client};
-pub(crate) use origin::{Origin, Step, plain};
+pub(crate) use origin::{BlackHole, Origin, Step, plain};
 
 /// What one host is served by.
 #[derive(Clone, Debug)]
@@ -54,6 +54,11 @@ impl Proxy {
     }
 
     pub(crate) fn with(backends: &Backends, limits: Limits) -> Self {
+        Self::numbered(0, backends, limits)
+    }
+
+    /// The thread of this number among several.
+    pub(crate) fn numbered(index: usize, backends: &Backends, limits: Limits) -> Self {
         let (lines, log) = mpsc::channel();
         let (access_log, _writer) =
             AccessLog::start(LogFormat::Json, Box::new(Lines(lines))).unwrap();
@@ -61,7 +66,7 @@ impl Proxy {
         let active = active(&mut names, 1, backends);
         let options = WorkerOptions {
             traces: None,
-            index: 0,
+            index,
             limits,
             log: access_log,
         };
