@@ -52,7 +52,8 @@ impl Thread {
     pub fn traced(self, requests: Option<RequestTraces>, seed: u64) -> Self {
         let traces = requests.map(|requests| Traces {
             requests,
-            draws: Draws::new(seed),
+            // Not those by which backends are chosen: all traces would show the same one.
+            draws: Draws::new(seed.wrapping_add(1 << 32)),
         });
         Self { traces, ..self }
     }

@@ -89,7 +89,7 @@ impl Meter {
             line.route(route);
         }
         if let Some(span) = &mut self.span {
-            span.route(route.to_owned());
+            span.route(route);
         }
     }
 

@@ -97,14 +97,14 @@ impl RequestTraces {
 impl RequestSpan {
     /// The version that decides.
     pub fn version(&mut self, version: String) {
-        self.0
-            .set_attribute(KeyValue::new("roadstead.version", version));
+        let version = KeyValue::new("roadstead.version", version);
+        self.0.set_attribute(version);
     }
 
     /// The rule that decides.
-    pub fn route(&mut self, route: String) {
-        self.0
-            .set_attribute(KeyValue::new("roadstead.route", route));
+    pub fn route(&mut self, route: &str) {
+        let route = KeyValue::new("roadstead.route", route.to_owned());
+        self.0.set_attribute(route);
     }
 
     pub fn end(mut self, ended: Ended) {
@@ -116,6 +116,9 @@ impl RequestSpan {
         span.set_attribute(KeyValue::new("http.response.status_code", status));
         let sent = i64::try_from(ended.sent).unwrap_or(i64::MAX);
         span.set_attribute(KeyValue::new("http.response.body.size", sent));
+        if let Some(upstream) = ended.upstream {
+            span.set_attribute(KeyValue::new("roadstead.upstream", upstream.to_string()));
+        }
         if let Some(reason) = ended.reason {
             span.set_attribute(KeyValue::new("error.type", reason));
         }

@@ -65,8 +65,8 @@ impl Proxy {
         let mut names = Names::default();
         let active = active(&mut names, 1, backends);
         let options = WorkerOptions {
-            index,
             traces: None,
+            index,
             limits,
             log: access_log,
         };
