@@ -42,9 +42,17 @@ pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     replace(path, content.as_ref(), 0o600)
 }
 
-/// The same for a file that others must read.
+/// The same for a file that others must read. One that says it already stays, because a full
+/// disk must not keep anyone from starting.
 pub(crate) fn write_public(path: &Path, text: &str) -> io::Result<()> {
-    replace(path, text.as_bytes(), 0o644)
+    let said = std::fs::read(path).is_ok_and(|found| found == text.as_bytes());
+    let mode = path
+        .metadata()
+        .map(|found| found.permissions().mode() & 0o777);
+    if said && mode.is_ok_and(|mode| mode == PUBLIC) {
+        return Ok(());
+    }
+    replace(path, text.as_bytes(), PUBLIC)
 }
 
 fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
@@ -66,6 +74,7 @@ fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     }
 }
 
+const PUBLIC: u32 = 0o644;
 const LONGEST: u64 = 64 * 1024;
 
 #[cfg(test)]

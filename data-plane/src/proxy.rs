@@ -39,14 +39,15 @@ pub struct Proxy {
 struct Held(Arc<Active>);
 
 impl Proxy {
-    pub fn new(thread: Rc<Thread>, active: Arc<Active>, seed: u64) -> Self {
+    /// `index` is the thread's number.
+    pub fn new(thread: Rc<Thread>, active: Arc<Active>, index: usize) -> Self {
         Self {
-            pools: Pools::new(Rc::clone(&thread)),
+            pools: Pools::new(Rc::clone(&thread), index),
             thread,
             active: RefCell::new(Rc::new(Held(active))),
             resolved: RefCell::default(),
             resolution: tokio::sync::Notify::new(),
-            draws: Draws::new(seed),
+            draws: Draws::new(index as u64),
         }
     }
 
@@ -76,6 +77,7 @@ impl Handler for Proxy {
             mut meter,
         } = request;
         let active = Rc::clone(&self.active.borrow());
+        meter.version(&active.0.version);
         match self
             .forward(&active.0, &mut head, &mut body, &mut meter)
             .await
@@ -93,7 +95,8 @@ impl Handler for Proxy {
         }
     }
 
-    fn refuse(&self, error: RequestError, meter: Meter) -> Response {
+    fn refuse(&self, error: RequestError, mut meter: Meter) -> Response {
+        meter.version(&self.active.borrow().0.version);
         rescue::response(error.into(), meter)
     }
 

@@ -4,11 +4,13 @@
 
 mod connect;
 mod h1;
+mod permit;
 mod pool;
 mod pools;
 mod raw;
 
 pub use connect::{ConnectError, connect};
 pub use h1::{Answer, Connection, ExchangeError};
+pub use permit::Permit;
 pub use pool::Pool;
 pub use pools::{Pools, UpstreamPools};

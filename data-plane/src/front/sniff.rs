@@ -7,6 +7,7 @@ use std::{rc::Rc, task::Poll};
 
 use bytes::BytesMut;
 use futures::future::poll_fn;
+use tokio::task::yield_now;
 
 use super::Transport;
 use crate::alarm::Alarm;
@@ -27,6 +28,11 @@ pub(super) async fn sniff<S: Transport>(
     client: &Rc<Client>,
 ) -> Option<Sniffed> {
     let mut input = BytesMut::new();
+    if client.is_leaving() {
+        // It was accepted as its listener closed, and may have asked before that: the runtime
+        // knows once it has looked at the socket.
+        yield_now().await;
+    }
     alarm.set(client.thread.limits.client.first_byte);
     poll_fn(|cx| {
         loop {

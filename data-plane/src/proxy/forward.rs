@@ -28,12 +28,8 @@ impl Proxy {
             .router
             .route(&client.listener.name, head.host(), head.path())
             .ok_or(Failure::NoRoute)?;
-        let mut went = None;
-        let result = self
-            .send(active, rule, (head, body, &client), &mut went)
-            .await;
-        meter.routed(&rule.id, &active.version, went);
-        result
+        meter.route(&rule.id);
+        self.send(active, rule, (head, body, &client), meter).await
     }
 
     /// Tries endpoints in turn, as far as the request may be repeated.
@@ -42,7 +38,7 @@ impl Proxy {
         active: &Active,
         rule: &RouteRule,
         (head, body, client): (&mut Head, &mut Body, &Client),
-        went: &mut Option<SocketAddr>,
+        meter: &mut Meter,
     ) -> Result<Answer, Failure> {
         let upstream = balance::backend(&rule.backends, self.draws.draw())
             .and_then(|backend| active.upstreams.find(backend.upstream?))
@@ -51,14 +47,14 @@ impl Proxy {
         let pools = self.pools.of(upstream.id, &endpoints);
         let tries = self.thread.limits.upstream.tries;
         let mut failure = Failure::NoEndpoints;
-        for place in Rotation::new(pools.len(), pools.turn(), tries) {
+        for (number, place) in Rotation::new(pools.len(), pools.turn(), tries).enumerate() {
             let Some(pool) = pools.get(place) else {
                 continue;
             };
-            if went.is_some() {
+            if number > 0 {
                 self.thread.metrics.upstream.retries.add(1);
             }
-            *went = Some(pool.endpoint.address);
+            meter.upstream(pool.endpoint.address);
             failure = match self.try_endpoint(pool, upstream, head, body, client).await {
                 Err(failure) if retry::may_go_elsewhere(&failure) => failure,
                 result => return result,
@@ -88,10 +84,8 @@ impl Proxy {
                 result => return Ok(result?),
             }
         }
-        if !pool.has_room() {
-            return Err(Failure::Overloaded);
-        }
-        let connection = pool.connect().await?;
+        let permit = self.pools.permit(pool).ok_or(Failure::Overloaded)?;
+        let connection = pool.connect(permit).await?;
         Ok(connection.exchange(head, client, body).await?)
     }
 
@@ -104,8 +98,10 @@ impl Proxy {
             Target::Discovered => Ok(Cow::Borrowed(&upstream.endpoints)),
             Target::External { .. } => {
                 let patience = self.thread.limits.upstream.resolve;
-                let known = timeout(patience, self.resolution_of(upstream.id)).await;
-                known.map(Cow::Owned).map_err(|_| Failure::Unresolved)
+                match timeout(patience, self.resolution_of(upstream.id)).await {
+                    Ok(found) if !found.is_empty() => Ok(Cow::Owned(found)),
+                    Ok(_) | Err(_) => Err(Failure::Unresolved),
+                }
             }
         }
     }

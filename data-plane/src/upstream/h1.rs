@@ -17,7 +17,7 @@ use http::{HeaderMap, StatusCode};
 use tokio::{net::TcpStream, task::AbortHandle};
 
 use self::wire::{Received, Wire};
-use super::{Pool, raw::Raw};
+use super::{Permit, Pool, raw::Raw};
 use crate::h1::{ResponseError, ResponseHead};
 use crate::message::{Body, BodyError, Client, Frame, Head, Source, Stream, Tunnel};
 use crate::thread::Thread;
@@ -33,6 +33,7 @@ pub struct Connection {
     used: Cell<bool>,
     /// Sends the rest of a request body.
     upload: RefCell<Option<AbortHandle>>,
+    _permit: Permit,
 }
 
 /// What an upstream answers.
@@ -67,15 +68,19 @@ pub enum ExchangeError {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, pool: &Rc<Pool>, thread: &Rc<Thread>) -> Rc<Self> {
-        pool.opened();
-        thread.metrics.upstream.open.add(1);
+    pub(super) fn new(
+        stream: TcpStream,
+        pool: &Rc<Pool>,
+        thread: &Rc<Thread>,
+        permit: Permit,
+    ) -> Rc<Self> {
         Rc::new(Self {
             wire: RefCell::new(Wire::new(stream, thread)),
             thread: Rc::clone(thread),
             pool: Rc::downgrade(pool),
             used: Cell::new(false),
             upload: RefCell::new(None),
+            _permit: permit,
         })
     }
 
@@ -209,14 +214,5 @@ impl Source for Connection {
     fn release(self: Rc<Self>) {
         self.wire.borrow_mut().end();
         self.settle();
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.thread.metrics.upstream.open.add(-1);
-        if let Some(pool) = self.pool.upgrade() {
-            pool.closed();
-        }
     }
 }
