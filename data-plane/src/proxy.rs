@@ -18,7 +18,7 @@ use crate::front::{Handler, RequestError};
 use crate::message::{Duplex, Meter, Request, Response, Tunnel};
 use crate::resolve::Resolved;
 use crate::thread::Thread;
-use crate::upstream::Pools;
+use crate::upstream::{Pools, Serial};
 
 /// One traffic thread's proxy.
 #[derive(Debug)]
@@ -36,14 +36,17 @@ pub struct Proxy {
 
 /// A version that requests of this thread hold on to.
 #[derive(Debug)]
-struct Held(Arc<Active>);
+struct Held {
+    active: Arc<Active>,
+    serial: Serial,
+}
 
 impl Proxy {
     pub fn new(thread: Rc<Thread>, active: Arc<Active>, seed: u64) -> Self {
         Self {
             pools: Pools::new(Rc::clone(&thread)),
             thread,
-            active: RefCell::new(Rc::new(Held(active))),
+            active: RefCell::new(Rc::new(Held { active, serial: 1 })),
             resolved: RefCell::default(),
             resolution: tokio::sync::Notify::new(),
             draws: Draws::new(seed),
@@ -52,7 +55,12 @@ impl Proxy {
 
     /// Serves by `active` from the next request on.
     pub fn publish(&self, active: Arc<Active>) {
-        self.active.replace(Rc::new(Held(active)));
+        self.active.replace_with(|before| {
+            Rc::new(Held {
+                active,
+                serial: before.serial + 1,
+            })
+        });
     }
 
     /// Uses these addresses of external upstreams from now on.
@@ -63,8 +71,8 @@ impl Proxy {
 
     /// Closes connections to upstreams that are not needed any more.
     pub fn sweep(&self) {
-        let active = Rc::clone(&self.active.borrow());
-        self.pools.sweep(&active.0.upstreams);
+        let held = Rc::clone(&self.active.borrow());
+        self.pools.sweep(&held.active.upstreams);
     }
 }
 
@@ -75,11 +83,8 @@ impl Handler for Proxy {
             mut body,
             mut meter,
         } = request;
-        let active = Rc::clone(&self.active.borrow());
-        match self
-            .forward(&active.0, &mut head, &mut body, &mut meter)
-            .await
-        {
+        let held = Rc::clone(&self.active.borrow());
+        match self.forward(&held, &mut head, &mut body, &mut meter).await {
             Ok(answer) => Response {
                 status: answer.status,
                 headers: answer.headers,

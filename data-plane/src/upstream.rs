@@ -7,8 +7,9 @@ mod h1;
 mod pool;
 mod pools;
 mod raw;
+mod socket;
 
 pub use connect::{ConnectError, connect};
 pub use h1::{Answer, Connection, ExchangeError};
 pub use pool::Pool;
-pub use pools::{Pools, UpstreamPools};
+pub use pools::{Pools, Serial, UpstreamPools};

@@ -8,7 +8,9 @@ use std::{
     rc::Rc,
 };
 
-use super::{ConnectError, Connection, connect};
+use smallvec::SmallVec;
+
+use super::{ConnectError, Connection, connect, socket::Socket};
 use crate::active::Endpoint;
 use crate::clock::Ticks;
 use crate::thread::Thread;
@@ -20,12 +22,12 @@ pub struct Pool {
     thread: Rc<Thread>,
     open: Cell<usize>,
     /// The one used last is at the end.
-    idle: RefCell<Vec<Idle>>,
+    idle: RefCell<SmallVec<[Idle; 1]>>,
 }
 
 #[derive(Debug)]
 struct Idle {
-    connection: Rc<Connection>,
+    socket: Socket,
     until: Ticks,
 }
 
@@ -35,7 +37,7 @@ impl Pool {
             endpoint,
             thread,
             open: Cell::new(0),
-            idle: RefCell::new(Vec::new()),
+            idle: RefCell::new(SmallVec::new()),
         })
     }
 
@@ -44,9 +46,9 @@ impl Pool {
     pub fn take(&self, ask: bool) -> Option<Rc<Connection>> {
         loop {
             let idle = self.idle.borrow_mut().pop()?;
-            if idle.connection.is_quiet(ask) {
+            if idle.socket.is_quiet() && (!ask || idle.socket.is_surely_quiet()) {
                 self.thread.metrics.upstream.reused.add(1);
-                return Some(idle.connection);
+                return Some(Connection::new(idle.socket, &self.thread));
             }
         }
     }
@@ -63,7 +65,8 @@ impl Pool {
         match connect(self.endpoint.address, patience).await {
             Ok(stream) => {
                 metrics.connects.add(1);
-                Ok(Connection::new(stream, self, &self.thread))
+                let socket = Socket::new(stream, self, &self.thread);
+                Ok(Connection::new(socket, &self.thread))
             }
             Err(error) => {
                 metrics.connect_failures.add(1);
@@ -72,21 +75,20 @@ impl Pool {
         }
     }
 
-    /// Takes back a connection that can be used again.
-    pub(super) fn put(&self, connection: Rc<Connection>) {
+    /// Takes back a connection's socket, which can be used again.
+    pub(super) fn put(&self, socket: Socket) {
         let limits = &self.thread.limits.upstream;
         let mut idle = self.idle.borrow_mut();
         if idle.len() < limits.idle_per_endpoint {
             let until = self.thread.clock.ticks().after(limits.idle);
-            idle.push(Idle { connection, until });
+            idle.push(Idle { socket, until });
         }
     }
 
     /// Closes what has not been used for long or has been closed by the upstream.
     pub(super) fn sweep(&self, now: Ticks) {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|idle| idle.until > now && idle.connection.is_quiet(false));
-        idle.iter().for_each(|idle| idle.connection.rest());
+        idle.retain(|idle| idle.until > now && idle.socket.is_quiet());
     }
 
     pub(super) fn opened(&self) {
