@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::admin::Admin;
 use crate::app::endpoints::Endpoints;
 use crate::app::outlets::Sinks;
-use crate::app::sources::Sources;
+use crate::app::sources::{Common, Sources};
 use crate::app::stored_log::{Keep, StoredArchive, StoredLog};
 use crate::clock;
 use crate::config::{self, Cli, Command, Config, LogFormat};
@@ -29,9 +29,11 @@ use crate::metrics::engine::EngineMetrics;
 use crate::metrics::log::LogMetrics;
 use crate::metrics::streams::StreamMetrics;
 use crate::observe::Observation;
+use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
 use crate::project::Fold;
 use crate::publish::Publisher;
+use crate::recovery::Tenure;
 use crate::serve::{self, Parts, Patience};
 use crate::status::Status;
 use crate::telemetry::{self, Telemetry};
@@ -52,7 +54,17 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
 
 fn export(data_folder: &Path) -> anyhow::Result<()> {
     use std::io::Write as _;
-    let (writer, _) = event_log::open(&log_folder(data_folder), event_log::Options::default())?;
+    let (writer, report) =
+        event_log::open(&log_folder(data_folder), event_log::Options::default())?;
+    if let Some(cut) = report.cut {
+        #[expect(
+            clippy::print_stderr,
+            reason = "a person reads this; records go to standard output"
+        )]
+        {
+            eprintln!("the end of the event log was torn and is cut: {cut:?}");
+        }
+    }
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     stored_log::export(&writer.log(), |line| Ok(writeln!(out, "{line}")?))?;
     Ok(out.flush()?)
@@ -85,6 +97,7 @@ async fn serve_until_stopped(
     let (inbox, observations) = mpsc::channel(INBOX);
     let (relist, relisted) = watch::channel(0);
     let (teller, status) = Status::new();
+    let (wanted, recovery) = watch::channel(Wanted::default());
     let (presence, present) = watch::channel(Presence::default());
     let publisher = Publisher::new();
     let recorder = Recorder::new(&fold);
@@ -99,6 +112,7 @@ async fn serve_until_stopped(
         presence,
         recorder,
         teller,
+        wanted,
         relist,
         health: health.clone(),
         metrics: engine_metrics,
@@ -108,6 +122,10 @@ async fn serve_until_stopped(
         endpoints_millis: ENDPOINTS_MILLIS,
     };
     let sources = Sources::of(&config);
+    let tenure = Tenure {
+        lineage: identity.lineage.clone(),
+        epoch: identity.epoch,
+    };
     let settings = Settings {
         lineage: identity.lineage,
         epoch: identity.epoch,
@@ -115,9 +133,10 @@ async fn serve_until_stopped(
         awaited: sources.awaited(),
         checkpoint_after: config.history.checkpoint_after,
     };
-    let stored = StoredLog::new(writer, keep, LogMetrics::new(&meter));
-    let engine = tokio::task::block_in_place(|| Engine::begin(settings, fold, stored, sinks))?;
+    let stored = StoredLog::new(writer, keys.clone(), keep, LogMetrics::new(&meter));
+    // Before the engine begins, which finds out if it is not.
     health.set(Condition::LogWritable, true);
+    let engine = tokio::task::block_in_place(|| Engine::begin(settings, fold, stored, sinks));
 
     let (stop, stopped) = watch::channel(false);
     let mut tasks: JoinSet<anyhow::Result<&'static str>> = JoinSet::new();
@@ -126,9 +145,15 @@ async fn serve_until_stopped(
     inbox
         .send(Observation::Configured(config.settings()))
         .await?;
-    sources
-        .spawn(&mut tasks, &config, &inbox, &relisted, status, &meter)
-        .await?;
+    let common = Common {
+        tasks: &mut tasks,
+        inbox: &inbox,
+        relisted: &relisted,
+        tenure,
+        wanted: recovery,
+        meter: &meter,
+    };
+    sources.spawn(&config, &keys, status, common).await?;
     let parts = Parts {
         publications,
         presence: present,
@@ -191,7 +216,7 @@ async fn serve_until_stopped(
     outcome
 }
 
-/// What is stored, folded, and the term that begins with it.
+/// What is stored, folded, and the term that is to begin with it.
 fn begin(data_folder: &Path, keys: &Path) -> anyhow::Result<(Writer, Fold, Identity)> {
     let (writer, report) =
         event_log::open(&log_folder(data_folder), event_log::Options::default())?;
@@ -200,7 +225,7 @@ fn begin(data_folder: &Path, keys: &Path) -> anyhow::Result<(Writer, Fold, Ident
     }
     let fold = stored_log::restore(&writer.log(), clock::now())?;
     let head = fold.state().head();
-    let identity = Identity::claim(keys, &head.lineage, head.epoch)?;
+    let identity = Identity::find(keys, &head.lineage, head.epoch)?;
     tracing::info!(
         lineage = &*identity.lineage,
         epoch = %identity.epoch,

@@ -5,8 +5,12 @@
 //! change waits for nothing and a storm coalesces by itself.
 
 mod batch;
+mod endpoints;
+mod frozen;
 mod ports;
+mod recovery;
 mod run;
+mod term;
 #[cfg(test)]
 mod tests;
 
@@ -14,15 +18,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::checkpoint::Dirty;
-use crate::event::{Epoch, Event, Record, Seq};
+use crate::event::{Epoch, Event, Record};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::time::Timestamp;
 use crate::observe::{Observation, observe};
+use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
-use crate::project::{Changed, Fold, REVISION};
-use crate::snapshot::ResourceId;
+use crate::project::{Changed, Fold};
 use crate::snapshot::publication::Publication;
+use crate::snapshot::{ResourceId, Version};
 use crate::state::endpoints::SliceChange;
+
+use endpoints::Renewal;
 
 pub use batch::Batch;
 pub use ports::{Log, LogError, Outlets};
@@ -50,13 +57,21 @@ pub struct Engine<L, O> {
     presence: Presence,
     log: L,
     outlets: O,
+    wanted: Wanted,
+    /// Recovery records, for as long as what they told could get lost again.
+    recovered: Vec<Observation>,
     publication: Arc<Publication>,
     /// What changed since the last publication.
     unpublished: Vec<ResourceId>,
+    /// Lists that must be complete before anything new is published.
+    awaited: BTreeSet<(Origin, Kind)>,
     dirty: Dirty,
     since_checkpoint: u64,
     /// Endpoints that are to be written behind.
     behind: BTreeMap<ObjectKey, SliceChange>,
+    renewal: Renewal,
+    /// The highest version of this installation that a proxy was found to hold.
+    highest_held: Version,
     /// Since when the log cannot be written. Until it can, the configuration stands still at
     /// the last durable version, and endpoints go on.
     frozen: Option<Timestamp>,
@@ -64,10 +79,18 @@ pub struct Engine<L, O> {
 
 impl<L: Log, O: Outlets> Engine<L, O> {
     /// Begins a term: its first record is durable when this returns, and what the log holds is
-    /// published, for who holds less. From an empty log nothing is published before all lists are complete: a proxy
-    /// that serves something must not be told that there is nothing.
-    pub fn begin(settings: Settings, fold: Fold, log: L, outlets: O) -> Result<Self, LogError> {
+    /// published, for who holds less. From a log that never knew all there is nothing is
+    /// published before all lists are complete: a proxy that serves something must not be told
+    /// that there is nothing.
+    ///
+    /// If the log cannot be written, the term begins when it can: until then what the log holds
+    /// is served under the version that it had.
+    pub fn begin(settings: Settings, fold: Fold, log: L, outlets: O) -> Self {
+        let renewal = Renewal::from(outlets.now());
         let mut engine = Self {
+            awaited: settings.awaited.clone(),
+            wanted: Wanted::of(fold.state()),
+            recovered: Vec::new(),
             settings,
             fold,
             presence: Presence::default(),
@@ -78,28 +101,37 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             dirty: Dirty::default(),
             since_checkpoint: 0,
             behind: BTreeMap::new(),
+            renewal,
+            highest_held: Version::default(),
             frozen: None,
         };
-        let first = engine.fold.state().seq() == Seq::default();
         let restored = engine.fold.snapshot().version();
-        engine.record(vec![Event::EpochBegan {
-            lineage: engine.settings.lineage.as_ref().into(),
-            projection_revision: REVISION,
-            binary_version: engine.settings.binary_version.clone(),
-        }])?;
-        if !first {
+        if let Err(error) = engine.begin_term() {
+            engine.freeze(&error);
+        }
+        engine.outlets.wanted(&engine.wanted);
+        if !engine.fold.state().head().listed.is_empty() {
             let publication = engine.next_publication().restoring(restored);
             engine.give_out(publication);
         }
-        Ok(engine)
+        engine
     }
 
     /// Takes in what was seen. The observations of a batch do not speak of the same object.
     pub fn turn(&mut self, batch: Batch) {
+        let waited = !self.awaited.is_empty();
+        self.take_in_batch(batch);
+        if waited && self.awaited.is_empty() {
+            self.outlets.synced();
+        }
+    }
+
+    fn take_in_batch(&mut self, batch: Batch) {
         let mut events = Vec::new();
         for observation in batch.into_observations() {
-            self.note_list(&observation);
+            self.note(&observation);
             if let Observation::Proxy(report) = observation {
+                self.note_held(&report);
                 events.extend(self.presence.report(self.outlets.now(), report));
                 self.outlets.presence(&self.presence);
                 continue;
@@ -110,27 +142,37 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 self.apply_endpoints(change);
             }
         }
-        if events.is_empty() {
-            return;
-        }
         if self.frozen.is_some() {
-            tracing::warn!(
-                events = events.len(),
-                "not taken in: the event log cannot be written"
-            );
+            if !events.is_empty() {
+                tracing::warn!(
+                    events = events.len(),
+                    "not taken in: the event log cannot be written"
+                );
+            }
+            self.list_anew();
             return;
         }
-        if let Err(error) = self.record(events) {
-            let now = self.outlets.now();
-            tracing::error!(%error, "the configuration stands still until the log can be written");
-            self.frozen = Some(now);
-            self.outlets.frozen(true);
+        if self.awaited.is_empty() && !self.is_all_listed() {
+            events.push(self.sources_listed());
+        }
+        let began = if self.is_outbid() {
+            self.begin_term()
+        } else {
+            Ok(())
+        };
+        let recorded = match began {
+            Ok(()) if events.is_empty() => Ok(()),
+            Ok(()) => self.record(events),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = recorded {
+            self.freeze(&error);
         }
     }
 
     /// Whether there is something to publish, and it may be.
     pub fn has_news(&self) -> bool {
-        self.settings.awaited.is_empty()
+        self.awaited.is_empty()
             && (!self.unpublished.is_empty()
                 || self.publication.is_restored()
                 || self.publication.snapshot().version() != self.fold.snapshot().version())
@@ -151,6 +193,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             self.thaw();
             return;
         }
+        self.renew_endpoints();
         self.write_behind();
         if self.since_checkpoint >= self.settings.checkpoint_after {
             self.checkpoint();
@@ -179,7 +222,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         &self.fold
     }
 
-    fn note_list(&mut self, observation: &Observation) {
+    fn note(&mut self, observation: &Observation) {
         let (origin, kind) = match observation {
             Observation::Listed { origin, kind, .. } => (*origin, *kind),
             Observation::Unlistable {
@@ -187,17 +230,23 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 kind,
                 message,
             } => {
+                if !self.is_all_listed() {
+                    tracing::error!(%origin, %kind, message, "cannot be listed: nothing is published before it was listed once");
+                    return;
+                }
                 tracing::error!(%origin, %kind, message, "cannot be listed: what the log has of it stays");
                 (*origin, *kind)
+            }
+            Observation::Recovered { .. } => {
+                self.remember(observation);
+                return;
             }
             Observation::Configured(_)
             | Observation::Changed(_)
             | Observation::Deleted(_)
             | Observation::Proxy(_) => return,
         };
-        if self.settings.awaited.remove(&(origin, kind)) && self.settings.awaited.is_empty() {
-            self.outlets.synced();
-        }
+        self.awaited.remove(&(origin, kind));
     }
 
     fn record(&mut self, events: Vec<Event>) -> Result<(), LogError> {
@@ -216,11 +265,23 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             })
             .collect();
         self.log.append(&records)?;
-        for record in &records {
-            self.apply(record);
-        }
+        self.take_in_records(&records);
         self.outlets.reached(&self.fold);
         Ok(())
+    }
+
+    fn take_in_records(&mut self, records: &[Record]) {
+        let mut wants = false;
+        for record in records {
+            self.apply(record);
+            wants |= self.wanted.follow(self.fold.state(), &record.event);
+        }
+        if self.is_all_listed() {
+            self.recovered.clear();
+        }
+        if wants {
+            self.outlets.wanted(&self.wanted);
+        }
     }
 
     fn apply(&mut self, record: &Record) {
@@ -231,27 +292,10 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         self.take_in(changed);
     }
 
-    fn apply_endpoints(&mut self, change: SliceChange) {
-        self.behind.insert(change.key.clone(), change.clone());
-        let changed = self.fold.apply_endpoints(change);
-        self.take_in(changed);
-    }
-
     fn take_in(&mut self, changed: Changed) {
         self.unpublished.extend(changed.resources);
         for change in changed.standings {
             self.outlets.standing(change);
-        }
-    }
-
-    /// Stores the endpoints that changed, for a start without sources.
-    pub fn write_behind(&mut self) {
-        if self.behind.is_empty() {
-            return;
-        }
-        let behind = std::mem::take(&mut self.behind);
-        if let Err(error) = self.log.write_endpoints(behind, self.outlets.now()) {
-            tracing::warn!(%error, "endpoints were not written behind");
         }
     }
 
@@ -268,28 +312,5 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         let publication = Arc::new(publication);
         self.publication = publication.clone();
         self.outlets.publish(publication);
-    }
-
-    /// Tries to write again. What was appended and not acknowledged may be durable all the
-    /// same: such records are taken in first. Then the sources list anew, because what they
-    /// saw meanwhile was not kept.
-    fn thaw(&mut self) {
-        let Some(since) = self.frozen else { return };
-        let resumed = self.log.resume(self.fold.state().seq());
-        let result = resumed.and_then(|records| {
-            for record in &records {
-                self.apply(record);
-            }
-            self.record(vec![Event::LogInterrupted { since }])
-        });
-        match result {
-            Ok(()) => {
-                tracing::info!(%since, "the event log can be written again");
-                self.frozen = None;
-                self.outlets.frozen(false);
-                self.outlets.relist();
-            }
-            Err(error) => tracing::error!(%error, %since, "the event log still cannot be written"),
-        }
     }
 }

@@ -4,13 +4,16 @@
 //! it stands. What an event means never changes: see `event/codec.rs` for its bytes.
 
 pub mod codec;
+pub mod recovery;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    key::ObjectKey,
+    endpoints::EndpointSlice,
+    key::{ObjectKey, Origin},
     object::{Meta, Spec},
     refusal::Refusal,
     settings::Settings,
@@ -89,9 +92,24 @@ pub enum Event {
         key: ObjectKey,
         meta: Meta,
         refusal: Refusal,
+        /// The last good version of an EndpointSlice, if it has one that no record holds:
+        /// endpoints are not logged, and a refused slice is not found again by listing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_good: Option<EndpointSlice>,
+    },
+    /// A recovery record held the last good version of an object of which this log knows
+    /// nothing. Whether the object still exists is not known before it is listed.
+    ObjectRecovered {
+        key: ObjectKey,
+        meta: Meta,
+        spec: Spec,
     },
     /// An object is gone.
     ObjectDeleted { key: ObjectKey },
+    /// The first lists of all kinds from these origins are complete: from here on this log
+    /// knows what there is. Before, it knows a part, which must not be served to whoever was
+    /// served more, and of which no recovery record may be judged.
+    SourcesListed { origins: BTreeSet<Origin> },
     /// A proxy opened its stream.
     ProxyJoined { proxy: Box<str>, boot_id: Box<str> },
     /// A proxy's stream ended.
@@ -114,7 +132,18 @@ pub enum Event {
         epoch: Epoch,
         seq: Seq,
         proxies: u32,
+        /// How many of these cannot use all of it.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        faulty: u32,
     },
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// What decides how long a record is kept.
@@ -122,7 +151,7 @@ pub enum Event {
 pub enum Class {
     /// Decides what is served.
     Configuration,
-    /// Epochs, and interruptions of the log.
+    /// Epochs, and from when to when the log is whole.
     Lifecycle,
     /// Comings and goings of proxies.
     Presence,
@@ -142,7 +171,9 @@ impl Event {
             Self::Configured { .. } => "Configured",
             Self::ObjectAccepted { .. } => "ObjectAccepted",
             Self::ObjectRefused { .. } => "ObjectRefused",
+            Self::ObjectRecovered { .. } => "ObjectRecovered",
             Self::ObjectDeleted { .. } => "ObjectDeleted",
+            Self::SourcesListed { .. } => "SourcesListed",
             Self::ProxyJoined { .. } => "ProxyJoined",
             Self::ProxyLeft { .. } => "ProxyLeft",
             Self::FaultBegan { .. } => "FaultBegan",
@@ -157,8 +188,11 @@ impl Event {
             Self::Configured { .. }
             | Self::ObjectAccepted { .. }
             | Self::ObjectRefused { .. }
+            | Self::ObjectRecovered { .. }
             | Self::ObjectDeleted { .. } => Class::Configuration,
-            Self::EpochBegan { .. } | Self::LogInterrupted { .. } => Class::Lifecycle,
+            Self::EpochBegan { .. } | Self::LogInterrupted { .. } | Self::SourcesListed { .. } => {
+                Class::Lifecycle
+            }
             Self::ProxyJoined { .. }
             | Self::ProxyLeft { .. }
             | Self::FaultBegan { .. }
@@ -172,10 +206,12 @@ impl Event {
         match self {
             Self::ObjectAccepted { key, .. }
             | Self::ObjectRefused { key, .. }
+            | Self::ObjectRecovered { key, .. }
             | Self::ObjectDeleted { key } => Some(key),
             Self::EpochBegan { .. }
             | Self::LogInterrupted { .. }
             | Self::Configured { .. }
+            | Self::SourcesListed { .. }
             | Self::ProxyJoined { .. }
             | Self::ProxyLeft { .. }
             | Self::FaultBegan { .. }
@@ -200,7 +236,11 @@ impl fmt::Display for Event {
             Self::ObjectRefused { key, refusal, .. } => {
                 write!(f, "{key} was refused: {refusal}")
             }
+            Self::ObjectRecovered { key, .. } => {
+                write!(f, "the last good version of {key} was recovered")
+            }
             Self::ObjectDeleted { key } => write!(f, "{key} was deleted"),
+            Self::SourcesListed { .. } => f.write_str("all sources were listed"),
             Self::ProxyJoined { proxy, .. } => write!(f, "proxy {proxy} joined"),
             Self::ProxyLeft { proxy, .. } => write!(f, "proxy {proxy} left"),
             Self::FaultBegan {
@@ -216,7 +256,14 @@ impl fmt::Display for Event {
                 epoch,
                 seq,
                 proxies,
-            } => write!(f, "version {epoch}.{seq} is live on all {proxies} proxies"),
+                faulty,
+            } => {
+                write!(f, "version {epoch}.{seq} is live on all {proxies} proxies")?;
+                match faulty {
+                    0 => Ok(()),
+                    faulty => write!(f, ", of which {faulty} cannot use all of it"),
+                }
+            }
         }
     }
 }

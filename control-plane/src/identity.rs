@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::event::Epoch;
 
-/// An installation, and the term that now begins.
+/// An installation, and the term that is to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub lineage: Arc<str>,
@@ -39,16 +39,13 @@ pub enum IdentityError {
 }
 
 impl Identity {
-    /// Begins a term, above all that the folder and the log know of. It is on disk when this returns.
+    /// The installation, made known to the folder if it is new, and a term above all that the
+    /// folder and the log know of. See [`claim`] for when it begins.
     ///
     /// `log_lineage` is empty if the log is.
-    pub fn claim(
-        folder: &Path,
-        log_lineage: &str,
-        log_epoch: Epoch,
-    ) -> Result<Self, IdentityError> {
+    pub fn find(folder: &Path, log_lineage: &str, log_epoch: Epoch) -> Result<Self, IdentityError> {
         let lineage = lineage(&folder.join("lineage"), log_lineage)?;
-        let path = folder.join("epoch");
+        let path = epoch_file(folder);
         let last = match read(&path)? {
             Some(text) => text.parse().map_err(|_| IdentityError::Epoch {
                 path: path.clone(),
@@ -57,9 +54,17 @@ impl Identity {
             None => 0,
         };
         let epoch = Epoch(log_epoch.0.max(last).saturating_add(1));
-        write(&path, &epoch.to_string())?;
         Ok(Self { lineage, epoch })
     }
+}
+
+/// Begins a term: no later one will be lower. It is on disk when this returns.
+pub fn claim(folder: &Path, epoch: Epoch) -> Result<(), IdentityError> {
+    write(&epoch_file(folder), &epoch.to_string())
+}
+
+fn epoch_file(folder: &Path) -> PathBuf {
+    folder.join("epoch")
 }
 
 fn lineage(path: &Path, of_log: &str) -> Result<Arc<str>, IdentityError> {
@@ -123,38 +128,48 @@ fn failed(doing: &'static str, path: &Path, source: io::Error) -> IdentityError 
 mod tests {
     use super::*;
 
-    fn claim(folder: &Path, lineage: &str, epoch: u64) -> Result<(String, u64), IdentityError> {
-        let identity = Identity::claim(folder, lineage, Epoch(epoch))?;
+    fn begin(folder: &Path, lineage: &str, epoch: u64) -> Result<(String, u64), IdentityError> {
+        let identity = Identity::find(folder, lineage, Epoch(epoch))?;
+        claim(folder, identity.epoch)?;
         Ok((identity.lineage.to_string(), identity.epoch.0))
+    }
+
+    #[test]
+    fn a_term_that_was_not_claimed_did_not_begin() {
+        let folder = tempfile::tempdir().unwrap();
+        let find = || Identity::find(folder.path(), "", Epoch(0)).unwrap().epoch;
+        assert_eq!((find(), find()), (Epoch(1), Epoch(1)));
+        claim(folder.path(), Epoch(7)).unwrap();
+        assert_eq!(find(), Epoch(8));
     }
 
     #[test]
     fn the_epoch_rises_above_what_the_folder_and_the_log_know() {
         let folder = tempfile::tempdir().unwrap();
-        let (lineage, epoch) = claim(folder.path(), "", 0).unwrap();
+        let (lineage, epoch) = begin(folder.path(), "", 0).unwrap();
         assert_eq!(epoch, 1);
         assert_eq!(
-            claim(folder.path(), &lineage, 1).unwrap(),
+            begin(folder.path(), &lineage, 1).unwrap(),
             (lineage.clone(), 2)
         );
         // The log was lost.
-        assert_eq!(claim(folder.path(), "", 0).unwrap(), (lineage.clone(), 3));
+        assert_eq!(begin(folder.path(), "", 0).unwrap(), (lineage.clone(), 3));
         // The log comes from elsewhere, and is ahead.
-        assert_eq!(claim(folder.path(), &lineage, 9).unwrap(), (lineage, 10));
+        assert_eq!(begin(folder.path(), &lineage, 9).unwrap(), (lineage, 10));
     }
 
     #[test]
     fn a_log_without_its_folder_keeps_its_lineage() {
         let folder = tempfile::tempdir().unwrap();
         let expected = ("abc".to_owned(), 8);
-        assert_eq!(claim(folder.path(), "abc", 7).unwrap(), expected);
+        assert_eq!(begin(folder.path(), "abc", 7).unwrap(), expected);
     }
 
     #[test]
     fn a_log_of_another_installation_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        claim(folder.path(), "", 0).unwrap();
-        let error = claim(folder.path(), "abc", 7).unwrap_err();
+        begin(folder.path(), "", 0).unwrap();
+        let error = begin(folder.path(), "abc", 7).unwrap_err();
         assert!(error.to_string().contains("move away the one"), "{error}");
     }
 
@@ -162,7 +177,7 @@ mod tests {
     fn a_spoilt_epoch_names_its_file_and_the_remedy() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("epoch"), "many").unwrap();
-        let error = claim(folder.path(), "", 0).unwrap_err().to_string();
+        let error = begin(folder.path(), "", 0).unwrap_err().to_string();
         assert!(error.contains("epoch") && error.contains("many"), "{error}");
     }
 }

@@ -16,9 +16,11 @@ pub mod state;
 
 pub mod checkpoint;
 pub mod observe;
+pub mod plan;
 pub mod project;
 
 pub mod admin;
+mod backoff;
 pub mod clock;
 pub mod config;
 pub mod event_log;
@@ -30,6 +32,7 @@ pub mod metrics;
 pub mod pki;
 mod private_file;
 pub mod publish;
+pub mod recovery;
 pub mod serve;
 pub mod status;
 pub mod telemetry;

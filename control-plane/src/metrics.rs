@@ -16,6 +16,8 @@
 //! | `roadstead_objects_refused` | `kind`, `reason` | objects that cannot be used as they are now |
 //! | `roadstead_watch_state` | `origin`, `kind`, `state` | 1 for the state that a watch is in |
 //! | `roadstead_watch_failures_total` | `origin`, `kind` | lists and watches that failed |
+//! | `roadstead_recovery_records` | `origin`, `state` | recovery records that are wanted, stored, left out |
+//! | `roadstead_recovery_failures_total` | `origin`, `cause` | recovery records that could not be read, written, removed |
 //! | `roadstead_proxies` | `state` | connected proxies that hold the version served now, or do not yet |
 //! | `roadstead_streams_total` | `end` | streams of proxies that ended, by why |
 //! | `roadstead_transfers_total` | `scope` | transfers to proxies |
@@ -27,6 +29,7 @@
 
 pub mod engine;
 pub mod log;
+pub mod recovery;
 pub mod sources;
 pub mod streams;
 

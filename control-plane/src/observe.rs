@@ -7,6 +7,8 @@ pub mod convert;
 mod relist;
 
 use crate::event::Event;
+use crate::event::recovery::RecoveryRecord;
+use crate::model::endpoints::EndpointSlice;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Meta, Spec};
 use crate::model::refusal::Refusal;
@@ -20,6 +22,11 @@ use crate::state::endpoints::SliceChange;
 pub enum Observation {
     /// The configuration file was read.
     Configured(Settings),
+    /// All recovery records of an origin, read before anything of it is listed.
+    Recovered {
+        origin: Origin,
+        records: Vec<RecoveryRecord>,
+    },
     /// A complete list of one kind: what is not in it does not exist. A kind that the
     /// cluster does not know is a complete, empty list.
     Listed {
@@ -79,6 +86,9 @@ pub fn observe(state: &State, observation: Observation) -> Observed {
                 observed.events.push(Event::Configured { settings });
             }
         }
+        Observation::Recovered { origin, records } => {
+            recovered(state, origin, records, &mut observed);
+        }
         Observation::Listed {
             origin,
             kind,
@@ -122,6 +132,7 @@ fn changed(state: &State, seen: Seen, observed: &mut Observed) {
         Ok(spec) => {
             let known = state.object(&key).is_some_and(|held| {
                 held.refused.is_none()
+                    && !held.unseen
                     && held
                         .good
                         .as_ref()
@@ -139,13 +150,60 @@ fn changed(state: &State, seen: Seen, observed: &mut Observed) {
                     same_object(&refused.meta, &meta) && refused.refusal == refusal
                 })
             });
-            if !known {
-                observed
-                    .events
-                    .push(Event::ObjectRefused { key, meta, refusal });
+            if known {
+                return;
             }
+            let good = state
+                .object(&key)
+                .and_then(|held| Some(&held.good.as_ref()?.meta.uid));
+            let last_good = if good.is_some_and(|uid| is_another(key.origin, uid, &meta.uid)) {
+                // What the other was is not what this one was.
+                deleted(state, key.clone(), observed);
+                None
+            } else {
+                last_good(state, &key)
+            };
+            observed.events.push(Event::ObjectRefused {
+                key,
+                meta,
+                refusal,
+                last_good,
+            });
         }
     }
+}
+
+/// What recovery records tell a log that does not know its sources. One that does knows better.
+fn recovered(state: &State, origin: Origin, records: Vec<RecoveryRecord>, observed: &mut Observed) {
+    if state.head().listed.contains(&origin) {
+        return;
+    }
+    for record in records {
+        if state.object(&record.key).is_some() {
+            continue;
+        }
+        if let Spec::EndpointSlice(slice) = &record.spec {
+            observed.slices.push(SliceChange {
+                key: record.key.clone(),
+                slice: Some(slice.clone()),
+            });
+        }
+        observed.events.push(record.into_event());
+    }
+}
+
+/// What a slice says that is refused now, if no record holds it.
+fn last_good(state: &State, key: &ObjectKey) -> Option<EndpointSlice> {
+    let held = state.object(key);
+    let recorded = held.is_some_and(|held| held.good.is_some());
+    let slice = state.slices().get(key).filter(|_| !recorded);
+    slice.cloned()
+}
+
+/// Whether an object is not the one that had its name before. In a folder the name is all
+/// that an object has: its uid is the place where it stands.
+fn is_another(origin: Origin, before: &str, now: &str) -> bool {
+    origin == Origin::Kubernetes && before != now
 }
 
 fn deleted(state: &State, key: ObjectKey, observed: &mut Observed) {

@@ -218,10 +218,12 @@ impl Presence {
         };
         if self.live.is_none_or(|live| version > live) {
             self.live = Some(version);
+            let faulty = self.proxies().filter(|proxy| !proxy.faults.is_empty());
             events.push(Event::AcknowledgedByAll {
                 epoch: version.epoch,
                 seq: version.seq,
                 proxies: u32::try_from(self.proxies.len()).unwrap_or(u32::MAX),
+                faulty: u32::try_from(faulty.count()).unwrap_or(u32::MAX),
             });
         }
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use imbl::OrdMap;
-use roadstead_proto::digest::{Digest, body_hash};
+use roadstead_proto::digest::{Digest, resource_hash};
 use roadstead_proto::v1::{self, ResourceType};
 
 use crate::event::{Epoch, Seq};
@@ -198,7 +198,7 @@ impl Snapshot {
         let before = self.resources.get(&id).map(|resource| resource.hash);
         let after = match body {
             Some((body, requires)) => {
-                let hash = body_hash(&body);
+                let hash = resource_hash(&body, requires.iter().copied());
                 if before == Some(hash) {
                     return None;
                 }
@@ -231,5 +231,31 @@ impl Snapshot {
             }
         }
         Some(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_what_a_resource_requires_alone_is_a_change() {
+        let mut snapshot = Snapshot::default();
+        let version = |seq| Version {
+            epoch: Epoch(1),
+            seq: Seq(seq),
+        };
+        let wanting = |requires| {
+            vec![Change {
+                id: ResourceId::new(ResourceType::Route, "r"),
+                body: Some((b"body".to_vec(), requires)),
+            }]
+        };
+        assert_eq!(snapshot.configure(version(1), wanting(&[])).len(), 1);
+        let before = snapshot.digest().clone();
+        assert_eq!(snapshot.configure(version(2), wanting(&["auth"])).len(), 1);
+        assert_eq!(snapshot.version(), version(2));
+        assert_ne!(*snapshot.digest(), before);
+        assert_eq!(snapshot.configure(version(3), wanting(&["auth"])), []);
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod claims;
 pub mod endpoints;
+mod held;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,13 +18,14 @@ use crate::model::endpoints::EndpointSlice;
 use crate::model::ingress::{ClassRef, Ingress, IngressClass, PortRef};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Meta, Spec};
-use crate::model::refusal::Refusal;
 use crate::model::service::Service;
 use crate::model::settings::Settings;
 use crate::model::time::Timestamp;
 use crate::state::claims::Claims;
 use crate::state::endpoints::{SliceChange, Slices};
 use crate::state::references::References;
+
+pub use held::{Good, Held, Refused};
 
 /// What is known: the fold of all records up to [`State::seq`], and endpoints.
 #[derive(Clone, Debug, Default)]
@@ -49,31 +51,9 @@ pub struct Head {
     /// The projection that the current epoch runs.
     pub projection_revision: u32,
     pub settings: Option<Settings>,
-}
-
-/// What is held of one object.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
-    /// The last version that could be used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub good: Option<Good>,
-    /// The version that exists now, if that one cannot be used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<Refused>,
-}
-
-/// A version of an object that can be used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Good {
-    pub meta: Meta,
-    pub spec: Spec,
-}
-
-/// A version of an object that cannot be used, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
-    pub meta: Meta,
-    pub refusal: Refusal,
+    /// Sources that were listed as a whole since the log began.
+    #[serde(default)]
+    pub listed: BTreeSet<Origin>,
 }
 
 /// What a change touched: where projection must look again.
@@ -112,24 +92,38 @@ impl State {
                 touched.everything = true;
             }
             Event::ObjectAccepted { key, meta, spec } => {
-                let good = Good {
-                    meta: meta.clone(),
-                    spec: spec.clone(),
-                };
                 let held = Held {
-                    good: Some(good),
-                    refused: None,
+                    good: Some(Good::of(meta, spec)),
+                    ..Held::default()
                 };
                 self.replace(key, Some(held), &mut touched);
             }
-            Event::ObjectRefused { key, meta, refusal } => {
+            Event::ObjectRefused {
+                key,
+                meta,
+                refusal,
+                last_good,
+            } => {
                 let refused = Refused {
                     meta: meta.clone(),
                     refusal: refusal.clone(),
                 };
-                self.refuse(key, refused, &mut touched);
+                let good = last_good.as_ref().map(|slice| Good {
+                    meta: meta.clone(),
+                    spec: Spec::EndpointSlice(slice.clone()),
+                });
+                self.refuse(key, good, refused, &mut touched);
+            }
+            Event::ObjectRecovered { key, meta, spec } => {
+                let held = Held {
+                    good: Some(Good::of(meta, spec)),
+                    unseen: true,
+                    ..Held::default()
+                };
+                self.replace(key, Some(held), &mut touched);
             }
             Event::ObjectDeleted { key } => self.replace(key, None, &mut touched),
+            Event::SourcesListed { origins } => self.head.listed.extend(origins),
             // Kept for people; what is connected now is Presence, and is not folded.
             Event::LogInterrupted { .. }
             | Event::ProxyJoined { .. }
@@ -324,9 +318,9 @@ impl State {
                 self.set(key, held);
                 touched.services.insert(key.clone());
             }
-            // What a slice says is in `slices`: here is only held that one is refused.
+            // What a slice says is in `slices`: here is only held what listing does not tell.
             Kind::EndpointSlice => {
-                self.set(key, None);
+                self.set(key, held.filter(|held| held.unseen));
                 touched.others.insert(key.clone());
             }
         }
@@ -334,13 +328,24 @@ impl State {
 
     /// The last good version stays; but an Ingress that names another class now is no longer
     /// what it was, however bad the rest of it is.
-    fn refuse(&mut self, key: &ObjectKey, refused: Refused, touched: &mut Touched) {
+    fn refuse(
+        &mut self,
+        key: &ObjectKey,
+        good: Option<Good>,
+        refused: Refused,
+        touched: &mut Touched,
+    ) {
         let named = refused.refusal.class.as_ref();
         let moves = named.is_some() && named != self.class_of(key);
         if moves {
             self.unclaim(key, touched);
         }
-        self.objects.entry(key.clone()).or_default().refused = Some(refused);
+        let held = self.objects.entry(key.clone()).or_default();
+        held.refused = Some(refused);
+        held.unseen = false;
+        if good.is_some() {
+            held.good = good;
+        }
         if moves {
             self.claim(key, touched);
         }

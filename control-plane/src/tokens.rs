@@ -128,7 +128,7 @@ fn read_or_make(path: &Path) -> Result<String, TokenError> {
         return Ok(token.to_owned());
     }
     let token = draw()?;
-    private_file::write(path, &format!("{token}\n")).map_err(failed("make"))?;
+    private_file::write(path, format!("{token}\n")).map_err(failed("make"))?;
     Ok(token)
 }
 

@@ -13,6 +13,7 @@ mod failure;
 mod guard;
 mod kind;
 mod metrics;
+mod offered;
 mod pace;
 mod round;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use roadstead_data_plane::{
     snapshot::{Held, Key, Told, Transfer, Version},
 };
 use roadstead_proto::{
-    digest::{Digest, body_hash},
+    digest::{Digest, resource_hash},
     v1::{self, ResourceType},
 };
 
@@ -22,7 +22,7 @@ fn told(kind: ResourceType, name: &str, body: &impl Message) -> Told {
     let body = body.encode_to_vec();
     Told {
         key: Key::new(kind.into(), name),
-        hash: body_hash(&body),
+        hash: resource_hash(&body, []),
         body: body.into(),
         requires: [].into(),
     }

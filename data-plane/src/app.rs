@@ -5,12 +5,13 @@
 mod heartbeat;
 mod keep;
 mod listeners;
+mod live;
 mod names;
 mod signals;
 mod threads;
 mod traffic;
 
-use std::{future::pending, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use tokio::{
@@ -21,13 +22,13 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use self::{keep::Keeping, signals::Signals, threads::Threads, traffic::Traffic};
+use self::{keep::Keeping, live::Live, signals::Signals, threads::Threads, traffic::Traffic};
 use crate::active::Active;
 use crate::admin::{Admin, Server};
 use crate::config::{Change, Cli, Config, Watch};
 use crate::control::{Applier, Client, Connector, Metrics};
-use crate::readiness::{Block, Readiness};
-use crate::report::{Identity, Report};
+use crate::readiness::Readiness;
+use crate::report::Identity;
 use crate::telemetry::{Levels, Telemetry};
 
 /// Runs the proxy until it is told to end.
@@ -103,13 +104,13 @@ impl App {
             alive: is_alive,
             registry: telemetry.registry().clone(),
         };
-        let starting = self.readiness.block("snapshot");
+        let live = Live::new(&self.readiness);
         let server = Server::bind(config.admin.address, admin).await?;
         self.spawn("admin port", server.run());
         let heartbeat = heartbeat::watch(threads.workers(), alive);
         let heartbeat = self.spawn("heartbeat", heartbeat);
         self.spawn("name resolution", names::run(externals, threads.workers()));
-        self.spawn("readiness", until_live(report.clone(), starting));
+        self.spawn("readiness", live.follow(report.clone()));
         if let Some(watch) = Watch::new(cli, config.clone()) {
             self.spawn("configuration", follow(watch, telemetry.levels()));
         }
@@ -175,18 +176,6 @@ impl App {
 async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static str {
     task.await;
     name
-}
-
-/// Ready once all threads serve by a version and its listeners were opened.
-async fn until_live(mut report: watch::Receiver<Report>, starting: Block) {
-    if report
-        .wait_for(|report| report.version.is_some())
-        .await
-        .is_ok()
-    {
-        drop(starting);
-    }
-    pending().await
 }
 
 async fn follow(mut watch: Watch, levels: Levels) {

@@ -62,8 +62,12 @@ impl Iterator for Rotation {
 pub struct Draws(std::cell::Cell<u64>);
 
 impl Draws {
+    /// Draws of its own for each seed.
     pub fn new(seed: u64) -> Self {
-        Self(std::cell::Cell::new(seed | 1))
+        // An odd multiple: different for each seed, far apart, and 0, where the draws would
+        // stand still, for one seed that nobody has.
+        let state = seed.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        Self(std::cell::Cell::new(state))
     }
 
     /// The next number (xorshift64*).
@@ -123,12 +127,18 @@ mod tests {
     }
 
     #[test]
-    fn draws_share_out_evenly() {
-        let draws = Draws::new(7);
+    fn draws_share_out_evenly_and_no_two_threads_alike() {
         let backends = backends(&[1, 3]);
-        let first = (0..10_000)
-            .filter(|_| std::ptr::eq(backend(&backends, draws.draw()).unwrap(), &backends[0]))
-            .count();
-        assert!((2_300..2_700).contains(&first), "{first}");
+        let mut seen = Vec::new();
+        for thread in 0..8 {
+            let draws = Draws::new(thread);
+            let begun: Vec<_> = (0..64).map(|_| draws.draw() % 2).collect();
+            assert!(!seen.contains(&begun), "{thread}");
+            seen.push(begun);
+            let first = (0..10_000)
+                .filter(|_| std::ptr::eq(backend(&backends, draws.draw()).unwrap(), &backends[0]))
+                .count();
+            assert!((2_300..2_700).contains(&first), "{thread}: {first}");
+        }
     }
 }

@@ -23,7 +23,7 @@ pub use cli::Cli;
 pub use watch::{Change, Watch};
 
 use crate::access_log::LogFormat;
-use crate::limits::Limits;
+use crate::limits::{LimitError, Limits};
 use crate::telemetry::{Log, Otlp};
 
 /// The whole configuration. Every key may be left out.
@@ -86,6 +86,8 @@ pub enum ConfigError {
     Read { path: PathBuf, source: io::Error },
     #[error("the configuration {} cannot be used: {message}", path.display())]
     Parse { path: PathBuf, message: String },
+    #[error("{0}; set a value in that range, or leave the key out")]
+    Limit(#[from] LimitError),
     #[error("{key}: {problem}; {remedy}")]
     Invalid {
         key: &'static str,
@@ -112,8 +114,9 @@ impl Config {
         Ok(config.unwrap_or_default())
     }
 
-    /// Checks what no single key can know, and fills in the proxy's name.
+    /// Checks limits and what no single key can know, and fills in the proxy's name.
     pub fn finish(mut self) -> Result<Self, ConfigError> {
+        self.limits.check()?;
         let encrypted = self.control_plane.addresses.iter().any(Address::is_https);
         if encrypted && self.control_plane.ca_file.is_none() {
             return Err(ConfigError::Invalid {

@@ -24,10 +24,15 @@ pub trait Serve {
     /// Gives the version to every traffic thread; done when all of them serve by it.
     fn switch(&mut self, active: Arc<Active>) -> impl Future<Output = ()>;
 
-    /// Opens the listeners that are not open and closes those that are not wanted. Returns
-    /// what is wrong with those that could not be opened, by listener's name.
-    fn listen(
-        &mut self,
-        wanted: &[Arc<Listener>],
-    ) -> impl Future<Output = BTreeMap<Arc<str>, Fault>>;
+    /// Opens the listeners that are not open and closes those that are not wanted.
+    fn listen(&mut self, wanted: &[Arc<Listener>]) -> impl Future<Output = Listening>;
+}
+
+/// How the listeners stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listening {
+    /// Those that are open, also where it is not where they are wanted.
+    pub open: usize,
+    /// What is wrong with those that are not open where they are wanted, by name.
+    pub faults: BTreeMap<Arc<str>, Fault>,
 }

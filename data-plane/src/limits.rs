@@ -3,8 +3,11 @@
 //! Apart from the code that keeps them, so that they can be read, set and reviewed together.
 //! Whatever comes from outside is bounded in size, number and time.
 
+mod check;
+
 use std::time::Duration;
 
+pub use check::LimitError;
 use jiff::fmt::serde::unsigned_duration::friendly::compact::required as duration;
 use serde::{Deserialize, Serialize};
 
@@ -87,7 +90,10 @@ pub struct UpstreamLimits {
     /// For which an unused connection is kept.
     #[serde(with = "duration")]
     pub idle: Duration,
-    /// Connections of one thread to one endpoint.
+    /// Connections of one thread to all endpoints, open or being made; those that nobody uses
+    /// are closed for others.
+    pub connections_per_thread: usize,
+    /// Connections of one thread to one endpoint, open or being made.
     pub connections_per_endpoint: usize,
     /// Unused connections of one thread to one endpoint.
     pub idle_per_endpoint: usize,
@@ -151,6 +157,7 @@ impl Default for UpstreamLimits {
             response_header: Duration::from_secs(60),
             progress: Duration::from_secs(300),
             idle: Duration::from_secs(60),
+            connections_per_thread: 16_384,
             connections_per_endpoint: 4096,
             idle_per_endpoint: 256,
             tries: 3,

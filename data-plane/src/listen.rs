@@ -59,7 +59,7 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     if shared {
-        socket.listen(BACKLOG)?;
+        socket.listen(BACKLOG.into())?;
     }
     Ok(socket.into())
 }
@@ -80,7 +80,7 @@ impl ListenError {
 }
 
 /// Connections that wait to be accepted; the kernel has a limit of its own.
-const BACKLOG: i32 = 4096;
+pub const BACKLOG: u16 = 4096;
 
 #[cfg(test)]
 mod tests {

@@ -63,7 +63,7 @@ impl ThreadMetrics {
 pub struct UpstreamMetrics {
     pub connects: Counter,
     pub connect_failures: Counter,
-    /// Connections that are open, in use or not.
+    /// Connections that are open, in use or not, or being made.
     pub open: Gauge,
     /// Requests sent on a connection that had served before.
     pub reused: Counter,

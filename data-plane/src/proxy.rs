@@ -42,14 +42,15 @@ struct Held {
 }
 
 impl Proxy {
-    pub fn new(thread: Rc<Thread>, active: Arc<Active>, seed: u64) -> Self {
+    /// `index` is the thread's number.
+    pub fn new(thread: Rc<Thread>, active: Arc<Active>, index: usize) -> Self {
         Self {
-            pools: Pools::new(Rc::clone(&thread)),
+            pools: Pools::new(Rc::clone(&thread), index),
             thread,
             active: RefCell::new(Rc::new(Held { active, serial: 1 })),
             resolved: RefCell::default(),
             resolution: tokio::sync::Notify::new(),
-            draws: Draws::new(seed),
+            draws: Draws::new(index as u64),
         }
     }
 
@@ -84,6 +85,7 @@ impl Handler for Proxy {
             mut meter,
         } = request;
         let held = Rc::clone(&self.active.borrow());
+        meter.version(&held.active.version);
         match self.forward(&held, &mut head, &mut body, &mut meter).await {
             Ok(answer) => Response {
                 status: answer.status,
@@ -98,7 +100,8 @@ impl Handler for Proxy {
         }
     }
 
-    fn refuse(&self, error: RequestError, meter: Meter) -> Response {
+    fn refuse(&self, error: RequestError, mut meter: Meter) -> Response {
+        meter.version(&self.active.borrow().active.version);
         rescue::response(error.into(), meter)
     }
 

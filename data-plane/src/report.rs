@@ -18,7 +18,7 @@ pub struct Identity {
 }
 
 /// What this proxy serves by, for the control plane, for probes and for people.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// None before the first version.
     pub version: Option<Version>,

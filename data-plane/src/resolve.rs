@@ -31,7 +31,8 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    /// The addresses of one; `None` until its name has been resolved.
+    /// The addresses of one: none at all if its name could not be resolved, and `None` until
+    /// that is known.
     pub fn endpoints(&self, id: UpstreamId) -> Option<&Arc<[Endpoint]>> {
         self.endpoints.get(&id)
     }
@@ -93,7 +94,7 @@ pub async fn resolve(
             }
             Some((name, found)) = asked.next(), if !asked.is_empty() => {
                 if let Err(error) = &found {
-                    tracing::warn!(name = %name, "{error}; the last addresses are kept");
+                    tracing::warn!(name = %name, "{error}; the last addresses are kept, if there are any");
                 }
                 names.answered(&name, found.ok(), clock::now())
             }

@@ -4,6 +4,7 @@
 
 mod connect;
 mod h1;
+mod permit;
 mod pool;
 mod pools;
 mod raw;
@@ -11,5 +12,6 @@ mod socket;
 
 pub use connect::{ConnectError, connect};
 pub use h1::{Answer, Connection, ExchangeError};
+pub use permit::Permit;
 pub use pool::Pool;
 pub use pools::{Pools, Serial, UpstreamPools};

@@ -10,9 +10,18 @@ pub const BUCKETS: usize = 256;
 
 const BUCKET_BYTES: usize = 16;
 
-/// The hash of a resource's body: the first 16 bytes of its SHA-256.
-pub fn body_hash(body: &[u8]) -> [u8; 16] {
-    head(&Sha256::digest(body))
+/// The hash of a resource, as `Resource.hash` in `resource.proto` defines it: over all of it
+/// that changes how it is used.
+pub fn resource_hash<'a>(body: &[u8], requires: impl IntoIterator<Item = &'a str>) -> [u8; 16] {
+    let mut hasher = Sha256::new();
+    for name in requires {
+        hasher.update((name.len() as u32).to_be_bytes());
+        hasher.update(name.as_bytes());
+    }
+    // No name is empty, so that this ends the names and the body cannot be taken for one.
+    hasher.update(0_u32.to_be_bytes());
+    hasher.update(body);
+    head(&hasher.finalize())
 }
 
 /// The bucket that a resource of this type and name belongs to. Types are numbers here and

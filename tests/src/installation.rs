@@ -99,6 +99,13 @@ impl ControlPlane {
         Ok(values.sum())
     }
 
+    /// A folder of its data, or all of it, is gone: `log`, `keys`, or nothing for everything.
+    /// It must have ended.
+    pub fn lose(&self, folder: &str) -> anyhow::Result<()> {
+        let lost = self.folder.join(&self.name).join(folder);
+        fs::remove_dir_all(&lost).with_context(|| format!("remove {}", lost.display()))
+    }
+
     pub fn program(&mut self) -> &mut Program {
         &mut self.program
     }

@@ -22,7 +22,7 @@ const CONTROL_PLANE: Ranks<'_> = Ranks {
         &["observe", "plan", "project"],
         &["checkpoint"],
         // What every part with I/O may name, and which itself names no part.
-        &["clock", "config", "metrics", "private_file"],
+        &["backoff", "clock", "config", "metrics", "private_file"],
         &[
             "acme",
             "event_log",

@@ -12,6 +12,7 @@ use crate::health::{Condition, Health};
 use crate::history::Recorder;
 use crate::metrics::engine::EngineMetrics;
 use crate::model::time::Timestamp;
+use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
 use crate::project::Fold;
 use crate::project::standing::StandingChange;
@@ -26,6 +27,7 @@ pub(super) struct Sinks {
     pub(super) presence: watch::Sender<Presence>,
     pub(super) recorder: Recorder,
     pub(super) teller: Teller,
+    pub(super) wanted: watch::Sender<Wanted>,
     pub(super) relist: watch::Sender<u64>,
     pub(super) health: Health,
     pub(super) metrics: EngineMetrics,
@@ -61,15 +63,20 @@ impl Outlets for Sinks {
             Event::ObjectAccepted { .. } | Event::ObjectDeleted { .. } => {
                 tracing::info!(version = %format_args!("{epoch}.{seq}"), "{event}");
             }
-            Event::FaultBegan { .. } => tracing::warn!("{event}"),
+            Event::ObjectRecovered { .. } | Event::FaultBegan { .. } => tracing::warn!("{event}"),
             Event::EpochBegan { .. }
             | Event::LogInterrupted { .. }
             | Event::Configured { .. }
+            | Event::SourcesListed { .. }
             | Event::ProxyJoined { .. }
             | Event::ProxyLeft { .. }
             | Event::FaultEnded { .. }
             | Event::AcknowledgedByAll { .. } => tracing::info!("{event}"),
         }
+    }
+
+    fn wanted(&mut self, wanted: &Wanted) {
+        self.wanted.send_replace(wanted.clone());
     }
 
     fn reached(&mut self, fold: &Fold) {

@@ -1,23 +1,43 @@
 //! Where objects come from, and who is told of them.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use opentelemetry::metrics::Meter;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::folder;
+use crate::metrics::recovery::RecoveryMetrics;
 use crate::model::key::{Kind, Origin};
 use crate::observe::Observation;
+use crate::plan::recovery::Wanted;
+use crate::recovery::{self, Keeper, Store, Tenure};
 use crate::status::Status;
 use crate::watch::{self as kubernetes, Scope};
 
 /// Where objects come from.
 pub(super) struct Sources {
     folder: Option<PathBuf>,
-    kubernetes: Option<(Option<PathBuf>, Scope)>,
+    kubernetes: Option<Kubernetes>,
+}
+
+#[derive(Default)]
+struct Kubernetes {
+    kubeconfig: Option<PathBuf>,
+    own_namespace: Option<String>,
+    scope: Scope,
+}
+
+/// What the tasks of all sources are given.
+pub(super) struct Common<'a> {
+    pub(super) tasks: &'a mut JoinSet<anyhow::Result<&'static str>>,
+    pub(super) inbox: &'a mpsc::Sender<Observation>,
+    pub(super) relisted: &'a watch::Receiver<u64>,
+    pub(super) tenure: Tenure,
+    pub(super) wanted: watch::Receiver<Wanted>,
+    pub(super) meter: &'a Meter,
 }
 
 impl Sources {
@@ -28,14 +48,15 @@ impl Sources {
             .as_ref()
             .map(|folder| folder.path.clone());
         let kubernetes = match &config.sources.kubernetes {
-            Some(source) => Some((
-                source.kubeconfig.clone(),
-                Scope {
+            Some(source) => Some(Kubernetes {
+                kubeconfig: source.kubeconfig.clone(),
+                own_namespace: source.own_namespace.clone(),
+                scope: Scope {
                     namespaces: source.namespaces.clone(),
                     label_selector: source.label_selector.clone(),
                 },
-            )),
-            None => folder.is_none().then(|| (None, Scope::default())),
+            }),
+            None => folder.is_none().then(Kubernetes::default),
         };
         Self { folder, kubernetes }
     }
@@ -51,38 +72,63 @@ impl Sources {
 
     pub(super) async fn spawn(
         self,
-        tasks: &mut JoinSet<anyhow::Result<&'static str>>,
         config: &Config,
-        inbox: &mpsc::Sender<Observation>,
-        relisted: &watch::Receiver<u64>,
+        keys: &Path,
         status: Status,
-        meter: &Meter,
+        mut common: Common<'_>,
     ) -> anyhow::Result<()> {
         let mut client = None;
-        if let Some((kubeconfig, scope)) = self.kubernetes {
-            let connected = kubernetes::connect(kubeconfig.as_deref()).await?;
+        if let Some(source) = self.kubernetes {
+            let connected = kubernetes::connect(source.kubeconfig.as_deref()).await?;
+            let secrets = recovery::Secrets::new(connected.clone(), source.own_namespace);
+            let listable = common.keep(secrets, "the keeper of Secrets");
             let watching = kubernetes::run(
                 connected.clone(),
-                scope,
-                inbox.clone(),
-                relisted.clone(),
-                kubernetes::Metrics::new(meter),
+                source.scope,
+                common.inbox.clone(),
+                common.relisted.clone(),
+                kubernetes::Metrics::new(common.meter),
             );
-            tasks.spawn(async {
-                watching.await;
+            common.tasks.spawn(async {
+                if listable.await.is_ok() {
+                    watching.await;
+                }
                 Ok("the watch of the Kubernetes API")
             });
             client = Some(connected).filter(|_| config.status_writes);
         }
         if let Some(path) = self.folder {
-            let metrics = folder::Metrics::new(meter);
-            let following = folder::run(path, inbox.clone(), relisted.clone(), metrics);
-            tasks.spawn(async { Ok(following.await.map(|()| "the watch of the folder")?) });
+            let files = recovery::Files::new(keys.join("recovery"));
+            let listable = common.keep(files, "the keeper of files");
+            let metrics = folder::Metrics::new(common.meter);
+            let (inbox, relisted) = (common.inbox.clone(), common.relisted.clone());
+            let following = folder::run(path, inbox, relisted, metrics);
+            common.tasks.spawn(async {
+                if listable.await.is_ok() {
+                    following.await?;
+                }
+                Ok("the watch of the folder")
+            });
         }
-        tasks.spawn(async {
+        common.tasks.spawn(async {
             Box::pin(status.run(client)).await;
             Ok("the teller of standings")
         });
         Ok(())
+    }
+}
+
+impl Common<'_> {
+    /// Keeps the recovery records of an origin, and tells when that may be listed.
+    fn keep<S: Store>(&mut self, store: S, task: &'static str) -> oneshot::Receiver<()> {
+        let metrics = RecoveryMetrics::new(self.meter);
+        let keeper = Keeper::new(store, self.tenure.clone(), self.wanted.clone(), metrics);
+        let (listable, is_listable) = oneshot::channel();
+        let keeping = keeper.run(self.inbox.clone(), listable);
+        self.tasks.spawn(async move {
+            keeping.await;
+            Ok(task)
+        });
+        is_listable
     }
 }

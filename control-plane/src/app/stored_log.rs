@@ -4,17 +4,21 @@
 //! checkpoints, and the log that stores bytes.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use tokio::time::Instant;
 
 use crate::checkpoint;
+use crate::clock;
 use crate::engine::{Log, LogError};
-use crate::event::{Class, Record, Seq, codec};
+use crate::event::{Class, Epoch, Record, Seq, codec};
 use crate::event_log::{ClassCode, Entry, EventLog, MAX_BATCH, ReadError, Retention, Writer};
 use crate::history::archive::{Archive, ArchiveError, Records, Want};
+use crate::identity;
 use crate::metrics::log::LogMetrics;
 use crate::model::endpoints::EndpointSlice;
 use crate::model::key::ObjectKey;
+use crate::model::object::Spec;
 use crate::model::time::Timestamp;
 use crate::project::Fold;
 use crate::state::endpoints::SliceChange;
@@ -32,6 +36,8 @@ pub(super) struct Keep {
 #[derive(Debug)]
 pub(super) struct StoredLog {
     writer: Writer,
+    /// The folder of keys, which knows the epoch even if the log is lost.
+    keys: PathBuf,
     keep: Keep,
     metrics: LogMetrics,
     /// The longest batch that could not be appended since one could, in bytes.
@@ -40,10 +46,11 @@ pub(super) struct StoredLog {
 
 impl StoredLog {
     /// Writes to this log, and keeps so much of the past.
-    pub(super) fn new(writer: Writer, keep: Keep, metrics: LogMetrics) -> Self {
+    pub(super) fn new(writer: Writer, keys: PathBuf, keep: Keep, metrics: LogMetrics) -> Self {
         metrics.writable(true);
         Self {
             writer,
+            keys,
             keep,
             metrics,
             refused: 0,
@@ -81,6 +88,10 @@ impl StoredLog {
 }
 
 impl Log for StoredLog {
+    fn claim(&mut self, epoch: Epoch) -> Result<(), LogError> {
+        identity::claim(&self.keys, epoch).map_err(LogError::new)
+    }
+
     fn append(&mut self, records: &[Record]) -> Result<(), LogError> {
         for records in records.chunks(MAX_BATCH) {
             let entries: Result<Vec<Entry>, _> = records.iter().map(entry).collect();
@@ -117,6 +128,9 @@ impl Log for StoredLog {
         let written = self.writer.checkpoint(seq, changed);
         written.map_err(LogError::new)?;
         self.compact(seq)?;
+        // What expired is no longer seen anywhere: what is in use is renewed.
+        let expired = self.writer.endpoints_expire(clock::now());
+        expired.map_err(LogError::new)?;
         if let Ok(bytes) = self.writer.log().bytes_on_disk() {
             self.metrics.size(bytes);
         }
@@ -125,12 +139,12 @@ impl Log for StoredLog {
 
     fn write_endpoints(
         &mut self,
-        changes: BTreeMap<ObjectKey, SliceChange>,
+        changes: &BTreeMap<ObjectKey, SliceChange>,
         now: Timestamp,
     ) -> Result<(), LogError> {
         let mut entries = Vec::with_capacity(changes.len());
         for (key, change) in changes {
-            let key = serde_json::to_vec(&key).map_err(LogError::new)?;
+            let key = serde_json::to_vec(key).map_err(LogError::new)?;
             let value = change.slice.as_ref().map(serde_json::to_vec).transpose();
             entries.push((key, value.map_err(LogError::new)?));
         }
@@ -214,7 +228,25 @@ pub(super) fn restore(log: &EventLog, now: Timestamp) -> Result<Fold, ArchiveErr
             fold.apply_endpoints(SliceChange { key, slice });
         }
     }
+    // Those of refused slices are not found again by listing, and count as long as they are.
+    for change in recorded_slices(&fold) {
+        fold.apply_endpoints(change);
+    }
     Ok(fold)
+}
+
+fn recorded_slices(fold: &Fold) -> Vec<SliceChange> {
+    let good = fold
+        .state()
+        .objects()
+        .filter_map(|(key, held)| match &held.good.as_ref()?.spec {
+            Spec::EndpointSlice(slice) => Some(SliceChange {
+                key: key.clone(),
+                slice: Some(slice.clone()),
+            }),
+            Spec::Ingress(_) | Spec::IngressClass(_) | Spec::Service(_) => None,
+        });
+    good.collect()
 }
 
 /// Every record that is there, as one JSON object a line.

@@ -25,7 +25,8 @@ pub async fn run(
         return std::future::pending().await;
     };
     let started_with = current.clone();
-    let mut seen = stamp(&path);
+    // Looked at once in any case: it may have been edited since it was read.
+    let mut seen = None;
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

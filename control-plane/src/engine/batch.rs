@@ -15,7 +15,8 @@ pub struct Batch {
     objects: BTreeSet<ObjectKey>,
     /// Kinds of which the batch holds an object.
     seen: BTreeSet<(Origin, Kind)>,
-    /// Kinds of which the batch holds a list, which speaks of all objects of the kind.
+    /// Kinds of which the batch holds a list or recovery records, which speak of all objects
+    /// of the kind.
     listed: BTreeSet<(Origin, Kind)>,
     configured: bool,
 }
@@ -26,6 +27,15 @@ impl Batch {
         let admitted = self.observations.len() < MAX_OBSERVATIONS
             && match &observation {
                 Observation::Configured(_) => !std::mem::replace(&mut self.configured, true),
+                Observation::Recovered { origin, .. } => {
+                    let kinds = Kind::ALL.map(|kind| (*origin, kind));
+                    let mut spoken_of = self.seen.union(&self.listed);
+                    let free = !spoken_of.any(|kind| kinds.contains(kind));
+                    if free {
+                        self.listed.extend(kinds);
+                    }
+                    free
+                }
                 Observation::Listed { origin, kind, .. } => {
                     let kind = (*origin, *kind);
                     !self.seen.contains(&kind) && self.listed.insert(kind)

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::checkpoint::Entry;
-use crate::event::{Record, Seq};
+use crate::event::{Epoch, Record, Seq};
 use crate::model::key::ObjectKey;
 use crate::model::time::Timestamp;
+use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
 use crate::project::Fold;
 use crate::project::standing::StandingChange;
@@ -16,6 +17,10 @@ use crate::state::endpoints::SliceChange;
 
 /// What the engine needs of the log.
 pub trait Log: Send {
+    /// Returns once it is durable outside of the log that this epoch was begun: none that
+    /// follows, be the log lost, may be lower.
+    fn claim(&mut self, epoch: Epoch) -> Result<(), LogError>;
+
     /// Returns once all of these are durable. After an error nothing is to be believed before
     /// [`Log::resume`].
     fn append(&mut self, records: &[Record]) -> Result<(), LogError>;
@@ -30,7 +35,7 @@ pub trait Log: Send {
     /// Stores endpoints, not durably.
     fn write_endpoints(
         &mut self,
-        changes: BTreeMap<ObjectKey, SliceChange>,
+        changes: &BTreeMap<ObjectKey, SliceChange>,
         now: Timestamp,
     ) -> Result<(), LogError>;
 }
@@ -60,6 +65,9 @@ pub trait Outlets: Send {
 
     /// A record is durable and applied.
     fn recorded(&mut self, record: &Record);
+
+    /// These recovery records are to be kept.
+    fn wanted(&mut self, wanted: &Wanted);
 
     /// All records of a turn are durable and applied; this is what is known after them.
     fn reached(&mut self, fold: &Fold);

@@ -1,5 +1,8 @@
 //! The engine between a log that fails on demand and outlets that remember.
 
+mod recovery;
+mod term;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,13 +10,16 @@ use std::time::Duration;
 
 use crate::checkpoint::Entry;
 use crate::engine::{Batch, Engine, Log, LogError, Outlets, Settings};
+use crate::event::recovery::RecoveryRecord;
 use crate::event::{Epoch, Event, Record, Seq};
 use crate::model::endpoints::EndpointSlice;
 use crate::model::ingress::IngressClass;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Age, Meta, Spec};
+use crate::model::refusal::{Reason, Refusal};
 use crate::model::time::Timestamp;
 use crate::observe::{Observation, Seen};
+use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
 use crate::project::Fold;
 use crate::project::standing::StandingChange;
@@ -28,12 +34,15 @@ thread_local! {
 #[derive(Default)]
 struct World {
     records: Vec<Record>,
+    claimed: Vec<Epoch>,
     full: bool,
     /// The next append reaches the disk and is not acknowledged.
     half: bool,
     now: i64,
     publications: Vec<Arc<Publication>>,
     relists: usize,
+    synced: usize,
+    wanted: Wanted,
     behind: usize,
     checkpoints: Vec<Seq>,
 }
@@ -46,6 +55,16 @@ fn world<T>(f: impl FnOnce(&mut World) -> T) -> T {
 struct TestLog;
 
 impl Log for TestLog {
+    fn claim(&mut self, epoch: Epoch) -> Result<(), LogError> {
+        world(|world| {
+            if world.full {
+                return Err(LogError::new("no space left on device"));
+            }
+            world.claimed.push(epoch);
+            Ok(())
+        })
+    }
+
     fn append(&mut self, records: &[Record]) -> Result<(), LogError> {
         world(|world| {
             if !world.full {
@@ -72,11 +91,16 @@ impl Log for TestLog {
 
     fn write_endpoints(
         &mut self,
-        changes: BTreeMap<ObjectKey, SliceChange>,
+        changes: &BTreeMap<ObjectKey, SliceChange>,
         _: Timestamp,
     ) -> Result<(), LogError> {
-        world(|world| world.behind += changes.len());
-        Ok(())
+        world(|world| {
+            if world.full {
+                return Err(LogError::new("no space left on device"));
+            }
+            world.behind += changes.len();
+            Ok(())
+        })
     }
 }
 
@@ -96,6 +120,10 @@ impl Outlets for TestOutlets {
 
     fn recorded(&mut self, _: &Record) {}
 
+    fn wanted(&mut self, wanted: &Wanted) {
+        world(|world| world.wanted = wanted.clone());
+    }
+
     fn reached(&mut self, _: &Fold) {}
 
     fn turned(&mut self, _: Duration) {}
@@ -104,7 +132,9 @@ impl Outlets for TestOutlets {
 
     fn beat(&mut self) {}
 
-    fn synced(&mut self) {}
+    fn synced(&mut self) {
+        world(|world| world.synced += 1);
+    }
 
     fn frozen(&mut self, _: bool) {}
 
@@ -121,7 +151,7 @@ fn begin(fold: Fold, epoch: u64) -> Engine<TestLog, TestOutlets> {
         awaited: BTreeSet::from([(Origin::Folder, Kind::IngressClass)]),
         checkpoint_after: 3,
     };
-    Engine::begin(settings, fold, TestLog, TestOutlets).unwrap()
+    Engine::begin(settings, fold, TestLog, TestOutlets)
 }
 
 fn listed(objects: Vec<Seen>) -> Observation {
@@ -195,12 +225,13 @@ fn from_an_empty_log_nothing_is_published_before_the_lists_are_complete() {
     engine.turn(batch([listed(vec![class("a")])]));
     engine.publish();
     assert_eq!(world(|world| world.publications.len()), 1);
-    assert_eq!(names(), ["EpochBegan", "ObjectAccepted"]);
+    assert_eq!(names(), ["EpochBegan", "ObjectAccepted", "SourcesListed"]);
 }
 
 #[test]
 fn what_the_log_holds_is_published_at_once_as_a_new_version() {
-    let engine = begin(Fold::default(), 1);
+    let mut engine = begin(Fold::default(), 1);
+    engine.turn(batch([listed(vec![])]));
     let fold = engine.fold().clone();
     let before = fold.snapshot().version();
     let engine = begin(fold, 2);
@@ -256,7 +287,7 @@ fn while_the_log_cannot_be_written_nothing_is_applied_and_endpoints_go_on() {
         Observation::Changed(class("b")),
         Observation::Changed(slice("s")),
     ]));
-    assert_eq!(names(), ["EpochBegan"]);
+    assert_eq!(names(), ["EpochBegan", "SourcesListed"]);
     assert!(
         engine
             .fold()
@@ -282,6 +313,7 @@ fn while_the_log_cannot_be_written_nothing_is_applied_and_endpoints_go_on() {
         names(),
         [
             "EpochBegan",
+            "SourcesListed",
             "LogInterrupted",
             "ObjectAccepted",
             "ObjectAccepted"
@@ -337,6 +369,6 @@ fn a_checkpoint_is_stored_when_it_is_due_and_endpoints_are_written_behind() {
     assert_eq!(world(|world| world.behind), 0);
     engine.housekeep();
     engine.housekeep();
-    assert_eq!(world(|world| world.checkpoints.clone()), [Seq(3)]);
+    assert_eq!(world(|world| world.checkpoints.clone()), [Seq(4)]);
     assert_eq!(world(|world| world.behind), 1);
 }

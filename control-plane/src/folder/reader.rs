@@ -1,11 +1,14 @@
 //! Files become what they hold: many at a time, on all cores.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+
+use rustix::fs::OFlags;
 
 use crate::folder::document::{Contents, Form, documents, parse};
 use crate::folder::walk::{Files, Stamp};
@@ -45,13 +48,22 @@ pub(super) fn read(files: &Files) -> BTreeMap<Arc<str>, Read> {
 }
 
 fn text(path: &Path) -> io::Result<(Stamp, String)> {
+    // Without waiting: a pipe may stand now where a file was found.
+    let mut options = File::options();
+    let file = options.read(true).custom_flags(O_NONBLOCK).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("is no file any more"));
+    }
     // Before reading: what is written meanwhile has another.
-    let stamp = Stamp::of(&fs::metadata(path)?);
-    if stamp.length > MAX_LENGTH {
+    let stamp = Stamp::of(&metadata);
+    let mut text = String::new();
+    let read = file.take(MAX_LENGTH + 1).read_to_string(&mut text)?;
+    if read as u64 > MAX_LENGTH {
         let message = format!("longer than {} MiB", MAX_LENGTH >> 20);
         return Err(io::Error::other(message));
     }
-    Ok((stamp, fs::read_to_string(path)?))
+    Ok((stamp, text))
 }
 
 fn unreadable(error: &io::Error) -> Read {
@@ -132,6 +144,7 @@ fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) ->
     })
 }
 
+const O_NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
 const MAX_LENGTH: u64 = 64 << 20;
 const BATCH: usize = 32 << 20;
 const MAX_THREADS: usize = 4;

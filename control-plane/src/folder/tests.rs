@@ -338,6 +338,7 @@ async fn next(seen: &mut mpsc::Receiver<Observation>) -> String {
             Observation::Deleted(key) => return format!("{} gone", key.name),
             Observation::Listed { .. } => {}
             other @ (Observation::Configured(_)
+            | Observation::Recovered { .. }
             | Observation::Unlistable { .. }
             | Observation::Proxy(_)) => panic!("{other:?}"),
         }

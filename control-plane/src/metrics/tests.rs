@@ -7,6 +7,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use crate::event::{Epoch, Event, Record, Seq};
 use crate::metrics::engine::EngineMetrics;
 use crate::metrics::log::LogMetrics;
+use crate::metrics::recovery::RecoveryMetrics;
 use crate::metrics::sources::{SourceMetrics, WatchState};
 use crate::metrics::streams::{End, Refused, Scope, StreamMetrics};
 use crate::model::key::{Kind, ObjectKey, Origin};
@@ -46,6 +47,11 @@ impl Scrape {
         let sources = SourceMetrics::new(&meter);
         sources.state(Origin::Folder, Kind::Ingress, WatchState::Watching);
         sources.failed(Origin::Folder, Kind::Ingress);
+        let recovery = RecoveryMetrics::new(&meter);
+        recovery.wanted(Origin::Folder, 1);
+        recovery.stored(Origin::Folder, 1);
+        recovery.left_out(Origin::Folder, 0);
+        recovery.failure(Origin::Folder, "unavailable");
         let streams = StreamMetrics::new(&meter, presence.subscribe(), publisher.subscribe());
         streams.ended(End::Proxy);
         streams.transferred(Scope::Delta, 9);
@@ -97,6 +103,7 @@ fn refused(name: &str) -> Record {
             },
         },
         refusal: Refusal::new(Reason::InvalidHost, "spec", "no host"),
+        last_good: None,
     })
 }
 

@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 
 use crate::event::Event;
 use crate::model::key::{Kind, ObjectKey, Origin};
-use crate::model::object::Meta;
+use crate::model::object::{Age, Meta};
 use crate::model::refusal::{Reason, Refusal};
+use crate::model::time::Timestamp;
 use crate::observe::{Observed, Seen, Unreadable};
 use crate::state::State;
 
@@ -44,34 +45,41 @@ pub(super) fn compare(state: &State, list: List, observed: &mut Observed) {
 /// Whether an object that is not listed may stand in a file that cannot be read; then it is
 /// not gone, and is refused if it was not already.
 fn unread(state: &State, key: &ObjectKey, unreadable: &[Unreadable]) -> Option<Option<Event>> {
-    if unreadable.is_empty() {
-        return None;
-    }
-    let Some(held) = state.object(key) else {
-        // Of a slice nobody knows the file: it stays until all can be read.
-        return Some(None);
-    };
-    let good = held.good.as_ref().map(|good| &good.meta);
-    let meta = held
-        .refused
-        .as_ref()
+    let first = unreadable.first()?;
+    let held = state.object(key);
+    let refused = held.and_then(|held| held.refused.as_ref());
+    let good = held.and_then(|held| held.good.as_ref());
+    let meta = refused
         .map(|refused| &refused.meta)
-        .or(good)?;
-    let found = unreadable
-        .iter()
-        .find(|found| *found.file == *file_of(meta));
-    let Unreadable { file, message } = found?;
+        .or_else(|| good.map(|good| &good.meta));
+    let meta = meta.cloned().unwrap_or_else(nowhere);
+    // Of a slice that was never refused nobody knows the file: it may be any.
+    let found = match file_of(&meta) {
+        "" => first,
+        file => unreadable.iter().find(|found| *found.file == *file)?,
+    };
+    let Unreadable { file, message } = found;
     let message = format!("its file {file} cannot be read: {message}");
     let refusal = Refusal::new(Reason::Malformed, "", message);
-    let known = held
-        .refused
-        .as_ref()
-        .is_some_and(|refused| refused.refusal == refusal);
+    let known = refused.is_some_and(|refused| refused.refusal == refusal);
     Some((!known).then(|| Event::ObjectRefused {
         key: key.clone(),
-        meta: meta.clone(),
+        meta,
         refusal,
+        last_good: super::last_good(state, key),
     }))
+}
+
+/// Identity of an object of a folder that stands nobody knows where.
+fn nowhere() -> Meta {
+    Meta {
+        uid: Box::default(),
+        resource_version: Box::default(),
+        age: Age {
+            created: Timestamp(0),
+            rank: Box::default(),
+        },
+    }
 }
 
 /// The file that a folder's object was read from.

@@ -59,7 +59,8 @@ pub struct Missing {
 /// Ours are the Ingresses of our classes; of other kinds an object has a standing only while
 /// it is refused, and a Service only while one of these Ingresses sends to it.
 pub(super) fn of(state: &State, key: &ObjectKey) -> Option<Standing> {
-    let held = state.object(key)?;
+    // Of what was not seen yet nobody knows how it stands.
+    let held = state.object(key).filter(|held| !held.unseen)?;
     let refusal = held.refused.as_ref().map(|refused| refused.refusal.clone());
     let newest = held.refused.as_ref().map(|refused| &refused.meta);
     let good = state.ingress(key);

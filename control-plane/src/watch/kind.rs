@@ -17,6 +17,7 @@ use crate::observe::{Observation, Seen};
 use crate::watch::failure::{Cause, missing_rule};
 use crate::watch::guard::Guarded;
 use crate::watch::metrics::Metrics;
+use crate::watch::offered::is_absent;
 use crate::watch::pace::{Failed, paced};
 use crate::watch::round::{Item, Round, Step};
 
@@ -116,6 +117,10 @@ impl<K: Watched> KindWatch<K> {
                     Verdict::Wait => None,
                     Verdict::StartOver => return End::StartOver,
                     Verdict::Refused(why) => Some(Item::Refused(why)),
+                    Verdict::Absent if !self.is_absent().await => {
+                        said.contradicted::<K>();
+                        None
+                    }
                     Verdict::Absent => {
                         said.absent::<K>();
                         look_again = Some(Instant::now() + LOOK_FOR_ABSENT);
@@ -171,6 +176,13 @@ impl<K: Watched> KindWatch<K> {
         }
     }
 
+    async fn is_absent(&self) -> bool {
+        match self.apis.first() {
+            Some((_, api)) => is_absent::<Guarded<K>>(&api.clone().into_client()).await,
+            None => false,
+        }
+    }
+
     fn verdict(&self, stream: usize, failed: &Failed, said: &mut Said) -> Verdict {
         let Failed { error, in_a_row } = failed;
         let cause = Cause::of(error);
@@ -211,6 +223,7 @@ impl<K: Watched> KindWatch<K> {
                     said.unlistable = now;
                 }
                 Observation::Configured(_)
+                | Observation::Recovered { .. }
                 | Observation::Changed(_)
                 | Observation::Deleted(_)
                 | Observation::Proxy(_) => {}
@@ -239,6 +252,16 @@ impl Said {
         } else {
             self.trouble = true;
             tracing::warn!(kind = %K::MODEL_KIND, %error, "the API server is asked again and again");
+        }
+    }
+
+    fn contradicted<K: Watched>(&mut self) {
+        if !std::mem::replace(&mut self.trouble, true) {
+            tracing::warn!(
+                kind = %K::MODEL_KIND,
+                "the API server finds no such kind and does not say that it has none: it is asked \
+                 again and again"
+            );
         }
     }
 

@@ -200,7 +200,9 @@ mod tests {
                     Observation::Unlistable { message, .. } => format!("unlistable {message}"),
                     Observation::Changed(seen) => format!("changed {}", show(seen)),
                     Observation::Deleted(key) => format!("deleted {}", key.name),
-                    Observation::Configured(_) | Observation::Proxy(_) => panic!("{o:?}"),
+                    Observation::Configured(_)
+                    | Observation::Recovered { .. }
+                    | Observation::Proxy(_) => panic!("{o:?}"),
                 })),
             }
         }

@@ -66,7 +66,9 @@ fn show(observation: Observation) -> String {
         Observation::Unlistable { message, .. } => format!("unlistable: {message}"),
         Observation::Changed(seen) => format!("changed: {}", one(seen)),
         Observation::Deleted(key) => format!("deleted: {key}"),
-        Observation::Configured(_) | Observation::Proxy(_) => panic!("no source says that"),
+        Observation::Configured(_) | Observation::Recovered { .. } | Observation::Proxy(_) => {
+            panic!("no source says that")
+        }
     }
 }
 
@@ -281,7 +283,37 @@ async fn a_kind_that_the_cluster_does_not_know_is_empty_and_looked_for_again() {
     for _ in 0..3 {
         watch.server.fail("limit=2", 404, "NotFound").await;
     }
+    // Asked what it has of the group, it says: all but this.
+    let offered = json!({
+        "kind": "APIResourceList", "groupVersion": "networking.k8s.io/v1",
+        "resources": [{
+            "name": "networkpolicies", "singularName": "", "namespaced": true,
+            "kind": "NetworkPolicy", "verbs": ["list"],
+        }],
+    });
+    let offered = offered.to_string();
+    watch
+        .server
+        .answer("networking.k8s.io/v1", 200, &offered)
+        .await;
     assert_eq!(watch.next().await, "listed: ");
+    watch
+        .server
+        .page("limit=2", &[ingress("a", 1)], 5, "")
+        .await;
+    assert_eq!(watch.next().await, "listed: Ingress default/a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_know_yet_what_it_has_is_asked_again() {
+    let mut watch = begin(&[]);
+    for _ in 0..3 {
+        watch.server.fail("limit=2", 404, "NotFound").await;
+    }
+    watch
+        .server
+        .fail("networking.k8s.io/v1", 503, "ServiceUnavailable")
+        .await;
     watch
         .server
         .page("limit=2", &[ingress("a", 1)], 5, "")

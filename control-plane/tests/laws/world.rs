@@ -35,6 +35,14 @@ impl Step {
         }
     }
 
+    pub(crate) fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.now, Some((_, Err(_))))
+    }
+
     pub(crate) fn seen(&self) -> Option<Seen> {
         let (meta, spec) = self.now.clone()?;
         Some(Seen {
@@ -120,7 +128,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             4 => (Just(key(Origin::Kubernetes, Kind::Ingress, namespace, n)), now(namespace, n, ingress())),
             2 => (Just(key(Origin::Kubernetes, Kind::Service, namespace, n)), now(namespace, n, service())),
-            2 => (Just(key(Origin::Kubernetes, Kind::EndpointSlice, namespace, n)), now_good(namespace, n, slice())),
+            2 => (Just(key(Origin::Kubernetes, Kind::EndpointSlice, namespace, n)), now(namespace, n, slice())),
             1 => (Just(key(Origin::Kubernetes, Kind::IngressClass, "", n % 2)), now("", n % 2, class())),
         ]
     });
@@ -166,7 +174,10 @@ pub(crate) fn settle(a: &Fold, b: &Fold) -> (String, String) {
                 )
             })
             .collect();
-        format!("{objects:#?}{:#?}", fold.state().slices())
+        let refused = |key| fold.state().object(key).is_some();
+        let slices = fold.state().slices().iter();
+        let slices: BTreeMap<_, _> = slices.filter(|(key, _)| !refused(*key)).collect();
+        format!("{objects:#?}{slices:#?}")
     };
     (of(a), of(b))
 }
@@ -226,15 +237,6 @@ fn now(
     let spec = prop_oneof![5 => spec.prop_map(Ok), 1 => refusals().prop_map(Err)];
     let now = (0..3_i64, spec)
         .prop_map(move |(created, spec)| (meta(created, namespace, &n.to_string()), spec));
-    prop::option::weighted(0.8, now)
-}
-
-fn now_good(
-    namespace: &'static str,
-    n: u8,
-    spec: impl Strategy<Value = Spec>,
-) -> impl Strategy<Value = Now> {
-    let now = spec.prop_map(move |spec| (meta(0, namespace, &n.to_string()), Ok(spec)));
     prop::option::weighted(0.8, now)
 }
 

@@ -29,6 +29,8 @@ pub struct Start<'a> {
 /// What is known when the last byte of the response is gone.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome {
+    /// Where the request went last.
+    pub upstream: Option<SocketAddr>,
     pub status: u16,
     pub bytes: u64,
     pub took: Duration,
@@ -36,12 +38,21 @@ pub struct Outcome {
 }
 
 /// A line that is still growing. In text, its fields are: time, listener, client, protocol,
-/// method, host, path, route, version, upstream, status, bytes, seconds, reason.
+/// method, host, path, version, route, upstream, status, bytes, seconds, reason.
 #[derive(Debug)]
 pub struct Line {
     format: LogFormat,
     bytes: Vec<u8>,
-    routed: bool,
+    known: Known,
+}
+
+/// How much of a line is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Known {
+    Start,
+    Version,
+    Route,
+    Outcome,
 }
 
 impl Line {
@@ -49,7 +60,7 @@ impl Line {
         let mut line = Self {
             format,
             bytes: Vec::with_capacity(CAPACITY),
-            routed: false,
+            known: Known::Start,
         };
         let Start {
             time,
@@ -83,27 +94,26 @@ impl Line {
         line
     }
 
-    /// Adds where the request went, and by which rule of which version.
-    pub fn route(&mut self, route: &str, version: &Version, upstream: Option<SocketAddr>) {
-        if std::mem::replace(&mut self.routed, true) {
-            return;
+    /// Adds the version that decides.
+    pub fn version(&mut self, version: &Version) {
+        if self.reach(Known::Version) {
+            match self.format {
+                LogFormat::Off => {}
+                LogFormat::Text => self.put(format_args!(" {version}")),
+                LogFormat::Json => self.put(format_args!(r#","version":"{version}""#)),
+            }
         }
-        match (self.format, upstream) {
-            (LogFormat::Off, _) => {}
-            (LogFormat::Text, Some(upstream)) => {
-                self.word(route);
-                self.put(format_args!(" {version} {upstream}"));
-            }
-            (LogFormat::Text, None) => {
-                self.word(route);
-                self.put(format_args!(" {version} -"));
-            }
-            (LogFormat::Json, _) => {
-                self.put(format_args!(r#","route":"#));
-                self.string(route);
-                self.put(format_args!(r#","version":"{version}""#));
-                if let Some(upstream) = upstream {
-                    self.put(format_args!(r#","upstream":"{upstream}""#));
+    }
+
+    /// Adds the rule that decides.
+    pub fn route(&mut self, route: &str) {
+        if self.reach(Known::Route) {
+            match self.format {
+                LogFormat::Off => {}
+                LogFormat::Text => self.word(route),
+                LogFormat::Json => {
+                    self.put(format_args!(r#","route":"#));
+                    self.string(route);
                 }
             }
         }
@@ -112,22 +122,28 @@ impl Line {
     /// Closes the line.
     pub fn finish(mut self, outcome: Outcome) -> Vec<u8> {
         let Outcome {
+            upstream,
             status,
             bytes,
             took,
             reason,
         } = outcome;
         let seconds = took.as_secs_f64();
+        self.reach(Known::Outcome);
         match self.format {
             LogFormat::Off => {}
             LogFormat::Text => {
-                if !self.routed {
-                    self.put(format_args!(" - - -"));
+                match upstream {
+                    Some(upstream) => self.put(format_args!(" {upstream}")),
+                    None => self.bytes.extend_from_slice(b" -"),
                 }
                 let reason = reason.map_or("-", Reason::as_str);
                 self.put(format_args!(" {status} {bytes} {seconds:.6} {reason}\n"));
             }
             LogFormat::Json => {
+                if let Some(upstream) = upstream {
+                    self.put(format_args!(r#","upstream":"{upstream}""#));
+                }
                 self.put(format_args!(
                     r#","status":{status},"bytes":{bytes},"seconds":{seconds:.6}"#
                 ));
@@ -138,6 +154,23 @@ impl Line {
             }
         }
         self.bytes
+    }
+
+    /// Goes on to a part of the line, with a place for each that is passed over. False if the
+    /// line has it already.
+    fn reach(&mut self, part: Known) -> bool {
+        if self.known >= part {
+            return false;
+        }
+        if self.format == LogFormat::Text {
+            for passed in [Known::Version, Known::Route] {
+                if self.known < passed && passed < part {
+                    self.bytes.extend_from_slice(b" -");
+                }
+            }
+        }
+        self.known = part;
+        true
     }
 
     fn put(&mut self, text: fmt::Arguments<'_>) {
@@ -198,10 +231,12 @@ mod tests {
                 epoch: 3,
                 seq: 41,
             };
-            let upstream = Some("10.0.0.9:8080".parse().unwrap());
-            line.route("ingress/a/b#rule", &version, upstream);
+            line.version(&version);
+            line.route("ingress/a/b#rule");
         }
+        let upstream = routed.then(|| "10.0.0.9:8080".parse().unwrap());
         let bytes = line.finish(Outcome {
+            upstream,
             status: 200,
             bytes: 128,
             took: Duration::from_micros(1500),
@@ -215,7 +250,7 @@ mod tests {
         assert_eq!(
             line(LogFormat::Text, "/a", true, None),
             "2026-11-20T12:00:00.000Z http 192.0.2.7:5555 http/1.1 GET a.example /a \
-             ingress/a/b#rule 3.41 10.0.0.9:8080 200 128 0.001500 -\n"
+             3.41 ingress/a/b#rule 10.0.0.9:8080 200 128 0.001500 -\n"
         );
         let words = |line: String| line.split(' ').count();
         let full = words(line(LogFormat::Text, "/a", true, None));

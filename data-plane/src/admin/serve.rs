@@ -2,13 +2,13 @@
 //!
 //! Apart from the answers, which need no socket to be tested.
 
-use std::{convert::Infallible, io, net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, io, net::SocketAddr, time::Duration};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
     time::{sleep, timeout},
 };
 use tracing::{debug, info, warn};
@@ -48,12 +48,20 @@ impl Server {
     /// Serves for as long as it is polled.
     pub async fn run(self) {
         let mut connections = JoinSet::new();
+        let mut oldest_first = VecDeque::new();
         loop {
             tokio::select! {
-                accepted = self.listener.accept(), if connections.len() < CONNECTIONS => {
+                accepted = self.listener.accept() => {
                     match accepted {
                         Ok((stream, _)) => {
-                            connections.spawn_local(serve(stream, self.admin.clone()));
+                            oldest_first.retain(|open: &AbortHandle| !open.is_finished());
+                            if oldest_first.len() >= CONNECTIONS
+                                && let Some(oldest) = oldest_first.pop_front()
+                            {
+                                oldest.abort();
+                            }
+                            let serving = serve(stream, self.admin.clone());
+                            oldest_first.push_back(connections.spawn_local(serving));
                         }
                         Err(error) => {
                             warn!("admin port: cannot accept: {error}");
@@ -83,7 +91,8 @@ async fn serve(stream: TcpStream, admin: Admin) {
     }
 }
 
-/// Connections at a time; more wait in the listener's queue.
+/// Connections at a time. One more takes the place of the oldest, so that no client that keeps
+/// its connections open keeps a probe waiting.
 const CONNECTIONS: usize = 64;
 
 const HEADER_TIME: Duration = Duration::from_secs(10);

@@ -1,6 +1,13 @@
 //! Tests of the answers.
 
+use futures::future::join_all;
 use http_body_util::BodyExt;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::LocalSet,
+    time::{Duration, timeout},
+};
 
 use super::*;
 use crate::snapshot::{Fault, Key, Reason};
@@ -86,4 +93,31 @@ async fn what_is_not_there_or_not_read_is_refused() {
     assert_eq!(get(&admin, "/nothing").await.0, 404);
     let response = admin.answer(&Method::POST, "/snapshot");
     assert_eq!(response.status().as_u16(), 405);
+}
+
+#[tokio::test]
+async fn clients_that_stay_keep_no_probe_waiting() {
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), admin(Report::default()));
+    let server = server.await.unwrap();
+    let address = server.address().unwrap();
+    let probing = async {
+        let staying = (0..200).map(|_| TcpStream::connect(address));
+        let staying = join_all(staying).await;
+        assert!(staying.iter().all(Result::is_ok));
+        let mut probe = TcpStream::connect(address).await.unwrap();
+        let request = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        probe.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        probe.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("alive\n"), "{answer}");
+    };
+    let tasks = LocalSet::new();
+    let both = tasks.run_until(async {
+        tokio::select! {
+            () = server.run() => panic!("ended"),
+            () = probing => {}
+        }
+    });
+    // Far less than an idle client is given for a request.
+    timeout(Duration::from_secs(5), both).await.unwrap();
 }

@@ -39,6 +39,11 @@ impl<P: Ports> Listeners<P> {
         }
     }
 
+    /// Those that are open.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     /// Opens and closes until the wanted ones are open. Returns what is wrong with those that
     /// are not, or not where they are wanted.
     pub(super) async fn set(&mut self, wanted: &[Arc<Listener>]) -> BTreeMap<Arc<str>, Fault> {

@@ -5,21 +5,12 @@
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use tracing::warn;
 
 use super::traffic::{Workers, all};
 use crate::resolve::{Dns, External, Resolved, resolve};
 
 /// Looks up what is wanted and tells the threads, until nobody wants anything any more.
-pub(super) async fn run(mut wanted: watch::Receiver<Arc<[External]>>, workers: Workers) {
-    let dns = match Dns::of_system() {
-        Ok(dns) => dns,
-        Err(error) => {
-            warn!("external upstreams cannot be used: {error}");
-            while wanted.changed().await.is_ok() {}
-            return;
-        }
-    };
+pub(super) async fn run(wanted: watch::Receiver<Arc<[External]>>, workers: Workers) {
     let (found, mut resolved) = watch::channel(Arc::<Resolved>::default());
     let tell = async {
         while resolved.changed().await.is_ok() {
@@ -27,5 +18,5 @@ pub(super) async fn run(mut wanted: watch::Receiver<Arc<[External]>>, workers: W
             all(&workers, |worker| worker.resolved(addresses.clone())).await;
         }
     };
-    tokio::join!(resolve(dns, wanted, found), tell);
+    tokio::join!(resolve(Dns::of_system(), wanted, found), tell);
 }

@@ -4,7 +4,6 @@
 //! Apart from the threads themselves, which know nothing of each other.
 
 use std::{
-    collections::BTreeMap,
     net::{SocketAddr, TcpListener},
     rc::Rc,
     sync::Arc,
@@ -16,7 +15,7 @@ use tracing::error;
 
 use super::listeners::{Listeners, Ports};
 use crate::active::Active;
-use crate::control::Serve;
+use crate::control::{Listening, Serve};
 use crate::listen::{ListenError, listen};
 use crate::protocol::Scheme;
 use crate::resolve::External;
@@ -73,8 +72,12 @@ impl Serve for Traffic {
         });
     }
 
-    async fn listen(&mut self, wanted: &[Arc<Listener>]) -> BTreeMap<Arc<str>, Fault> {
-        self.listeners.set(wanted).await
+    async fn listen(&mut self, wanted: &[Arc<Listener>]) -> Listening {
+        let faults = self.listeners.set(wanted).await;
+        Listening {
+            open: self.listeners.len(),
+            faults,
+        }
     }
 }
 

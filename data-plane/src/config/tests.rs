@@ -90,6 +90,17 @@ fn https_needs_a_ca() {
 }
 
 #[test]
+fn a_limit_that_cannot_work_is_refused() {
+    let config = Config::parse("limits: {http2: {streamWindow: 2147483648}}").unwrap();
+    let error = config.finish().unwrap_err().to_string();
+    assert!(
+        error.contains("limits.http2.streamWindow: 2147483648"),
+        "{error}"
+    );
+    assert!(error.contains("set a value in that range"), "{error}");
+}
+
+#[test]
 fn a_proxy_without_a_name_is_called_like_its_machine() {
     assert!(!Config::default().finish().unwrap().proxy.is_empty());
 }

@@ -12,11 +12,11 @@ use tokio::{
 };
 use tracing::{Instrument, debug, info, info_span, warn};
 
-use super::{Metrics, Serve};
+use super::{Listening, Metrics, Serve};
 use crate::active::Compiler;
 use crate::journal::{Batch, Kept, Mark};
 use crate::report::Report;
-use crate::snapshot::{Applied, Fault, Form, Held, Key, Listener, Refusal, Touched, Transfer};
+use crate::snapshot::{Applied, Form, Held, Key, Listener, Refusal, Touched, Transfer};
 
 /// A transfer, and where to answer whether it is live.
 pub type Order = (Transfer, oneshot::Sender<Result<(), Refusal>>);
@@ -28,8 +28,7 @@ pub struct Applier<S> {
     compiler: Compiler,
     serve: S,
     listeners: BTreeMap<Arc<str>, Arc<Listener>>,
-    /// Listeners that cannot be opened.
-    closed: BTreeMap<Arc<str>, Fault>,
+    listening: Listening,
     journal: Option<mpsc::Sender<Batch>>,
     report: watch::Sender<Report>,
     metrics: Metrics,
@@ -42,7 +41,7 @@ impl<S: Serve> Applier<S> {
             compiler: Compiler::default(),
             serve,
             listeners: BTreeMap::new(),
-            closed: BTreeMap::new(),
+            listening: Listening::default(),
             journal,
             report: watch::Sender::default(),
             metrics,
@@ -92,7 +91,7 @@ impl<S: Serve> Applier<S> {
                     // Without a receiver the stream has ended, and the next one says what is held.
                     let _: Result<(), _> = answer.send(result);
                 }
-                () = sleep_until(retry_at), if !self.closed.is_empty() => {
+                () = sleep_until(retry_at), if !self.listening.faults.is_empty() => {
                     self.listen().await;
                     self.send_report();
                     retry_at = Instant::now() + RETRY_LISTENERS;
@@ -159,19 +158,19 @@ impl<S: Serve> Applier<S> {
 
     async fn listen(&mut self) {
         let wanted: Vec<_> = self.listeners.values().cloned().collect();
-        let closed = self.serve.listen(&wanted).await;
-        for (name, fault) in &closed {
-            if self.closed.get(name) != Some(fault) {
+        let listening = self.serve.listen(&wanted).await;
+        for (name, fault) in &listening.faults {
+            if self.listening.faults.get(name) != Some(fault) {
                 let reason = fault.reason.as_str();
                 warn!(listener = %name, reason, "listener not open: {}", fault.message);
             }
         }
-        self.closed = closed;
+        self.listening = listening;
     }
 
     fn send_report(&self) {
         let mut faults = self.held.faults().clone();
-        for (name, fault) in &self.closed {
+        for (name, fault) in &self.listening.faults {
             let key = Key::new(ResourceType::Listener.into(), name);
             faults.entry(key).or_insert_with(|| fault.clone());
         }
@@ -182,10 +181,15 @@ impl<S: Serve> Applier<S> {
             faults,
             routes: self.compiler.routes(),
             upstreams: self.compiler.upstreams(),
-            listeners: self.listeners.len() - self.closed.len(),
+            listeners: self.listening.open,
         };
         self.metrics.report(&report);
-        self.report.send_replace(report);
+        // Whoever follows it answers each change up the stream.
+        self.report.send_if_modified(|known| {
+            let differs = *known != report;
+            *known = report;
+            differs
+        });
     }
 
     async fn keep(&self, applied: Applied) {

@@ -33,12 +33,13 @@ pub fn request_head(out: &mut Vec<u8>, head: &Head, client: &Client, length: Opt
         Some(0) if !expects_body(&head.method) => {}
         Some(length) => put_length(out, length),
     }
-    if head.upgrade {
-        out.extend_from_slice(UPGRADE);
-    }
-    if head.takes_trailers {
-        out.extend_from_slice(b"te: trailers\r\n");
-    }
+    // `TE` holds for this connection alone, and has to say so (RFC 9110, 10.1.4).
+    out.extend_from_slice(match (head.upgrade, head.takes_trailers) {
+        (false, false) => b"",
+        (true, false) => UPGRADE,
+        (false, true) => b"connection: te\r\nte: trailers\r\n",
+        (true, true) => b"connection: upgrade, te\r\nupgrade: websocket\r\nte: trailers\r\n",
+    });
     out.extend_from_slice(b"\r\n");
 }
 

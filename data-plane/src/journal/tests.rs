@@ -12,7 +12,7 @@ fn told(name: u8, body: u8) -> Told {
     let body = vec![body; 40];
     Told {
         key: Key::new(2, &name.to_string()),
-        hash: digest::body_hash(&body),
+        hash: digest::resource_hash(&body, ["http"]),
         body: body.into(),
         requires: ["http".to_owned()].into(),
     }

@@ -50,7 +50,7 @@ impl Body {
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
         match self {
             Self::Empty => Poll::Ready(None),
-            Self::Full(_) => match std::mem::replace(self, Self::Empty) {
+            Self::Full(_) => match std::mem::replace(self, Self::Stream(Stream::ended())) {
                 Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::Data(bytes)))),
                 Self::Empty | Self::Stream(_) => Poll::Ready(None),
             },
@@ -107,6 +107,15 @@ impl Stream {
         }
     }
 
+    /// What is left of a body that was handed over whole.
+    fn ended() -> Self {
+        Self {
+            source: None,
+            length: Some(0),
+            touched: true,
+        }
+    }
+
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
         self.touched = true;
         let Some(source) = &self.source else {
@@ -152,4 +161,25 @@ pub trait Source {
 
     /// Nobody will ask again: after the end, or before.
     fn release(self: Rc<Self>);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn a_body_that_was_handed_over_is_touched_and_at_its_end() {
+        let mut body = Body::full(Bytes::from_static(b"x"));
+        assert!(body.is_untouched());
+        assert!(!body.is_end());
+        let mut nobody = Context::from_waker(Waker::noop());
+        let piece = body.poll_frame(&mut nobody);
+        assert!(matches!(piece, Poll::Ready(Some(Ok(Frame::Data(_))))));
+        assert!(!body.is_untouched());
+        assert!(body.is_end());
+        assert_eq!(body.length(), Some(0));
+        assert!(matches!(body.poll_frame(&mut nobody), Poll::Ready(None)));
+    }
 }

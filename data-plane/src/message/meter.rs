@@ -26,6 +26,8 @@ pub struct Meter {
     reason: Option<Reason>,
     received: u64,
     sent: u64,
+    /// Where the request went last.
+    upstream: Option<SocketAddr>,
     line: Option<Box<Line>>,
 }
 
@@ -44,11 +46,23 @@ impl Meter {
         &self.client
     }
 
-    /// The rule and the version that decided, and where the request went.
-    pub fn routed(&mut self, route: &str, version: &Version, upstream: Option<SocketAddr>) {
+    /// The version that decides.
+    pub fn version(&mut self, version: &Version) {
         if let Some(line) = &mut self.line {
-            line.route(route, version, upstream);
+            line.version(version);
         }
+    }
+
+    /// The rule that decides.
+    pub fn route(&mut self, route: &str) {
+        if let Some(line) = &mut self.line {
+            line.route(route);
+        }
+    }
+
+    /// Where the request goes; the last time counts.
+    pub fn upstream(&mut self, address: SocketAddr) {
+        self.upstream = Some(address);
     }
 
     /// The response begins.
@@ -106,6 +120,7 @@ impl Meter {
             reason: None,
             received: 0,
             sent: 0,
+            upstream: None,
             line,
         }
     }
@@ -133,6 +148,7 @@ impl Drop for Meter {
         }
         if let Some(line) = self.line.take() {
             let line = line.finish(Outcome {
+                upstream: self.upstream,
                 status,
                 bytes: self.sent,
                 took,

@@ -3,7 +3,7 @@
 //! Apart from the rules of repetition, which are in `retry`, and from what a failure looks
 //! like, which is in `rescue`.
 
-use std::{borrow::Cow, net::SocketAddr, rc::Rc, sync::Arc};
+use std::{borrow::Cow, rc::Rc, sync::Arc};
 
 use tokio::time::timeout;
 
@@ -29,12 +29,8 @@ impl Proxy {
             .router
             .route(&client.listener.name, head.host(), head.path())
             .ok_or(Failure::NoRoute)?;
-        let mut went = None;
-        let result = self
-            .send(held, rule, (head, body, &client), &mut went)
-            .await;
-        meter.routed(&rule.id, &held.active.version, went);
-        result
+        meter.route(&rule.id);
+        self.send(held, rule, (head, body, &client), meter).await
     }
 
     /// Tries endpoints in turn, as far as the request may be repeated.
@@ -43,7 +39,7 @@ impl Proxy {
         held: &Held,
         rule: &RouteRule,
         (head, body, client): (&mut Head, &mut Body, &Client),
-        went: &mut Option<SocketAddr>,
+        meter: &mut Meter,
     ) -> Result<Answer, Failure> {
         let id = balance::backend(&rule.backends, self.draws.draw())
             .and_then(|backend| backend.upstream)
@@ -59,14 +55,14 @@ impl Proxy {
         };
         let tries = self.thread.limits.upstream.tries;
         let mut failure = Failure::NoEndpoints;
-        for place in Rotation::new(pools.len(), pools.turn(), tries) {
+        for (number, place) in Rotation::new(pools.len(), pools.turn(), tries).enumerate() {
             let Some(pool) = pools.get(place) else {
                 continue;
             };
-            if went.is_some() {
+            if number > 0 {
                 self.thread.metrics.upstream.retries.add(1);
             }
-            *went = Some(pool.endpoint.address);
+            meter.upstream(pool.endpoint.address);
             // Also before an open connection is used: it may be from when this was permitted.
             if pools.no_local() && is_forbidden(pool.endpoint.address.ip()) {
                 failure = Failure::Forbidden;
@@ -96,10 +92,8 @@ impl Proxy {
                 result => return Ok(result?),
             }
         }
-        if !pool.has_room() {
-            return Err(Failure::Overloaded);
-        }
-        let connection = pool.connect().await?;
+        let permit = self.pools.permit(pool).ok_or(Failure::Overloaded)?;
+        let connection = pool.connect(permit).await?;
         Ok(connection.exchange(head, client, body).await?)
     }
 
@@ -112,8 +106,10 @@ impl Proxy {
             Target::Discovered => Ok(Cow::Borrowed(&upstream.endpoints)),
             Target::External { .. } => {
                 let patience = self.thread.limits.upstream.resolve;
-                let known = timeout(patience, self.resolution_of(upstream.id)).await;
-                known.map(Cow::Owned).map_err(|_| Failure::Unresolved)
+                match timeout(patience, self.resolution_of(upstream.id)).await {
+                    Ok(found) if !found.is_empty() => Ok(Cow::Owned(found)),
+                    Ok(_) | Err(_) => Err(Failure::Unresolved),
+                }
             }
         }
     }

@@ -55,6 +55,8 @@ struct Known {
 struct Name {
     /// In order; empty if nothing was ever found.
     addresses: Vec<IpAddr>,
+    /// It was asked for, with whatever result.
+    known: bool,
     /// None while it is being asked for; the first time is at once.
     due: Option<Instant>,
     asked: bool,
@@ -125,8 +127,11 @@ impl Names {
             let pause = FIRST_PAUSE.saturating_mul(1 << name.failures.min(8));
             name.failures += 1;
             name.due = Some(now + pause.min(LAST_PAUSE));
-            return false;
+            // Requests need not wait for what is known to fail.
+            name.known = true;
+            return self.refresh();
         };
+        name.known = true;
         name.failures = 0;
         name.due = Some(until.clamp(now + SHORTEST, now + LONGEST));
         addresses.sort_unstable();
@@ -154,12 +159,12 @@ impl Names {
             .collect()
     }
 
-    /// Makes the endpoints of upstreams that have none yet and whose name has addresses.
+    /// Makes the endpoints of upstreams that have none yet and whose name is known.
     fn refresh(&mut self) -> bool {
         let mut changed = false;
         for known in self.upstreams.values_mut() {
             let name = self.names.get(&known.hostname);
-            let Some(name) = name.filter(|name| !name.addresses.is_empty()) else {
+            let Some(name) = name.filter(|name| name.known) else {
                 continue;
             };
             if known.endpoints.is_none() {

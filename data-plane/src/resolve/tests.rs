@@ -111,6 +111,20 @@ fn the_last_good_answer_is_kept_while_there_is_none() {
 }
 
 #[test]
+fn a_name_that_cannot_be_found_is_said_to_be_so_once() {
+    let script = [None, None, Some((&["10.0.0.1"][..], 100))];
+    let wanted = vec![external(0, "a.example", 80), external(1, "a.example", 81)];
+    let seen = run(&script, wanted, 2);
+    let known: Vec<_> = [0, 1]
+        .map(|n| seen[0].1.endpoints(id(n)).map(|found| found.len()))
+        .into();
+    assert_eq!(known, [Some(0), Some(0)]);
+    assert_eq!(shown(&seen[1].1, 1), ["10.0.0.1:81"]);
+    // After pauses of 1 and 2 s.
+    assert_eq!([seen[0].0, seen[1].0], [0, 3]);
+}
+
+#[test]
 fn upstreams_share_a_name_and_keep_their_ports() {
     let script = [Some((&["10.0.0.1"][..], 100))];
     let wanted = vec![external(0, "a.example", 80), external(1, "a.example", 81)];

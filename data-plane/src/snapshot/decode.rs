@@ -48,12 +48,13 @@ impl Decoded {
 }
 
 fn check_hash(told: &Told) -> Result<(), Fault> {
-    if digest::body_hash(&told.body) == told.hash {
+    let requires = told.requires.iter().map(String::as_str);
+    if digest::resource_hash(&told.body, requires) == told.hash {
         return Ok(());
     }
     Err(Fault::new(
         Reason::HashMismatch,
-        "the body does not have the hash that was sent with it",
+        "the resource does not have the hash that was sent with it",
     ))
 }
 

@@ -3,14 +3,11 @@
 //! Apart from the table of pools: an endpoint is an address *and* who answers there, so that an
 //! address that is used again by another Pod never gets a connection of the old one.
 
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-};
+use std::{cell::RefCell, rc::Rc};
 
 use smallvec::SmallVec;
 
-use super::{ConnectError, Connection, connect, socket::Socket};
+use super::{ConnectError, Connection, Permit, connect, permit::Count, socket::Socket};
 use crate::active::Endpoint;
 use crate::clock::Ticks;
 use crate::thread::Thread;
@@ -20,7 +17,7 @@ use crate::thread::Thread;
 pub struct Pool {
     pub endpoint: Endpoint,
     thread: Rc<Thread>,
-    open: Cell<usize>,
+    open: Count,
     /// The one used last is at the end.
     idle: RefCell<SmallVec<[Idle; 1]>>,
 }
@@ -36,7 +33,7 @@ impl Pool {
         Rc::new(Self {
             endpoint,
             thread,
-            open: Cell::new(0),
+            open: Count::default(),
             idle: RefCell::new(SmallVec::new()),
         })
     }
@@ -53,19 +50,19 @@ impl Pool {
         }
     }
 
-    /// Whether one more connection may be made.
-    pub fn has_room(&self) -> bool {
-        self.open.get() < self.thread.limits.upstream.connections_per_endpoint
+    /// Connections that are open or being made.
+    pub(super) fn open(&self) -> &Count {
+        &self.open
     }
 
     /// Makes a connection.
-    pub async fn connect(self: &Rc<Self>) -> Result<Rc<Connection>, ConnectError> {
+    pub async fn connect(self: &Rc<Self>, permit: Permit) -> Result<Rc<Connection>, ConnectError> {
         let metrics = &self.thread.metrics.upstream;
         let patience = self.thread.limits.upstream.connect;
         match connect(self.endpoint.address, patience).await {
             Ok(stream) => {
                 metrics.connects.add(1);
-                let socket = Socket::new(stream, self, &self.thread);
+                let socket = Socket::new(stream, self, permit);
                 Ok(Connection::new(socket, &self.thread))
             }
             Err(error) => {
@@ -91,11 +88,13 @@ impl Pool {
         idle.retain(|idle| idle.until > now && idle.socket.is_quiet());
     }
 
-    pub(super) fn opened(&self) {
-        self.open.set(self.open.get() + 1);
+    /// When the connection that has been unused for longest is to be closed.
+    pub(super) fn oldest(&self) -> Option<Ticks> {
+        Some(self.idle.borrow().first()?.until)
     }
 
-    pub(super) fn closed(&self) {
-        self.open.set(self.open.get() - 1);
+    /// Closes what is to be closed by then at the latest.
+    pub(super) fn close_until(&self, last: Ticks) {
+        self.idle.borrow_mut().retain(|idle| idle.until > last);
     }
 }

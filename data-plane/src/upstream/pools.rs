@@ -12,7 +12,7 @@ use std::{
 
 use smallvec::SmallVec;
 
-use super::Pool;
+use super::{Permit, Pool, permit::Count};
 use crate::active::{Endpoint, Target, Upstream, UpstreamTable};
 use crate::router::UpstreamId;
 use crate::thread::Thread;
@@ -21,6 +21,9 @@ use crate::thread::Thread;
 #[derive(Debug)]
 pub struct Pools {
     thread: Rc<Thread>,
+    /// Where the turns of an upstream begin here: not where those of other threads do.
+    first_turn: usize,
+    open: Count,
     slots: RefCell<Vec<Option<Rc<UpstreamPools>>>>,
 }
 
@@ -66,9 +69,11 @@ impl UpstreamPools {
 }
 
 impl Pools {
-    pub fn new(thread: Rc<Thread>) -> Self {
+    pub fn new(thread: Rc<Thread>, first_turn: usize) -> Self {
         Self {
             thread,
+            first_turn,
+            open: Count::default(),
             slots: RefCell::new(Vec::new()),
         }
     }
@@ -118,6 +123,20 @@ impl Pools {
         Rc::clone(pools)
     }
 
+    /// Leave to make one more connection to the pool's endpoint, if there is room for it in
+    /// every count. Connections that nobody uses give way.
+    pub fn permit(&self, pool: &Pool) -> Option<Permit> {
+        let limits = &self.thread.limits.upstream;
+        if pool.open().get() >= limits.connections_per_endpoint {
+            return None;
+        }
+        if self.open.get() >= limits.connections_per_thread {
+            self.close_oldest();
+        }
+        (self.open.get() < limits.connections_per_thread)
+            .then(|| Permit::new(pool.open(), &self.open, &self.thread))
+    }
+
     /// Closes unused connections whose time is over, and drops what belongs to upstreams and
     /// endpoints that are gone. Connections in use finish what they do.
     pub fn sweep(&self, upstreams: &UpstreamTable) {
@@ -128,6 +147,16 @@ impl Pools {
                 None => *slot = None,
                 Some(_) => known.pools.iter().for_each(|pool| pool.sweep(now)),
             }
+        }
+    }
+
+    /// Closes those that have been unused for longest: all of one tick, since to find them is a
+    /// look at every pool.
+    fn close_oldest(&self) {
+        let slots = self.slots.borrow();
+        let pools = || slots.iter().flatten().flat_map(|known| known.pools.iter());
+        if let Some(oldest) = pools().filter_map(|pool| pool.oldest()).min() {
+            pools().for_each(|pool| pool.close_until(oldest));
         }
     }
 
@@ -152,7 +181,7 @@ impl Pools {
         Rc::new(UpstreamPools {
             id: upstream.id,
             seen: Cell::new(0),
-            turn: Cell::new(known.map_or(0, |known| known.turn.get())),
+            turn: Cell::new(known.map_or(self.first_turn, |known| known.turn.get())),
             pools,
             no_local: no_local(&upstream.target),
             endpoints: Arc::clone(endpoints),

@@ -13,26 +13,23 @@ use std::{
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use super::Pool;
-use crate::thread::Thread;
+use super::{Permit, Pool};
 
-/// Counted as one of its pool's until it is dropped.
+/// Counts where its permit does.
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) stream: TcpStream,
     /// Gone when the endpoint is: then the socket is not kept.
     pool: Weak<Pool>,
-    thread: Rc<Thread>,
+    _permit: Permit,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, pool: &Rc<Pool>, thread: &Rc<Thread>) -> Self {
-        pool.opened();
-        thread.metrics.upstream.open.add(1);
+    pub(super) fn new(stream: TcpStream, pool: &Rc<Pool>, permit: Permit) -> Self {
         Self {
             stream,
             pool: Rc::downgrade(pool),
-            thread: Rc::clone(thread),
+            _permit: permit,
         }
     }
 
@@ -58,15 +55,6 @@ impl Socket {
     pub(super) fn shut_down(&self) {
         // If it fails, the connection is gone already.
         let _gone = SockRef::from(&self.stream).shutdown(Shutdown::Both);
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        self.thread.metrics.upstream.open.add(-1);
-        if let Some(pool) = self.pool.upgrade() {
-            pool.closed();
-        }
     }
 }
 

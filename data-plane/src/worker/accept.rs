@@ -12,10 +12,11 @@ use std::{
 };
 
 use futures::FutureExt;
-use tokio::{net::TcpStream, sync::Notify, time::sleep};
+use tokio::{net::TcpStream, sync::oneshot, task::coop::unconstrained, time::sleep};
 
 use super::Port;
 use crate::front;
+use crate::listen::BACKLOG;
 use crate::message::{Client, Listener};
 use crate::proxy::Proxy;
 use crate::thread::Thread;
@@ -31,8 +32,11 @@ pub(super) struct Server {
 #[derive(Debug)]
 pub(super) struct Acceptor {
     listener: Rc<Listener>,
-    closing: Rc<Notify>,
+    closing: oneshot::Sender<Closed>,
 }
+
+/// Told once the socket is closed.
+type Closed = oneshot::Sender<()>;
 
 impl Acceptor {
     pub(super) fn start(server: &Rc<Server>, port: Port, socket: TcpListener) -> io::Result<Self> {
@@ -45,21 +49,18 @@ impl Acceptor {
             metrics,
             closing: false.into(),
         });
-        let closing = Rc::new(Notify::new());
-        let accepting = accept(
-            Rc::clone(server),
-            socket,
-            Rc::clone(&listener),
-            Rc::clone(&closing),
-        );
+        let (closing, told) = oneshot::channel();
+        let accepting = accept(Rc::clone(server), socket, Rc::clone(&listener), told);
         server.thread.tasks.spawn(accepting);
         Ok(Self { listener, closing })
     }
 
-    /// Whoever is connected is not cut; who waits to be accepted still is.
-    pub(super) fn close(self) {
+    /// Whoever is connected is not cut; who waits to be accepted still is. Says so when the
+    /// socket is closed and the address is free.
+    pub(super) fn close(self, closed: Closed) {
         self.listener.closing.set(true);
-        self.closing.notify_one();
+        // Nobody is told by an acceptor that has panicked, and its socket is closed.
+        let _panicked = self.closing.send(closed);
     }
 }
 
@@ -67,26 +68,39 @@ async fn accept(
     server: Rc<Server>,
     socket: tokio::net::TcpListener,
     listener: Rc<Listener>,
-    closing: Rc<Notify>,
+    mut told: oneshot::Receiver<Closed>,
 ) {
-    loop {
+    let closed = loop {
         let accepted = tokio::select! {
             biased;
+            closed = &mut told => break closed,
             accepted = socket.accept() => accepted,
-            () = closing.notified() => break,
         };
         match accepted {
             Ok((stream, address)) => server.admit(stream, address, &listener),
             // Out of descriptors or memory, most likely: what is open goes on.
             Err(error) => {
                 tracing::warn!(listener = %listener.name, "accept: {error}");
-                sleep(PAUSE).await;
+                tokio::select! {
+                    biased;
+                    closed = &mut told => break closed,
+                    () = sleep(PAUSE) => {}
+                }
             }
         }
-    }
-    // The kernel resets whatever waits when the socket closes.
-    while let Some(Ok((stream, address))) = socket.accept().now_or_never() {
+    };
+    // The kernel resets whatever waits when the socket closes. All of it is accepted at once:
+    // the runtime would make the task pause in between, which looks like an empty queue.
+    for _ in 0..BACKLOG {
+        let Some(Ok((stream, address))) = unconstrained(socket.accept()).now_or_never() else {
+            break;
+        };
         server.admit(stream, address, &listener);
+    }
+    drop(socket);
+    if let Ok(closed) = closed {
+        // The thread may have ended meanwhile.
+        let _gone = closed.send(());
     }
 }
 

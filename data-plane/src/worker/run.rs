@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeMap, io, rc::Rc, sync::Arc, time::Duration};
 
+use futures::{FutureExt, future::join_all};
 use tokio::{
     runtime::{Builder, LocalOptions, LocalRuntime},
     sync::{mpsc, oneshot},
@@ -38,7 +39,7 @@ pub(super) async fn run(
 ) {
     let log = ThreadLog::new(options.log);
     let thread = Rc::new(Thread::new(options.limits, log, metrics));
-    let proxy = Rc::new(Proxy::new(Rc::clone(&thread), active, options.index as u64));
+    let proxy = Rc::new(Proxy::new(Rc::clone(&thread), active, options.index));
     let server = Rc::new(Server::new(Rc::clone(&thread), Rc::clone(&proxy)));
     let mut acceptors = BTreeMap::new();
     let mut ticks = interval(TICK);
@@ -65,7 +66,8 @@ pub(super) async fn run(
                         match Acceptor::start(&server, port, socket) {
                             Ok(acceptor) => {
                                 if let Some(before) = acceptors.insert(name, acceptor) {
-                                    before.close();
+                                    let (closed, _) = oneshot::channel();
+                                    before.close(closed);
                                 }
                             }
                             Err(error) => tracing::error!(listener = %name, "accept: {error}"),
@@ -73,16 +75,16 @@ pub(super) async fn run(
                     }
                     Command::Close(name) => {
                         if let Some(acceptor) = acceptors.remove(&name) {
-                            acceptor.close();
+                            // Only then can the control thread have the address again.
+                            acceptor.close(acknowledge);
                             thread.alarms.wake_all();
+                            continue;
                         }
                     }
                     Command::Ping => {}
                     Command::Drain(grace) => {
-                        for (_, acceptor) in std::mem::take(&mut acceptors) {
-                            acceptor.close();
-                        }
-                        drain(&thread, &mut ticks, grace).await;
+                        let acceptors = std::mem::take(&mut acceptors);
+                        drain(&thread, acceptors, &mut ticks, grace).await;
                         let _gone = acknowledge.send(());
                         break;
                     }
@@ -103,9 +105,22 @@ fn tick(thread: &Thread, late: Duration) {
     thread.tick();
 }
 
-/// Lets connections end by themselves, for at most `grace`.
-async fn drain(thread: &Thread, ticks: &mut tokio::time::Interval, grace: Duration) {
+/// Accepts what has come, and lets connections end by themselves, for at most `grace`.
+async fn drain(
+    thread: &Thread,
+    acceptors: BTreeMap<Arc<str>, Acceptor>,
+    ticks: &mut tokio::time::Interval,
+    grace: Duration,
+) {
     thread.drain.advance(Phase::Draining);
+    let closed = acceptors.into_values().map(|acceptor| {
+        let (closed, is_closed) = oneshot::channel();
+        acceptor.close(closed);
+        is_closed
+    });
+    let closed = join_all(closed);
+    // After the acceptors: a client whose connection ends may connect anew at once, and is not to
+    // come here again.
     thread.alarms.wake_all();
     let time = async {
         loop {
@@ -115,7 +130,7 @@ async fn drain(thread: &Thread, ticks: &mut tokio::time::Interval, grace: Durati
     };
     let ended = async {
         tokio::select! {
-            () = thread.drain.emptied() => {}
+            () = closed.then(|_| thread.drain.emptied()) => {}
             () = time => {}
         }
     };

@@ -66,7 +66,12 @@ impl Program {
     }
 
     async fn wait_until_ready(&self) {
-        while !self.is_ready().await {
+        self.wait_until("\r\n\r\nready\n").await;
+    }
+
+    /// Waits until this is how the answer to a readiness probe ends.
+    async fn wait_until(&self, text: &str) {
+        while !get(self.admin, "admin", "/readyz").await.ends_with(text) {
             sleep(Duration::from_millis(10)).await;
         }
     }

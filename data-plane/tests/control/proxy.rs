@@ -1,12 +1,12 @@
 //! The control side of a proxy, with traffic threads and listeners that only take note.
 
-use std::{cell::RefCell, collections::BTreeMap, path::Path, rc::Rc, sync::Arc};
+use std::{cell::RefCell, path::Path, rc::Rc, sync::Arc};
 
 use opentelemetry::metrics::{MeterProvider, noop::NoopMeterProvider};
 use roadstead_data_plane::{
     active::Active,
     config::ControlPlane,
-    control::{Applier, Client, Connector, Metrics, Serve},
+    control::{Applier, Client, Connector, Listening, Metrics, Serve},
     journal::{Journal, Writer},
     report::{Identity, Report},
     snapshot::{Fault, Listener, Reason},
@@ -31,6 +31,8 @@ pub(crate) struct Proxy {
 struct Noted {
     active: Option<Arc<Active>>,
     closed: Option<Reason>,
+    /// Times that listeners were to be opened.
+    listens: watch::Sender<usize>,
 }
 
 struct Notes(Rc<RefCell<Noted>>);
@@ -40,13 +42,17 @@ impl Serve for Notes {
         self.0.borrow_mut().active = Some(active);
     }
 
-    async fn listen(&mut self, wanted: &[Arc<Listener>]) -> BTreeMap<Arc<str>, Fault> {
-        let closed = self.0.borrow().closed;
+    async fn listen(&mut self, wanted: &[Arc<Listener>]) -> Listening {
+        let noted = self.0.borrow();
+        noted.listens.send_modify(|times| *times += 1);
         let fault = |reason| {
             let name = wanted[0].name.clone();
             (name, Fault::new(reason, "as the test wants it"))
         };
-        closed.map(fault).into_iter().collect()
+        Listening {
+            open: wanted.len() - usize::from(noted.closed.is_some()),
+            faults: noted.closed.map(fault).into_iter().collect(),
+        }
     }
 }
 
@@ -135,6 +141,12 @@ impl Proxy {
 
     pub(crate) fn set_closed(&self, reason: Option<Reason>) {
         self.noted.borrow_mut().closed = reason;
+    }
+
+    /// Waits until it has tried so many times to open listeners.
+    pub(crate) async fn has_tried(&self, times: usize) {
+        let mut listens = self.noted.borrow().listens.subscribe();
+        listens.wait_for(|listens| *listens >= times).await.unwrap();
     }
 
     pub(crate) fn report(&self) -> Report {

@@ -147,7 +147,7 @@ fn resource(kind: v1::ResourceType, name: String, body: &impl Message) -> v1::Re
     v1::Resource {
         r#type: kind.into(),
         name,
-        hash: digest::body_hash(&body).to_vec().into(),
+        hash: digest::resource_hash(&body, []).to_vec().into(),
         body: body.into(),
         changed_at: None,
         requires: vec![],

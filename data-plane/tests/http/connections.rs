@@ -8,8 +8,9 @@ use std::{
 };
 
 use roadstead_data_plane::limits::Limits;
+use serde_json::json;
 
-use super::support::{Backends, Origin, Proxy, Step, plain};
+use super::support::{Backends, BlackHole, Client, Origin, Proxy, Step, plain};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
 
@@ -188,6 +189,18 @@ fn endpoints_take_turns() {
 }
 
 #[test]
+fn threads_do_not_begin_with_the_same_endpoint() {
+    let origins = [0, 1, 2].map(|n| Origin::new(move |_| plain(&n.to_string())));
+    let endpoints: Vec<_> = origins.iter().map(|origin| (origin.address, "")).collect();
+    let backends = Backends::At(endpoints);
+    let first = |index| {
+        let proxy = Proxy::numbered(index, &backends, Limits::default());
+        proxy.ask(GET).text().to_owned()
+    };
+    assert_eq!([0, 1, 2, 3].map(first), ["0", "1", "2", "0"]);
+}
+
+#[test]
 fn a_change_of_endpoints_is_followed_at_once_and_cuts_nothing() {
     let old = Origin::of_heads(|_| {
         Step::Take(Box::new(|mut stream: TcpStream| {
@@ -321,6 +334,25 @@ fn a_client_that_goes_away_ends_its_request() {
     proxy.until("ended", |totals| {
         totals.upstream_open == 0 && totals.listeners["http"].connections_open == 0
     });
+    let line = &proxy.log()[0];
+    assert_eq!(line["reason"], "client-gone");
+    assert_eq!(
+        (&line["version"], &line["route"]),
+        (&json!("1.1"), &json!("ingress/a/b#rule"))
+    );
+    assert_eq!(line["upstream"], origin.address.to_string());
+}
+
+/// It cannot be told from one that has gone altogether.
+#[test]
+fn a_client_that_closes_its_end_gets_no_answer() {
+    let origin = Origin::new(|_| Step::Answer(String::new()));
+    let proxy = Proxy::new(&origin.backends());
+    let mut client = proxy.client();
+    client.send(GET);
+    origin.seen();
+    client.half_close();
+    assert!(client.is_closed());
     assert_eq!(proxy.log()[0]["reason"], "client-gone");
 }
 
@@ -354,6 +386,62 @@ fn there_are_no_more_connections_to_an_endpoint_than_the_limit_says() {
     let mut first = proxy.client();
     first.send(GET);
     origin.seen();
+    let answer = proxy.ask(GET);
+    assert_eq!((answer.status, answer.reason()), (503, Some("overloaded")));
+}
+
+#[test]
+fn connections_that_are_being_made_count_too() {
+    let lost = BlackHole::new();
+    let mut limits = Limits::default();
+    limits.upstream.connections_per_endpoint = 2;
+    limits.upstream.connect = Duration::from_secs(1);
+    let proxy = Proxy::with(&Backends::At(vec![(lost.address, "")]), limits);
+    let ask = || {
+        let mut client = proxy.client();
+        client.send(GET);
+        client
+    };
+    let mut waiting = [ask(), ask()];
+    proxy.until("being made", |totals| totals.upstream_open == 2);
+    let answer = ask().answer();
+    assert_eq!((answer.status, answer.reason()), (503, Some("overloaded")));
+    for client in &mut waiting {
+        let answer = client.answer();
+        assert_eq!(
+            (answer.status, answer.reason()),
+            (504, Some("connect-timeout"))
+        );
+    }
+    assert_eq!(proxy.totals().upstream_open, 0);
+}
+
+#[test]
+fn a_thread_has_no_more_connections_to_all_endpoints_than_the_limit_says() {
+    let origins = [0, 1, 2].map(|n| Origin::new(move |_| plain(&n.to_string())));
+    let endpoints = origins.iter().map(|origin| (origin.address, "")).collect();
+    let mut limits = Limits::default();
+    limits.upstream.connections_per_thread = 2;
+    let proxy = Proxy::with(&Backends::At(endpoints), limits.clone());
+    let mut client = proxy.client();
+    let ask = |client: &mut Client| {
+        client.send(GET);
+        let answer = client.answer();
+        assert!(proxy.totals().upstream_open <= 2);
+        answer.text().to_owned()
+    };
+    // Unused connections give way.
+    let answers: Vec<_> = (0..9).map(|_| ask(&mut client)).collect();
+    assert_eq!(answers.concat(), "012012012");
+
+    // Those in use do not.
+    let origins = [0, 1].map(|_| Origin::new(|_| Step::Answer(String::new())));
+    let endpoints = origins.iter().map(|origin| (origin.address, "")).collect();
+    limits.upstream.connections_per_thread = 1;
+    let proxy = Proxy::with(&Backends::At(endpoints), limits);
+    let mut first = proxy.client();
+    first.send(GET);
+    origins[0].seen();
     let answer = proxy.ask(GET);
     assert_eq!((answer.status, answer.reason()), (503, Some("overloaded")));
 }

@@ -134,6 +134,45 @@ fn a_listener_closes_and_opens_while_others_go_on() {
 }
 
 #[test]
+fn an_address_is_free_once_its_listener_is_said_to_be_closed() {
+    let origin = Origin::new(|_| plain("ok"));
+    let proxy = Proxy::new(&origin.backends());
+    for _ in 0..20 {
+        proxy.close_listener();
+        let again = listen(proxy.address, 1).unwrap().pop().unwrap();
+        // What waits to be accepted takes the thread a while.
+        let _waiting: Vec<_> = (0..200).map(|_| proxy.client()).collect();
+        let _opened = proxy.worker().open(port(proxy.address), again);
+    }
+    assert_eq!(proxy.ask(GET).status, 200);
+}
+
+#[test]
+fn whoever_waits_to_be_accepted_when_a_drain_begins_is_served() {
+    let origin = Origin::new(|_| plain("ok"));
+    let proxy = Proxy::new(&origin.backends());
+    let socket = listen("127.0.0.1:0".parse().unwrap(), 1)
+        .unwrap()
+        .pop()
+        .unwrap();
+    let address = socket.local_addr().unwrap();
+    // More than the runtime lets a task accept without a pause.
+    let mut waiting: Vec<_> = (0..300).map(|_| Client::connect(address)).collect();
+    for client in &mut waiting {
+        client.send(GET);
+    }
+    let mut name = port(address);
+    name.name = "other".into();
+    let _opened = proxy.worker().open(name, socket);
+    let drained = proxy.drain(PATIENCE);
+    for client in &mut waiting {
+        assert_eq!(client.answer().status, 200);
+        assert!(client.is_closed());
+    }
+    done(drained);
+}
+
+#[test]
 fn tunnels_live_to_the_end_of_the_grace_period() {
     let origin = Origin::new(|_| {
         Step::Take(Box::new(|mut stream: TcpStream| {

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use roadstead_data_plane::{active::Endpoint, limits::Limits, resolve::Resolved};
 
-use super::support::{Backends, Origin, Proxy, done, plain};
+use super::support::{Backends, Origin, PATIENCE, Proxy, done, plain};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
 
@@ -43,6 +43,16 @@ fn a_request_waits_for_the_first_answer_and_not_for_long() {
     let mut limits = Limits::default();
     limits.upstream.resolve = Duration::from_millis(200);
     let proxy = Proxy::with(&Backends::External("b.example", 80, true), limits);
+    let answer = proxy.ask(GET);
+    assert_eq!((answer.status, answer.reason()), (503, Some("unresolved")));
+}
+
+#[test]
+fn a_name_that_does_not_exist_keeps_nobody_waiting() {
+    let mut limits = Limits::default();
+    limits.upstream.resolve = PATIENCE * 2;
+    let proxy = Proxy::with(&Backends::External("b.example", 80, true), limits);
+    done(proxy.worker().resolved(resolved(&proxy, &[])));
     let answer = proxy.ask(GET);
     assert_eq!((answer.status, answer.reason()), (503, Some("unresolved")));
 }

@@ -38,7 +38,10 @@ fn an_upstream_sees_the_clients_fields_and_ours() {
             vec!["x-public: 2"],
         ),
         ("TE: gzip\r\n", vec![]),
-        ("TE: gzip, trailers\r\n", vec!["te: trailers"]),
+        (
+            "TE: gzip, trailers\r\n",
+            vec!["connection: te", "te: trailers"],
+        ),
         (
             "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAA\r\nConnection: Upgrade, HTTP2-Settings\r\n",
             vec![],
@@ -198,7 +201,10 @@ fn every_request_leaves_one_line_in_the_log() {
             "http http/1.1    400 13 - bad-path",
         ]
     );
-    assert_eq!(lines[0]["version"], "1.1");
+    assert!(
+        lines.iter().all(|line| line["version"] == "1.1"),
+        "{lines:?}"
+    );
     assert_eq!(lines[0]["upstream"], origin.address.to_string());
     assert_eq!(
         lines[0]["client"],

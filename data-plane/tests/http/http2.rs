@@ -17,6 +17,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use roadstead_data_plane::limits::Limits;
+use serde_json::json;
 use tokio::{runtime::Runtime, task::JoinSet, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -72,6 +73,15 @@ fn post(target: &str, body: &'static str) -> Request<Body> {
         .map(|body| Either::Left(Either::Left(body)))
 }
 
+/// So many lines of the access log, as they come.
+fn lines(proxy: &Proxy, count: usize) -> Vec<serde_json::Value> {
+    let mut lines = Vec::new();
+    while lines.len() < count {
+        lines.extend(proxy.log());
+    }
+    lines
+}
+
 async fn text(response: Response<Incoming>) -> String {
     let body = timeout(PATIENCE, response.into_body().collect())
         .await
@@ -115,6 +125,7 @@ fn a_request_is_passed_on_as_http_1() {
         assert_eq!(
             seen.fields(),
             [
+                "connection: te",
                 "content-length: 5",
                 "cookie: a=1; b=2",
                 "host: a.example",
@@ -294,6 +305,33 @@ fn a_stream_that_its_client_does_not_take_is_reset_and_others_go_on() {
         assert_eq!(text(other).await, "ok");
         assert!(stalled.into_body().collect().await.is_err());
     });
+    let reasons: Vec<_> = lines(&proxy, 2)
+        .into_iter()
+        .map(|line| line["reason"].clone())
+        .collect();
+    assert_eq!(reasons, [json!("client-timeout"), json!(null)]);
+}
+
+#[test]
+fn an_answer_that_its_client_resets_did_not_come_whole() {
+    let origin = Origin::new(|_| {
+        Step::Answer("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello".to_owned())
+    });
+    let proxy = Proxy::new(&origin.backends());
+    run(async {
+        let mut client = Connection::new(&proxy).await;
+        let mut answer = client.ask(get("http://a.example/")).await.unwrap();
+        let frame = answer.body_mut().frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), "hello");
+        drop(answer);
+        proxy.until("ended", |totals| totals.upstream_open == 0);
+        assert!(client.send.is_ready());
+    });
+    let line = &lines(&proxy, 1)[0];
+    assert_eq!(
+        (&line["status"], &line["reason"]),
+        (&json!(200), &json!("client-gone"))
+    );
 }
 
 #[test]
@@ -312,6 +350,15 @@ fn a_request_that_its_client_resets_ends() {
         proxy.until("ended", |totals| totals.upstream_open == 0);
         assert!(client.send.is_ready());
     });
+    let line = &lines(&proxy, 1)[0];
+    assert_eq!(
+        (&line["status"], &line["reason"]),
+        (&json!(499), &json!("client-gone"))
+    );
+    assert_eq!(
+        (&line["version"], &line["route"]),
+        (&json!("1.1"), &json!("ingress/a/b#rule"))
+    );
 }
 
 #[test]

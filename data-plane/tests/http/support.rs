@@ -26,7 +26,7 @@ use roadstead_matcher::{host::HostPattern, path::PathPattern};
 use tokio::time::Instant;
 
 pub(crate) use client::{Answer, Client};
-pub(crate) use origin::{Origin, Step, plain};
+pub(crate) use origin::{BlackHole, Origin, Step, plain};
 
 /// What one host is served by.
 #[derive(Clone, Debug)]
@@ -54,13 +54,18 @@ impl Proxy {
     }
 
     pub(crate) fn with(backends: &Backends, limits: Limits) -> Self {
+        Self::numbered(0, backends, limits)
+    }
+
+    /// The thread of this number among several.
+    pub(crate) fn numbered(index: usize, backends: &Backends, limits: Limits) -> Self {
         let (lines, log) = mpsc::channel();
         let (access_log, _writer) =
             AccessLog::start(LogFormat::Json, Box::new(Lines(lines))).unwrap();
         let mut names = Names::default();
         let active = active(&mut names, 1, backends);
         let options = WorkerOptions {
-            index: 0,
+            index,
             limits,
             log: access_log,
         };

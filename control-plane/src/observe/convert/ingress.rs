@@ -45,8 +45,12 @@ impl Convert for types::Ingress {
 }
 
 /// The class that the annotation names; an empty one names none.
+///
+/// Other controllers' classes may be any text. What is longer than a class can be stays so.
 pub(super) fn class_annotation(metadata: &ObjectMeta) -> Option<ClassRef> {
     let name = annotation(metadata, CLASS).filter(|name| !name.is_empty())?;
+    let end = name.ceil_char_boundary(MAX_CLASS + 1);
+    let name = name.get(..end).unwrap_or(name);
     Some(ClassRef::Annotation(name.into()))
 }
 
@@ -222,7 +226,12 @@ fn port_ref(listed: &IngressServiceBackend) -> Result<PortRef, String> {
         (Some(number), None) => port(number)
             .map(PortRef::Number)
             .ok_or_else(|| format!("{number} is no port; use 1 to 65535")),
-        (None, Some(name)) if is_label(name) => Ok(PortRef::Name(name.into())),
+        (None, Some(name)) if is_label(name) && is_no_number(name) => {
+            Ok(PortRef::Name(name.into()))
+        }
+        (None, Some(name)) if is_label(name) => Err(format!(
+            "{name:?} as a name is no port's; write it as number"
+        )),
         (None, Some(name)) => Err(bad_label(name)),
         (Some(_), Some(_)) => Err("has a number and a name; keep one".into()),
         (None, None) => Err("is missing; give the Service's port by number or by name".into()),
@@ -242,8 +251,15 @@ fn empty() -> Refusal {
     )
 }
 
+/// A port's name has a letter (RFC 6335, section 5.1).
+fn is_no_number(name: &str) -> bool {
+    name.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
+
 const CLASS: &str = "kubernetes.io/ingress.class";
 const SHARE: &str = "roadstead.dev/share-hosts-with";
+/// Of the name of an object.
+const MAX_CLASS: usize = 253;
 const MAX_NAMESPACES: usize = 100;
 /// With the longest names this comes to a resource of 3 MB, which a stream can still carry.
 const MAX_PATHS: usize = 2000;

@@ -1,5 +1,6 @@
 //! Objects in, model or refusal out: what the golden tests, which see only what is served, do not.
 
+use crate::model::ingress::ClassRef;
 use crate::model::key::Origin;
 use crate::model::object::Spec;
 use crate::model::refusal::Reason;
@@ -70,6 +71,8 @@ fn what_is_bad_is_refused_with_its_field() {
         (path("{path: /, pathType: Prefix, backend: {service: {name: s}}}"),
             "spec.rules[0].http.paths[0].backend.service.port", Reason::InvalidBackend),
         (path("{path: /, pathType: Prefix, backend: {service: {name: s, port: {number: 80, name: http}}}}"),
+            "spec.rules[0].http.paths[0].backend.service.port", Reason::InvalidBackend),
+        (path("{path: /, pathType: Prefix, backend: {service: {name: s, port: {name: '80'}}}}"),
             "spec.rules[0].http.paths[0].backend.service.port", Reason::InvalidBackend),
         (path("{path: /, pathType: Prefix, backend: {service: {name: s, port: {number: 65536}}}}"),
             "spec.rules[0].http.paths[0].backend.service.port", Reason::InvalidBackend),
@@ -193,4 +196,21 @@ fn what_is_not_an_object_of_ours_is_told_apart() {
         document(FOLDER, slashed),
         Document::Nameless(NameError::Invalid { .. })
     ));
+}
+
+#[test]
+fn of_an_endless_class_only_so_much_is_kept_that_it_is_none() {
+    let long = "ü".repeat(1 << 20);
+    let yaml = format!(
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: a, namespace: n, \
+         annotations: {{kubernetes.io/ingress.class: {long}}}}}\n\
+         spec: {{defaultBackend: {{service: {{name: s, port: {{number: 1}}}}}}}}"
+    );
+    let Ok(Spec::Ingress(ingress)) = object(KUBERNETES, &yaml).spec else {
+        panic!("refused");
+    };
+    let ClassRef::Annotation(class) = ingress.class else {
+        panic!("{:?}", ingress.class);
+    };
+    assert!((254..=256).contains(&class.len()), "{}", class.len());
 }

@@ -160,6 +160,7 @@ impl Exchange {
     async fn answer(&mut self, publication: &Publication) -> Result<Answer, Ending> {
         let after = self.common.patience.answer;
         let deadline = Instant::now() + after;
+        let mut crossed = false;
         loop {
             let message = timeout_at(deadline, next(&mut self.inbound)).await;
             let awaited = "answer to a transfer";
@@ -167,8 +168,13 @@ impl Exchange {
                 Some(Message::Ack(ack)) if acknowledgement::is_of(&ack, publication) => {
                     return Ok(Answer::Ack(acknowledgement::faults(ack)?));
                 }
-                // It was on its way when the transfer began.
-                Some(Message::Ack(ack)) => self.renew(ack).await?,
+                // It was on its way when the transfer began. More of them are not hurried.
+                Some(Message::Ack(ack)) => {
+                    if std::mem::replace(&mut crossed, true) {
+                        sleep_until(self.renewable).await;
+                    }
+                    self.renew(ack).await?;
+                }
                 Some(Message::Nack(nack)) => {
                     return Ok(Answer::Nack {
                         base: acknowledgement::held(&nack)?,

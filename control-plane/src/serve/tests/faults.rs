@@ -57,7 +57,7 @@ async fn a_fault_that_ends_is_told_without_a_transfer() {
         [
             "proxy p joined",
             "proxy p cannot use listener http: another process has the port",
-            "version 1.2 is live on all 1 proxies",
+            "version 1.2 is live on all 1 proxies, of which 1 cannot use all of it",
             "proxy p no longer finds fault with listener http",
         ]
     );

@@ -38,7 +38,7 @@ impl Proxy {
             match change {
                 Change::Put(kind, name, body) => transfer.changed.push(Told {
                     key: Key::new(kind.into(), name),
-                    hash: digest::body_hash(&body),
+                    hash: digest::resource_hash(&body, []),
                     body: body.into(),
                     requires: [].into(),
                 }),

@@ -126,7 +126,8 @@ impl<S: Transport> Connection<S> {
 }
 
 impl<S: Transport> Wire<S> {
-    /// Ready if the client has gone. Only to be seen while nobody reads a body.
+    /// Ready if the client has gone. Only to be seen while nobody reads a body. A client that
+    /// closes for writing alone looks the same, and upstreams are not to work for nobody.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.reader.is_done() {
             return Poll::Pending;

@@ -15,6 +15,7 @@ use http_body::SizeHint;
 use super::streams::Slot;
 use crate::h1::may_have_body;
 use crate::message::{Body, BodyError, Client, Frame, Meter, Response};
+use crate::reason::Reason;
 
 pub(super) fn outgoing(
     response: Response,
@@ -46,6 +47,7 @@ pub(super) fn outgoing(
     let mut answer = http::Response::new(Outgoing {
         body,
         rest: Bytes::new(),
+        ended: false,
         meter,
         slot,
     });
@@ -60,6 +62,8 @@ pub(super) struct Outgoing {
     body: Body,
     /// Of a piece that was larger than a frame.
     rest: Bytes,
+    /// The end, or an error, has been handed over.
+    ended: bool,
     meter: Meter,
     slot: Slot,
 }
@@ -67,6 +71,12 @@ pub(super) struct Outgoing {
 impl Drop for Outgoing {
     fn drop(&mut self) {
         self.meter.received(self.slot.received());
+        if !self.ended && !http_body::Body::is_end_stream(self) {
+            self.meter.fail(match self.slot.is_late() {
+                true => Reason::ClientTimeout,
+                false => Reason::ClientGone,
+            });
+        }
     }
 }
 
@@ -87,6 +97,7 @@ impl http_body::Body for Outgoing {
                     Some(Ok(()))
                 }
                 Some(Ok(Frame::Trailers(fields))) => {
+                    self.ended = true;
                     return Poll::Ready(Some(Ok(http_body::Frame::trailers(*fields))));
                 }
                 Some(Err(error)) => {
@@ -96,8 +107,14 @@ impl http_body::Body for Outgoing {
             };
             match frame {
                 Some(Ok(())) => {}
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => return Poll::Ready(None),
+                Some(Err(error)) => {
+                    self.ended = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => {
+                    self.ended = true;
+                    return Poll::Ready(None);
+                }
             }
         }
         self.slot.wait_for_client();

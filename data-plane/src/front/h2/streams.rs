@@ -59,6 +59,7 @@ impl Streams {
         self.alarm.clear();
         let progress = Rc::new(Progress {
             alarm: self.client.thread.alarms.alarm(),
+            late: Cell::new(false),
             received: Cell::new(0),
         });
         self.beginning.replace(Some(Rc::clone(&progress)));
@@ -113,6 +114,8 @@ pub(super) struct Slot {
 pub(super) struct Progress {
     /// Resets the request when it is due.
     alarm: Alarm,
+    /// The client has not taken its answer in time.
+    late: Cell<bool>,
     /// Bytes of its body so far.
     pub(super) received: Cell<u64>,
 }
@@ -131,6 +134,11 @@ impl Slot {
 
     pub(super) fn progress(&self) -> &Rc<Progress> {
         &self.progress
+    }
+
+    /// Whether the client has not taken its answer in time.
+    pub(super) fn is_late(&self) -> bool {
+        self.progress.late.get()
     }
 
     pub(super) fn received(&self) -> u64 {
@@ -180,7 +188,11 @@ impl<F: Future<Output = ()>> Future for Resettable<F> {
         let this = self.project();
         match this.future.poll(cx) {
             Poll::Ready(()) => Poll::Ready(()),
-            Poll::Pending => this.progress.alarm.poll(cx),
+            Poll::Pending => {
+                let late = this.progress.alarm.poll(cx);
+                this.progress.late.set(late.is_ready());
+                late
+            }
         }
     }
 }

@@ -48,7 +48,11 @@ fn told(seed: Seed) -> Told {
         ..v1::Route::default()
     };
     let body = route.encode_to_vec();
-    let mut hash = digest::body_hash(&body);
+    let requires: &[&str] = match seed.shape {
+        Shape::Beyond(_) => &["auth"],
+        Shape::Good(_) | Shape::Invalid(_) | Shape::WrongHash(_) => &[],
+    };
+    let mut hash = digest::resource_hash(&body, requires.iter().copied());
     if let Shape::WrongHash(_) = seed.shape {
         hash[15] ^= 1;
     }
@@ -56,10 +60,7 @@ fn told(seed: Seed) -> Told {
         key: key(seed.name),
         hash,
         body: body.into(),
-        requires: match seed.shape {
-            Shape::Beyond(_) => ["auth".to_owned()].into(),
-            Shape::Good(_) | Shape::Invalid(_) | Shape::WrongHash(_) => [].into(),
-        },
+        requires: requires.iter().map(|&name| name.to_owned()).collect(),
     }
 }
 

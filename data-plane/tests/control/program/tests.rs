@@ -187,6 +187,33 @@ async fn a_port_that_another_process_has_fails_alone_until_it_is_free() {
 }
 
 #[tokio::test]
+async fn a_proxy_with_no_port_of_its_own_is_not_ready() {
+    local(async {
+        let mut tasks = JoinSet::new();
+        let echo = answer_as("echo", &mut tasks).await;
+        let web = free_address().await;
+        let taken = TcpListener::bind(web).await.unwrap();
+        let mut plane = Plane::start().await;
+        let program = Program::start(plane.address).await;
+        let mut stream = plane.accept().await;
+        let mut content = content(web, echo);
+        stream.send_whole(1, &content).await;
+        stream.answer().await;
+        program.wait_until("waiting for listeners\n").await;
+
+        drop(taken);
+        assert_eq!(ack(stream.answer().await), (1, vec![]));
+        program.wait_until_ready().await;
+
+        let delta = content.change(vec![], &["web"]);
+        stream.send_delta(2, delta, &content).await;
+        stream.answer().await;
+        program.wait_until("waiting for listeners\n").await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_proxy_that_is_started_again_serves_without_a_control_plane() {
     local(async {
         let mut tasks = JoinSet::new();

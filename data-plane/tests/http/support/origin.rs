@@ -11,6 +11,8 @@ use std::{
     thread,
 };
 
+use socket2::{Domain, Socket, Type};
+
 use super::{Backends, PATIENCE, client::field};
 
 /// An upstream on a port of its own. Each connection has a thread.
@@ -50,6 +52,29 @@ impl Seen {
             .collect();
         fields.sort();
         fields
+    }
+}
+
+/// An address where packets are lost: a connection to it is neither made nor refused.
+pub(crate) struct BlackHole {
+    pub(crate) address: SocketAddr,
+    _socket: Socket,
+    _waiting: TcpStream,
+}
+
+impl BlackHole {
+    pub(crate) fn new() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        socket.bind(&any.into()).unwrap();
+        // One connection may wait to be accepted; nobody accepts, and the kernel answers no more.
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        Self {
+            address,
+            _socket: socket,
+            _waiting: TcpStream::connect(address).unwrap(),
+        }
     }
 }
 

@@ -1,0 +1,58 @@
+//! A log that does not know all there is: from its first record until the first lists of all
+//! sources are complete.
+//!
+//! Apart from the turns, because nothing of it concerns a log that was whole once. Until then a
+//! crash or a full disk may leave any part of what the recovery records and the lists told, and
+//! it is told again.
+
+use crate::engine::{Engine, Log, Outlets};
+use crate::event::Event;
+use crate::model::key::Origin;
+use crate::observe::{Observation, observe};
+
+impl<L: Log, O: Outlets> Engine<L, O> {
+    /// Whether the log knows, or once knew, all there is of every source.
+    pub(super) fn is_all_listed(&self) -> bool {
+        let listed = &self.fold.state().head().listed;
+        self.origins().all(|origin| listed.contains(&origin))
+    }
+
+    /// The fact that it does.
+    pub(super) fn sources_listed(&self) -> Event {
+        Event::SourcesListed {
+            origins: self.origins().collect(),
+        }
+    }
+
+    /// What was not taken in has to be listed again before the log is whole.
+    pub(super) fn list_anew(&mut self) {
+        if !self.is_all_listed() {
+            self.awaited.clone_from(&self.settings.awaited);
+        }
+    }
+
+    /// Keeps what the recovery records told.
+    pub(super) fn remember(&mut self, recovered: &Observation) {
+        if !self.is_all_listed() {
+            self.recovered.push(recovered.clone());
+        }
+    }
+
+    /// The facts in recovery records that the log does not hold: before the sources list anew,
+    /// because a list tells of what is refused no more than that.
+    pub(super) fn recovered_again(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        for recovered in self.recovered.clone() {
+            let observed = observe(self.fold.state(), recovered);
+            events.extend(observed.events);
+            for change in observed.slices {
+                self.apply_endpoints(change);
+            }
+        }
+        events
+    }
+
+    fn origins(&self) -> impl Iterator<Item = Origin> {
+        self.settings.awaited.iter().map(|(origin, _)| *origin)
+    }
+}

@@ -1,0 +1,162 @@
+//! Recovery records: facts whose loss would hurt, as they are kept outside of the log, too.
+//!
+//! Such a fact is an event like those of the log, so that what is upcast for one is upcast for
+//! the other. With it stand the schema, and who keeps it: an installation, in a term.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::codec::SCHEMA;
+use crate::event::{Epoch, Event};
+use crate::model::key::ObjectKey;
+use crate::model::object::{Meta, Spec};
+
+/// The last good version of an object that has another version, which cannot be used: it is
+/// served, and nothing but the log knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecoveryRecord {
+    pub key: ObjectKey,
+    pub meta: Meta,
+    pub spec: Spec,
+}
+
+impl RecoveryRecord {
+    /// The fact, for a log that does not know it.
+    pub fn into_event(self) -> Event {
+        let Self { key, meta, spec } = self;
+        Event::ObjectRecovered { key, meta, spec }
+    }
+}
+
+/// A record as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The installation that keeps it.
+    pub lineage: Box<str>,
+    /// The term in which it was written.
+    pub epoch: Epoch,
+    pub record: RecoveryRecord,
+}
+
+/// A record's bytes cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    #[error("was written by a newer release (schema {schema}; this one knows {SCHEMA})")]
+    NewerSchema { schema: u16 },
+    #[error("cannot be read: {0}")]
+    Malformed(#[from] serde_json::Error),
+    #[error("holds no recovery record, but {0}")]
+    NotOne(&'static str),
+    #[error("holds a specification of another kind than {0}")]
+    WrongKind(ObjectKey),
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    schema: u16,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    schema: u16,
+    lineage: Box<str>,
+    epoch: Epoch,
+    event: Event,
+}
+
+/// The bytes of a record, in schema [`SCHEMA`].
+pub fn encode(kept: Kept) -> Result<Vec<u8>, serde_json::Error> {
+    let Kept {
+        lineage,
+        epoch,
+        record,
+    } = kept;
+    serde_json::to_vec(&Stored {
+        schema: SCHEMA,
+        lineage,
+        epoch,
+        event: record.into_event(),
+    })
+}
+
+/// Reads a record.
+pub fn decode(bytes: &[u8]) -> Result<Kept, DecodeError> {
+    let Versioned { schema } = serde_json::from_slice(bytes)?;
+    if schema > SCHEMA {
+        return Err(DecodeError::NewerSchema { schema });
+    }
+    let stored: Stored = serde_json::from_slice(bytes)?;
+    let Event::ObjectRecovered { key, meta, spec } = stored.event else {
+        return Err(DecodeError::NotOne(stored.event.name()));
+    };
+    if spec.kind() != key.kind {
+        return Err(DecodeError::WrongKind(key));
+    }
+    Ok(Kept {
+        lineage: stored.lineage,
+        epoch: stored.epoch,
+        record: RecoveryRecord { key, meta, spec },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ingress::IngressClass;
+    use crate::model::key::{Kind, Origin};
+    use crate::model::object::Age;
+    use crate::model::time::Timestamp;
+
+    fn kept() -> Kept {
+        let key = ObjectKey {
+            origin: Origin::Kubernetes,
+            kind: Kind::IngressClass,
+            namespace: "".into(),
+            name: "ours".into(),
+        };
+        let meta = Meta {
+            uid: "u".into(),
+            resource_version: "1".into(),
+            age: Age {
+                created: Timestamp(5),
+                rank: "/ours".into(),
+            },
+        };
+        let spec = Spec::IngressClass(IngressClass {
+            controller: "c".into(),
+            is_default: true,
+        });
+        Kept {
+            lineage: "l".into(),
+            epoch: Epoch(7),
+            record: RecoveryRecord { key, meta, spec },
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let bytes = encode(kept()).unwrap();
+        assert_eq!(decode(&bytes).unwrap(), kept());
+        // What was written by a release must be read by all that follow.
+        let released = r#"{"schema":1,"lineage":"l","epoch":7,"event":{"ObjectRecovered":{"key":{"origin":"kubernetes","kind":"IngressClass","namespace":"","name":"ours"},"meta":{"uid":"u","resourceVersion":"1","age":{"created":5,"rank":"/ours"}},"spec":{"IngressClass":{"controller":"c","isDefault":true}}}}}"#;
+        assert_eq!(String::from_utf8(bytes).unwrap(), released);
+    }
+
+    #[test]
+    fn what_is_no_record_of_ours_says_why() {
+        let good = String::from_utf8(encode(kept()).unwrap()).unwrap();
+        let newer = good.replace("\"schema\":1", "\"schema\":65535,\"shape\":\"unheard of\"");
+        let other_kind = good.replace("\"kind\":\"IngressClass\"", "\"kind\":\"Service\"");
+        let other_event =
+            r#"{"schema":1,"lineage":"l","epoch":7,"event":{"SourcesListed":{"origins":[]}}}"#;
+        for (bytes, expected) in [
+            (&*newer, "was written by a newer release (schema 65535"),
+            (&*other_kind, "another kind than Service ours"),
+            (other_event, "holds no recovery record, but SourcesListed"),
+            ("", "cannot be read: "),
+            ("{\"schema\":1}", "cannot be read: missing field"),
+        ] {
+            let error = decode(bytes.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

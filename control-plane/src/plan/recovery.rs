@@ -1,0 +1,78 @@
+//! The recovery records that are to be kept.
+//!
+//! An object that is refused is served as it last was, and of that only the log knows: all else
+//! is found again by listing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+use crate::event::Event;
+use crate::event::recovery::RecoveryRecord;
+use crate::model::key::{ObjectKey, Origin};
+use crate::state::State;
+
+/// What is to be kept now. A clone shares what does not change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    records: OrdMap<ObjectKey, Arc<RecoveryRecord>>,
+    listed: BTreeSet<Origin>,
+}
+
+impl Wanted {
+    /// What a state comes to.
+    pub fn of(state: &State) -> Self {
+        let records = state
+            .objects()
+            .filter_map(|(key, _)| Some((key.clone(), Arc::new(record(state, key)?))));
+        Self {
+            records: records.collect(),
+            listed: state.head().listed.clone(),
+        }
+    }
+
+    /// Follows an event that this state has taken in; returns whether anything else is wanted.
+    pub fn follow(&mut self, state: &State, event: &Event) -> bool {
+        if let Event::SourcesListed { .. } = event {
+            let before = std::mem::replace(&mut self.listed, state.head().listed.clone());
+            return before != self.listed;
+        }
+        let Some(key) = event.object() else {
+            return false;
+        };
+        match record(state, key) {
+            Some(record) => {
+                if self.records.get(key).is_some_and(|known| **known == record) {
+                    return false;
+                }
+                self.records.insert(key.clone(), Arc::new(record));
+                true
+            }
+            None => self.records.remove(key).is_some(),
+        }
+    }
+
+    /// The records of an origin, in order of their keys.
+    pub fn records(&self, origin: Origin) -> impl Iterator<Item = &Arc<RecoveryRecord>> {
+        let records = self.records.values();
+        records.filter(move |record| record.key.origin == origin)
+    }
+
+    /// Whether the log knows all there is of an origin, so that what is not wanted may go.
+    pub fn is_all(&self, origin: Origin) -> bool {
+        self.listed.contains(&origin)
+    }
+}
+
+/// What is to be kept of an object.
+fn record(state: &State, key: &ObjectKey) -> Option<RecoveryRecord> {
+    let held = state.object(key)?;
+    let good = held.good.as_ref()?;
+    // What was not seen since it was recovered may be refused.
+    (held.refused.is_some() || held.unseen).then(|| RecoveryRecord {
+        key: key.clone(),
+        meta: good.meta.clone(),
+        spec: good.spec.clone(),
+    })
+}
