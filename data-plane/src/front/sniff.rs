@@ -6,6 +6,7 @@
 use std::{rc::Rc, task::Poll};
 
 use futures::future::poll_fn;
+use tokio::task::yield_now;
 
 use super::Transport;
 use crate::alarm::Alarm;
@@ -26,6 +27,11 @@ pub(super) async fn sniff<S: Transport>(
     alarm: &Alarm,
     client: &Rc<Client>,
 ) -> Option<Sniffed> {
+    if client.is_leaving() {
+        // It was accepted as its listener closed, and may have asked before that: the runtime
+        // knows once it has looked at the socket.
+        yield_now().await;
+    }
     alarm.set(client.thread.limits.client.first_byte);
     let mut input = Input::new(&client.thread.buffers);
     let is_h2 = poll_fn(|cx| {

@@ -105,7 +105,8 @@ fn tick(thread: &Thread, late: Duration) {
     thread.tick();
 }
 
-/// Accepts what has come, and lets connections end by themselves, for at most `grace`.
+/// Accepts what has come, closes the listeners, and lets connections end by themselves, for at
+/// most `grace`. In this order, so that whoever is sent away finds no open port.
 async fn drain(
     thread: &Thread,
     acceptors: BTreeMap<Arc<str>, Acceptor>,
@@ -118,10 +119,10 @@ async fn drain(
         acceptor.close(closed);
         is_closed
     });
-    let closed = join_all(closed);
-    // After the acceptors: a client whose connection ends may connect anew at once, and is not to
-    // come here again.
-    thread.alarms.wake_all();
+    let emptied = join_all(closed).then(|_| {
+        thread.alarms.wake_all();
+        thread.drain.emptied()
+    });
     let time = async {
         loop {
             let due = ticks.tick().await;
@@ -130,7 +131,7 @@ async fn drain(
     };
     let ended = async {
         tokio::select! {
-            () = closed.then(|_| thread.drain.emptied()) => {}
+            () = emptied => {}
             () = time => {}
         }
     };
