@@ -14,7 +14,7 @@ use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
+use std::sync::Arc;
 
 use roadstead_control_plane::checkpoint::{Dirty, restore};
 use roadstead_control_plane::event::{Epoch, Event, Record, Seq, codec};
@@ -29,6 +29,7 @@ use roadstead_control_plane::model::time::Timestamp;
 use roadstead_control_plane::project::{Fold, REVISION};
 use roadstead_matcher::host::HostPattern;
 use roadstead_matcher::path::PathPattern;
+use tokio::time::Instant;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -85,8 +86,10 @@ fn write(folder: &Path, records: u64) {
             batch.clear();
         }
         if seq % CHECKPOINT_AFTER == 0 {
-            let entries = dirty.entries(&fold).unwrap();
-            writer.checkpoint(Seq(seq), entries).unwrap();
+            let mut draft = writer.begin_checkpoint(Seq(seq)).unwrap();
+            let entries = dirty.entries(&fold).map(Result::unwrap);
+            writer.add_to_checkpoint(&mut draft, entries).unwrap();
+            writer.finish_checkpoint(draft).unwrap();
             dirty = Dirty::default();
         }
     }
@@ -120,7 +123,7 @@ fn event(seq: u64) -> Event {
 fn ingress(seq: u64) -> Event {
     // Not in order of their names, so that pages are met anew.
     let n = seq.wrapping_mul(7_919) % INGRESSES;
-    let name: Box<str> = format!("object-{n}").into();
+    let name: Arc<str> = format!("object-{n}").into();
     let path = |text| PathRule {
         path: PathPattern::element_prefix(text).unwrap(),
         backend: BackendRef {

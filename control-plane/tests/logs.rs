@@ -66,7 +66,7 @@ fn every_released_schema_has_a_log_that_is_read_and_folds_to_the_same() {
             }
             let shown = show(&fold);
             insta::assert_snapshot!(format!("schema-{schema}"), shown);
-            let entries = dirty.entries(&fold).unwrap().into_iter();
+            let entries = dirty.entries(&fold).map(Result::unwrap);
             let restored = restore(entries.filter_map(|(key, value)| Some((key, value?))));
             assert_eq!(
                 show(&restored.unwrap()),

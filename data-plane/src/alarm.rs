@@ -18,7 +18,7 @@ pub struct Alarms {
     now: Cell<Ticks>,
     /// No alarm is due before this; it may be earlier than the first one.
     next: Cell<Ticks>,
-    entries: RefCell<Vec<Rc<Entry>>>,
+    entries: RefCell<Entries>,
 }
 
 impl Alarms {
@@ -26,22 +26,16 @@ impl Alarms {
         Rc::new(Self {
             now: Cell::new(Ticks::ZERO),
             next: Cell::new(Ticks::NEVER),
-            entries: RefCell::new(Vec::new()),
+            entries: RefCell::default(),
         })
     }
 
     /// An alarm that is not set.
     pub fn alarm(self: &Rc<Self>) -> Alarm {
-        let mut entries = self.entries.borrow_mut();
-        let entry = Rc::new(Entry {
-            due: Cell::new(Ticks::NEVER),
-            place: Cell::new(entries.len()),
-            waker: RefCell::new(None),
-        });
-        entries.push(Rc::clone(&entry));
+        let place = self.entries.borrow_mut().take_place();
         Alarm {
             alarms: Rc::clone(self),
-            entry,
+            place,
         }
     }
 
@@ -52,22 +46,27 @@ impl Alarms {
             return;
         }
         let mut next = Ticks::NEVER;
-        for entry in self.entries.borrow().iter() {
-            let due = entry.due.get();
-            if due <= now {
-                entry.wake();
-            } else {
+        let wakers = self.wakers(|due| {
+            if due > now {
                 next = next.min(due);
             }
-        }
+            due <= now
+        });
         self.next.set(next);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Wakes everybody who waits, so that they look at what else has changed.
     pub fn wake_all(&self) {
-        for entry in self.entries.borrow().iter() {
-            entry.wake();
-        }
+        self.wakers(|_| true).into_iter().for_each(Waker::wake);
+    }
+
+    /// Takes the wakers of some alarms, to be used when nothing of this is borrowed: what is
+    /// woken may drop an alarm.
+    fn wakers(&self, mut is_due: impl FnMut(Ticks) -> bool) -> Vec<Waker> {
+        let mut entries = self.entries.borrow_mut();
+        let due = entries.all.iter_mut().filter(|entry| is_due(entry.due));
+        due.filter_map(|entry| entry.waker.take()).collect()
     }
 }
 
@@ -75,59 +74,85 @@ impl Alarms {
 #[derive(Debug)]
 pub struct Alarm {
     alarms: Rc<Alarms>,
-    entry: Rc<Entry>,
+    place: usize,
 }
 
 impl Alarm {
     pub fn set(&self, wait: Duration) {
         let due = self.alarms.now.get().after(wait);
-        self.entry.due.set(due);
+        self.alarms.entries.borrow_mut().set(self.place, due);
         if due < self.alarms.next.get() {
             self.alarms.next.set(due);
         }
     }
 
     pub fn clear(&self) {
-        self.entry.due.set(Ticks::NEVER);
+        let mut entries = self.alarms.entries.borrow_mut();
+        entries.set(self.place, Ticks::NEVER);
     }
 
     /// Ready once the alarm is due, and until it is set anew or cleared.
     pub fn poll(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.entry.due.get() <= self.alarms.now.get() {
+        let mut entries = self.alarms.entries.borrow_mut();
+        let Some(entry) = entries.all.get_mut(self.place) else {
+            return Poll::Pending;
+        };
+        if entry.due <= self.alarms.now.get() {
             return Poll::Ready(());
         }
-        let mut waker = self.entry.waker.borrow_mut();
-        match &*waker {
-            Some(known) if known.will_wake(cx.waker()) => {}
-            Some(_) | None => *waker = Some(cx.waker().clone()),
-        }
+        let before = match &entry.waker {
+            Some(known) if known.will_wake(cx.waker()) => None,
+            Some(_) | None => entry.waker.replace(cx.waker().clone()),
+        };
+        drop(entries);
+        // The last to name a task may drop it, and with it an alarm.
+        drop(before);
         Poll::Pending
     }
 }
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        let mut entries = self.alarms.entries.borrow_mut();
-        let place = self.entry.place.get();
-        entries.swap_remove(place);
-        if let Some(moved) = entries.get(place) {
-            moved.place.set(place);
-        }
+        let waker = self.alarms.entries.borrow_mut().give_back(self.place);
+        drop(waker);
     }
+}
+
+/// All alarms in one piece of memory: most are set and cleared by every request.
+#[derive(Debug, Default)]
+struct Entries {
+    all: Vec<Entry>,
+    /// Places of alarms that are gone.
+    free: Vec<usize>,
 }
 
 #[derive(Debug)]
 struct Entry {
-    due: Cell<Ticks>,
-    place: Cell<usize>,
-    waker: RefCell<Option<Waker>>,
+    due: Ticks,
+    waker: Option<Waker>,
 }
 
-impl Entry {
-    fn wake(&self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
+impl Entries {
+    fn take_place(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
+            self.all.push(Entry {
+                due: Ticks::NEVER,
+                waker: None,
+            });
+            self.all.len() - 1
+        })
+    }
+
+    fn set(&mut self, place: usize, due: Ticks) {
+        if let Some(entry) = self.all.get_mut(place) {
+            entry.due = due;
         }
+    }
+
+    fn give_back(&mut self, place: usize) -> Option<Waker> {
+        self.set(place, Ticks::NEVER);
+        self.free.push(place);
+        self.all.get_mut(place)?.waker.take()
     }
 }
 
@@ -188,16 +213,24 @@ mod tests {
     }
 
     #[test]
-    fn alarms_may_go_in_any_order() {
+    fn alarms_may_go_in_any_order_and_leave_nothing_behind() {
         let alarms = Alarms::new();
         let mut all: Vec<Alarm> = (0..5).map(|_| alarms.alarm()).collect();
-        for place in [3, 0, 1, 0, 0] {
-            drop(all.remove(place));
-            for alarm in &all {
-                let kept = &alarms.entries.borrow()[alarm.entry.place.get()];
-                assert!(Rc::ptr_eq(kept, &alarm.entry));
-            }
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        for alarm in &all {
+            alarm.set(Duration::from_secs(1));
+            assert!(alarm.poll(&Context::from_waker(&waker)).is_pending());
         }
-        assert!(alarms.entries.borrow().is_empty());
+        for place in [3, 0, 1, 0] {
+            drop(all.remove(place));
+        }
+        let fresh: Vec<Alarm> = (0..4).map(|_| alarms.alarm()).collect();
+        assert_eq!(alarms.entries.borrow().all.len(), 5);
+        alarms.advance(at(2));
+        // Of the one that is left; those that took the places of others were never set.
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        let cx = Context::from_waker(&waker);
+        assert!(fresh.iter().all(|alarm| alarm.poll(&cx).is_pending()));
     }
 }

@@ -61,7 +61,9 @@ pub async fn serve<S: Transport, H: Handler + 'static>(
     let alarm = client.thread.alarms.alarm();
     match sniff(&mut stream, &alarm, &client).await {
         Some(Sniffed::H1(early)) => h1::serve(stream, early, client, handler).await,
-        Some(Sniffed::H2(early)) => h2::serve(stream, early, client, handler).await,
+        Some(Sniffed::H2(early)) => {
+            h2::serve(stream, early.into_bytes(), client, handler).await;
+        }
         None => {}
     }
 }

@@ -6,6 +6,7 @@ pub mod admin;
 pub mod alarm;
 pub mod app;
 pub mod balance;
+pub mod buffers;
 pub mod clock;
 pub mod config;
 pub mod control;

@@ -18,7 +18,7 @@ use crate::front::{Handler, RequestError};
 use crate::message::{Duplex, Meter, Request, Response, Tunnel};
 use crate::resolve::Resolved;
 use crate::thread::Thread;
-use crate::upstream::Pools;
+use crate::upstream::{Pools, Serial};
 
 /// One traffic thread's proxy.
 #[derive(Debug)]
@@ -36,7 +36,10 @@ pub struct Proxy {
 
 /// A version that requests of this thread hold on to.
 #[derive(Debug)]
-struct Held(Arc<Active>);
+struct Held {
+    active: Arc<Active>,
+    serial: Serial,
+}
 
 impl Proxy {
     /// `index` is the thread's number.
@@ -44,7 +47,7 @@ impl Proxy {
         Self {
             pools: Pools::new(Rc::clone(&thread), index),
             thread,
-            active: RefCell::new(Rc::new(Held(active))),
+            active: RefCell::new(Rc::new(Held { active, serial: 1 })),
             resolved: RefCell::default(),
             resolution: tokio::sync::Notify::new(),
             draws: Draws::new(index as u64),
@@ -53,7 +56,12 @@ impl Proxy {
 
     /// Serves by `active` from the next request on.
     pub fn publish(&self, active: Arc<Active>) {
-        self.active.replace(Rc::new(Held(active)));
+        self.active.replace_with(|before| {
+            Rc::new(Held {
+                active,
+                serial: before.serial + 1,
+            })
+        });
     }
 
     /// Uses these addresses of external upstreams from now on.
@@ -64,8 +72,8 @@ impl Proxy {
 
     /// Closes connections to upstreams that are not needed any more.
     pub fn sweep(&self) {
-        let active = Rc::clone(&self.active.borrow());
-        self.pools.sweep(&active.0.upstreams);
+        let held = Rc::clone(&self.active.borrow());
+        self.pools.sweep(&held.active.upstreams);
     }
 }
 
@@ -77,12 +85,9 @@ impl Handler for Proxy {
             mut meter,
         } = request;
         meter.trace(&mut head);
-        let active = Rc::clone(&self.active.borrow());
-        meter.version(&active.0.version);
-        match self
-            .forward(&active.0, &mut head, &mut body, &mut meter)
-            .await
-        {
+        let held = Rc::clone(&self.active.borrow());
+        meter.version(&held.active.version);
+        match self.forward(&held, &mut head, &mut body, &mut meter).await {
             Ok(answer) => Response {
                 status: answer.status,
                 headers: answer.headers,
@@ -97,7 +102,7 @@ impl Handler for Proxy {
     }
 
     fn refuse(&self, error: RequestError, mut meter: Meter) -> Response {
-        meter.version(&self.active.borrow().0.version);
+        meter.version(&self.active.borrow().active.version);
         rescue::response(error.into(), meter)
     }
 

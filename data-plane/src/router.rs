@@ -10,6 +10,7 @@ use roadstead_matcher::{
     matcher::{self, Matcher},
     score::Tier,
 };
+use smallvec::SmallVec;
 
 pub use names::{Names, UpstreamId};
 
@@ -37,7 +38,7 @@ pub struct RouteRule {
     /// Its route's name and its place in the source: `ingress/NAMESPACE/NAME#spec.rules[0].http.paths[0]`.
     pub id: Arc<str>,
     /// Requests are shared among these by weight. Empty, or of weight 0 in all: 503.
-    pub backends: Box<[WeightedBackend]>,
+    pub backends: SmallVec<[WeightedBackend; 1]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

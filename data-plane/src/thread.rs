@@ -7,6 +7,7 @@ use std::{rc::Rc, sync::Arc};
 use crate::access_log::ThreadLog;
 use crate::alarm::Alarms;
 use crate::balance::Draws;
+use crate::buffers::Buffers;
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::limits::Limits;
@@ -14,12 +15,13 @@ use crate::metrics::ThreadMetrics;
 use crate::tasks::Tasks;
 use crate::telemetry::RequestTraces;
 
-/// One thread's clock, deadlines, figures and limits.
+/// One thread's clock, deadlines, memory, figures and limits.
 #[derive(Debug)]
 pub struct Thread {
     pub limits: Limits,
     pub clock: Clock,
     pub alarms: Rc<Alarms>,
+    pub buffers: Rc<Buffers>,
     pub metrics: Arc<ThreadMetrics>,
     pub log: ThreadLog,
     pub tasks: Tasks,
@@ -40,6 +42,7 @@ impl Thread {
             limits,
             clock: Clock::start(),
             alarms: Alarms::new(),
+            buffers: Rc::default(),
             tasks: Tasks::new(Arc::clone(&metrics)),
             metrics,
             log,

@@ -8,9 +8,10 @@ mod permit;
 mod pool;
 mod pools;
 mod raw;
+mod socket;
 
 pub use connect::{ConnectError, connect};
 pub use h1::{Answer, Connection, ExchangeError};
 pub use permit::Permit;
 pub use pool::Pool;
-pub use pools::{Pools, UpstreamPools};
+pub use pools::{Pools, Serial, UpstreamPools};

@@ -40,7 +40,7 @@ START = """\
 #!/bin/sh
 {bin}/roadstead-control-plane --config {dir}/control-plane.yaml &
 control=$!
-{bin}/roadstead-data-plane --config {dir}/data-plane.yaml &
+$BENCH_ROADSTEAD_UNDER {bin}/roadstead-data-plane --config {dir}/data-plane.yaml &
 data=$!
 trap 'kill $control $data; wait; exit 0' TERM INT
 wait

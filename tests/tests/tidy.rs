@@ -57,6 +57,7 @@ const DATA_PLANE: Ranks<'_> = Ranks {
         &["clock", "limits", "protocol", "reason"],
         &[
             "alarm",
+            "buffers",
             "drain",
             "metrics",
             "report",

@@ -36,8 +36,9 @@ pub fn canonical_host(authority: &str) -> Result<CanonicalHost<'_>, AuthorityErr
             },
         });
     }
-    let (host, port) = match authority.split_once(':') {
-        Some((host, port)) => (host, Some(self::port(port)?)),
+    let colon = authority.bytes().position(|byte| byte == b':');
+    let (host, port) = match colon.and_then(|colon| authority.split_at_checked(colon)) {
+        Some((host, port)) => (host, Some(self::port(port.get(1..).unwrap_or_default())?)),
         None => (authority, None),
     };
     let host = name(host)?;
@@ -92,6 +93,9 @@ fn name(text: &str) -> Result<Cow<'_, str>, AuthorityError> {
     if name.len() > MAX_HOST {
         return Err(AuthorityError::TooLong);
     }
+    if is_plain(name.as_bytes()) {
+        return Ok(Cow::Borrowed(name));
+    }
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if let Some(other) = name.chars().find(|c| !allowed(*c)) {
         return Err(AuthorityError::Character(other));
@@ -102,11 +106,22 @@ fn name(text: &str) -> Result<Cow<'_, str>, AuthorityError> {
     {
         return Err(AuthorityError::Label);
     }
-    Ok(if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Cow::Owned(name.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(name)
-    })
+    Ok(Cow::Owned(name.to_ascii_lowercase()))
+}
+
+/// Whether `name` is a canonical name, as nearly all are: found in one pass.
+fn is_plain(name: &[u8]) -> bool {
+    let mut label = 0;
+    let well_made = |label| (1..=MAX_LABEL).contains(&label);
+    let plain = name.iter().all(|byte| match byte {
+        b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => {
+            label += 1;
+            true
+        }
+        b'.' => well_made(std::mem::take(&mut label)),
+        _ => false,
+    });
+    plain && well_made(label)
 }
 
 fn ipv6(text: &str) -> Result<Cow<'_, str>, AuthorityError> {

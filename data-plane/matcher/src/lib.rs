@@ -16,5 +16,6 @@ pub mod canonical;
 pub mod host;
 pub mod matcher;
 pub mod path;
+mod paths;
 pub mod score;
 mod tree;

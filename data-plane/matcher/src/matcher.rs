@@ -8,11 +8,12 @@
 
 use std::sync::Arc;
 
-use crate::candidates::{Entry, Paths, Rank, best};
+use crate::candidates::Rank;
 use crate::host::{HostPattern, parent};
 use crate::path::PathPattern;
+use crate::paths::{Entry, Paths};
 use crate::score::{Score, Tier};
-use crate::tree::Tree;
+use crate::tree::{Label, Tree};
 
 pub use crate::candidates::{Candidate, Candidates};
 
@@ -53,7 +54,7 @@ impl<T> Default for Matcher<T> {
         Self {
             exact: Tree::new(),
             one_label: Tree::new(),
-            any: Tree::new(),
+            any: Paths::new(),
             routes: Tree::new(),
             prioritised: 0,
         }
@@ -65,7 +66,7 @@ impl<T> Matcher<T> {
     pub fn lookup(&self, host: &str, path: &str) -> Option<&T> {
         if self.prioritised == 0
             && let Some(paths) = self.exact.get(host.as_bytes())
-            && let Some(entry) = best(paths, path, None)
+            && let Some(entry) = paths.best(path, None)
             && entry.rank.score().tier == Tier::Rule
         {
             return Some(&entry.payload);
@@ -117,45 +118,31 @@ impl<T: Clone> Matcher<T> {
         });
         for place in old.iter().flat_map(|places| &**places) {
             self.prioritised -= usize::from(place.priority != 0);
-            self.entries(&place.host, &place.path, |entries| {
-                entries.retain(|entry| !entry.rank.is_of(route));
+            self.paths(&place.host, |paths| {
+                paths.remove(key(&place.path).as_bytes(), route);
             });
         }
         for (index, rule) in rules.into_iter().enumerate() {
             self.prioritised += usize::from(rule.priority != 0);
             let score = Score::new(rule.tier, rule.priority, &rule.host, &rule.path);
             let entry = Entry {
+                path: Label::new(key(&rule.path).as_bytes()),
                 rank: Rank::new(score, Arc::clone(route), index),
                 payload: rule.payload,
             };
-            self.entries(&rule.host, &rule.path, |entries| {
-                let at = entries.partition_point(|other| other.rank < entry.rank);
-                entries.insert(at, entry);
-            });
+            self.paths(&rule.host, |paths| paths.insert(entry));
         }
     }
 
-    /// Changes the entries of one host and path.
-    fn entries(
-        &mut self,
-        host: &HostPattern,
-        path: &PathPattern,
-        change: impl FnOnce(&mut Vec<Entry<T>>),
-    ) {
-        let change = |paths: &mut Paths<T>| {
-            paths.update(key(path).as_bytes(), |slot| {
-                let mut entries = slot.as_deref().map_or_else(Vec::new, <[_]>::to_vec);
-                change(&mut entries);
-                *slot = (!entries.is_empty()).then(|| entries.into());
-            });
-        };
+    /// Changes the rules of one host.
+    fn paths(&mut self, host: &HostPattern, change: impl FnOnce(&mut Paths<T>)) {
         let (hosts, name) = match host {
             HostPattern::Exact(name) => (&mut self.exact, name),
             HostPattern::OneLabel(suffix) => (&mut self.one_label, suffix),
             HostPattern::Any => return change(&mut self.any),
         };
         hosts.update(name.as_bytes(), |slot| {
-            let mut paths = slot.take().unwrap_or_else(Tree::new);
+            let mut paths = slot.take().unwrap_or_else(Paths::new);
             change(&mut paths);
             *slot = (!paths.is_empty()).then_some(paths);
         });

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use self::children::Children;
-use self::label::Label;
+pub(crate) use self::label::Label;
 
 mod children;
 mod label;
@@ -35,10 +35,6 @@ impl<V> Tree<V> {
         Self { root: None }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.root.is_none()
-    }
-
     pub(crate) fn get(&self, key: &[u8]) -> Option<&V> {
         let mut node = self.root.as_deref()?;
         let mut rest = node.label.strip(key)?;
@@ -47,6 +43,13 @@ impl<V> Tree<V> {
             rest = node.label.strip(rest)?;
         }
         node.value.as_ref()
+    }
+
+    /// Shows `see` the values of all keys, in the order of their keys.
+    pub(crate) fn each(&self, see: &mut impl FnMut(&V)) {
+        if let Some(root) = &self.root {
+            root.each(see);
+        }
     }
 
     /// The values of all keys that `text` begins with, shortest first, each with
@@ -113,6 +116,15 @@ impl<V> Node<V> {
             value,
             children: Children::new(),
         })
+    }
+
+    fn each(&self, see: &mut impl FnMut(&V)) {
+        if let Some(value) = &self.value {
+            see(value);
+        }
+        for child in self.children.iter() {
+            child.each(see);
+        }
     }
 
     fn adopt(&mut self, node: Self) {
@@ -244,7 +256,7 @@ mod tests {
                 set(&mut rebuilt, key, Some(*value));
             }
             prop_assert_eq!(shape(&tree), shape(&rebuilt));
-            prop_assert_eq!(tree.is_empty(), map.is_empty());
+            prop_assert_eq!(tree.root.is_none(), map.is_empty());
             for probe in map.keys().chain(&probes) {
                 prop_assert_eq!(tree.get(probe), map.get(probe));
                 let found: Vec<_> = tree.prefixes(probe).collect();

@@ -10,7 +10,6 @@ mod respond;
 
 use std::{pin::pin, rc::Rc, task::Poll};
 
-use bytes::BytesMut;
 use futures::future::poll_fn;
 
 use self::{
@@ -20,14 +19,14 @@ use self::{
     respond::After,
 };
 use super::{Handler, RequestError, Transport};
-use crate::h1::parse_request;
+use crate::h1::{Input, parse_request};
 use crate::message::{Client, Meter, Request, Response};
 use crate::protocol::Protocol;
 
 /// Serves a connection to its end. `early` has been read from it already.
 pub(super) async fn serve<S: Transport, H: Handler>(
     stream: S,
-    early: BytesMut,
+    early: Input,
     client: Rc<Client>,
     handler: Rc<H>,
 ) {

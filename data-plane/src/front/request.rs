@@ -84,20 +84,17 @@ pub(super) struct Target {
 impl Target {
     /// Reads a target that begins with its path.
     pub(super) fn new(raw: Text) -> Result<Self, RequestError> {
-        let (path, query) = match raw.as_str().split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (raw.as_str(), None),
-        };
+        let mark = memchr::memchr(b'?', raw.as_bytes()).unwrap_or(raw.len());
+        let (path, query) = raw.as_str().split_at_checked(mark).unwrap_or_default();
         // A fragment is for the client alone, and where it begins is a matter of dispute.
-        if query.is_some_and(|query| query.contains('#')) {
+        if memchr::memchr(b'#', query.as_bytes()).is_some() {
             return Err(PathError::Fragment.into());
         }
         let canonical = canonical_path(path, PathPolicy::default())?.into_path();
         let path_len = canonical.len();
-        let text = match (canonical, query) {
-            (Cow::Borrowed(_), _) => raw,
-            (Cow::Owned(path), None) => Text::from(path),
-            (Cow::Owned(path), Some(query)) => Text::from(format!("{path}?{query}")),
+        let text = match canonical {
+            Cow::Borrowed(_) => raw,
+            Cow::Owned(path) => Text::from(path + query),
         };
         Ok(Self { text, path_len })
     }
@@ -106,6 +103,9 @@ impl Target {
 /// Splits `http://authority/path` into authority and the rest.
 pub(super) fn split_absolute(target: &Text) -> Option<(Text, Text)> {
     let text = target.as_str();
+    if text.starts_with('/') {
+        return None;
+    }
     let scheme = ["http://", "https://"].iter().find(|scheme| {
         let start = text.get(..scheme.len());
         start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))

@@ -5,20 +5,20 @@
 
 use std::{rc::Rc, task::Poll};
 
-use bytes::BytesMut;
 use futures::future::poll_fn;
 use tokio::task::yield_now;
 
 use super::Transport;
 use crate::alarm::Alarm;
-use crate::h1::{Fill, poll_fill};
+use crate::buffers::INPUT;
+use crate::h1::{Fill, Input};
 use crate::message::Client;
 
 /// The protocol, and the bytes read so far.
 #[derive(Debug)]
 pub(super) enum Sniffed {
-    H1(BytesMut),
-    H2(BytesMut),
+    H1(Input),
+    H2(Input),
 }
 
 /// Reads until it is clear which protocol the client speaks; `None` if it goes or says nothing.
@@ -27,23 +27,23 @@ pub(super) async fn sniff<S: Transport>(
     alarm: &Alarm,
     client: &Rc<Client>,
 ) -> Option<Sniffed> {
-    let mut input = BytesMut::new();
     if client.is_leaving() {
         // It was accepted as its listener closed, and may have asked before that: the runtime
         // knows once it has looked at the socket.
         yield_now().await;
     }
     alarm.set(client.thread.limits.client.first_byte);
-    poll_fn(|cx| {
+    let mut input = Input::new(&client.thread.buffers);
+    let is_h2 = poll_fn(|cx| {
         loop {
-            match poll_fill(stream, &mut input, ROOM, cx) {
+            match input.poll_fill(stream, INPUT, cx) {
                 Poll::Ready(Ok(Fill::Bytes)) => {
                     let known = input.len().min(PREFACE.len());
                     if input.get(..known) != PREFACE.get(..known) {
-                        return Poll::Ready(Some(Sniffed::H1(std::mem::take(&mut input))));
+                        return Poll::Ready(Some(false));
                     }
                     if known == PREFACE.len() {
-                        return Poll::Ready(Some(Sniffed::H2(std::mem::take(&mut input))));
+                        return Poll::Ready(Some(true));
                     }
                 }
                 Poll::Ready(Ok(Fill::Closed) | Err(_)) => return Poll::Ready(None),
@@ -54,11 +54,12 @@ pub(super) async fn sniff<S: Transport>(
             }
         }
     })
-    .await
+    .await?;
+    Some(match is_h2 {
+        true => Sniffed::H2(input),
+        false => Sniffed::H1(input),
+    })
 }
 
 /// What an HTTP/2 client says first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// Room for the first read: an ordinary request fits.
-const ROOM: usize = 8 * 1024;

@@ -7,25 +7,44 @@ use std::{
     collections::VecDeque,
     io::{self, IoSlice},
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
+use crate::buffers::Buffers;
+
 /// Bytes on their way out, in order: first `head`, then `queue`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Output {
+    /// In memory that is the thread's while nothing is written.
     head: Vec<u8>,
     written: usize,
     queue: VecDeque<Bytes>,
     queued: usize,
+    buffers: Rc<Buffers>,
 }
 
 impl Output {
+    /// With nothing to be written.
+    pub fn new(buffers: &Rc<Buffers>) -> Self {
+        Self {
+            head: Vec::new(),
+            written: 0,
+            queue: VecDeque::new(),
+            queued: 0,
+            buffers: Rc::clone(buffers),
+        }
+    }
+
     /// Where heads are written to. Only while nothing large waits.
     pub fn head(&mut self) -> &mut Vec<u8> {
         debug_assert!(self.queue.is_empty(), "a head would overtake a body");
+        if self.head.capacity() == 0 {
+            self.head = self.buffers.output();
+        }
         &mut self.head
     }
 
@@ -41,7 +60,7 @@ impl Output {
     /// Adds a few bytes.
     pub fn put_slice(&mut self, bytes: &[u8]) {
         if self.queue.is_empty() {
-            self.head.extend_from_slice(bytes);
+            self.head().extend_from_slice(bytes);
         } else {
             self.push(Bytes::copy_from_slice(bytes));
         }
@@ -50,7 +69,7 @@ impl Output {
     /// Adds a piece of a body.
     pub fn put(&mut self, bytes: Bytes) {
         if self.queue.is_empty() && bytes.len() <= COPIED {
-            self.head.extend_from_slice(&bytes);
+            self.head().extend_from_slice(&bytes);
         } else {
             self.push(bytes);
         }
@@ -72,10 +91,14 @@ impl Output {
         Poll::Ready(Ok(()))
     }
 
-    /// Gives back the memory of an idle connection.
-    pub fn shrink(&mut self) {
+    /// Gives the memory back if nothing is in it.
+    pub fn rest(&mut self) {
         if self.is_empty() {
-            *self = Self::default();
+            self.buffers
+                .take_back_output(std::mem::take(&mut self.head));
+            if self.queue.capacity() > 0 {
+                self.queue = VecDeque::new();
+            }
         }
     }
 
@@ -184,7 +207,7 @@ mod tests {
             pieces in prop::collection::vec((0_usize..2 * COPIED, any::<bool>()), 0..20),
             width in 100_usize..5000,
         ) {
-            let mut output = Output::default();
+            let mut output = Output::new(&Rc::default());
             let mut expected = Vec::new();
             for (place, (len, shared)) in pieces.into_iter().enumerate() {
                 let bytes = vec![u8::try_from(place).unwrap(); len];

@@ -10,8 +10,9 @@ use std::{
 use bytes::BytesMut;
 use tokio::io::AsyncRead;
 
-use super::{Decoder, Fill, poll_fill};
+use super::{Decoder, Fill, Input};
 use crate::alarm::Alarm;
+use crate::buffers::INPUT;
 use crate::message::{BodyError, Frame};
 
 /// Reads one body.
@@ -53,7 +54,7 @@ impl BodyReader {
     pub fn poll<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
-        input: &mut BytesMut,
+        input: &mut Input,
         alarm: &Alarm,
         patience: Duration,
         cx: &mut Context<'_>,
@@ -72,7 +73,7 @@ impl BodyReader {
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
             let room = self.room.min(self.decoder.wants().max(FIRST_ROOM));
-            match poll_fill(stream, input, room, cx) {
+            match input.poll_fill(stream, room, cx) {
                 Poll::Ready(Ok(Fill::Bytes)) => {
                     self.stop_waiting(alarm);
                     if input.len() >= self.room {
@@ -112,7 +113,7 @@ impl Default for BodyReader {
 }
 
 /// Room for the first read of a body.
-const FIRST_ROOM: usize = 8 * 1024;
+const FIRST_ROOM: usize = INPUT;
 
 /// Room for a read of a body that comes fast.
 const LAST_ROOM: usize = 128 * 1024;

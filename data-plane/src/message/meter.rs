@@ -5,7 +5,7 @@
 
 use std::{net::SocketAddr, rc::Rc, time::Duration};
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use tokio::time::Instant;
 
 use super::{BodyError, Client, Head};
@@ -36,8 +36,7 @@ pub struct Meter {
 impl Meter {
     /// Begins with a request that was read.
     pub fn begin(client: &Rc<Client>, head: &Head) -> Self {
-        let parts = (&head.method, head.host(), head.path());
-        Self::new(client, head.protocol, Some(parts))
+        Self::new(client, head.protocol, Some(head))
     }
 
     /// Begins with a request that could not be read.
@@ -125,14 +124,14 @@ impl Meter {
         self.sent += bytes;
     }
 
-    fn new(client: &Rc<Client>, protocol: Protocol, parts: Option<(&Method, &str, &str)>) -> Self {
+    fn new(client: &Rc<Client>, protocol: Protocol, head: Option<&Head>) -> Self {
         let thread = &client.thread;
         let began = clock::now();
         let line = if thread.log.is_off() {
             None
         } else {
-            let (method, host, path) = parts.map_or(("", "", ""), |(method, host, path)| {
-                (method.as_str(), host, path)
+            let (method, host, path) = head.map_or(("", "", ""), |head| {
+                (head.method.as_str(), head.host(), head.path())
             });
             let start = Start {
                 time: thread.clock.wall_at(began),

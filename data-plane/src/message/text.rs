@@ -6,24 +6,24 @@
 use std::{fmt, ops::Range};
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 /// UTF-8 in shared memory.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Text(Bytes);
+pub struct Text(ByteString);
 
 impl Text {
     /// None if `bytes` are not UTF-8.
     pub fn new(bytes: Bytes) -> Option<Self> {
-        std::str::from_utf8(&bytes).is_ok().then_some(Self(bytes))
+        ByteString::try_from(bytes).ok().map(Self)
     }
 
     pub fn as_str(&self) -> &str {
-        // Checked again rather than trusted: for so few bytes it costs next to nothing.
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        &self.0
     }
 
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        self.0.as_bytes()
     }
 
     pub fn len(&self) -> usize {
@@ -36,8 +36,8 @@ impl Text {
 
     /// The part of the text at `range`; empty if there is none.
     pub fn slice(&self, range: Range<usize>) -> Self {
-        match self.as_str().get(range.clone()) {
-            Some(_) => Self(self.0.slice(range)),
+        match self.as_str().get(range) {
+            Some(part) => Self(self.0.slice_ref(part)),
             None => Self::default(),
         }
     }
@@ -51,7 +51,7 @@ impl From<String> for Text {
 
 impl From<&'static str> for Text {
     fn from(text: &'static str) -> Self {
-        Self(Bytes::from_static(text.as_bytes()))
+        Self(ByteString::from_static(text))
     }
 }
 

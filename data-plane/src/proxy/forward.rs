@@ -3,12 +3,12 @@
 //! Apart from the rules of repetition, which are in `retry`, and from what a failure looks
 //! like, which is in `rescue`.
 
-use std::{borrow::Cow, net::SocketAddr, rc::Rc, sync::Arc};
+use std::{borrow::Cow, rc::Rc, sync::Arc};
 
 use tokio::time::timeout;
 
-use super::{Proxy, rescue::Failure, retry};
-use crate::active::{Active, Endpoint, Target, Upstream};
+use super::{Held, Proxy, rescue::Failure, retry};
+use crate::active::{Endpoint, Target, Upstream};
 use crate::balance::{self, Rotation};
 use crate::message::{Body, Client, Head, Meter};
 use crate::resolve::is_forbidden;
@@ -18,33 +18,41 @@ use crate::upstream::{Answer, Pool};
 impl Proxy {
     pub(super) async fn forward(
         &self,
-        active: &Active,
+        held: &Held,
         head: &mut Head,
         body: &mut Body,
         meter: &mut Meter,
     ) -> Result<Answer, Failure> {
         let client = Rc::clone(meter.client());
-        let rule = active
+        let rule = held
+            .active
             .router
             .route(&client.listener.name, head.host(), head.path())
             .ok_or(Failure::NoRoute)?;
         meter.route(&rule.id);
-        self.send(active, rule, (head, body, &client), meter).await
+        self.send(held, rule, (head, body, &client), meter).await
     }
 
     /// Tries endpoints in turn, as far as the request may be repeated.
     async fn send(
         &self,
-        active: &Active,
+        held: &Held,
         rule: &RouteRule,
         (head, body, client): (&mut Head, &mut Body, &Client),
         meter: &mut Meter,
     ) -> Result<Answer, Failure> {
-        let upstream = balance::backend(&rule.backends, self.draws.draw())
-            .and_then(|backend| active.upstreams.find(backend.upstream?))
+        let id = balance::backend(&rule.backends, self.draws.draw())
+            .and_then(|backend| backend.upstream)
             .ok_or(Failure::NoService)?;
-        let endpoints = self.endpoints(upstream).await?;
-        let pools = self.pools.of(upstream.id, &endpoints);
+        let pools = match self.pools.known(id, held.serial) {
+            Some(pools) => pools,
+            None => {
+                let upstream = held.active.upstreams.find(id);
+                let upstream = upstream.ok_or(Failure::NoService)?;
+                let endpoints = self.endpoints(upstream).await?;
+                self.pools.of(upstream, &endpoints, held.serial)
+            }
+        };
         let tries = self.thread.limits.upstream.tries;
         let mut failure = Failure::NoEndpoints;
         for (number, place) in Rotation::new(pools.len(), pools.turn(), tries).enumerate() {
@@ -55,7 +63,12 @@ impl Proxy {
                 self.thread.metrics.upstream.retries.add(1);
             }
             meter.upstream(pool.endpoint.address);
-            failure = match self.try_endpoint(pool, upstream, head, body, client).await {
+            // Also before an open connection is used: it may be from when this was permitted.
+            if pools.no_local() && is_forbidden(pool.endpoint.address.ip()) {
+                failure = Failure::Forbidden;
+                continue;
+            }
+            failure = match self.try_endpoint(pool, head, body, client).await {
                 Err(failure) if retry::may_go_elsewhere(&failure) => failure,
                 result => return result,
             };
@@ -66,15 +79,10 @@ impl Proxy {
     async fn try_endpoint(
         &self,
         pool: &Rc<Pool>,
-        upstream: &Upstream,
         head: &mut Head,
         body: &mut Body,
         client: &Client,
     ) -> Result<Answer, Failure> {
-        // Also before an open connection is used: it may be from when this was permitted.
-        if !may_connect(upstream, pool.endpoint.address) {
-            return Err(Failure::Forbidden);
-        }
         let repeatable = retry::may_be_repeated(&head.method, body);
         if let Some(connection) = pool.take(!repeatable) {
             match connection.exchange(head, client, body).await {
@@ -114,13 +122,5 @@ impl Proxy {
             }
             changed.await;
         }
-    }
-}
-
-/// An external name may lead anywhere; some places it may not lead to.
-fn may_connect(upstream: &Upstream, address: SocketAddr) -> bool {
-    match &upstream.target {
-        Target::Discovered => true,
-        Target::External { allow_local, .. } => *allow_local || !is_forbidden(address.ip()),
     }
 }

@@ -7,8 +7,9 @@
 mod wire;
 
 use std::{
-    cell::{Cell, RefCell},
-    rc::{Rc, Weak},
+    cell::RefCell,
+    io,
+    rc::Rc,
     task::{Context, Poll},
 };
 
@@ -17,23 +18,18 @@ use http::{HeaderMap, StatusCode};
 use tokio::{net::TcpStream, task::AbortHandle};
 
 use self::wire::{Received, Wire};
-use super::{Permit, Pool, raw::Raw};
+use super::{raw::Raw, socket::Socket};
 use crate::h1::{ResponseError, ResponseHead};
 use crate::message::{Body, BodyError, Client, Frame, Head, Source, Stream, Tunnel};
 use crate::thread::Thread;
 
-/// An open connection.
+/// An open connection, for one request: its socket goes on to the next.
 #[derive(Debug)]
 pub struct Connection {
     wire: RefCell<Wire>,
     thread: Rc<Thread>,
-    /// Gone when the endpoint is: then the connection is not kept.
-    pool: Weak<Pool>,
-    /// It has carried a request before.
-    used: Cell<bool>,
     /// Sends the rest of a request body.
     upload: RefCell<Option<AbortHandle>>,
-    _permit: Permit,
 }
 
 /// What an upstream answers.
@@ -68,25 +64,12 @@ pub enum ExchangeError {
 }
 
 impl Connection {
-    pub(super) fn new(
-        stream: TcpStream,
-        pool: &Rc<Pool>,
-        thread: &Rc<Thread>,
-        permit: Permit,
-    ) -> Rc<Self> {
+    pub(super) fn new(socket: Socket, thread: &Rc<Thread>) -> Rc<Self> {
         Rc::new(Self {
-            wire: RefCell::new(Wire::new(stream, thread)),
+            wire: RefCell::new(Wire::new(socket, thread)),
             thread: Rc::clone(thread),
-            pool: Rc::downgrade(pool),
-            used: Cell::new(false),
             upload: RefCell::new(None),
-            _permit: permit,
         })
-    }
-
-    /// Whether it has carried a request before: then it may have been closed meanwhile.
-    pub fn was_used(&self) -> bool {
-        self.used.get()
     }
 
     /// Sends a request and waits for the head of its answer. The header map of `head` is used
@@ -98,26 +81,12 @@ impl Connection {
         body: &mut Body,
     ) -> Result<Answer, ExchangeError> {
         self.wire.borrow_mut().begin(head, client, body);
-        self.upload.replace(None);
         let response = poll_fn(|cx| {
             let mut wire = self.wire.borrow_mut();
             wire.poll_answer(&mut head.headers, body, &self.thread.limits, cx)
         })
         .await?;
-        self.used.set(true);
         self.answer(response, body)
-    }
-
-    /// Open, and nothing has come that nobody asked for. `ask` the kernel, or trust what it
-    /// last told.
-    pub(super) fn is_quiet(&self, ask: bool) -> bool {
-        let wire = self.wire.borrow();
-        wire.is_quiet() && (!ask || wire.is_surely_quiet())
-    }
-
-    /// Gives back memory while nobody uses the connection.
-    pub(super) fn rest(&self) {
-        self.wire.borrow_mut().rest();
     }
 
     fn answer(
@@ -179,16 +148,15 @@ impl Connection {
         self.upload.replace(Some(abort));
     }
 
-    /// Puts the connection back once request and answer are over, if it can be used again.
+    /// Puts the socket back once request and answer are over, if it can be used again.
     fn settle(self: &Rc<Self>) {
-        let wire = self.wire.borrow();
+        let mut wire = self.wire.borrow_mut();
         if !wire.is_over() {
             return;
         }
         if wire.is_reusable() {
-            drop(wire);
-            if let Some(pool) = self.pool.upgrade() {
-                pool.put(Rc::clone(self));
+            if let Some(socket) = wire.finish() {
+                socket.put_back();
             }
         } else if let Some(upload) = self.upload.take() {
             upload.abort();
@@ -196,8 +164,14 @@ impl Connection {
     }
 
     /// Bytes as they come, once the protocol has changed.
-    pub(super) fn poll_raw<T>(&self, poll: impl FnOnce(&mut TcpStream) -> Poll<T>) -> Poll<T> {
-        poll(self.wire.borrow_mut().stream())
+    pub(super) fn poll_raw<T>(
+        &self,
+        poll: impl FnOnce(&mut TcpStream) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match self.wire.borrow_mut().stream() {
+            Some(stream) => poll(stream),
+            None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
     }
 }
 

@@ -5,7 +5,9 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use super::{ConnectError, Connection, Permit, connect, permit::Count};
+use smallvec::SmallVec;
+
+use super::{ConnectError, Connection, Permit, connect, permit::Count, socket::Socket};
 use crate::active::Endpoint;
 use crate::clock::Ticks;
 use crate::thread::Thread;
@@ -17,12 +19,12 @@ pub struct Pool {
     thread: Rc<Thread>,
     open: Count,
     /// The one used last is at the end.
-    idle: RefCell<Vec<Idle>>,
+    idle: RefCell<SmallVec<[Idle; 1]>>,
 }
 
 #[derive(Debug)]
 struct Idle {
-    connection: Rc<Connection>,
+    socket: Socket,
     until: Ticks,
 }
 
@@ -32,7 +34,7 @@ impl Pool {
             endpoint,
             thread,
             open: Count::default(),
-            idle: RefCell::new(Vec::new()),
+            idle: RefCell::new(SmallVec::new()),
         })
     }
 
@@ -41,9 +43,9 @@ impl Pool {
     pub fn take(&self, ask: bool) -> Option<Rc<Connection>> {
         loop {
             let idle = self.idle.borrow_mut().pop()?;
-            if idle.connection.is_quiet(ask) {
+            if idle.socket.is_quiet() && (!ask || idle.socket.is_surely_quiet()) {
                 self.thread.metrics.upstream.reused.add(1);
-                return Some(idle.connection);
+                return Some(Connection::new(idle.socket, &self.thread));
             }
         }
     }
@@ -60,7 +62,8 @@ impl Pool {
         match connect(self.endpoint.address, patience).await {
             Ok(stream) => {
                 metrics.connects.add(1);
-                Ok(Connection::new(stream, self, &self.thread, permit))
+                let socket = Socket::new(stream, self, permit);
+                Ok(Connection::new(socket, &self.thread))
             }
             Err(error) => {
                 metrics.connect_failures.add(1);
@@ -69,21 +72,20 @@ impl Pool {
         }
     }
 
-    /// Takes back a connection that can be used again.
-    pub(super) fn put(&self, connection: Rc<Connection>) {
+    /// Takes back a connection's socket, which can be used again.
+    pub(super) fn put(&self, socket: Socket) {
         let limits = &self.thread.limits.upstream;
         let mut idle = self.idle.borrow_mut();
         if idle.len() < limits.idle_per_endpoint {
             let until = self.thread.clock.ticks().after(limits.idle);
-            idle.push(Idle { connection, until });
+            idle.push(Idle { socket, until });
         }
     }
 
     /// Closes what has not been used for long or has been closed by the upstream.
     pub(super) fn sweep(&self, now: Ticks) {
         let mut idle = self.idle.borrow_mut();
-        idle.retain(|idle| idle.until > now && idle.connection.is_quiet(false));
-        idle.iter().for_each(|idle| idle.connection.rest());
+        idle.retain(|idle| idle.until > now && idle.socket.is_quiet());
     }
 
     /// When the connection that has been unused for longest is to be closed.

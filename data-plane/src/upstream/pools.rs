@@ -10,8 +10,10 @@ use std::{
     sync::Arc,
 };
 
+use smallvec::SmallVec;
+
 use super::{Permit, Pool, permit::Count};
-use crate::active::{Endpoint, UpstreamTable};
+use crate::active::{Endpoint, Target, Upstream, UpstreamTable};
 use crate::router::UpstreamId;
 use crate::thread::Thread;
 
@@ -29,11 +31,18 @@ pub struct Pools {
 #[derive(Debug)]
 pub struct UpstreamPools {
     id: UpstreamId,
-    endpoints: Arc<[Endpoint]>,
-    pools: Box<[Rc<Pool>]>,
+    /// The version of this thread's in which these were found to be its endpoints.
+    seen: Cell<Serial>,
     /// Where the next request begins.
     turn: Cell<usize>,
+    pools: SmallVec<[Rc<Pool>; 1]>,
+    /// An external name must not lead to a local address.
+    no_local: bool,
+    endpoints: Arc<[Endpoint]>,
 }
+
+/// Counts the versions that a thread has served by; never 0.
+pub type Serial = u64;
 
 impl UpstreamPools {
     pub fn len(&self) -> usize {
@@ -46,6 +55,11 @@ impl UpstreamPools {
 
     pub fn get(&self, place: usize) -> Option<&Rc<Pool>> {
         self.pools.get(place)
+    }
+
+    /// Whether an external name must not lead to a local address.
+    pub fn no_local(&self) -> bool {
+        self.no_local
     }
 
     /// Counts up with each call.
@@ -64,25 +78,49 @@ impl Pools {
         }
     }
 
-    /// The pools of the upstream `id`, which has these endpoints now.
-    pub fn of(&self, id: UpstreamId, endpoints: &Arc<[Endpoint]>) -> Rc<UpstreamPools> {
+    /// The pools of the upstream `id`, if they are known to be those of the version `serial`:
+    /// then neither the upstream nor its endpoints need to be looked at.
+    pub fn known(&self, id: UpstreamId, serial: Serial) -> Option<Rc<UpstreamPools>> {
+        let slots = self.slots.borrow();
+        let known = slots.get(id.index as usize)?.as_ref()?;
+        (known.id == id && known.seen.get() == serial).then(|| Rc::clone(known))
+    }
+
+    /// The pools of an upstream that has these endpoints now.
+    pub fn of(
+        &self,
+        upstream: &Upstream,
+        endpoints: &Arc<[Endpoint]>,
+        serial: Serial,
+    ) -> Rc<UpstreamPools> {
+        let id = upstream.id;
         let mut slots = self.slots.borrow_mut();
         let index = id.index as usize;
         if slots.len() <= index {
             slots.resize(index + 1, None);
         }
         let Some(slot) = slots.get_mut(index) else {
-            return self.build(id, endpoints, None);
+            return self.build(upstream, endpoints, None);
         };
-        match slot {
-            Some(known) if known.id == id && Arc::ptr_eq(&known.endpoints, endpoints) => {
-                Rc::clone(known)
+        let no_local = no_local(&upstream.target);
+        let pools = match slot {
+            Some(known)
+                if known.id == id
+                    && known.no_local == no_local
+                    && Arc::ptr_eq(&known.endpoints, endpoints) =>
+            {
+                known
             }
             Some(_) | None => {
                 let known = slot.take().filter(|known| known.id == id);
-                Rc::clone(slot.insert(self.build(id, endpoints, known.as_ref())))
+                slot.insert(self.build(upstream, endpoints, known.as_ref()))
             }
+        };
+        // The addresses of an external name change without a version.
+        if matches!(upstream.target, Target::Discovered) {
+            pools.seen.set(serial);
         }
+        Rc::clone(pools)
     }
 
     /// Leave to make one more connection to the pool's endpoint, if there is room for it in
@@ -124,7 +162,7 @@ impl Pools {
 
     fn build(
         &self,
-        id: UpstreamId,
+        upstream: &Upstream,
         endpoints: &Arc<[Endpoint]>,
         known: Option<&Rc<UpstreamPools>>,
     ) -> Rc<UpstreamPools> {
@@ -141,10 +179,19 @@ impl Pools {
             })
             .collect();
         Rc::new(UpstreamPools {
-            id,
-            endpoints: Arc::clone(endpoints),
-            pools,
+            id: upstream.id,
+            seen: Cell::new(0),
             turn: Cell::new(known.map_or(self.first_turn, |known| known.turn.get())),
+            pools,
+            no_local: no_local(&upstream.target),
+            endpoints: Arc::clone(endpoints),
         })
+    }
+}
+
+fn no_local(target: &Target) -> bool {
+    match target {
+        Target::Discovered => false,
+        Target::External { allow_local, .. } => !allow_local,
     }
 }

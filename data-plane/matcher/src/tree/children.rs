@@ -48,6 +48,10 @@ impl<V> Children<V> {
         }
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Node<V>> {
+        self.nodes.iter().map(|node| &**node)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.nodes.len()
     }

@@ -4,7 +4,7 @@
 //! bytes, and one that stands in its node costs a lookup no further cache line.
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Label {
+pub(crate) enum Label {
     Short { length: u8, bytes: [u8; SHORT] },
     Long(Box<[u8]>),
 }
@@ -12,7 +12,7 @@ pub(super) enum Label {
 const SHORT: usize = 22;
 
 impl Label {
-    pub(super) fn new(text: &[u8]) -> Self {
+    pub(crate) fn new(text: &[u8]) -> Self {
         let mut bytes = [0; SHORT];
         match (bytes.get_mut(..text.len()), u8::try_from(text.len())) {
             (Some(start), Ok(length)) => {
@@ -23,7 +23,7 @@ impl Label {
         }
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Short { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or_default(),
             Self::Long(bytes) => bytes,
@@ -31,7 +31,7 @@ impl Label {
     }
 
     /// What follows this label in `text`, if it begins with it.
-    pub(super) fn strip<'k>(&self, text: &'k [u8]) -> Option<&'k [u8]> {
+    pub(crate) fn strip<'k>(&self, text: &'k [u8]) -> Option<&'k [u8]> {
         let label = self.as_bytes();
         let (head, rest) = text.split_at_checked(label.len())?;
         // A loop, since a call to compare a handful of bytes costs more.

@@ -9,14 +9,15 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use futures::future::poll_fn;
 use http::HeaderMap;
 
 use super::{body::RequestBody, head::Asked};
 use crate::alarm::Alarm;
+use crate::buffers::INPUT;
 use crate::front::{RequestError, Transport};
-use crate::h1::{self, BodyReader, Decoder, Fill, Framing, HeadScanner, Output, Scan, poll_fill};
+use crate::h1::{self, BodyReader, Decoder, Fill, Framing, HeadScanner, Input, Output, Scan};
 use crate::message::{Body, Client, Stream};
 
 /// A client's connection.
@@ -30,7 +31,7 @@ pub(super) struct Connection<S> {
 #[derive(Debug)]
 pub(super) struct Wire<S> {
     pub(super) stream: S,
-    pub(super) input: BytesMut,
+    pub(super) input: Input,
     pub(super) output: Output,
     /// Two, because reading a body and writing an answer may be waited for by two tasks.
     pub(super) read_alarm: Alarm,
@@ -48,12 +49,12 @@ pub(super) struct Wire<S> {
 }
 
 impl<S: Transport> Connection<S> {
-    pub(super) fn new(stream: S, early: BytesMut, client: Rc<Client>) -> Rc<Self> {
+    pub(super) fn new(stream: S, early: Input, client: Rc<Client>) -> Rc<Self> {
         let alarms = &client.thread.alarms;
         let wire = Wire {
             stream,
             input: early,
-            output: Output::default(),
+            output: Output::new(&client.thread.buffers),
             read_alarm: alarms.alarm(),
             write_alarm: alarms.alarm(),
             scanner: HeadScanner::default(),
@@ -132,8 +133,8 @@ impl<S: Transport> Wire<S> {
             return Poll::Pending;
         }
         // Requests that are sent ahead wait here, and no more of them than this.
-        while self.input.len() < ROOM {
-            match poll_fill(&mut self.stream, &mut self.input, ROOM, cx) {
+        while self.input.len() < INPUT {
+            match self.input.poll_fill(&mut self.stream, INPUT, cx) {
                 Poll::Ready(Ok(Fill::Bytes)) => {}
                 Poll::Ready(Ok(Fill::Closed) | Err(_)) => return Poll::Ready(()),
                 Poll::Pending => return Poll::Pending,
@@ -153,7 +154,7 @@ impl<S: Transport> Wire<S> {
                 Ok(Some(text)) => return Poll::Ready(Some(Ok(text))),
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
-            match poll_fill(&mut self.stream, &mut self.input, ROOM, cx) {
+            match self.input.poll_fill(&mut self.stream, INPUT, cx) {
                 Poll::Ready(Ok(Fill::Bytes)) => {}
                 Poll::Ready(Ok(Fill::Closed) | Err(_)) => return Poll::Ready(None),
                 Poll::Pending if !self.begun && client.is_leaving() => return Poll::Ready(None),
@@ -178,7 +179,7 @@ impl<S: Transport> Wire<S> {
         if !std::mem::replace(&mut self.begun, true) {
             self.read_alarm.set(client.thread.limits.client.header);
         }
-        if !first.is_ascii_graphic() && &*self.input != b"\r" {
+        if !first.is_ascii_graphic() && **self.input != *b"\r" {
             return Err(h1::RequestError::Malformed.into());
         }
         let limit = client.thread.limits.message.header_bytes;
@@ -194,6 +195,3 @@ impl<S: Transport> Wire<S> {
         }
     }
 }
-
-/// Room for a read of heads, and for requests that are sent ahead.
-const ROOM: usize = 8 * 1024;

@@ -9,9 +9,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::{connection::Connection, head::Asked};
 use crate::front::Transport;
-use crate::h1::{
-    self, BodySender, Fill, Framing, ResponseFraming, SendError, poll_fill, response_head,
-};
+use crate::h1::{self, BodySender, Fill, Framing, ResponseFraming, SendError, response_head};
 use crate::message::{Body, Meter, Response, Tunnel};
 use crate::reason::Reason;
 
@@ -77,13 +75,17 @@ impl<S: Transport> Connection<S> {
         })
         .await;
         meter.sent(sender.bytes);
-        meter.received(self.wire().reader.bytes);
+        let mut wire = self.wire();
+        meter.received(wire.reader.bytes);
+        let whole = sender.is_done(&wire.output);
+        wire.output.rest();
+        drop(wire);
         match sent {
             None => {
                 meter.fail(Reason::ClientGone);
                 After::Broken
             }
-            Some(Ok(())) if !sender.is_done(&self.wire().output) => {
+            Some(Ok(())) if !whole => {
                 meter.fail(Reason::ClientGone);
                 After::Broken
             }
@@ -107,10 +109,12 @@ impl<S: Transport> Connection<S> {
         }
     }
 
-    fn write_head(&self, status: StatusCode, headers: HeaderMap, framing: ResponseFraming) {
+    fn write_head(&self, status: StatusCode, mut headers: HeaderMap, framing: ResponseFraming) {
         let date = self.client().thread.clock.date();
         let mut wire = self.wire();
         response_head(wire.output.head(), status, &headers, framing, &date);
+        // Its values are parts of what was read from the upstream.
+        headers.clear();
         wire.spare = headers;
     }
 
@@ -132,7 +136,7 @@ impl<S: Transport> Connection<S> {
             }
             loop {
                 wire.input.clear();
-                match poll_fill(&mut wire.stream, &mut wire.input, LINGER_ROOM, cx) {
+                match wire.input.poll_fill(&mut wire.stream, LINGER_ROOM, cx) {
                     Poll::Ready(Ok(Fill::Bytes)) if wire.input.len() < budget => {
                         budget -= wire.input.len();
                     }

@@ -4,24 +4,22 @@
 //! and no task, channel or pool in it.
 
 use std::{
-    io,
-    mem::MaybeUninit,
-    net::Shutdown,
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
-use socket2::SockRef;
 use tokio::net::TcpStream;
 
+use super::super::socket::Socket;
 use super::ExchangeError;
 use crate::alarm::Alarm;
+use crate::buffers::INPUT;
 use crate::h1::{
-    BodyReader, BodySender, Decoder, Fill, Framing, HeadScanner, Output, ResponseError,
-    ResponseHead, Scan, SendError, parse_response, poll_fill, request_head,
+    BodyReader, BodySender, Decoder, Fill, Framing, HeadScanner, Input, Output, ResponseError,
+    ResponseHead, Scan, SendError, parse_response, request_head,
 };
 use crate::limits::{Limits, MessageLimits, UpstreamLimits};
 use crate::message::{Body, BodyError, Client, Frame, Head};
@@ -30,8 +28,9 @@ use crate::thread::Thread;
 /// One connection's stream, buffers and place in the conversation.
 #[derive(Debug)]
 pub(super) struct Wire {
-    stream: TcpStream,
-    input: BytesMut,
+    /// None once it has gone back to its pool.
+    socket: Option<Socket>,
+    input: Input,
     output: Output,
     /// Two, because sending and reading may be waited for by two tasks.
     send_alarm: Alarm,
@@ -62,11 +61,11 @@ pub(super) enum Received {
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, thread: &Rc<Thread>) -> Self {
+    pub(super) fn new(socket: Socket, thread: &Rc<Thread>) -> Self {
         Self {
-            stream,
-            input: BytesMut::new(),
-            output: Output::default(),
+            socket: Some(socket),
+            input: Input::new(&thread.buffers),
+            output: Output::new(&thread.buffers),
             send_alarm: thread.alarms.alarm(),
             read_alarm: thread.alarms.alarm(),
             upload: BodySender::done(),
@@ -123,7 +122,10 @@ impl Wire {
                 }
                 Err(error) => return Poll::Ready(Err(error)),
             }
-            match poll_fill(&mut self.stream, &mut self.input, HEAD_ROOM, cx) {
+            let Some(socket) = &mut self.socket else {
+                return Poll::Ready(Err(ExchangeError::Cut));
+            };
+            match self.input.poll_fill(&mut socket.stream, INPUT, cx) {
                 Poll::Ready(Ok(Fill::Bytes)) => {}
                 Poll::Ready(Ok(Fill::Closed) | Err(_)) => {
                     let silent = self.input.is_empty() && self.interim == 0;
@@ -147,10 +149,13 @@ impl Wire {
         limits: &UpstreamLimits,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ExchangeError>> {
+        let Some(socket) = &mut self.socket else {
+            return Poll::Ready(Ok(()));
+        };
         let alarm = (&self.send_alarm, limits.progress);
         let polled = self
             .upload
-            .poll(&mut self.stream, &mut self.output, body, alarm, cx);
+            .poll(&mut socket.stream, &mut self.output, body, alarm, cx);
         polled.map(|result| match result {
             Ok(()) => {
                 if !self.answered {
@@ -198,13 +203,13 @@ impl Wire {
         patience: Duration,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame, BodyError>>> {
-        if self.over {
+        let Some(socket) = self.socket.as_mut().filter(|_| !self.over) else {
             return Poll::Ready(None);
-        }
+        };
         let polled = match self.ahead.take() {
             Some(frame) => Poll::Ready(Some(Ok(frame))),
             None => self.reader.poll(
-                &mut self.stream,
+                &mut socket.stream,
                 &mut self.input,
                 &self.read_alarm,
                 patience,
@@ -250,36 +255,22 @@ impl Wire {
         self.input.split().freeze()
     }
 
-    pub(super) fn stream(&mut self) -> &mut TcpStream {
-        &mut self.stream
-    }
-
-    /// Whether the connection is open and nothing has come, by the last event.
-    pub(super) fn is_quiet(&self) -> bool {
-        let mut nobody = Context::from_waker(Waker::noop());
-        match self.stream.poll_read_ready(&mut nobody) {
-            Poll::Pending => true,
-            Poll::Ready(Err(_)) => false,
-            // The event may be of bytes that have been read since.
-            Poll::Ready(Ok(())) => would_block(&self.stream.try_read(&mut [0])),
-        }
-    }
-
-    /// As `is_quiet`, asking the kernel.
-    pub(super) fn is_surely_quiet(&self) -> bool {
-        would_block(&SockRef::from(&self.stream).peek(&mut [MaybeUninit::uninit()]))
+    pub(super) fn stream(&mut self) -> Option<&mut TcpStream> {
+        self.socket.as_mut().map(|socket| &mut socket.stream)
     }
 
     /// Ends the connection for whoever reads from it.
     pub(super) fn shut_down(&self) {
-        // If it fails, the connection is gone already.
-        let _gone = SockRef::from(&self.stream).shutdown(Shutdown::Both);
+        if let Some(socket) = &self.socket {
+            socket.shut_down();
+        }
     }
 
-    /// Gives back memory while nobody uses the connection.
-    pub(super) fn rest(&mut self) {
-        self.input = BytesMut::new();
-        self.output.shrink();
+    /// Gives back memory, and the socket.
+    pub(super) fn finish(&mut self) -> Option<Socket> {
+        self.input.rest();
+        self.output.rest();
+        self.socket.take()
     }
 
     /// The head of the final answer, if it is there.
@@ -311,13 +302,6 @@ impl Wire {
         }
     }
 }
-
-fn would_block<T>(result: &io::Result<T>) -> bool {
-    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-}
-
-/// Room for a head, and for a small body that comes with it.
-const HEAD_ROOM: usize = 8 * 1024;
 
 /// Interim answers before the final one.
 const MAX_INTERIM: usize = 16;
