@@ -14,7 +14,6 @@ use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
 
 use roadstead_control_plane::checkpoint::{Dirty, restore};
 use roadstead_control_plane::event::{Epoch, Event, Record, Seq, codec};
@@ -29,6 +28,7 @@ use roadstead_control_plane::model::time::Timestamp;
 use roadstead_control_plane::project::{Fold, REVISION};
 use roadstead_matcher::host::HostPattern;
 use roadstead_matcher::path::PathPattern;
+use tokio::time::Instant;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
