@@ -67,7 +67,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             }
             if self.is_untidy() {
                 // One step for each turn, so that neither waits for all of the other.
-                tokio::task::block_in_place(|| self.tidy());
+                self.tidy();
             }
         }
         self.record_acknowledged();
