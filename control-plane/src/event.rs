@@ -233,10 +233,11 @@ impl fmt::Display for Event {
                 write!(f, "the log could not be written since {since}")
             }
             Self::Configured { settings } => {
-                f.write_str("the settings changed; listeners:")?;
-                for (name, listener) in &settings.listeners {
+                f.write_str("the settings changed")?;
+                for (number, (name, listener)) in settings.listeners.iter().enumerate() {
+                    let before = if number == 0 { "; listeners:" } else { "," };
                     let address = SocketAddr::new(listener.address, listener.port);
-                    write!(f, " {name} {address}")?;
+                    write!(f, "{before} {name} {address}")?;
                 }
                 Ok(())
             }
