@@ -3,7 +3,7 @@
 //!
 //! Written on transitions only. A start that finds everything as it was tells nothing. Log
 //! lines are written by who makes the change; Events go at the pace that the API server is
-//! meant to bear, warnings first, and wait for as long as that takes.
+//! meant to bear, what owners wait for first, and wait for as long as that takes.
 
 mod bucket;
 mod notice;

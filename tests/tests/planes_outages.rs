@@ -145,14 +145,15 @@ fn a_new_lineage_is_for_who_holds_nothing() {
         .await?;
         load.goes_on(100).await?;
 
-        let _empty = Proxy::start(sandbox, "empty", 8083, "").await?;
+        let mut empty = Proxy::start(sandbox, "empty", 8083, "").await?;
         let other: SocketAddr = "127.0.0.1:8081".parse()?;
         answers(other, elsewhere.host, "/", "apple").await?;
         answers(HTTP, site.host, "/", "apple").await?;
         load.goes_on(100).await?;
         drop(load);
 
-        // What the refusal advises.
+        // What the refusal advises. Two proxies of one machine cannot have the same port.
+        empty.stop().await?;
         holds.stop().await?;
         fs::remove_dir_all(sandbox.folder().join("holds"))?;
         holds.start_again().await?;

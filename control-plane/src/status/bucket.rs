@@ -1,4 +1,4 @@
-//! How many Events are written: a token bucket, of which good news gets the upper half only.
+//! How many Events are written: a token bucket, of which news that nobody waits for gets the upper half only.
 //!
 //! Its own, because an installation of ten thousand Ingresses must not become ten thousand
 //! writes, and a warning must not be lost among them.
@@ -23,11 +23,11 @@ impl Bucket {
     }
 
     /// Whether one more may be written now.
-    pub(super) fn take(&mut self, now: Instant, warning: bool) -> bool {
+    pub(super) fn take(&mut self, now: Instant, awaited: bool) -> bool {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.tokens = passed.mul_add(REFILL, self.tokens).min(SIZE);
         self.at = now;
-        let floor = if warning { 0.0 } else { SIZE / 2.0 };
+        let floor = if awaited { 0.0 } else { SIZE / 2.0 };
         let granted = self.tokens - 1.0 >= floor;
         if granted {
             self.tokens -= 1.0;

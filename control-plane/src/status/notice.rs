@@ -21,6 +21,11 @@ impl Notice {
         self.reason != ACCEPTED && self.reason != RULE_SERVED
     }
 
+    /// Whether its owner waits for it: all but what went as it was meant to.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.reason != ACCEPTED
+    }
+
     /// Whether a rule is served that was another's.
     pub(super) fn is_regained(&self) -> bool {
         self.reason == RULE_SERVED

@@ -28,7 +28,7 @@ struct Queue {
     ended: bool,
 }
 
-/// Warnings before news, and what has waited longest first.
+/// What owners wait for before news, and what has waited longest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     urgency: Urgency,
@@ -37,7 +37,7 @@ struct Place {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Urgency {
-    Warning,
+    Awaited,
     News,
 }
 
@@ -92,8 +92,8 @@ impl Queue {
         if notices.is_empty() {
             return;
         }
-        let urgency = if notices.iter().any(Notice::is_warning) {
-            Urgency::Warning
+        let urgency = if notices.iter().any(Notice::is_awaited) {
+            Urgency::Awaited
         } else {
             Urgency::News
         };

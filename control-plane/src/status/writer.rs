@@ -43,16 +43,16 @@ impl Writer {
         }
     }
 
-    /// A warning waits for its turn. Of good news only so much is written as leaves room for
+    /// What its owner waits for waits for its turn. Of news only so much is written as leaves room for
     /// warnings: ten thousand Ingresses that were accepted are no news to anyone.
     async fn may_write(&mut self, key: &ObjectKey, notice: &Notice) -> bool {
-        let warning = notice.is_warning();
+        let awaited = notice.is_awaited();
         loop {
             let now = Instant::now();
-            if self.bucket.take(now, warning) {
+            if self.bucket.take(now, awaited) {
                 return true;
             }
-            if !warning {
+            if !awaited {
                 tracing::debug!(object = %key, reason = notice.reason, "no Event: too many at once");
                 return false;
             }

@@ -12,7 +12,12 @@ use std::{
 };
 
 use futures::FutureExt;
-use tokio::{net::TcpStream, sync::oneshot, task::coop::unconstrained, time::sleep};
+use tokio::{
+    net::TcpStream,
+    sync::oneshot,
+    task::{coop::unconstrained, yield_now},
+    time::sleep,
+};
 
 use super::Port;
 use crate::front;
@@ -89,8 +94,10 @@ async fn accept(
             }
         }
     };
-    // The kernel resets whatever waits when the socket closes. All of it is accepted at once:
-    // the runtime would make the task pause in between, which looks like an empty queue.
+    // The kernel resets whatever waits when the socket closes. The runtime knows of it once it has
+    // looked at the socket. All of it is accepted at once: the runtime would make the task pause
+    // in between, which looks like an empty queue.
+    yield_now().await;
     for _ in 0..BACKLOG {
         let Some(Ok((stream, address))) = unconstrained(socket.accept()).now_or_never() else {
             break;
