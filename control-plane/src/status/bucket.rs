@@ -41,9 +41,10 @@ impl Bucket {
     }
 }
 
+/// As many as a kubelet writes by default (`eventBurst`).
 const SIZE: f64 = 100.0;
-/// Tokens a second.
-const REFILL: f64 = 5.0;
+/// Tokens a second (`eventRecordQPS`).
+const REFILL: f64 = 50.0;
 /// So that who waited finds a whole token.
 const ROUNDING: Duration = Duration::from_millis(1);
 
@@ -60,8 +61,8 @@ mod tests {
         };
         assert_eq!(granted(&mut bucket, start, false), 50);
         assert_eq!(granted(&mut bucket, start, true), 50);
-        let later = start + Duration::from_secs(2);
-        assert_eq!(granted(&mut bucket, later, true), 10);
+        let later = start + Duration::from_secs(1);
+        assert_eq!(granted(&mut bucket, later, true), 50);
         let next = later + bucket.until_next();
         assert_eq!(granted(&mut bucket, next, true), 1);
     }

@@ -79,6 +79,10 @@ fn reasons(events: &mpsc::Receiver<Event>) -> BTreeMap<String, Vec<String>> {
     reasons
 }
 
+/// A line that is first logged where nobody listens may stay unheard where somebody has just
+/// begun to: these tests run one after the other.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// What is logged meanwhile, a line each.
 fn logged(program: impl FnOnce()) -> Vec<String> {
     #[derive(Clone)]
@@ -109,6 +113,7 @@ fn logged(program: impl FnOnce()) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn each_of_many_refusals_is_told_however_many_objects_are_well() {
+    let _alone = ALONE.lock().await;
     let (client, events) = server(&[]);
     let (teller, status) = Status::new();
     let lines = logged(|| {
@@ -136,6 +141,7 @@ async fn each_of_many_refusals_is_told_however_many_objects_are_well() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_the_server_cannot_take_now_is_written_later() {
+    let _alone = ALONE.lock().await;
     let (client, events) = server(&[500, 503, 429, 429]);
     let (teller, status) = Status::new();
     teller.tell(change("a", None, Some(false)));
@@ -149,6 +155,7 @@ async fn an_event_that_the_server_cannot_take_now_is_written_later() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_refused_for_good_keeps_no_other_from_being_written() {
+    let _alone = ALONE.lock().await;
     let (client, events) = server(&[403]);
     let (teller, status) = Status::new();
     teller.tell(change("forbidden", None, Some(false)));
@@ -161,6 +168,7 @@ async fn an_event_that_is_refused_for_good_keeps_no_other_from_being_written() {
 
 #[tokio::test(start_paused = true)]
 async fn what_changes_while_it_waits_is_told_once_as_it_is_then() {
+    let _alone = ALONE.lock().await;
     let (client, events) = server(&[]);
     let (teller, status) = Status::new();
     // Refused, and well again before anyone was told.

@@ -13,7 +13,6 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::net::TcpStream;
 
-use super::super::socket::Socket;
 use super::ExchangeError;
 use crate::alarm::Alarm;
 use crate::buffers::INPUT;
@@ -24,6 +23,7 @@ use crate::h1::{
 use crate::limits::{Limits, MessageLimits, UpstreamLimits};
 use crate::message::{Body, BodyError, Client, Frame, Head};
 use crate::thread::Thread;
+use crate::upstream::socket::Socket;
 
 /// One connection's stream, buffers and place in the conversation.
 #[derive(Debug)]
