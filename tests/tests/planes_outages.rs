@@ -188,13 +188,14 @@ fn a_full_disk_freezes_the_configuration_and_not_the_endpoints() {
         let many = site("many", &apples);
         many.replace(sandbox, &with_many_paths(&many))?;
         metric_is(CONTROL_ADMIN, "roadstead_log_writable", 0.0).await?;
-        let ready = http::get(CONTROL_ADMIN, "localhost", "/readyz").await?;
-        assert_eq!(ready.status, 503);
-        assert!(
-            ready.text().contains("the event log cannot be written"),
-            "{}",
-            ready.text()
-        );
+        wait::until_ok("it is not ready, and says why", SOON, async || {
+            let ready = http::get(CONTROL_ADMIN, "localhost", "/readyz").await?;
+            let text = ready.text();
+            ensure!(ready.status == 503, "{text}");
+            ensure!(text.contains("the event log cannot be written"), "{text}");
+            Ok(())
+        })
+        .await?;
         let line = control.program().logged("stands still", SOON).await?;
         assert!(line.contains("ERROR"), "{line}");
 
