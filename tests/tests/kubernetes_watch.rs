@@ -222,7 +222,7 @@ fn what_may_not_be_listed_stays_as_it_was_and_is_found_again_when_it_may() {
     });
 }
 
-/// A service account, and what it may watch: all that it needs, or all but Services.
+/// A service account, and what it may do: all that it needs, or all but watch Services.
 fn rights(services: bool) -> String {
     let core = if services {
         "[endpoints, services]"
@@ -245,6 +245,17 @@ fn rights(services: bool) -> String {
          kind: ClusterRoleBinding\n\
          metadata: {{name: roadstead}}\n\
          roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: roadstead}}\n\
+         subjects: [{{kind: ServiceAccount, name: roadstead, namespace: default}}]\n---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\n\
+         kind: Role\n\
+         metadata: {{name: roadstead}}\n\
+         rules:\n\
+         - {{apiGroups: [\"\"], resources: [secrets], verbs: [get, list, create, update, delete]}}\n\
+         ---\n\
+         apiVersion: rbac.authorization.k8s.io/v1\n\
+         kind: RoleBinding\n\
+         metadata: {{name: roadstead}}\n\
+         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: roadstead}}\n\
          subjects: [{{kind: ServiceAccount, name: roadstead, namespace: default}}]\n"
     )
 }
