@@ -229,7 +229,7 @@ fn the_admin_ports_tell_the_truth() {
         let ready = client::get(admin, "localhost", "/readyz").await?;
         assert_eq!(
             (ready.status.as_u16(), &*ready.text()),
-            (503, "waiting for snapshot\n")
+            (503, "waiting for listeners, snapshot\n")
         );
         assert_eq!(metric(admin, "roadstead_version_seq").await?, None);
         Ok(())
