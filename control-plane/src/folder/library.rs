@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::folder::notices::Notices;
 use crate::folder::reader::read;
 use crate::folder::shelf::Shelf;
-use crate::folder::walk::{File, Files, Stamp, Walk, walk, within};
+use crate::folder::walk::{File, Files, Stamp, Walk, top, walk, within};
 use crate::metrics::folder::FolderMetrics;
 use crate::model::key::{Kind, Origin};
 use crate::observe::{Observation, Seen, Unreadable};
@@ -132,8 +132,12 @@ impl Library {
         Some(news)
     }
 
-    /// Looks until no folder is new: what is put into one before it is watched is not told.
+    /// Looks until no folder is new: what is put into one before it is watched is not told. The
+    /// first is watched before, so that a folder that holds none is looked at once.
     fn walk(&mut self, notices: &mut Notices) -> io::Result<()> {
+        if self.seen.folders.is_empty() {
+            notices.watch(&BTreeMap::from([top(&self.root)?]));
+        }
         self.seen = walk(&self.root)?;
         for _ in 0..MAX_ROUNDS {
             if !notices.watch(&self.seen.folders) {

@@ -5,13 +5,13 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use rustix::fs::OFlags;
 
 use crate::folder::document::{Contents, Form, documents, parse};
-use crate::folder::walk::{Files, Stamp};
+use crate::folder::walk::{self, Files, Stamp};
 
 /// What a file holds, and the stamp that it had when it was read.
 #[derive(Debug)]
@@ -24,27 +24,56 @@ pub(super) struct Read {
 
 /// Reads these files.
 pub(super) fn read(files: &Files) -> BTreeMap<Arc<str>, Read> {
-    let mut all = BTreeMap::new();
-    let mut texts = Vec::new();
-    let mut bytes = 0;
-    for (name, file) in files {
-        match text(&file.path) {
-            Ok((stamp, text)) => {
-                bytes += text.len();
-                texts.push((name, stamp, text));
-            }
-            Err(error) => {
-                all.insert(name.clone(), unreadable(&error));
-            }
-        }
-        // Texts are many times as large as what is taken out of them.
-        if bytes >= BATCH {
-            all.extend(parse_all(&std::mem::take(&mut texts)));
-            bytes = 0;
-        }
-    }
-    all.extend(parse_all(&texts));
+    let (short, long): (Vec<_>, Vec<_>) = files
+        .iter()
+        .partition(|(_, file)| file.stamp.length <= SHORT);
+    // Each is let go of as soon as it is parsed: texts are many times as large as what is taken
+    // out of them.
+    let mut all: BTreeMap<Arc<str>, Read> = on_all_cores(&short, |(name, file)| {
+        whole(name, file, |documents| {
+            documents.iter().map(parse_one).collect()
+        })
+    })
+    .into_iter()
+    .collect();
+    all.extend(
+        long.into_iter()
+            .map(|(name, file)| whole(name, file, |documents| on_all_cores(documents, parse_one))),
+    );
     all
+}
+
+/// One document of a file: the file's form and name, and the document's position and text.
+type Piece<'a> = (Form, &'a str, usize, &'a str);
+
+fn parse_one((form, name, position, text): &Piece<'_>) -> Contents {
+    parse(*form, name, *position, text)
+}
+
+fn whole(
+    name: &Arc<str>,
+    file: &walk::File,
+    parse: impl FnOnce(&[Piece<'_>]) -> Vec<Contents>,
+) -> (Arc<str>, Read) {
+    let read = match text(&file.path) {
+        Ok((stamp, text)) => {
+            let form = form(name);
+            let documents = documents(form, &text).into_iter().enumerate();
+            let pieces: Vec<Piece<'_>> = documents
+                .map(|(position, document)| (form, &**name, position, document))
+                .collect();
+            let mut contents = Contents::default();
+            for document in parse(&pieces) {
+                contents.extend(document);
+            }
+            Read {
+                stamp: Some(stamp),
+                contents: Some(contents),
+            }
+        }
+        Err(error) => unreadable(&error),
+    };
+    (name.clone(), read)
 }
 
 fn text(path: &Path) -> io::Result<(Stamp, String)> {
@@ -57,7 +86,9 @@ fn text(path: &Path) -> io::Result<(Stamp, String)> {
     }
     // Before reading: what is written meanwhile has another.
     let stamp = Stamp::of(&metadata);
-    let mut text = String::new();
+    // With room for the end, so that it is read at once.
+    let length = usize::try_from(stamp.length.min(MAX_LENGTH)).unwrap_or(0);
+    let mut text = String::with_capacity(length + 1);
     let read = file.take(MAX_LENGTH + 1).read_to_string(&mut text)?;
     if read as u64 > MAX_LENGTH {
         let message = format!("longer than {} MiB", MAX_LENGTH >> 20);
@@ -77,39 +108,6 @@ fn unreadable(error: &io::Error) -> Read {
     }
 }
 
-fn parse_all(texts: &[(&Arc<str>, Stamp, String)]) -> Vec<(Arc<str>, Read)> {
-    let all: Vec<(Form, &str, usize, &str)> = texts
-        .iter()
-        .flat_map(|(name, _, text)| {
-            let form = form(name);
-            let documents = documents(form, text).into_iter().enumerate();
-            documents.map(move |(position, document)| (form, &***name, position, document))
-        })
-        .collect();
-    let mut parsed = on_all_cores(&all, |(form, name, position, text)| {
-        parse(*form, name, *position, text)
-    })
-    .into_iter();
-    let mut counts = BTreeMap::new();
-    for (_, name, ..) in &all {
-        *counts.entry(*name).or_insert(0) += 1;
-    }
-    let mut reads = Vec::with_capacity(texts.len());
-    for (name, stamp, _) in texts {
-        let mut contents = Contents::default();
-        let count = counts.get(&***name).copied().unwrap_or(0);
-        for document in parsed.by_ref().take(count) {
-            contents.extend(document);
-        }
-        let read = Read {
-            stamp: Some(stamp.clone()),
-            contents: Some(contents),
-        };
-        reads.push(((*name).clone(), read));
-    }
-    reads
-}
-
 fn form(name: &str) -> Form {
     if Path::new(name)
         .extension()
@@ -121,31 +119,47 @@ fn form(name: &str) -> Form {
     }
 }
 
-/// The results in order; a few are not worth a thread.
+/// The results in order; a few are not worth a thread. Each core takes the next few when it is
+/// done with some, because files that stand together are of one sort.
 fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_THREADS));
-    let each = items.len().div_ceil(cores).max(WORTH_A_THREAD);
-    let mut chunks = items.chunks(each);
-    let Some(first) = chunks.next() else {
-        return Vec::new();
+    let threads = cores.min(items.len() / WORTH_A_THREAD);
+    if threads <= 1 {
+        return items.iter().map(work).collect();
+    }
+    let waiting = Mutex::new(items.chunks(AT_ONCE).enumerate());
+    let take_turns = || {
+        let mut done = Vec::new();
+        loop {
+            let next = waiting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .next();
+            let Some((position, some)) = next else {
+                return done;
+            };
+            done.push((position, some.iter().map(&work).collect::<Vec<R>>()));
+        }
     };
-    thread::scope(|scope| {
-        let others: Vec<_> = chunks
-            .map(|chunk| scope.spawn(|| chunk.iter().map(&work).collect::<Vec<R>>()))
-            .collect();
-        let mut results: Vec<R> = first.iter().map(&work).collect();
+    let mut done = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(take_turns)).collect();
+        let mut done = take_turns();
         for other in others {
             match other.join() {
-                Ok(other) => results.extend(other),
+                Ok(other) => done.extend(other),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
-        results
-    })
+        done
+    });
+    done.sort_by_key(|(position, _)| *position);
+    done.into_iter().flat_map(|(_, some)| some).collect()
 }
 
 const O_NONBLOCK: i32 = OFlags::NONBLOCK.bits().cast_signed();
 const MAX_LENGTH: u64 = 64 << 20;
-const BATCH: usize = 32 << 20;
+/// Files up to this length are parsed by one core each, longer ones by all.
+const SHORT: u64 = 256 << 10;
 const MAX_THREADS: usize = 4;
 const WORTH_A_THREAD: usize = 64;
+const AT_ONCE: usize = 32;

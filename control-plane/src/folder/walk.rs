@@ -80,9 +80,8 @@ impl Identity {
 /// how a ConfigMap shows its files, and to nowhere else: who may write in the folder must not
 /// be able to have other files read.
 pub(super) fn walk(root: &Path) -> io::Result<Walk> {
-    let root = fs::canonicalize(root)?;
+    let (root, identity) = top(root)?;
     let mut walk = Walk::default();
-    let identity = Identity::of(&fs::metadata(&root)?);
     fs::read_dir(&root)?;
     let mut waiting = vec![(root.clone(), identity, 0)];
     while let Some((folder, identity, depth)) = waiting.pop() {
@@ -124,6 +123,13 @@ pub(super) fn walk(root: &Path) -> io::Result<Walk> {
         }
     }
     Ok(walk)
+}
+
+/// The folder itself, as [`walk`] names it.
+pub(super) fn top(root: &Path) -> io::Result<(PathBuf, Identity)> {
+    let root = fs::canonicalize(root)?;
+    let identity = Identity::of(&fs::metadata(&root)?);
+    Ok((root, identity))
 }
 
 /// Whether a file's name says that it may hold objects.
