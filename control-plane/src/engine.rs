@@ -15,6 +15,7 @@ mod term;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use tracing::info_span;
@@ -82,6 +83,8 @@ pub struct Engine<L, O> {
     /// Since when the log cannot be written. Until it can, the configuration stands still at
     /// the last durable version, and endpoints go on.
     frozen: Option<Timestamp>,
+    /// While what was found at the start is being served, and storing it waits.
+    start: Range<Timestamp>,
 }
 
 impl<L: Log, O: Outlets> Engine<L, O> {
@@ -94,7 +97,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     /// is served under the version that it had.
     pub fn begin(settings: Settings, restored: Restored, log: L, outlets: O) -> Self {
         let Restored { fold, dirty } = restored;
-        let renewal = Renewal::from(outlets.now());
+        let begun = outlets.now();
         let mut engine = Self {
             awaited: settings.awaited.clone(),
             wanted: Wanted::of(fold.state()),
@@ -110,9 +113,10 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             untidy: true,
             behind: BTreeMap::new(),
             acknowledged: Vec::new(),
-            renewal,
+            renewal: Renewal::from(begun),
             highest_held: Version::default(),
             frozen: None,
+            start: begun..later(begun, LISTED_WITHIN),
         };
         let last_change = engine.fold.versions().last_change();
         if let Err(error) = engine.begin_term() {
@@ -131,6 +135,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         let waited = !self.awaited.is_empty();
         self.take_in_batch(batch);
         if waited && self.awaited.is_empty() {
+            let served = later(self.outlets.now(), SERVED_WITHIN);
+            self.start.end = self.start.end.min(served);
             self.outlets.synced();
         }
     }
@@ -209,12 +215,21 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             return;
         }
         self.record_acknowledged();
+        self.untidy = true;
+        if self.is_starting() {
+            return;
+        }
         self.renew_endpoints();
         self.write_behind();
         if self.dirty.records() >= self.settings.checkpoint_after {
             self.checkpoint();
         }
-        self.untidy = true;
+    }
+
+    /// A start finds everything at once. To serve it comes before storing what can be found
+    /// again, which takes as long. A clock that is put back ends it, too.
+    fn is_starting(&self) -> bool {
+        self.start.contains(&self.outlets.now())
     }
 
     /// Whether the log has a step to take of what can wait.
@@ -361,3 +376,11 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         self.outlets.publish(publication);
     }
 }
+
+fn later(time: Timestamp, millis: i64) -> Timestamp {
+    Timestamp(time.0.saturating_add(millis))
+}
+
+/// How long storing waits for the first lists, and for proxies after them, in milliseconds.
+const LISTED_WITHIN: i64 = 30_000;
+const SERVED_WITHIN: i64 = 2_000;

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::checkpoint::{Entry, Restored};
-use crate::engine::{Batch, Engine, Log, LogError, Outlets, Settings};
+use crate::engine::{
+    Batch, Engine, LISTED_WITHIN, Log, LogError, Outlets, SERVED_WITHIN, Settings,
+};
 use crate::event::recovery::RecoveryRecord;
 use crate::event::{Epoch, Event, Record, Seq};
 use crate::model::endpoints::EndpointSlice;
@@ -446,9 +448,40 @@ fn a_checkpoint_is_stored_when_it_is_due_and_endpoints_are_written_behind() {
         listed(vec![class("a"), class("b")]),
         Observation::Changed(slice("s")),
     ]));
+    world(|world| world.now = SERVED_WITHIN);
     assert_eq!(world(|world| world.behind), 0);
     engine.housekeep();
     engine.housekeep();
     assert_eq!(world(|world| world.checkpoints.clone()), [Seq(4)]);
+    assert_eq!(world(|world| world.behind), 1);
+}
+
+#[test]
+fn what_a_start_finds_is_served_before_it_is_stored() {
+    let stored = || world(|world| (world.checkpoints.len(), world.behind));
+    world(|world| world.now = 5_000);
+    let mut engine = begin(Fold::default(), 1);
+    engine.turn(batch([
+        listed(vec![class("a"), class("b")]),
+        Observation::Changed(slice("s")),
+    ]));
+    world(|world| world.now = 5_000 + SERVED_WITHIN - 1);
+    engine.housekeep();
+    assert_eq!(stored(), (0, 0));
+    // A clock that is put back does not put it off.
+    world(|world| world.now = 4_999);
+    engine.housekeep();
+    assert_eq!(stored(), (1, 1));
+}
+
+#[test]
+fn lists_that_do_not_come_do_not_keep_the_rest_from_being_stored() {
+    let mut engine = begin(Fold::default(), 1);
+    engine.turn(batch([Observation::Changed(slice("s"))]));
+    world(|world| world.now = LISTED_WITHIN - 1);
+    engine.housekeep();
+    assert_eq!(world(|world| world.behind), 0);
+    world(|world| world.now = LISTED_WITHIN);
+    engine.housekeep();
     assert_eq!(world(|world| world.behind), 1);
 }

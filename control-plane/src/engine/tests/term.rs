@@ -1,9 +1,9 @@
 //! Terms that begin late or anew, and lists and endpoints that do not come about.
 
-use crate::engine::Engine;
 use crate::engine::tests::{
     TestLog, TestOutlets, batch, begin, class, listed, names, slice, world,
 };
+use crate::engine::{Engine, LISTED_WITHIN};
 use crate::event::{Epoch, Seq};
 use crate::model::key::{Kind, Origin};
 use crate::observe::Observation;
@@ -134,6 +134,7 @@ fn endpoints_in_use_are_written_again_before_they_expire() {
         Observation::Changed(slice("a")),
         Observation::Changed(slice("b")),
     ]));
+    world(|world| world.now = LISTED_WITHIN);
     engine.housekeep();
     engine.housekeep();
     assert_eq!(world(|world| world.behind), 2);
