@@ -108,7 +108,7 @@ pub fn restore(
     entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
 ) -> Result<Fold, RestoreError> {
     let mut stored: Option<Stored> = None;
-    let mut objects: BTreeMap<ObjectKey, Held> = BTreeMap::new();
+    let mut objects: BTreeMap<ObjectKey, Box<Held>> = BTreeMap::new();
     let mut resources = Vec::new();
     let mut versions: Vec<Made> = Vec::new();
     for (key, value) in entries {

@@ -32,7 +32,8 @@ pub use held::{Good, Held, Refused};
 #[derive(Clone, Debug, Default)]
 pub struct State {
     head: Head,
-    objects: BTreeMap<ObjectKey, Held>,
+    /// Apart from their keys: a list fills the map in order, which leaves half of each node empty.
+    objects: BTreeMap<ObjectKey, Box<Held>>,
     claims: Claims,
     references: References,
     slices: Slices,
@@ -144,7 +145,7 @@ impl State {
     }
 
     /// The state in which these objects are held and no endpoints are known.
-    pub fn restore(head: Head, objects: BTreeMap<ObjectKey, Held>) -> Self {
+    pub fn restore(head: Head, objects: BTreeMap<ObjectKey, Box<Held>>) -> Self {
         let mut state = Self {
             head,
             objects,
@@ -171,12 +172,12 @@ impl State {
 
     /// What is held of an object; endpoint slices are in [`State::slices`].
     pub fn object(&self, key: &ObjectKey) -> Option<&Held> {
-        self.objects.get(key)
+        self.objects.get(key).map(|held| &**held)
     }
 
     /// All objects that are held, in order of their keys.
     pub fn objects(&self) -> impl Iterator<Item = (&ObjectKey, &Held)> {
-        self.objects.iter()
+        self.objects.iter().map(|(key, held)| (key, &**held))
     }
 
     /// The keys that are held of one kind, refused ones and endpoint slices included.
@@ -337,7 +338,7 @@ impl State {
             self.unclaim(key, touched);
         }
         let held = self.objects.entry(key.clone()).or_default();
-        held.refused = Some(refused);
+        held.refused = Some(Box::new(refused));
         held.unseen = false;
         if good.is_some() {
             held.good = good;
@@ -355,7 +356,7 @@ impl State {
 
     fn set(&mut self, key: &ObjectKey, held: Option<Held>) {
         match held {
-            Some(held) => self.objects.insert(key.clone(), held),
+            Some(held) => self.objects.insert(key.clone(), Box::new(held)),
             None => self.objects.remove(key),
         };
     }

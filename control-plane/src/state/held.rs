@@ -14,7 +14,7 @@ pub struct Held {
     pub good: Option<Good>,
     /// The version that exists now, if that one cannot be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<Refused>,
+    pub refused: Option<Box<Refused>>,
     /// The good version comes from a recovery record, and the object was not seen since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unseen: bool,
