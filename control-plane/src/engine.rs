@@ -208,7 +208,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     }
 
     /// What need not happen at once: endpoints written behind, a checkpoint that is due, an
-    /// attempt to write again. To be called about once a second.
+    /// attempt to write again. To be called about once a second; soon after a start it waits.
     pub fn housekeep(&mut self) {
         if self.frozen.is_some() {
             self.thaw();
