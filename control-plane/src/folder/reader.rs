@@ -5,7 +5,8 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use rustix::fs::OFlags;
@@ -127,15 +128,13 @@ fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) ->
     if threads <= 1 {
         return items.iter().map(work).collect();
     }
-    let waiting = Mutex::new(items.chunks(AT_ONCE).enumerate());
+    let chunks: Vec<&[T]> = items.chunks(AT_ONCE).collect();
+    let taken = AtomicUsize::new(0);
     let take_turns = || {
         let mut done = Vec::new();
         loop {
-            let next = waiting
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .next();
-            let Some((position, some)) = next else {
+            let position = taken.fetch_add(1, Ordering::Relaxed);
+            let Some(some) = chunks.get(position) else {
                 return done;
             };
             done.push((position, some.iter().map(&work).collect::<Vec<R>>()));
