@@ -155,25 +155,29 @@ impl Archive for StoredArchive {
     }
 
     fn fold_before(&self, seq: Seq) -> Result<Fold, ArchiveError> {
-        let checkpoints = self.0.checkpoints().map_err(unreadable)?;
-        let newest = checkpoints.iter().rev().find(|found| found.seq <= seq);
-        let Some(newest) = newest else {
-            let oldest = self.0.oldest(Some(Class::Configuration.into()));
-            return if oldest <= Seq(1) {
-                Ok(Fold::default())
-            } else {
-                Err(ArchiveError::Forgotten { oldest })
+        loop {
+            let checkpoints = self.0.checkpoints().map_err(unreadable)?;
+            let newest = checkpoints.iter().rev().find(|found| found.seq <= seq);
+            let Some(newest) = newest else {
+                let oldest = self.0.oldest(Some(Class::Configuration.into()));
+                return if oldest <= Seq(1) {
+                    Ok(Fold::default())
+                } else {
+                    Err(ArchiveError::Forgotten { oldest })
+                };
             };
-        };
-        let mut entries = Vec::new();
-        let collect = |key, value| {
-            entries.push((key, value));
-            Ok::<(), ReadError>(())
-        };
-        self.0
-            .read_checkpoint(newest.seq, collect)
-            .map_err(unreadable)?;
-        checkpoint::restore(entries).map_err(unreadable)
+            let mut entries = Vec::new();
+            let collect = |key, value| {
+                entries.push((key, value));
+                Ok::<(), ReadError>(())
+            };
+            match self.0.read_checkpoint(newest.seq, collect) {
+                Ok(_) => return checkpoint::restore(entries).map_err(unreadable),
+                // It was spared meanwhile: there is one before it, or it is forgotten.
+                Err(ReadError::NoCheckpoint { .. }) => {}
+                Err(error) => return Err(unreadable(error)),
+            }
+        }
     }
 
     fn records(&self, from: Seq, to: Seq, want: Want) -> Result<Records<'_>, ArchiveError> {
