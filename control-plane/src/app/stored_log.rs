@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::app::compaction::Compacting;
@@ -245,12 +246,21 @@ fn recorded_slices(fold: &Fold) -> Vec<SliceChange> {
     good.collect()
 }
 
-/// Every record that is there, as one JSON object a line.
+/// Every record that is there, as one JSON object a line. Of one that this release cannot read
+/// the line says so (`seq` and `unreadable`): who exports wants the others all the more.
 pub(super) fn export(
     log: &EventLog,
     mut line: impl FnMut(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    log.export(|entry| line(&serde_json::to_string(&decode(&entry)?)?))
+    log.export(|entry| {
+        line(&match decode(&entry) {
+            Ok(record) => serde_json::to_string(&record)?,
+            Err(error) => {
+                let unreadable = error.to_string();
+                json!({ "seq": entry.seq, "unreadable": unreadable }).to_string()
+            }
+        })
+    })
 }
 
 fn entry(record: &Record) -> Result<Entry, serde_json::Error> {
