@@ -2,11 +2,12 @@
 
 mod compaction;
 mod endpoints;
+mod opening;
 mod outlets;
 mod sources;
 mod stored_log;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,21 +15,18 @@ use anyhow::{Context as _, anyhow};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use crate::admin::Admin;
 use crate::app::endpoints::Endpoints;
+use crate::app::opening::{Opened, log_folder};
 use crate::app::outlets::Sinks;
 use crate::app::sources::{Common, Sources};
 use crate::app::stored_log::{Keep, StoredArchive, StoredLog};
-use crate::checkpoint::Restored;
-use crate::clock;
 use crate::config::{self, Cli, Command, Config, LogFormat};
 use crate::engine::{Engine, Settings};
-use crate::event_log::{self, Writer};
+use crate::event_log;
 use crate::health::{Condition, Health};
 use crate::history::{History, Recorder};
-use crate::identity::Identity;
 use crate::metrics::engine::EngineMetrics;
 use crate::metrics::log::LogMetrics;
 use crate::metrics::streams::StreamMetrics;
@@ -94,7 +92,11 @@ async fn serve_until_stopped(
         .await
         .with_context(|| format!("admin.address {}", config.admin.address))?;
 
-    let (writer, restored, identity) = begin(&config.data_folder, &keys)?;
+    let Opened {
+        writer,
+        restored,
+        identity,
+    } = opening::open(&config.data_folder, &keys)?;
     let log = writer.log();
 
     let (inbox, observations) = mpsc::channel(INBOX);
@@ -222,27 +224,6 @@ async fn serve_until_stopped(
     outcome
 }
 
-/// What is stored, folded, and the term that is to begin with it.
-fn begin(data_folder: &Path, keys: &Path) -> anyhow::Result<(Writer, Restored, Identity)> {
-    let begun = Instant::now();
-    let (writer, report) =
-        event_log::open(&log_folder(data_folder), event_log::Options::default())?;
-    if let Some(cut) = report.cut {
-        tracing::warn!(?cut, "the end of the event log was torn and is cut");
-    }
-    let restored = stored_log::restore(&writer.log(), clock::now())?;
-    let head = restored.fold.state().head();
-    let identity = Identity::find(keys, &head.lineage, head.epoch)?;
-    tracing::info!(
-        lineage = &*identity.lineage,
-        epoch = %identity.epoch,
-        records = %head.seq,
-        took = ?begun.elapsed(),
-        "the event log was read"
-    );
-    Ok((writer, restored, identity))
-}
-
 fn telemetry_config(config: &Config) -> telemetry::Config {
     telemetry::Config {
         service: "roadstead-control-plane",
@@ -260,10 +241,6 @@ fn telemetry_config(config: &Config) -> telemetry::Config {
                 interval: METRICS_EVERY,
             }),
     }
-}
-
-fn log_folder(data_folder: &Path) -> PathBuf {
-    data_folder.join("log")
 }
 
 async fn signalled() -> anyhow::Result<&'static str> {

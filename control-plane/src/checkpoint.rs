@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use roadstead_proto::v1::ResourceType;
 use serde::{Deserialize, Serialize};
 
+use crate::event::codec::SCHEMA;
 use crate::event::{Epoch, Record, Seq};
 use crate::model::key::ObjectKey;
 use crate::project::{Changed, Fold};
@@ -66,6 +67,7 @@ impl Dirty {
     /// one, because all of them together may be as much as the state.
     pub fn entries(&self, fold: &Fold) -> impl Iterator<Item = Result<Entry, serde_json::Error>> {
         let head = Stored {
+            schema: SCHEMA,
             head: fold.state().head().clone(),
             version: pair(fold.snapshot().version()),
             older_versions_forgotten: fold.versions().is_truncated(),
@@ -95,6 +97,10 @@ pub type Entry = (Vec<u8>, Option<Vec<u8>>);
 /// A checkpoint cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
+    #[error(
+        "the checkpoint was written by a newer release (schema {schema}; this one knows {SCHEMA})"
+    )]
+    NewerSchema { schema: u16 },
     #[error("the checkpoint has no head")]
     Headless,
     #[error("the checkpoint has an entry of unknown kind {0}")]
@@ -103,7 +109,8 @@ pub enum RestoreError {
     Malformed(#[from] serde_json::Error),
 }
 
-/// The fold that these entries hold.
+/// The fold that these entries hold, in order of their keys: the head says whether the rest can
+/// be read.
 pub fn restore(
     entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
 ) -> Result<Fold, RestoreError> {
@@ -113,7 +120,13 @@ pub fn restore(
     let mut versions: Vec<Made> = Vec::new();
     for (key, value) in entries {
         match key.split_first() {
-            Some((b'h', _)) => stored = Some(serde_json::from_slice(&value)?),
+            Some((b'h', _)) => {
+                let Written { schema } = serde_json::from_slice(&value)?;
+                if schema > SCHEMA {
+                    return Err(RestoreError::NewerSchema { schema });
+                }
+                stored = Some(serde_json::from_slice(&value)?);
+            }
             Some((b'o', key)) => {
                 objects.insert(
                     serde_json::from_slice(key)?,
@@ -140,11 +153,25 @@ pub fn restore(
     Ok(fold)
 }
 
+/// What any release can read of a head.
+#[derive(Deserialize)]
+struct Written {
+    #[serde(default = "first_schema")]
+    schema: u16,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Stored {
+    /// Of all entries. The first checkpoints have none.
+    #[serde(default = "first_schema")]
+    schema: u16,
     head: Head,
     version: (Epoch, Seq),
     older_versions_forgotten: bool,
+}
+
+fn first_schema() -> u16 {
+    1
 }
 
 fn entry(

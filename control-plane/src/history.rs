@@ -83,6 +83,7 @@ impl HistoryError {
     fn from_archive(asked: Seq, error: ArchiveError) -> Self {
         match error {
             ArchiveError::Forgotten { oldest } => Self::Forgotten { asked, oldest },
+            ArchiveError::Newer(error) => Self::Unreadable(error.into()),
             ArchiveError::Unreadable(error) => Self::Unreadable(error.to_string()),
         }
     }

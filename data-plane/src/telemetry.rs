@@ -3,6 +3,7 @@
 //! Apart, because here alone it is decided where they go; everyone else says them to
 //! `tracing` and to a `Meter`.
 
+mod otlp;
 mod settings;
 pub mod trace;
 
@@ -13,17 +14,14 @@ use opentelemetry::{
     metrics::{Meter, MeterProvider},
     trace::TracerProvider,
 };
-use opentelemetry_otlp::{
-    ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig, WithTonicConfig,
-};
+use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkError,
-    metrics::{PeriodicReader, SdkMeterProvider},
-    trace::{Sampler, SdkTracer, SdkTracerProvider},
+    metrics::SdkMeterProvider,
+    trace::{SdkTracer, SdkTracerProvider},
 };
 use prometheus::{Registry, TextEncoder};
-use tonic::transport::ClientTlsConfig;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry as Subscriber,
@@ -43,6 +41,8 @@ pub struct Telemetry {
     levels: Levels,
     registry: Registry,
     meters: SdkMeterProvider,
+    /// For what is scraped in another form, under the same name.
+    pushed: Option<SdkMeterProvider>,
     tracers: Option<SdkTracerProvider>,
     requests: Option<RequestTraces>,
     /// Writes log lines; those that are queued when it is dropped, too.
@@ -80,7 +80,7 @@ impl Telemetry {
     pub fn start(log: &Log, otlp: &Otlp, proxy: &str) -> Result<Self, TelemetryError> {
         let resource = resource(proxy);
         let tracers = match &otlp.endpoint {
-            Some(endpoint) => Some(tracers(endpoint, resource.clone())?),
+            Some(endpoint) => Some(otlp::tracers(endpoint, resource.clone())?),
             None => None,
         };
         let tracer = tracers.as_ref().map(|tracers| tracers.tracer(SCOPE));
@@ -97,16 +97,15 @@ impl Telemetry {
             .scope_info_enabled(false)
             .build()?;
         let mut meters = SdkMeterProvider::builder()
-            .with_resource(resource)
+            .with_resource(resource.clone())
             .with_reader(scrapes);
+        let mut pushed = None;
         if let Some(endpoint) = &otlp.endpoint {
-            let mut exporter = MetricExporter::builder()
-                .with_tonic()
-                .with_endpoint(endpoint);
-            if let Some(tls) = tls(endpoint) {
-                exporter = exporter.with_tls_config(tls);
-            }
-            meters = meters.with_reader(PeriodicReader::builder(exporter.build()?).build());
+            meters = meters.with_reader(otlp::metrics(endpoint)?);
+            let provider = SdkMeterProvider::builder()
+                .with_resource(resource)
+                .with_reader(otlp::metrics(endpoint)?);
+            pushed = Some(provider.build());
         }
         let meters = meters.build();
         meters
@@ -122,6 +121,7 @@ impl Telemetry {
             levels,
             registry,
             meters,
+            pushed,
             _writing: writing,
             requests: tracers
                 .as_ref()
@@ -133,6 +133,11 @@ impl Telemetry {
     /// Makes the instruments of all parts.
     pub fn meter(&self) -> Meter {
         self.meters.meter(SCOPE)
+    }
+
+    /// Makes instruments that are sent by OTLP, if anything is, and not scraped.
+    pub fn pushed(&self) -> Option<Meter> {
+        self.pushed.as_ref().map(|meters| meters.meter(SCOPE))
     }
 
     /// Makes spans of requests, if anyone wants some.
@@ -154,6 +159,9 @@ impl Telemetry {
     pub fn shutdown(self) {
         // There is nowhere left to say that the collector cannot be reached.
         let _: Result<(), _> = self.meters.shutdown();
+        if let Some(pushed) = self.pushed {
+            let _: Result<(), _> = pushed.shutdown();
+        }
         if let Some(tracers) = self.tracers {
             let _: Result<(), _> = tracers.shutdown();
         }
@@ -173,25 +181,6 @@ fn resource(proxy: &str) -> Resource {
             KeyValue::new("service.instance.id", proxy.to_owned()),
         ])
         .build()
-}
-
-fn tracers(endpoint: &str, resource: Resource) -> Result<SdkTracerProvider, TelemetryError> {
-    let mut exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint);
-    if let Some(tls) = tls(endpoint) {
-        exporter = exporter.with_tls_config(tls);
-    }
-    Ok(SdkTracerProvider::builder()
-        .with_resource(resource)
-        // It is drawn before a span is made.
-        .with_sampler(Sampler::AlwaysOn)
-        .with_batch_exporter(exporter.build()?)
-        .build())
-}
-
-/// With the certificates that this machine trusts.
-fn tls(endpoint: &str) -> Option<ClientTlsConfig> {
-    let encrypted = endpoint.starts_with("https://");
-    encrypted.then(|| ClientTlsConfig::new().with_enabled_roots())
 }
 
 fn start_log(

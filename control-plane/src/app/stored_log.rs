@@ -10,10 +10,11 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::app::compaction::Compacting;
-use crate::checkpoint::{self, Restored};
+use crate::checkpoint::{self, RestoreError, Restored};
 use crate::clock;
 use crate::engine::{Log, LogError};
-use crate::event::{Class, Epoch, Record, Seq, codec};
+use crate::event::codec::{self, DecodeError};
+use crate::event::{Class, Epoch, Record, Seq};
 use crate::event_log::{Entry, EventLog, ReadError, Writer};
 use crate::history::archive::{Archive, ArchiveError, Records, Want};
 use crate::identity;
@@ -173,7 +174,7 @@ impl Archive for StoredArchive {
                 Ok::<(), ReadError>(())
             };
             match self.0.read_checkpoint(newest.seq, collect) {
-                Ok(_) => return checkpoint::restore(entries).map_err(unreadable),
+                Ok(_) => return checkpoint::restore(entries).map_err(not_restored),
                 // It was spared meanwhile: there is one before it, or it is forgotten.
                 Err(ReadError::NoCheckpoint { .. }) => {}
                 Err(error) => return Err(unreadable(error)),
@@ -197,7 +198,10 @@ impl Archive for StoredArchive {
             (Want::Folded, Ok(entry)) => entry.class.known() != Some(Class::Presence),
         });
         Ok(Box::new(records.map(|entry| {
-            decode(&entry.map_err(unreadable)?).map_err(unreadable)
+            decode(&entry.map_err(unreadable)?).map_err(|error| match error {
+                DecodeError::NewerSchema { .. } => newer(&error),
+                error @ DecodeError::Malformed { .. } => unreadable(error),
+            })
         })))
     }
 }
@@ -272,12 +276,25 @@ fn entry(record: &Record) -> Result<Entry, serde_json::Error> {
     })
 }
 
-fn decode(entry: &Entry) -> Result<Record, codec::DecodeError> {
+fn decode(entry: &Entry) -> Result<Record, DecodeError> {
     codec::decode(entry.seq, entry.schema, &entry.bytes)
 }
 
 /// Records that are in memory as bytes at once.
 const AT_ONCE: usize = 1024;
+
+fn newer(error: &impl ToString) -> ArchiveError {
+    ArchiveError::Newer(error.to_string().into())
+}
+
+fn not_restored(error: RestoreError) -> ArchiveError {
+    match error {
+        RestoreError::NewerSchema { .. } => newer(&error),
+        error @ (RestoreError::Headless
+        | RestoreError::UnknownEntry(_)
+        | RestoreError::Malformed(_)) => unreadable(error),
+    }
+}
 
 fn unreadable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ArchiveError {
     ArchiveError::Unreadable(error.into())

@@ -38,6 +38,8 @@ pub enum Want {
 pub enum ArchiveError {
     #[error("nothing is retained before {oldest}")]
     Forgotten { oldest: Seq },
+    #[error("{0}")]
+    Newer(Box<str>),
     #[error(transparent)]
     Unreadable(Box<dyn std::error::Error + Send + Sync>),
 }

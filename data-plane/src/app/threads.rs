@@ -41,7 +41,11 @@ impl Threads {
         }
         let cells = workers.iter().map(|worker| worker.metrics().clone());
         Cells::new(cells.collect())
-            .show(&telemetry.meter(), telemetry.registry())
+            .show(
+                &telemetry.meter(),
+                telemetry.registry(),
+                telemetry.pushed().as_ref(),
+            )
             .context("cannot show the threads' figures")?;
         Ok(Self {
             workers: Rc::new(workers),
