@@ -18,7 +18,9 @@ use std::sync::Arc;
 
 use roadstead_control_plane::checkpoint::{Dirty, restore};
 use roadstead_control_plane::event::{Epoch, Event, Record, Seq, codec};
-use roadstead_control_plane::event_log::{self, Entry, Options, ReadError};
+use roadstead_control_plane::event_log::{
+    self, Entry, Options, ReadError, Retention, Writer, spare_checkpoints,
+};
 use roadstead_control_plane::model::ingress::{
     BackendRef, ClassRef, Ingress, PathRule, PortRef, Rule,
 };
@@ -59,7 +61,7 @@ fn measure(records: u64) {
 }
 
 /// As many records as an engine appends over months: 10,000 Ingresses change in turn, and every
-/// 10,000 records there is a checkpoint. What is no longer needed is not compacted yet.
+/// 10,000 records there is a checkpoint, after which those that can be spared go.
 fn write(folder: &Path, records: u64) {
     let began = Instant::now();
     let (mut writer, _) = event_log::open(folder, Options::default()).unwrap();
@@ -91,6 +93,7 @@ fn write(folder: &Path, records: u64) {
             writer.add_to_checkpoint(&mut draft, entries).unwrap();
             writer.finish_checkpoint(draft).unwrap();
             dirty = Dirty::default();
+            spare(&mut writer, Seq(seq));
         }
     }
     let bytes = writer.log().bytes_on_disk().unwrap();
@@ -99,6 +102,21 @@ fn write(folder: &Path, records: u64) {
         began.elapsed(),
         bytes >> 20
     );
+}
+
+/// What the control plane does after a checkpoint while all records are kept.
+fn spare(writer: &mut Writer, newest: Seq) {
+    let log = writer.log();
+    let checkpoints = log.checkpoints().unwrap();
+    let checkpoints: Vec<_> = checkpoints.iter().map(|found| found.seq).collect();
+    let retention = Retention {
+        checkpoints: spare_checkpoints(&checkpoints),
+        ..Retention::default()
+    };
+    if !retention.checkpoints.is_empty() {
+        let verified = log.verify(newest).unwrap();
+        writer.compact(&retention, verified).unwrap();
+    }
 }
 
 fn event(seq: u64) -> Event {

@@ -28,6 +28,7 @@ mod store;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod thin;
 mod writer;
 
 use std::{
@@ -59,6 +60,7 @@ pub use open::OpenReport;
 pub use reader::Records;
 pub use store::StoreError;
 pub use tail::Cut;
+pub use thin::spare_checkpoints;
 pub use writer::{MAX_BATCH, MAX_RECORD, Writer};
 
 /// A record as it is stored.

@@ -191,7 +191,7 @@ fn a_full_disk_freezes_the_configuration_and_not_the_endpoints() {
         let mut load = Load::start(HTTP, pods.host, "/");
         metric_is(CONTROL_ADMIN, "roadstead_log_writable", 1.0).await?;
 
-        let filler = fill(&disk)?;
+        let filler = fill(&disk.folder)?;
         // More than what the log has reserved.
         let many = site("many", &apples);
         many.replace(sandbox, &with_many_paths(&many))?;
@@ -238,29 +238,105 @@ fn a_full_disk_freezes_the_configuration_and_not_the_endpoints() {
     });
 }
 
-/// A control plane whose event log lies on a disk of its own, and where that is seen from here.
-async fn on_a_small_disk(sandbox: &Sandbox) -> anyhow::Result<(ControlPlane, PathBuf)> {
-    let disk = sandbox.folder().join("control-plane/log");
-    fs::create_dir_all(&disk)?;
+#[test]
+fn a_start_on_a_disk_without_room_for_records_serves_what_is_durable_until_there_is() {
+    sandbox::run(async |sandbox| {
+        let apple = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
+        let banana = Echo::start("banana", "10.1.0.2:80".parse()?).await?;
+        let (apples, bananas) = ([apple.address()], [banana.address()]);
+        let pods = site("apple", &apples);
+        pods.save(sandbox)?;
+        let (mut control, disk) = on_a_small_disk(sandbox).await?;
+        let proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
+        answers(HTTP, pods.host, "/", "apple").await?;
+        let durable = control.operator()?.snapshot().await?.version;
+        let mut load = Load::start(HTTP, pods.host, "/");
+
+        control.kill()?;
+        disk.trim()?;
+        let filler = fill(&disk.folder)?;
+        // sled cannot open its store without any room at all: it ends what it recovered.
+        let filled = File::options().write(true).open(&filler)?;
+        filled.set_len(filled.metadata()?.len() - (6 << 20))?;
+        drop(filled);
+        let path = "/later";
+        let later = Site {
+            name: "later",
+            path,
+            ..pods
+        };
+        later.save(sandbox)?;
+        control.program().start_again()?;
+        metric_is(CONTROL_ADMIN, "roadstead_log_writable", 0.0).await?;
+        metric_is(proxy.admin(), "roadstead_control_plane_connected", 1.0).await?;
+        assert_eq!(control.operator()?.snapshot().await?.version, durable);
+        let backends = &bananas;
+        Site { backends, ..pods }.save(sandbox)?;
+        answers(HTTP, pods.host, "/", "banana").await?;
+        answers(HTTP, pods.host, path, "banana").await?;
+        load.goes_on(100).await?;
+
+        fs::remove_file(&filler)?;
+        let seen = answers(HTTP, pods.host, path, "apple").await?;
+        assert_eq!(seen.path, path);
+        metric_is(CONTROL_ADMIN, "roadstead_log_writable", 1.0).await?;
+        load.goes_on(100).await?;
+        Ok(())
+    });
+}
+
+/// A control plane whose event log lies on a disk of its own, which stays when it ends.
+async fn on_a_small_disk(sandbox: &Sandbox) -> anyhow::Result<(ControlPlane, SmallDisk)> {
+    let folder = sandbox.folder().join("control-plane/log");
+    fs::create_dir_all(&folder)?;
+    let script = "mount -t tmpfs -o size=48m tmpfs \"$1\" && echo mounted && exec sleep infinity";
+    let arguments = [
+        "--mount".as_ref(),
+        "sh".as_ref(),
+        "-c".as_ref(),
+        script.as_ref(),
+        "sh".as_ref(),
+        folder.as_os_str(),
+    ];
+    let mut holder = Program::start(sandbox, "disk", Path::new("unshare"), arguments)?;
+    holder.logged("mounted", SOON).await?;
+    let process = format!("/proc/{}", holder.pid());
     let executable = built::binary("roadstead-control-plane")?;
-    let mut control = ControlPlane::start_by(sandbox, ONE_LISTENER, |config| {
-        let script = "mount -t tmpfs -o size=48m tmpfs \"$1\" && exec \"$2\" --config \"$3\"";
+    let control = ControlPlane::start_by(sandbox, ONE_LISTENER, |config| {
+        let namespace = format!("--mount={process}/ns/mnt");
         let arguments = [
-            "--mount".as_ref(),
-            "sh".as_ref(),
-            "-c".as_ref(),
-            script.as_ref(),
-            "sh".as_ref(),
-            disk.as_os_str(),
+            namespace.as_ref(),
             executable.as_os_str(),
+            "--config".as_ref(),
             config.as_os_str(),
         ];
-        Program::start(sandbox, "control-plane", Path::new("unshare"), arguments)
+        Program::start(sandbox, "control-plane", Path::new("nsenter"), arguments)
     })
     .await?;
-    let root = format!("/proc/{}/root", control.program().pid());
-    let disk = Path::new(&root).join(disk.strip_prefix("/")?);
+    let folder = Path::new(&process)
+        .join("root")
+        .join(folder.strip_prefix("/")?);
+    let disk = SmallDisk {
+        _holder: holder,
+        folder,
+    };
     Ok((control, disk))
+}
+
+/// A disk that only some programs see, as long as a program holds it.
+struct SmallDisk {
+    _holder: Program,
+    /// Where it is seen from here.
+    folder: PathBuf,
+}
+
+impl SmallDisk {
+    /// Gives back what the log has reserved behind its end, as a copy of its files would.
+    fn trim(&self) -> anyhow::Result<()> {
+        let data = self.folder.join("sled/db");
+        let data = File::options().write(true).open(data)?;
+        Ok(data.set_len(data.metadata()?.len())?)
+    }
 }
 
 /// Writes until nothing more fits.

@@ -4,6 +4,7 @@
 //! read back by a thread of its own, which takes as long as a start does; then records and values
 //! go in steps of bounded length, so that a storm of changes is not held up.
 
+use std::collections::BTreeMap;
 use std::mem;
 use std::thread::{self, JoinHandle};
 
@@ -11,6 +12,7 @@ use crate::engine::LogError;
 use crate::event::{Class, Seq};
 use crate::event_log::{
     ClassCode, Compaction, EventLog, ReadError, Removed, Retention, Verified, Writer,
+    spare_checkpoints,
 };
 
 /// How far it is.
@@ -28,7 +30,8 @@ pub(super) enum Compacting {
 }
 
 impl Compacting {
-    /// Begins to let go of what is older than what is to be kept, if it is not at it yet.
+    /// Begins to let go of what is older than what is to be kept, if it is not at it yet, and of
+    /// checkpoints that nobody needs between those that stay.
     ///
     /// Folding begins at a checkpoint, so records go only as far as one that stays.
     pub(super) fn begin(
@@ -42,24 +45,25 @@ impl Compacting {
         }
         let target = Seq(newest.0.saturating_sub(keep_records));
         let checkpoints = log.checkpoints().map_err(LogError::new)?;
-        let base = checkpoints.iter().rev().find(|found| found.seq <= target);
-        let Some(base) = base.map(|found| found.seq) else {
-            return Ok(());
+        let checkpoints: Vec<Seq> = checkpoints.iter().map(|found| found.seq).collect();
+        let base = checkpoints.iter().rev().find(|seq| **seq <= target);
+        let (older, staying) = checkpoints
+            .split_at(checkpoints.partition_point(|seq| base.is_some_and(|base| seq < base)));
+        let mut retention = Retention {
+            records: BTreeMap::new(),
+            checkpoints: spare_checkpoints(staying),
         };
-        let older = checkpoints.iter().map(|found| found.seq);
-        let retention = Retention {
-            records: Class::ALL
-                .into_iter()
-                .map(|class| (ClassCode::from(class), base.next()))
-                .collect(),
-            checkpoints: older.filter(|seq| *seq < base).collect(),
-        };
+        if let Some(base) = base.filter(|_| !older.is_empty()) {
+            let bound = |class| (ClassCode::from(class), base.next());
+            retention.records = Class::ALL.into_iter().map(bound).collect();
+            retention.checkpoints.extend(older);
+        }
         if retention.checkpoints.is_empty() {
             return Ok(());
         }
-        let log = log.clone();
+        let (log, needed) = (log.clone(), *base.unwrap_or(&newest));
         *self = Self::Verifying {
-            reading: thread::spawn(move || log.verify(base)),
+            reading: thread::spawn(move || log.verify(needed)),
             retention,
         };
         Ok(())
@@ -112,6 +116,41 @@ const AT_ONCE: usize = 128;
 mod tests {
     use super::*;
     use crate::event_log::{self, Entry, Options};
+
+    fn compact(compacting: &mut Compacting, writer: &mut Writer) {
+        while let Compacting::Verifying { .. } | Compacting::UnderWay(_) = compacting {
+            compacting.step(writer).unwrap();
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn checkpoints_do_not_pile_up_while_all_records_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut writer, _) = event_log::open(folder.path(), Options::default()).unwrap();
+        let (log, mut compacting) = (writer.log(), Compacting::default());
+        for seq in 1..=100 {
+            writer.append(&entries(seq..=seq)).unwrap();
+            let value = (b"key".to_vec(), Some(seq.to_be_bytes().to_vec()));
+            writer.checkpoint(Seq(seq), [value]).unwrap();
+            compacting.begin(&log, Seq(seq), 1000).unwrap();
+            compact(&mut compacting, &mut writer);
+        }
+        let checkpoints = log.checkpoints().unwrap();
+        assert!((20..40).contains(&checkpoints.len()), "{checkpoints:?}");
+        for checkpoint in checkpoints {
+            let mut found = Vec::new();
+            log.read_checkpoint(checkpoint.seq, |_, value| {
+                found.push(value);
+                Ok::<_, ReadError>(())
+            })
+            .unwrap();
+            assert_eq!(found, [checkpoint.seq.0.to_be_bytes()]);
+        }
+        assert_eq!(log.first(), Some(Seq(1)));
+        assert_eq!(log.oldest(None), Seq(1));
+        assert_eq!(log.read(Seq(1), None).unwrap().count(), 100);
+    }
 
     fn entries(seqs: std::ops::RangeInclusive<u64>) -> Vec<Entry> {
         let entry = |seq| Entry {

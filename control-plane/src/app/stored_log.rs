@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::app::compaction::Compacting;
@@ -156,30 +157,29 @@ impl Archive for StoredArchive {
     }
 
     fn fold_before(&self, seq: Seq) -> Result<Fold, ArchiveError> {
-        let checkpoints = self.0.checkpoints().map_err(unreadable)?;
-        let newest = checkpoints.iter().rev().find(|found| found.seq <= seq);
-        let Some(newest) = newest else {
-            let oldest = self.0.oldest(Some(Class::Configuration.into()));
-            return if oldest <= Seq(1) {
-                Ok(Fold::default())
-            } else {
-                Err(ArchiveError::Forgotten { oldest })
+        loop {
+            let checkpoints = self.0.checkpoints().map_err(unreadable)?;
+            let newest = checkpoints.iter().rev().find(|found| found.seq <= seq);
+            let Some(newest) = newest else {
+                let oldest = self.0.oldest(Some(Class::Configuration.into()));
+                return if oldest <= Seq(1) {
+                    Ok(Fold::default())
+                } else {
+                    Err(ArchiveError::Forgotten { oldest })
+                };
             };
-        };
-        let mut entries = Vec::new();
-        let collect = |key, value| {
-            entries.push((key, value));
-            Ok::<(), ReadError>(())
-        };
-        self.0
-            .read_checkpoint(newest.seq, collect)
-            .map_err(unreadable)?;
-        checkpoint::restore(entries).map_err(|error| match error {
-            RestoreError::NewerSchema { .. } => newer(&error),
-            error @ (RestoreError::Headless
-            | RestoreError::UnknownEntry(_)
-            | RestoreError::Malformed(_)) => unreadable(error),
-        })
+            let mut entries = Vec::new();
+            let collect = |key, value| {
+                entries.push((key, value));
+                Ok::<(), ReadError>(())
+            };
+            match self.0.read_checkpoint(newest.seq, collect) {
+                Ok(_) => return checkpoint::restore(entries).map_err(not_restored),
+                // It was spared meanwhile: there is one before it, or it is forgotten.
+                Err(ReadError::NoCheckpoint { .. }) => {}
+                Err(error) => return Err(unreadable(error)),
+            }
+        }
     }
 
     fn records(&self, from: Seq, to: Seq, want: Want) -> Result<Records<'_>, ArchiveError> {
@@ -250,12 +250,21 @@ fn recorded_slices(fold: &Fold) -> Vec<SliceChange> {
     good.collect()
 }
 
-/// Every record that is there, as one JSON object a line.
+/// Every record that is there, as one JSON object a line. Of one that this release cannot read
+/// the line says so (`seq` and `unreadable`): who exports wants the others all the more.
 pub(super) fn export(
     log: &EventLog,
     mut line: impl FnMut(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    log.export(|entry| line(&serde_json::to_string(&decode(&entry)?)?))
+    log.export(|entry| {
+        line(&match decode(&entry) {
+            Ok(record) => serde_json::to_string(&record)?,
+            Err(error) => {
+                let unreadable = error.to_string();
+                json!({ "seq": entry.seq, "unreadable": unreadable }).to_string()
+            }
+        })
+    })
 }
 
 fn entry(record: &Record) -> Result<Entry, serde_json::Error> {
@@ -276,6 +285,15 @@ const AT_ONCE: usize = 1024;
 
 fn newer(error: &impl ToString) -> ArchiveError {
     ArchiveError::Newer(error.to_string().into())
+}
+
+fn not_restored(error: RestoreError) -> ArchiveError {
+    match error {
+        RestoreError::NewerSchema { .. } => newer(&error),
+        error @ (RestoreError::Headless
+        | RestoreError::UnknownEntry(_)
+        | RestoreError::Malformed(_)) => unreadable(error),
+    }
 }
 
 fn unreadable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ArchiveError {

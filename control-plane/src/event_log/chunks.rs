@@ -73,6 +73,21 @@ pub(super) fn head(store: &Store, tree: Tree, key: &[u8]) -> Result<Option<Vec<u
     Ok(first.and_then(|first| first.get(LENGTH..).map(<[u8]>::to_vec)))
 }
 
+/// The next key behind one that has a value, or the first of all.
+pub(super) fn next_key(
+    store: &Store,
+    tree: Tree,
+    before: Option<&[u8]>,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let before = before.map(|key| chunk_key(key, u16::MAX));
+    let from = before.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let next = store
+        .range(tree, from, Bound::Unbounded)
+        .next()
+        .transpose()?;
+    Ok(next.map(|(key, _)| split_key(&key).0.to_vec()))
+}
+
 /// The last key between two, both included, that has a value.
 pub(super) fn last_key(
     store: &Store,

@@ -220,7 +220,7 @@ impl Writer {
             .iter()
             .map(|checkpoint| checkpoint.seq)
             .collect();
-        let mut looked_at = 0;
+        let (mut looked_at, before) = (0, compaction.removed.values);
         compaction.phase = Phase::Done;
         for group in checkpoint::groups(&store, from) {
             let group = group.map_err(|error| log.read_error(error))?;
@@ -237,7 +237,9 @@ impl Writer {
             }
         }
         drop(store);
-        self.write(Pen::barrier)?;
+        if compaction.removed.values > before {
+            self.write(Pen::barrier)?;
+        }
         Ok(())
     }
 }

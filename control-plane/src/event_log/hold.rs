@@ -74,17 +74,18 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_lock_that_is_held_is_waited_for_and_that_is_said_once() {
+    /// A folder, and what opens a file in it anew each time.
+    fn lockable() -> (tempfile::TempDir, impl Fn() -> File) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let open = || {
-            File::options()
-                .create(true)
-                .append(true)
-                .open(&path)
-                .unwrap()
-        };
+        let mut options = File::options();
+        options.create(true).append(true);
+        (folder, move || options.open(&path).unwrap())
+    }
+
+    #[test]
+    fn a_lock_that_is_held_is_waited_for_and_that_is_said_once() {
+        let (_folder, open) = lockable();
         let held = open();
         held.lock().unwrap();
         let said = Cell::new(0);
@@ -101,15 +102,7 @@ mod tests {
     /// one that was given the file keeps it as long as the test wants.
     #[test]
     fn a_lock_that_is_given_back_is_free_whoever_shares_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        let open = || {
-            File::options()
-                .create(true)
-                .append(true)
-                .open(&path)
-                .unwrap()
-        };
+        let (_folder, open) = lockable();
         let hold = Hold::take(open(), Duration::ZERO, || {}).unwrap();
         let mut sharing = Command::new("cat")
             .stdin(Stdio::piped())

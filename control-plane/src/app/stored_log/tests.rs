@@ -108,3 +108,46 @@ fn a_checkpoint_holds_what_was_recorded_before_a_crash_as_well() {
     assert_eq!(process.held(), all);
     assert_eq!(process.restored.dirty.records(), 0);
 }
+
+#[test]
+fn an_export_goes_on_behind_a_record_that_it_cannot_read() {
+    let folder = TempDir::new().unwrap();
+    let mut process = Process::start(&folder);
+    process.record(accepted("before"));
+    let entry = |seq, schema, bytes: &[u8]| Entry {
+        seq: Seq(seq),
+        class: Class::Configuration.into(),
+        schema,
+        bytes: bytes.to_vec(),
+    };
+    let written = Record {
+        seq: Seq(4),
+        epoch: Epoch(1),
+        time: Timestamp(0),
+        event: accepted("after"),
+    };
+    let strange = [
+        entry(2, codec::SCHEMA + 1, b"{}"),
+        entry(3, codec::SCHEMA, b"no JSON"),
+        entry(4, codec::SCHEMA, &codec::encode(&written).unwrap()),
+    ];
+    process.log.writer.append(&strange).unwrap();
+
+    let mut lines: Vec<serde_json::Value> = Vec::new();
+    export(&process.log.writer.log(), |line| {
+        lines.push(serde_json::from_str(line)?);
+        Ok(())
+    })
+    .unwrap();
+    let seqs: Vec<_> = lines.iter().map(|line| line["seq"].as_u64()).collect();
+    assert_eq!(seqs, [Some(1), Some(2), Some(3), Some(4)]);
+    let unreadable: Vec<_> = lines
+        .iter()
+        .map(|line| line["unreadable"].as_str())
+        .collect();
+    let [None, Some(newer), Some(malformed), None] = unreadable[..] else {
+        panic!("{unreadable:?}");
+    };
+    assert!(newer.contains("newer release"), "{newer}");
+    assert!(malformed.contains("cannot be read"), "{malformed}");
+}

@@ -22,12 +22,8 @@ pub(in crate::event_log) fn read<E: From<ReadError>>(
         seq,
         ..Checkpoint::default()
     };
-    for group in value::groups(&store, &[]) {
-        let group = group.map_err(|error| log.read_error(error))?;
-        let key = group.key();
-        let Some(version) = group.at(seq) else {
-            continue;
-        };
+    for found_at in value::at(&store, seq) {
+        let (key, version) = found_at.map_err(|error| log.read_error(error))?;
         match version.value {
             Ok(Some((hash, bytes))) => {
                 found.entries = found.entries.saturating_add(1);
@@ -36,13 +32,15 @@ pub(in crate::event_log) fn read<E: From<ReadError>>(
             }
             Ok(None) => {}
             Err(error) => {
+                // It may be on its way out with its checkpoint; then this says so.
+                find(log, &store, seq)?;
                 let damage = log.damage("entries", Place::Key(key), &error);
                 return Err(ReadError::from(damage).into());
             }
         }
     }
     if found != wanted {
-        // It may have been taken away meanwhile; then this says so.
+        // Likewise.
         find(log, &store, seq)?;
         let what = format!("it was to be {wanted}, and is {found}");
         let damage = log.damage("entries", Place::At(seq), &what);

@@ -2,7 +2,10 @@
 //!
 //! Apart, because writing, reading and pruning must agree on how a version is found.
 
-use std::{iter::Peekable, ops::Bound};
+use std::{
+    iter::{self, Peekable},
+    ops::Bound,
+};
 
 use sha2::{Digest as _, Sha256};
 
@@ -130,16 +133,38 @@ pub(in crate::event_log) struct Version {
     pub(in crate::event_log) value: Result<Option<(u128, Vec<u8>)>, FrameError>,
 }
 
-impl Group {
-    /// The version that a checkpoint has.
-    pub(in crate::event_log) fn at(self, checkpoint: Seq) -> Option<Version> {
-        let mut until = self.versions.into_iter().rev();
-        until.find(|version| version.seq <= checkpoint)
-    }
+/// Of each key the version that a checkpoint has, by key.
+///
+/// It looks for them rather than reading past the others: of a long history there are many.
+pub(super) fn at(
+    store: &Store,
+    checkpoint: Seq,
+) -> impl Iterator<Item = Result<(Vec<u8>, Version), StoreError>> {
+    let mut before = None;
+    iter::from_fn(move || next_at(store, &mut before, checkpoint).transpose())
+}
 
-    pub(in crate::event_log) fn key(&self) -> Vec<u8> {
-        keyed::unescape(&self.escaped).map_or_else(Vec::new, |(key, _)| key)
+/// The next key that has a version in a checkpoint. `before`: the end of the keys looked at.
+fn next_at(
+    store: &Store,
+    before: &mut Option<Vec<u8>>,
+    checkpoint: Seq,
+) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
+    while let Some(next) = chunks::next_key(store, Tree::Entries, before.as_deref())? {
+        let escaped = escaped_of(&next);
+        *before = Some(version_key(escaped, Seq(u64::MAX)));
+        let oldest = version_key(escaped, Seq(0));
+        let wanted = version_key(escaped, checkpoint);
+        let Some(found) = chunks::last_key(store, Tree::Entries, &oldest, &wanted)? else {
+            continue;
+        };
+        let mut values = chunks::range(store, Tree::Entries, &found, Bound::Included(&found));
+        if let Some(value) = values.next().transpose()? {
+            let key = keyed::unescape(escaped).map_or_else(Vec::new, |(key, _)| key);
+            return Ok(Some((key, decode(&value))));
+        }
     }
+    Ok(None)
 }
 
 /// All keys from one on, with their versions.
