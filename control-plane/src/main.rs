@@ -19,9 +19,16 @@ fn main() -> ExitCode {
                 reason = "telemetry may not have started, and a person reads this"
             )]
             {
-                eprintln!("roadstead-control-plane: {error:#}");
+                eprintln!("roadstead-control-plane: {}", story(&error));
             }
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error and its causes, but for those that a message has in it already.
+fn story(error: &anyhow::Error) -> String {
+    let mut causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    causes.dedup_by(|cause, before| before.contains(&**cause));
+    causes.join(": ")
 }

@@ -19,9 +19,16 @@ fn main() -> ExitCode {
             )]
             {
                 // In one line: a backtrace would bury it.
-                eprintln!("roadstead-data-plane: {error:#}");
+                eprintln!("roadstead-data-plane: {}", story(&error));
             }
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error and its causes, but for those that a message has in it already.
+fn story(error: &anyhow::Error) -> String {
+    let mut causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    causes.dedup_by(|cause, before| before.contains(&**cause));
+    causes.join(": ")
 }
