@@ -14,7 +14,7 @@ use crate::active::Active;
 use crate::config::Config;
 use crate::meter::Cells;
 use crate::telemetry::Telemetry;
-use crate::worker::{Worker, WorkerOptions};
+use crate::worker::{Peers, Worker, WorkerOptions};
 
 /// All traffic threads, and the log that they write.
 #[derive(Debug)]
@@ -29,9 +29,11 @@ impl Threads {
             .context("cannot start the access log")?;
         let nothing = std::sync::Arc::new(Active::empty());
         let mut workers = Vec::new();
-        for index in 0..config.threads().get() {
+        let peers = Peers::of(config.threads().get());
+        for (index, peers) in peers.into_iter().enumerate() {
             let options = WorkerOptions {
                 index,
+                peers,
                 limits: config.limits.clone(),
                 log: log.clone(),
                 traces: telemetry.requests(),

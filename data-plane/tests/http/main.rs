@@ -10,5 +10,7 @@ mod headers;
 mod http2;
 mod oracle;
 mod requests;
+mod route;
+mod sharing;
 mod support;
 mod upgrade;
