@@ -26,6 +26,7 @@ use crate::metrics::ThreadMetrics;
 use crate::protocol::Scheme;
 use crate::resolve::Resolved;
 use crate::telemetry::RequestTraces;
+use crate::upstream::PoolOptions;
 
 /// What a thread is started with.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ pub struct WorkerOptions {
     /// The other threads, if there are any.
     pub peers: Option<Peers>,
     pub limits: Limits,
+    pub pools: PoolOptions,
     pub log: AccessLog,
     /// Makes spans of requests, if anyone wants some.
     pub traces: Option<RequestTraces>,

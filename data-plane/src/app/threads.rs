@@ -4,7 +4,7 @@
 
 use std::{io::stdout, rc::Rc};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use tokio::{task::spawn_blocking, time::Duration};
 use tracing::error;
 
@@ -14,6 +14,7 @@ use crate::active::Active;
 use crate::config::Config;
 use crate::meter::Cells;
 use crate::telemetry::Telemetry;
+use crate::upstream::{PoolOptions, ProcessConnections};
 use crate::worker::{Peers, Worker, WorkerOptions};
 
 /// All traffic threads, and the log that they write.
@@ -28,6 +29,11 @@ impl Threads {
         let (log, writer) = AccessLog::start(config.access_log, Box::new(stdout()))
             .context("cannot start the access log")?;
         let nothing = std::sync::Arc::new(Active::empty());
+        let seed = getrandom::u64();
+        let pools = PoolOptions {
+            seed: seed.map_err(|error| anyhow!("cannot draw the threads' seed: {error}"))?,
+            connections: ProcessConnections::default(),
+        };
         let mut workers = Vec::new();
         let peers = Peers::of(config.threads().get());
         for (index, peers) in peers.into_iter().enumerate() {
@@ -35,6 +41,7 @@ impl Threads {
                 index,
                 peers,
                 limits: config.limits.clone(),
+                pools: pools.clone(),
                 log: log.clone(),
                 traces: telemetry.requests(),
             };

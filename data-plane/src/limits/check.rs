@@ -51,6 +51,7 @@ impl Limits {
             upstream.progress "progress" TICK..=YEAR;
             upstream.idle "idle" TICK..=YEAR;
             upstream.connections_per_thread "connectionsPerThread" 1..=MANY;
+            upstream.connections_per_process "connectionsPerProcess" 1..=MANY;
             upstream.connections_per_endpoint "connectionsPerEndpoint" 1..=MANY;
             upstream.idle_per_endpoint "idlePerEndpoint" 0..=MANY;
             upstream.tries "tries" 1..=MANY;

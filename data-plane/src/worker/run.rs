@@ -42,7 +42,8 @@ pub(super) async fn run(
     let log = ThreadLog::new(options.log);
     let thread = Thread::new(options.limits, log, metrics);
     let thread = Rc::new(thread.traced(options.traces, options.index as u64));
-    let proxy = Rc::new(Proxy::new(Rc::clone(&thread), active, options.index));
+    let proxy = Proxy::new(Rc::clone(&thread), active, options.index, options.pools);
+    let proxy = Rc::new(proxy);
     let (sharing, mut given) = match options.peers {
         Some(Peers { sharing, given }) => (Some(sharing), Some(given)),
         None => (None, None),

@@ -9,6 +9,7 @@ mod external;
 mod headers;
 mod http2;
 mod oracle;
+mod pools;
 mod requests;
 mod route;
 mod sharing;

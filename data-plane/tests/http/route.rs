@@ -19,6 +19,7 @@ use roadstead_data_plane::{
     proxy::Proxy,
     router::Names,
     thread::Thread,
+    upstream::PoolOptions,
 };
 use serde_json::Value;
 use tokio::{
@@ -84,7 +85,8 @@ fn once<F: Future>(backends: &Backends, begin: impl FnOnce(Rc<Client>, Rc<Proxy>
             std::sync::Arc::default(),
         ));
         let active = active(&mut Names::default(), 1, backends);
-        let proxy = Rc::new(Proxy::new(Rc::clone(&thread), active, 0));
+        let pools = PoolOptions::default();
+        let proxy = Rc::new(Proxy::new(Rc::clone(&thread), active, 0, pools));
         let listener = Rc::new(Listener {
             name: "http".into(),
             port: 80,

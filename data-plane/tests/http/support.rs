@@ -20,6 +20,7 @@ use roadstead_data_plane::{
     protocol::Scheme,
     router::{Names, RouteChange, Router, UpstreamId},
     snapshot::{Backend, Route, Rule, Version},
+    upstream::PoolOptions,
     worker::{Acknowledged, Peers, Port, Worker, WorkerOptions},
 };
 use roadstead_matcher::{host::HostPattern, path::PathPattern};
@@ -59,14 +60,17 @@ impl Proxy {
 
     /// The thread of this number among several.
     pub(crate) fn numbered(index: usize, backends: &Backends, limits: Limits) -> Self {
-        Self::start((index, None), backends, limits).opened(None)
+        Self::start((index, None), backends, limits, PoolOptions::default()).opened(None)
     }
 
     /// So many threads of one process. The first accepts what comes to their address, and the
     /// others nothing: as if the kernel had shared out badly.
     pub(crate) fn several(threads: usize, backends: &Backends) -> Vec<Self> {
         let peers = Peers::of(threads).into_iter().enumerate();
-        let started = |place| Self::start(place, backends, Limits::default());
+        let started = |place| {
+            let pools = PoolOptions::default();
+            Self::start(place, backends, Limits::default(), pools)
+        };
         let proxies = peers.map(started);
         let mut first = None;
         let opened = proxies.map(|proxy| {
@@ -85,8 +89,18 @@ impl Proxy {
         Self { address, ..self }
     }
 
+    /// A thread that shares with others what `pools` has.
+    pub(crate) fn pooled(backends: &Backends, limits: Limits, pools: &PoolOptions) -> Self {
+        Self::start((0, None), backends, limits, pools.clone()).opened(None)
+    }
+
     /// Listens nowhere yet.
-    fn start((index, peers): (usize, Option<Peers>), backends: &Backends, limits: Limits) -> Self {
+    fn start(
+        (index, peers): (usize, Option<Peers>),
+        backends: &Backends,
+        limits: Limits,
+        pools: PoolOptions,
+    ) -> Self {
         let (lines, log) = mpsc::channel();
         let (access_log, _writer) =
             AccessLog::start(LogFormat::Json, Box::new(Lines(lines))).unwrap();
@@ -97,6 +111,7 @@ impl Proxy {
             index,
             peers,
             limits,
+            pools,
             log: access_log,
         };
         let worker = Worker::spawn(options, active).unwrap();
