@@ -48,8 +48,9 @@ impl Threads {
             let worker = Worker::spawn(options, nothing.clone());
             workers.push(worker.context("cannot start a traffic thread")?);
         }
+        let of_log = [writer.metrics().clone()];
         let cells = workers.iter().map(|worker| worker.metrics().clone());
-        Cells::new(cells.collect())
+        Cells::new(cells.chain(of_log).collect())
             .show(&telemetry.meter(), telemetry.registry())
             .context("cannot show the threads' figures")?;
         Ok(Self {
@@ -76,7 +77,7 @@ impl Threads {
             for worker in workers {
                 worker.join()?;
             }
-            self.log.join()
+            self.log.join(LAST_LINES)
         });
         match joined.await {
             Ok(Ok(())) => {}
@@ -85,3 +86,6 @@ impl Threads {
         }
     }
 }
+
+/// For whoever reads the log to take its last lines.
+const LAST_LINES: Duration = Duration::from_secs(2);
