@@ -108,6 +108,9 @@ impl Telemetry {
         };
         let (mut telemetry, subscriber) = Self::build(config, writer)?;
         subscriber.try_init()?;
+        if let Some(otlp) = &config.otlp {
+            tokio::spawn(otlp::reach(otlp.endpoint.clone()));
+        }
         let dropped = lines.dropped.clone();
         let count = move || u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX);
         metrics::lines_dropped(&telemetry.meter(), count);

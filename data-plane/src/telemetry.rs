@@ -3,6 +3,7 @@
 //! Apart, because here alone it is decided where they go; everyone else says them to
 //! `tracing` and to a `Meter`.
 
+mod otlp;
 mod settings;
 pub mod trace;
 
@@ -13,17 +14,14 @@ use opentelemetry::{
     metrics::{Meter, MeterProvider},
     trace::TracerProvider,
 };
-use opentelemetry_otlp::{
-    ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig, WithTonicConfig,
-};
+use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkError,
-    metrics::{PeriodicReader, SdkMeterProvider},
-    trace::{Sampler, SdkTracer, SdkTracerProvider},
+    metrics::SdkMeterProvider,
+    trace::{SdkTracer, SdkTracerProvider},
 };
 use prometheus::{Registry, TextEncoder};
-use tonic::transport::ClientTlsConfig;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry as Subscriber,
@@ -80,7 +78,7 @@ impl Telemetry {
     pub fn start(log: &Log, otlp: &Otlp, proxy: &str) -> Result<Self, TelemetryError> {
         let resource = resource(proxy);
         let tracers = match &otlp.endpoint {
-            Some(endpoint) => Some(tracers(endpoint, resource.clone())?),
+            Some(endpoint) => Some(otlp::tracers(endpoint, resource.clone())?),
             None => None,
         };
         let tracer = tracers.as_ref().map(|tracers| tracers.tracer(SCOPE));
@@ -100,13 +98,8 @@ impl Telemetry {
             .with_resource(resource)
             .with_reader(scrapes);
         if let Some(endpoint) = &otlp.endpoint {
-            let mut exporter = MetricExporter::builder()
-                .with_tonic()
-                .with_endpoint(endpoint);
-            if let Some(tls) = tls(endpoint) {
-                exporter = exporter.with_tls_config(tls);
-            }
-            meters = meters.with_reader(PeriodicReader::builder(exporter.build()?).build());
+            meters = meters.with_reader(otlp::metrics(endpoint)?);
+            tokio::spawn(otlp::reach(endpoint.clone()));
         }
         let meters = meters.build();
         meters
@@ -173,25 +166,6 @@ fn resource(proxy: &str) -> Resource {
             KeyValue::new("service.instance.id", proxy.to_owned()),
         ])
         .build()
-}
-
-fn tracers(endpoint: &str, resource: Resource) -> Result<SdkTracerProvider, TelemetryError> {
-    let mut exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint);
-    if let Some(tls) = tls(endpoint) {
-        exporter = exporter.with_tls_config(tls);
-    }
-    Ok(SdkTracerProvider::builder()
-        .with_resource(resource)
-        // It is drawn before a span is made.
-        .with_sampler(Sampler::AlwaysOn)
-        .with_batch_exporter(exporter.build()?)
-        .build())
-}
-
-/// With the certificates that this machine trusts.
-fn tls(endpoint: &str) -> Option<ClientTlsConfig> {
-    let encrypted = endpoint.starts_with("https://");
-    encrypted.then(|| ClientTlsConfig::new().with_enabled_roots())
 }
 
 fn start_log(

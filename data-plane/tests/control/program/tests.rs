@@ -154,7 +154,8 @@ async fn whoever_reads_no_log_keeps_nobody_waiting_and_loses_no_reason() {
             let _reader = is_read.then_some(reader);
             let web = free_address().await;
             let mut plane = Plane::start().await;
-            let program = Program::start_to(plane.address, "accessLog: json\n", writer.into()).await;
+            let program =
+                Program::start_to(plane.address, "accessLog: json\n", writer.into()).await;
             let mut stream = plane.accept().await;
             stream.send_whole(1, &content(web, echo)).await;
             stream.answer().await;
