@@ -111,8 +111,9 @@ impl App {
         let heartbeat = self.spawn("heartbeat", heartbeat);
         self.spawn("name resolution", names::run(externals, threads.workers()));
         self.spawn("readiness", live.follow(report.clone()));
+        let (accept, accepted) = watch::channel(config.accept_lineage.clone());
         if let Some(watch) = Watch::new(cli, config.clone()) {
-            self.spawn("configuration", follow(watch, telemetry.levels()));
+            self.spawn("configuration", follow(watch, telemetry.levels(), accept));
         }
 
         if let Some(writing) = keeping.restore(&mut applier).await {
@@ -124,7 +125,7 @@ impl App {
             warn!("controlPlane.addresses is empty: only what was kept is served");
         }
         let connector = Connector::new(config.control_plane);
-        let client = Client::new(identity, connector, orders, report, metrics);
+        let client = Client::new(identity, connector, orders, report, accepted, metrics);
         let client = self.spawn("control plane's client", client.run());
         Ok([client, heartbeat])
     }
@@ -178,9 +179,19 @@ async fn named(name: &'static str, task: impl Future<Output = ()>) -> &'static s
     name
 }
 
-async fn follow(mut watch: Watch, levels: Levels) {
+async fn follow(mut watch: Watch, levels: Levels, accept: watch::Sender<Option<Arc<str>>>) {
     loop {
-        let Change { level, waiting } = watch.changed().await;
+        let Change {
+            level,
+            accept_lineage,
+            waiting,
+        } = watch.changed().await;
+        // Without a receiver there is nobody who would be offered versions.
+        accept.send_if_modified(|known| {
+            let differs = *known != accept_lineage;
+            known.clone_from(&accept_lineage);
+            differs
+        });
         match levels.set(&level) {
             Ok(()) => info!(level = level.as_str(), "configuration read anew"),
             Err(error) => warn!("{error}"),

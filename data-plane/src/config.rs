@@ -12,6 +12,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -35,6 +36,10 @@ pub struct Config {
     pub proxy: String,
     /// Where versions come from.
     pub control_plane: ControlPlane,
+    /// The id of another installation whose versions are to replace those of the one that is
+    /// held: after a control plane was reinstalled without its keys. The log and `/config` name
+    /// both. It is no longer looked at once it is held.
+    pub accept_lineage: Option<Arc<str>>,
     /// Folder for what the proxy keeps to be able to start without a control plane. Made if
     /// it does not exist.
     pub state_folder: PathBuf,
@@ -152,6 +157,7 @@ impl Default for Config {
         Self {
             proxy: String::new(),
             control_plane: ControlPlane::default(),
+            accept_lineage: None,
             state_folder: "/var/lib/roadstead/data-plane".into(),
             threads: None,
             admin: Admin::default(),

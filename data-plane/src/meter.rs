@@ -5,6 +5,7 @@
 
 mod durations;
 mod instruments;
+mod pushed;
 
 use std::sync::Arc;
 
@@ -22,9 +23,18 @@ impl Cells {
         Arc::new(Self(threads))
     }
 
-    /// Has the figures shown wherever metrics are.
-    pub fn show(self: &Arc<Self>, meter: &Meter, registry: &Registry) -> prometheus::Result<()> {
+    /// Has the figures shown wherever metrics are: what instruments can show through `meter`,
+    /// durations in what is scraped, and through `pushed`, whose instruments are not.
+    pub fn show(
+        self: &Arc<Self>,
+        meter: &Meter,
+        registry: &Registry,
+        pushed: Option<&Meter>,
+    ) -> prometheus::Result<()> {
         instruments::show(self, meter);
+        if let Some(meter) = pushed {
+            pushed::show(self, meter);
+        }
         registry.register(Box::new(durations::Durations::new(self.clone())?))
     }
 

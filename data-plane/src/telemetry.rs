@@ -41,6 +41,8 @@ pub struct Telemetry {
     levels: Levels,
     registry: Registry,
     meters: SdkMeterProvider,
+    /// For what is scraped in another form, under the same name.
+    pushed: Option<SdkMeterProvider>,
     tracers: Option<SdkTracerProvider>,
     requests: Option<RequestTraces>,
     /// Writes log lines; those that are queued when it is dropped, too.
@@ -95,11 +97,16 @@ impl Telemetry {
             .scope_info_enabled(false)
             .build()?;
         let mut meters = SdkMeterProvider::builder()
-            .with_resource(resource)
+            .with_resource(resource.clone())
             .with_reader(scrapes);
+        let mut pushed = None;
         if let Some(endpoint) = &otlp.endpoint {
             meters = meters.with_reader(otlp::metrics(endpoint)?);
             tokio::spawn(otlp::reach(endpoint.clone()));
+            let provider = SdkMeterProvider::builder()
+                .with_resource(resource)
+                .with_reader(otlp::metrics(endpoint)?);
+            pushed = Some(provider.build());
         }
         let meters = meters.build();
         meters
@@ -115,6 +122,7 @@ impl Telemetry {
             levels,
             registry,
             meters,
+            pushed,
             _writing: writing,
             requests: tracers
                 .as_ref()
@@ -126,6 +134,11 @@ impl Telemetry {
     /// Makes the instruments of all parts.
     pub fn meter(&self) -> Meter {
         self.meters.meter(SCOPE)
+    }
+
+    /// Makes instruments that are sent by OTLP, if anything is, and not scraped.
+    pub fn pushed(&self) -> Option<Meter> {
+        self.pushed.as_ref().map(|meters| meters.meter(SCOPE))
     }
 
     /// Makes spans of requests, if anyone wants some.
@@ -147,6 +160,9 @@ impl Telemetry {
     pub fn shutdown(self) {
         // There is nowhere left to say that the collector cannot be reached.
         let _: Result<(), _> = self.meters.shutdown();
+        if let Some(pushed) = self.pushed {
+            let _: Result<(), _> = pushed.shutdown();
+        }
         if let Some(tracers) = self.tracers {
             let _: Result<(), _> = tracers.shutdown();
         }

@@ -97,7 +97,7 @@ fn a_proxy_serves_what_it_kept_with_no_control_plane_anywhere() {
 }
 
 #[test]
-fn a_new_lineage_is_for_who_holds_nothing() {
+fn a_new_lineage_is_for_who_holds_nothing_or_was_told_to_accept_it() {
     sandbox::run(async |sandbox| {
         let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
         let backends = [echo.address()];
@@ -154,15 +154,23 @@ fn a_new_lineage_is_for_who_holds_nothing() {
 
         // What the refusal advises. Two proxies of one machine cannot have the same port.
         empty.stop().await?;
-        holds.stop().await?;
-        fs::remove_dir_all(sandbox.folder().join("holds"))?;
-        holds.start_again().await?;
+        let config = sandbox.folder().join("holds.yaml");
+        let settings = fs::read_to_string(&config)?;
+        let accepting = format!("{settings}acceptLineage: {}\n", new.lineage);
+        sandbox.write("holds.yaml", &accepting)?;
         let operator = control.operator()?;
         operator
             .proxy("holds", "it holds the version of now", |proxy| {
                 proxy.current
             })
             .await?;
+        answers(other, elsewhere.host, "/", "apple").await?;
+        refuses(other, site.host, "/", "no-route").await?;
+        // It is held now, and nothing that was accepted is needed any more.
+        sandbox.write("holds.yaml", &settings)?;
+        holds.stop().await?;
+        holds.start_again().await?;
+        answers(other, elsewhere.host, "/", "apple").await?;
         Ok(())
     });
 }

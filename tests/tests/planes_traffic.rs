@@ -280,6 +280,7 @@ fn what_both_planes_tell_reaches_a_collector() {
             "roadstead-control-plane roadstead.published.seq",
             "roadstead-control-plane roadstead.log.append",
             "roadstead-data-plane roadstead_requests",
+            "roadstead-data-plane roadstead_request_duration_seconds_bucket",
             "roadstead-data-plane roadstead_version_seq",
             "roadstead-data-plane version",
             "roadstead-data-plane request",

@@ -1,5 +1,6 @@
 //! The engine between a log that fails on demand and outlets that remember.
 
+mod acknowledgements;
 mod recovery;
 mod term;
 

@@ -51,7 +51,11 @@ impl Threads {
         let of_log = [writer.metrics().clone()];
         let cells = workers.iter().map(|worker| worker.metrics().clone());
         Cells::new(cells.chain(of_log).collect())
-            .show(&telemetry.meter(), telemetry.registry())
+            .show(
+                &telemetry.meter(),
+                telemetry.registry(),
+                telemetry.pushed().as_ref(),
+            )
             .context("cannot show the threads' figures")?;
         Ok(Self {
             workers: Rc::new(workers),

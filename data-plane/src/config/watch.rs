@@ -4,7 +4,7 @@
 //! Apart from reading it once. The file is read every two seconds, and no notification is
 //! asked for: a ConfigMap is replaced by moving links, which looks different on every mount.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 use tracing::warn;
@@ -25,6 +25,7 @@ pub struct Watch {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Change {
     pub level: Level,
+    pub accept_lineage: Option<Arc<str>>,
     /// Keys whose change needs a restart.
     pub waiting: Vec<String>,
 }
@@ -63,6 +64,7 @@ impl Watch {
             Ok(config) => Some(Change {
                 waiting: differing(&self.started_by, &config),
                 level: config.log.level,
+                accept_lineage: config.accept_lineage,
             }),
             Err(error) => {
                 warn!("{error}; going on by the configuration before");
@@ -72,10 +74,11 @@ impl Watch {
     }
 }
 
-/// The keys that differ, but for the level of the log.
+/// The keys that differ, but for those that apply at once.
 fn differing(old: &Config, new: &Config) -> Vec<String> {
     let mut new = new.clone();
-    new.log.level = old.log.level.clone();
+    new.log.level.clone_from(&old.log.level);
+    new.accept_lineage.clone_from(&old.accept_lineage);
     let (Ok(old), Ok(new)) = (serde_json::to_value(old), serde_json::to_value(&new)) else {
         return vec![];
     };
@@ -113,8 +116,9 @@ mod tests {
         assert_eq!((change.level.as_str(), change.waiting), ("debug", vec![]));
         assert_eq!(watch.look(), None);
 
-        write("log: {level: debug, format: json}\nthreads: 3");
+        write("log: {level: debug, format: json}\nthreads: 3\nacceptLineage: new");
         let change = watch.look().unwrap();
+        assert_eq!(change.accept_lineage.as_deref(), Some("new"));
         assert_eq!(change.waiting, ["log", "threads"]);
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Apart from what applies transfers, because streams come and go and what is held stays.
 
+use std::sync::Arc;
+
 use roadstead_proto::v1::{self, proxy_message::Message};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -26,6 +28,7 @@ pub struct Client {
     connector: Connector,
     orders: mpsc::Sender<Order>,
     report: watch::Receiver<Report>,
+    accepted: watch::Receiver<Option<Arc<str>>>,
     metrics: Metrics,
 }
 
@@ -44,11 +47,13 @@ enum End {
 
 impl Client {
     /// A client that has what it gets applied by whoever receives `orders` and says so in `report`.
+    /// The lineage in `accepted` may replace the one that is held.
     pub fn new(
         identity: Identity,
         connector: Connector,
         orders: mpsc::Sender<Order>,
         report: watch::Receiver<Report>,
+        accepted: watch::Receiver<Option<Arc<str>>>,
         metrics: Metrics,
     ) -> Self {
         Self {
@@ -56,6 +61,7 @@ impl Client {
             connector,
             orders,
             report,
+            accepted,
             metrics,
         }
     }
@@ -93,6 +99,8 @@ impl Client {
             }
             tokio::select! {
                 () = sleep(backoff.pause(chance())) => {}
+                // What was refused may be let in now.
+                Ok(()) = self.accepted.changed() => {}
                 () = self.orders.closed() => {}
             }
         }
@@ -132,7 +140,8 @@ impl Client {
         messages: &mut Streaming<v1::TransferMessage>,
         answers: &mpsc::Sender<v1::ProxyMessage>,
     ) -> End {
-        let mut assembly = Assembly::new(Limits::default());
+        let mut assembly =
+            Assembly::new(Limits::default()).accepting(self.accepted.borrow_and_update().clone());
         let mut mismatches = 0;
         // Before its first transfer the control plane does not know what an Ack would be of.
         let mut acknowledged = false;

@@ -82,5 +82,5 @@ fn histogram(totals: &HistogramTotals) -> proto::Histogram {
     histogram
 }
 
-const NAME: &str = "roadstead_request_duration_seconds";
+pub(super) const NAME: &str = "roadstead_request_duration_seconds";
 const HELP: &str = "From the first byte of a request to the last of its answer, by listener";

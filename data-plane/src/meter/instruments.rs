@@ -90,7 +90,7 @@ fn show_failures(cells: &Arc<Cells>, meter: &Meter) {
         .build();
 }
 
-fn listener(name: &Arc<str>) -> KeyValue {
+pub(super) fn listener(name: &Arc<str>) -> KeyValue {
     KeyValue::new("listener", name.clone())
 }
 

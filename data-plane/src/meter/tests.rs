@@ -10,7 +10,7 @@ use super::*;
 use crate::protocol::Protocol;
 use crate::reason::Reason;
 
-fn shown(cells: &Arc<Cells>) -> String {
+fn shown(show: impl FnOnce(&Meter, &Registry)) -> String {
     let registry = Registry::new();
     let reader = opentelemetry_prometheus::exporter()
         .with_registry(registry.clone())
@@ -18,7 +18,7 @@ fn shown(cells: &Arc<Cells>) -> String {
         .build()
         .unwrap();
     let provider = SdkMeterProvider::builder().with_reader(reader).build();
-    cells.show(&provider.meter("test"), &registry).unwrap();
+    show(&provider.meter("test"), &registry);
     TextEncoder::new()
         .encode_to_string(&registry.gather())
         .unwrap()
@@ -37,7 +37,8 @@ fn threads_are_summed_and_listeners_told_apart() {
     threads[0].reason(Reason::NoRoute);
     threads[1].upstream.open.add(4);
     threads[1].lag.set(2_500_000);
-    let text = shown(&Cells::new(threads.to_vec()));
+    let cells = Cells::new(threads.to_vec());
+    let text = shown(|meter, registry| cells.show(meter, registry, None).unwrap());
     for line in [
         r#"roadstead_requests_total{class="2xx",listener="web",protocol="http/1.1"} 2"#,
         r#"roadstead_requests_total{class="5xx",listener="admin",protocol="http/2"} 1"#,
@@ -48,6 +49,26 @@ fn threads_are_summed_and_listeners_told_apart() {
         r#"roadstead_request_duration_seconds_bucket{listener="web",le="0.005"} 2"#,
         r#"roadstead_request_duration_seconds_bucket{listener="web",le="+Inf"} 2"#,
         r#"roadstead_request_duration_seconds_sum{listener="web"} 0.006"#,
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+    }
+}
+
+#[test]
+fn durations_are_pushed_as_the_buckets_that_are_scraped() {
+    let thread = Arc::<ThreadMetrics>::default();
+    let web = thread.add_listener(&"web".into());
+    for millis in [3, 4, 60_000] {
+        web.duration.record(Duration::from_millis(millis));
+    }
+    let cells = Cells::new(vec![thread]);
+    let text = shown(|meter, _| pushed::show(&cells, meter));
+    for line in [
+        r#"roadstead_request_duration_seconds_bucket_total{le="0.0025",listener="web"} 0"#,
+        r#"roadstead_request_duration_seconds_bucket_total{le="0.005",listener="web"} 2"#,
+        r#"roadstead_request_duration_seconds_bucket_total{le="+Inf",listener="web"} 3"#,
+        r#"roadstead_request_duration_seconds_count_total{listener="web"} 3"#,
+        r#"roadstead_request_duration_seconds_sum_total{listener="web"} 60.007"#,
     ] {
         assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
     }

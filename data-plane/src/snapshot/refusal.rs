@@ -19,8 +19,8 @@ pub enum Refusal {
     LowerVersion { offered: Version, held: Version },
     #[error(
         "version {offered} is of lineage {:?}, and {held} of lineage {:?} is held; to follow the \
-         new one, start this proxy with an empty state folder",
-        offered.lineage, held.lineage
+         new one, set acceptLineage: {:?}",
+        offered.lineage, held.lineage, offered.lineage
     )]
     OtherLineage { offered: Version, held: Version },
     #[error("what is held would differ from what the digest says")]

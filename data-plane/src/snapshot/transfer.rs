@@ -3,7 +3,7 @@
 //! Apart from what is held, because nothing of a transfer may be used before its Commit, and
 //! because what comes from outside is bounded here.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use roadstead_proto::{digest, v1};
@@ -111,6 +111,8 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Assembly {
     limits: Limits,
+    /// The lineage that may replace the one that is held.
+    accepted: Option<Arc<str>>,
     phase: Phase,
     /// The version of the last Begin.
     offered: Option<v1::Version>,
@@ -136,8 +138,17 @@ impl Assembly {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            accepted: None,
             phase: Phase::Idle,
             offered: None,
+        }
+    }
+
+    /// Takes versions of this lineage, too, whatever is held.
+    pub fn accepting(self, lineage: Option<Arc<str>>) -> Self {
+        Self {
+            accepted: lineage,
+            ..self
         }
     }
 
@@ -154,7 +165,7 @@ impl Assembly {
             // ## Idle => Open
             (Phase::Idle, Some(Message::Begin(begin))) => {
                 self.offered.clone_from(&begin.version);
-                Open::new(&begin, held).into()
+                Open::new(&begin, held, self.accepted.as_deref()).into()
             }
             // ## Open => Open
             (Phase::Open(open), Some(Message::Chunk(chunk))) => {
@@ -194,9 +205,13 @@ impl From<Result<Open, Refusal>> for Phase {
 }
 
 impl Open {
-    fn new(begin: &v1::Begin, held: Option<&Version>) -> Result<Self, Refusal> {
+    fn new(
+        begin: &v1::Begin,
+        held: Option<&Version>,
+        accepted: Option<&str>,
+    ) -> Result<Self, Refusal> {
         let version = version(begin.version.as_ref())?;
-        admit(&version, held)?;
+        admit(&version, held, accepted)?;
         let replaced = begin.replaced_buckets.iter().map(|&b| u8::try_from(b));
         Ok(Self {
             transfer: Transfer {
@@ -262,11 +277,12 @@ impl Open {
     }
 }
 
-/// Never back to a lower version of the same lineage, never to another lineage by itself.
-fn admit(offered: &Version, held: Option<&Version>) -> Result<(), Refusal> {
+/// Never back to a lower version of the same lineage, and to another lineage only if it was told to.
+fn admit(offered: &Version, held: Option<&Version>, accepted: Option<&str>) -> Result<(), Refusal> {
     let Some(held) = held else { return Ok(()) };
     let (offered, held) = (offered.clone(), held.clone());
     match offered.partial_cmp(&held) {
+        None if accepted == Some(&*offered.lineage) => Ok(()),
         None => Err(Refusal::OtherLineage { offered, held }),
         Some(std::cmp::Ordering::Less) => Err(Refusal::LowerVersion { offered, held }),
         Some(_) => Ok(()),

@@ -4,7 +4,9 @@
 
 use std::{error::Error, time::Duration};
 
-use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig, WithTonicConfig};
+use opentelemetry_otlp::{
+    ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig, WithTonicConfig,
+};
 use opentelemetry_sdk::{
     Resource,
     metrics::PeriodicReader,
@@ -13,9 +15,10 @@ use opentelemetry_sdk::{
 use tokio::time::sleep;
 use tonic::transport::{ClientTlsConfig, Endpoint};
 
-use super::TelemetryError;
-
-pub(super) fn metrics(endpoint: &str) -> Result<PeriodicReader<MetricExporter>, TelemetryError> {
+/// Sends what the instruments show, each minute.
+pub(super) fn metrics(
+    endpoint: &str,
+) -> Result<PeriodicReader<MetricExporter>, ExporterBuildError> {
     let mut exporter = MetricExporter::builder()
         .with_tonic()
         .with_endpoint(endpoint);
@@ -28,7 +31,7 @@ pub(super) fn metrics(endpoint: &str) -> Result<PeriodicReader<MetricExporter>, 
 pub(super) fn tracers(
     endpoint: &str,
     resource: Resource,
-) -> Result<SdkTracerProvider, TelemetryError> {
+) -> Result<SdkTracerProvider, ExporterBuildError> {
     let mut exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint);
     if let Some(tls) = tls(endpoint) {
         exporter = exporter.with_tls_config(tls);

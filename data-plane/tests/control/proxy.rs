@@ -104,7 +104,15 @@ impl Proxy {
             token_file: Some(token.path().to_owned()),
             ..settings
         });
-        let client = Client::new(identity, connector, orders, report.clone(), metrics);
+        let (_, accepted) = watch::channel(None);
+        let client = Client::new(
+            identity,
+            connector,
+            orders,
+            report.clone(),
+            accepted,
+            metrics,
+        );
         let (stop, mut stopped) = watch::channel(false);
         tasks.spawn_local(applier.run(ordered));
         tasks.spawn_local(async move {

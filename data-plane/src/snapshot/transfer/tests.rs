@@ -57,7 +57,14 @@ fn removal(name: &str) -> Message {
 
 /// The steps that the messages bring about, each in one word.
 fn steps(limits: Limits, held: Option<&Version>, messages: Vec<Message>) -> Vec<String> {
-    let mut assembly = Assembly::new(limits);
+    steps_of(&mut Assembly::new(limits), held, messages)
+}
+
+fn steps_of(
+    assembly: &mut Assembly,
+    held: Option<&Version>,
+    messages: Vec<Message>,
+) -> Vec<String> {
     let step = |message| {
         let message = v1::TransferMessage {
             message: Some(message),
@@ -224,5 +231,24 @@ fn messages_of_a_kind_that_is_not_known_are_passed_over() {
         };
         let step = assembly.take(message, None);
         assert!(!matches!(step, Step::Refused(_)), "{step:?}");
+    }
+}
+
+#[test]
+fn another_lineage_replaces_the_one_held_if_it_is_the_one_that_is_accepted() {
+    let held = version("a", 7, 9);
+    for (accepted, offered, step) in [
+        (None, "b", "OtherLineage"),
+        (Some("c"), "b", "OtherLineage"),
+        (Some("b"), "b", "0 changed, 0 removed"),
+        // What is held is still not gone back from.
+        (Some("a"), "a", "LowerVersion"),
+    ] {
+        let offered = version(offered, 1, 2);
+        let accepted = accepted.map(Into::into);
+        let mut assembly = Assembly::new(Limits::default()).accepting(accepted);
+        let messages = vec![begin(&offered), commit(&offered)];
+        let steps = steps_of(&mut assembly, Some(&held), messages);
+        assert_eq!(steps.last().unwrap(), step);
     }
 }

@@ -1,0 +1,171 @@
+//! Key bytes are nowhere but in their own files (README, invariant 9).
+//!
+//! What is secret today: the authority's key, the two tokens, what users' Secrets hold, and what
+//! clients send to be let in. All that both planes say, keep or answer is searched for it.
+
+#![cfg(test)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, ensure};
+use http::{HeaderValue, Method, header::AUTHORIZATION, header::COOKIE};
+use roadstead_tests::{
+    echo::Echo,
+    http::{Connection, Protocol, get, request},
+    planes::{CONTROL_ADMIN, ControlPlane, HTTP, ONE_LISTENER, Proxy, answers, objects::Site},
+    program::built,
+    sandbox::{self, Sandbox},
+};
+
+#[test]
+fn no_secret_is_found_in_what_is_logged_shown_stored_or_answered() {
+    sandbox::run(async |sandbox| {
+        let echo = Echo::start("echo", "10.1.0.1:80".parse()?).await?;
+        let backends = [echo.address()];
+        let site = Site {
+            name: "site",
+            host: "site.example",
+            path: "/",
+            backends: &backends,
+        };
+        site.save(sandbox)?;
+        // A Secret that is whole, and one that cannot be read.
+        sandbox.write("objects/users.yaml", &secret("auth"))?;
+        sandbox.write("objects/broken.yaml", &secret("auth\n  broken: ["))?;
+        let settings = format!("{ONE_LISTENER}\nlog: {{level: trace}}");
+        let mut control = ControlPlane::start(sandbox, &settings).await?;
+        let settings = "log: {level: trace}\naccessLog: json";
+        let mut proxy = Proxy::start(sandbox, "proxy", ADMIN, settings).await?;
+        answers(HTTP, site.host, "/", "echo").await?;
+        for protocol in [Protocol::Http1, Protocol::Http2] {
+            let mut client = Connection::open(HTTP, protocol).await?;
+            let mut request = request(Method::GET, site.host, "/");
+            let headers = request.headers_mut();
+            headers.insert(AUTHORIZATION, HeaderValue::from_static(CLIENT));
+            headers.insert(COOKIE, HeaderValue::from_static(CLIENT));
+            client.send(request).await?;
+        }
+        // What is refused is told in more words.
+        site.replace(sandbox, &site.yaml().replace("Prefix", "Any"))?;
+        let operator = control.operator()?;
+        operator
+            .event("ObjectRefused", "Ingress default/site@folder")
+            .await?;
+
+        let mut said = vec![
+            ("snapshot", format!("{:?}", operator.snapshot().await?)),
+            ("events", format!("{:?}", operator.events().await?)),
+            ("proxies", format!("{:?}", operator.proxies().await?)),
+        ];
+        for (what, admin) in [
+            ("control plane's metrics", CONTROL_ADMIN),
+            ("proxy's metrics", proxy.admin()),
+        ] {
+            said.push((what, get(admin, "localhost", "/metrics").await?.text()));
+        }
+        proxy.stop().await?;
+        control.stop().await?;
+        said.push(("export", export(sandbox)?));
+        for (what, text) in &said {
+            ensure!(!text.is_empty(), "{what}: nothing was said");
+        }
+
+        let mut said: Vec<(String, Vec<u8>)> = said
+            .into_iter()
+            .map(|(what, text)| (what.to_owned(), text.into_bytes()))
+            .collect();
+        let keys = sandbox.folder().join("control-plane/keys");
+        for folder in [sandbox.folder(), &sandbox.logs()] {
+            for file in files(folder)? {
+                let own =
+                    file.starts_with(&keys) || file.starts_with(sandbox.folder().join("objects"));
+                if !own {
+                    let bytes = fs::read(&file).with_context(|| file.display().to_string())?;
+                    said.push((file.display().to_string(), bytes));
+                }
+            }
+        }
+        let needles = needles(&keys)?;
+        // Else a log that moved would be a test that cannot fail.
+        for kept in ["control-plane.log", "proxy.log", "/db", "/proxy/"] {
+            ensure!(
+                said.iter().any(|(what, _)| what.contains(kept)),
+                "{kept} is not searched"
+            );
+        }
+        for (what, bytes) in &said {
+            for (secret, needle) in &needles {
+                let found = bytes.windows(needle.len()).position(|part| part == needle);
+                if let Some(at) = found {
+                    let around = bytes.get(at.saturating_sub(200)..at).unwrap_or_default();
+                    let around = String::from_utf8_lossy(around);
+                    anyhow::bail!("{secret} is found in {what}, after {around:?}");
+                }
+            }
+        }
+        Ok(())
+    });
+}
+
+/// What must not be found: each secret under its name.
+fn needles(keys: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+    let mut needles = vec![
+        ("a user's Secret".to_owned(), SECRET.as_bytes().to_vec()),
+        ("a client's header".to_owned(), CLIENT.as_bytes().to_vec()),
+    ];
+    for name in ["operator.token", "proxy.token"] {
+        let token = fs::read_to_string(keys.join(name)).context(name)?;
+        needles.push((name.to_owned(), token.trim().as_bytes().to_vec()));
+    }
+    let mut private = 0;
+    for file in files(keys)? {
+        let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let mut lines = text
+            .lines()
+            .skip_while(|line| !line.contains("PRIVATE KEY"));
+        // The second line: the first begins alike for all keys of a kind.
+        if let Some(line) = lines.nth(2) {
+            needles.push((file.display().to_string(), line.as_bytes().to_vec()));
+            private += 1;
+        }
+    }
+    ensure!(private > 0, "no private key is kept in {}", keys.display());
+    Ok(needles)
+}
+
+/// The log as its owner can export it.
+fn export(sandbox: &Sandbox) -> anyhow::Result<String> {
+    let output = Command::new(built::binary("roadstead-control-plane")?)
+        .args(["export", "--config"])
+        .arg(sandbox.folder().join("control-plane.yaml"))
+        .output()?;
+    ensure!(output.status.success(), "{output:?}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            files.extend(self::files(&entry.path())?);
+        } else if entry.file_type()?.is_file() {
+            files.push(entry.path());
+        }
+    }
+    Ok(files)
+}
+
+fn secret(name: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: users\nstringData:\n  {name}: {SECRET}\n"
+    )
+}
+
+const ADMIN: u16 = 8082;
+const SECRET: &str = "admin:$apr1$canary-of-a-user";
+const CLIENT: &str = "canary-of-a-client";
