@@ -101,7 +101,7 @@ fn a_collector_is_believed_if_the_machine_trusts_its_certificate_and_name() {
             let at = format!("127.0.0.1:{port}");
             let collector = Collector::start_as(identity, at.parse()?).await?;
             tell(sandbox, &trusted, &format!("https://{at}"), Some(said)).await?;
-            assert_eq!(collector.received(), [String::new(); 0], "{said}");
+            assert!(collector.received().is_empty(), "{said}");
         }
         let at = "127.0.0.1:4319";
         let collector = Collector::start_as(identity(&ours, "127.0.0.1")?, at.parse()?).await?;

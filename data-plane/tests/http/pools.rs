@@ -34,7 +34,8 @@ fn a_process_has_no_more_connections_than_the_limit_says() {
     assert_eq!((answer.status, answer.reason()), (503, Some("overloaded")));
     drop(first);
     one.until("closed", |totals| totals.upstream_open == 0);
-    two.client().send(GET);
+    let mut next = two.client();
+    next.send(GET);
     origin.seen();
     assert_eq!(origin.connections(), 2);
 }

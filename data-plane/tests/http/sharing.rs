@@ -64,13 +64,13 @@ fn nobody_is_reset_when_listeners_close_or_threads_drain_while_connections_are_g
         let mut clients: Vec<_> = (0..8).map(connect).collect();
         proxies[0].until("given", |totals| totals.connections_given > 0);
         clients.extend((0..100).map(connect));
-        let told: Vec<_> = proxies
-            .iter()
-            .map(|proxy| match drains {
+        let mut told = Vec::new();
+        for proxy in &proxies {
+            told.push(match drains {
                 true => proxy.drain(PATIENCE),
                 false => proxy.worker().close(&"http".into()),
-            })
-            .collect();
+            });
+        }
         for (number, client) in clients.iter_mut().enumerate() {
             assert_eq!(client.answer().status, 200, "{number} {drains}");
             assert!(client.is_closed(), "{number} {drains}");
