@@ -15,6 +15,7 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tokio::task::JoinSet;
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets, filter_fn};
@@ -84,6 +85,8 @@ pub struct Telemetry {
     tracers: Option<SdkTracerProvider>,
     filter: reload::Handle<EnvFilter, Registry>,
     lines: Option<Arc<Lines>>,
+    /// Tells of a collector that cannot be reached.
+    reaching: Option<Arc<JoinSet<()>>>,
 }
 
 /// The thread that writes log lines. Nobody waits for whoever reads them: what does not fit
@@ -108,6 +111,11 @@ impl Telemetry {
         };
         let (mut telemetry, subscriber) = Self::build(config, writer)?;
         subscriber.try_init()?;
+        if let Some(otlp) = &config.otlp {
+            let mut reaching = JoinSet::new();
+            reaching.spawn(otlp::reach(otlp.endpoint.clone()));
+            telemetry.reaching = Some(Arc::new(reaching));
+        }
         let dropped = lines.dropped.clone();
         let count = move || u64::try_from(dropped.dropped_lines()).unwrap_or(u64::MAX);
         metrics::lines_dropped(&telemetry.meter(), count);
@@ -199,6 +207,7 @@ impl Telemetry {
             tracers,
             filter: handle,
             lines: None,
+            reaching: None,
         };
         let subscriber = Registry::default().with(lines).with(traces);
         Ok((telemetry, subscriber))

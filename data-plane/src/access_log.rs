@@ -9,15 +9,19 @@ mod line;
 use std::{
     cell::RefCell,
     io::{self, Write},
-    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, channel, sync_channel},
+    },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
 pub use line::{Line, Outcome, Start};
 
-use crate::metrics::Counter;
+use crate::metrics::{Counter, ThreadMetrics};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -32,7 +36,7 @@ pub enum LogFormat {
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     format: LogFormat,
-    full: SyncSender<Vec<u8>>,
+    full: SyncSender<Buffer>,
 }
 
 impl AccessLog {
@@ -42,25 +46,51 @@ impl AccessLog {
         output: Box<dyn Write + Send>,
     ) -> io::Result<(Self, AccessLogWriter)> {
         let (full, buffers) = sync_channel(BUFFERS);
+        let (end, ended) = channel();
+        let metrics = Arc::new(ThreadMetrics::default());
+        let shared = Arc::clone(&metrics);
         let thread = std::thread::Builder::new()
             .name("access-log".into())
-            .spawn(move || write_all(&buffers, output))?;
-        Ok((Self { format, full }, AccessLogWriter { thread }))
+            .spawn(move || {
+                write_all(&buffers, output, &metrics.log_lines_dropped);
+                drop(end);
+            })?;
+        let writer = AccessLogWriter {
+            thread,
+            ended,
+            metrics: shared,
+        };
+        Ok((Self { format, full }, writer))
     }
 }
 
 /// The thread that writes.
 #[derive(Debug)]
 pub struct AccessLogWriter {
-    thread: JoinHandle<io::Result<()>>,
+    thread: JoinHandle<()>,
+    /// Closed at the thread's end.
+    ended: Receiver<()>,
+    metrics: Arc<ThreadMetrics>,
 }
 
 impl AccessLogWriter {
-    /// Waits until everything is written. All copies of the log must be gone, or it never is.
-    pub fn join(self) -> io::Result<()> {
-        self.thread
-            .join()
-            .map_err(|_| io::Error::other("access log: the writer panicked"))?
+    /// The figures of this thread: of lines that the output did not take.
+    pub fn metrics(&self) -> &Arc<ThreadMetrics> {
+        &self.metrics
+    }
+
+    /// Waits until everything is written, for at most `patience`, since whoever reads the output
+    /// may have stopped to. All copies of the log must be gone, or the writer never ends. Blocks.
+    pub fn join(self, patience: Duration) -> io::Result<()> {
+        match self.ended.recv_timeout(patience) {
+            Err(RecvTimeoutError::Timeout) => Err(io::Error::other(
+                "access log: its last lines are lost: nobody takes what is written",
+            )),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => self
+                .thread
+                .join()
+                .map_err(|_| io::Error::other("access log: the writer panicked")),
+        }
     }
 }
 
@@ -113,27 +143,38 @@ impl ThreadLog {
     }
 }
 
-fn hand_over(full: &SyncSender<Vec<u8>>, buffer: &mut Buffer, dropped: &Counter) {
-    let bytes = std::mem::take(&mut buffer.bytes);
-    let lines = std::mem::take(&mut buffer.lines);
-    match full.try_send(bytes) {
+fn hand_over(full: &SyncSender<Buffer>, buffer: &mut Buffer, dropped: &Counter) {
+    match full.try_send(std::mem::take(buffer)) {
         Ok(()) => {}
-        Err(TrySendError::Full(mut bytes) | TrySendError::Disconnected(mut bytes)) => {
-            dropped.add(lines);
-            bytes.clear();
-            buffer.bytes = bytes;
+        Err(TrySendError::Full(mut left) | TrySendError::Disconnected(mut left)) => {
+            dropped.add(left.lines);
+            left.bytes.clear();
+            left.lines = 0;
+            *buffer = left;
         }
     }
 }
 
-fn write_all(buffers: &Receiver<Vec<u8>>, mut output: Box<dyn Write + Send>) -> io::Result<()> {
-    for bytes in buffers {
-        if let Err(error) = output.write_all(&bytes).and_then(|()| output.flush()) {
-            tracing::error!("the access log has ended: its lines are only counted now: {error}");
-            return Err(error);
+/// Writes what comes, for as long as it may. What cannot be written is counted: a disk that is
+/// full may have room again.
+fn write_all(buffers: &Receiver<Buffer>, mut output: Box<dyn Write + Send>, dropped: &Counter) {
+    let mut fails = false;
+    for Buffer { bytes, lines } in buffers {
+        match output.write_all(&bytes).and_then(|()| output.flush()) {
+            Ok(()) if fails => {
+                tracing::info!("the access log is written again");
+                fails = false;
+            }
+            Ok(()) => {}
+            Err(error) => {
+                dropped.add(lines);
+                if !fails {
+                    tracing::error!("the access log's lines are only counted now: {error}");
+                }
+                fails = true;
+            }
         }
     }
-    Ok(())
 }
 
 /// Bytes after which a thread hands its buffer over.
@@ -144,10 +185,7 @@ const BUFFERS: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::mpsc::{Sender, channel},
-        time::Duration,
-    };
+    use std::sync::mpsc::Sender;
 
     use super::*;
 
@@ -188,7 +226,7 @@ mod tests {
         assert!((9..=10).contains(&dropped.read()));
         drop(leave);
         drop(thread);
-        writer.join().unwrap();
+        writer.join(PATIENCE).unwrap();
         let mut total = 0;
         while let Ok(size) = sizes.recv_timeout(Duration::from_secs(1)) {
             total += size;
@@ -196,4 +234,59 @@ mod tests {
         let lost = usize::try_from(dropped.read()).unwrap();
         assert_eq!(total, (BUFFERS + 10 - lost) * BUFFER_BYTES);
     }
+
+    /// Fails as often as it is told, and then writes.
+    struct Broken(usize, Sender<Vec<u8>>);
+
+    impl Write for Broken {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if let Some(left) = self.0.checked_sub(1) {
+                self.0 = left;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.1.send(bytes.to_vec()).unwrap();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_counted_and_later_ones_written() {
+        let (written, lines) = channel();
+        let output = Box::new(Broken(2, written));
+        let (log, writer) = AccessLog::start(LogFormat::Text, output).unwrap();
+        let thread = ThreadLog::new(log);
+        let dropped = Counter::default();
+        for line in [b"one\n", b"two\n", b"3rd\n"] {
+            thread.push(line, &dropped);
+            thread.push(line, &dropped);
+            thread.flush(&dropped);
+        }
+        drop(thread);
+        let metrics = Arc::clone(writer.metrics());
+        writer.join(PATIENCE).unwrap();
+        assert_eq!((metrics.log_lines_dropped.read(), dropped.read()), (4, 0));
+        assert_eq!(lines.into_iter().collect::<Vec<_>>(), [b"3rd\n3rd\n"]);
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_for_the_last_lines() {
+        let (_leave, wait) = channel();
+        let output = Box::new(Slow {
+            leave: wait,
+            written: channel().0,
+        });
+        let (log, writer) = AccessLog::start(LogFormat::Text, output).unwrap();
+        let thread = ThreadLog::new(log);
+        thread.push(b"line\n", &Counter::default());
+        thread.flush(&Counter::default());
+        drop(thread);
+        let error = writer.join(Duration::from_millis(50)).unwrap_err();
+        assert!(error.to_string().contains("last lines are lost"), "{error}");
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(20);
 }

@@ -3,7 +3,11 @@
 //! Pure, and apart from the pools: the draw and the turn are arguments, so that a test can say
 //! what must come of them.
 
+mod subset;
+
 use crate::router::WeightedBackend;
+
+pub use subset::Subset;
 
 /// The backend that `draw`, any number, falls on; `None` if no backend has weight.
 pub fn backend(backends: &[WeightedBackend], draw: u64) -> Option<&WeightedBackend> {

@@ -11,7 +11,8 @@ pub use check::LimitError;
 use jiff::fmt::serde::unsigned_duration::friendly::compact::required as duration;
 use serde::{Deserialize, Serialize};
 
-/// Limits of clients, upstreams and memory. Each thread keeps them for itself.
+/// Limits of clients, upstreams and memory. Each thread keeps them for itself, but for what is
+/// said to be of the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Limits {
@@ -93,6 +94,9 @@ pub struct UpstreamLimits {
     /// Connections of one thread to all endpoints, open or being made; those that nobody uses
     /// are closed for others.
     pub connections_per_thread: usize,
+    /// Connections of all threads to all endpoints, open or being made; those that nobody uses are
+    /// closed for others, of other threads within about a second.
+    pub connections_per_process: usize,
     /// Connections of one thread to one endpoint, open or being made.
     pub connections_per_endpoint: usize,
     /// Unused connections of one thread to one endpoint.
@@ -158,6 +162,7 @@ impl Default for UpstreamLimits {
             progress: Duration::from_secs(300),
             idle: Duration::from_secs(60),
             connections_per_thread: 16_384,
+            connections_per_process: 65_536,
             connections_per_endpoint: 4096,
             idle_per_endpoint: 256,
             tries: 3,

@@ -30,6 +30,8 @@ pub struct ThreadMetrics {
     pub log_lines_dropped: Counter,
     /// Connections closed on arrival because there were too many.
     pub connections_shed: Counter,
+    /// Connections accepted here and given to another thread.
+    pub connections_given: Counter,
     /// The longest that a tick came late since the thread began, in microseconds.
     pub lag_max: Gauge,
     /// How late the last tick came, in microseconds.

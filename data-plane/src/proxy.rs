@@ -18,7 +18,7 @@ use crate::front::{Handler, RequestError};
 use crate::message::{Duplex, Meter, Request, Response, Tunnel};
 use crate::resolve::Resolved;
 use crate::thread::Thread;
-use crate::upstream::{Pools, Serial};
+use crate::upstream::{PoolOptions, Pools, Serial};
 
 /// One traffic thread's proxy.
 #[derive(Debug)]
@@ -43,9 +43,9 @@ struct Held {
 
 impl Proxy {
     /// `index` is the thread's number.
-    pub fn new(thread: Rc<Thread>, active: Arc<Active>, index: usize) -> Self {
+    pub fn new(thread: Rc<Thread>, active: Arc<Active>, index: usize, pools: PoolOptions) -> Self {
         Self {
-            pools: Pools::new(Rc::clone(&thread), index),
+            pools: Pools::new(Rc::clone(&thread), index, pools),
             thread,
             active: RefCell::new(Rc::new(Held { active, serial: 1 })),
             resolved: RefCell::default(),

@@ -41,6 +41,8 @@ reasons! {
     /// Nobody listens at the upstream's address.
     ConnectRefused = "connect-refused",
     ConnectTimeout = "connect-timeout",
+    /// The proxy ended, and its grace period with it, before the answer did.
+    Drain = "drain",
     /// Something other than `100-continue` was expected of us.
     ExpectationUnknown = "expectation-unknown",
     /// The address of an external upstream lies in a range that is not allowed.

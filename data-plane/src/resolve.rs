@@ -4,7 +4,6 @@
 //! upstream is known: they are given what was found, and keep it when it cannot be found anew.
 
 mod dns;
-mod forbidden;
 mod names;
 
 use std::{collections::HashMap, sync::Arc};
@@ -16,7 +15,6 @@ use tokio::{
 };
 
 pub use dns::Dns;
-pub use forbidden::is_forbidden;
 pub use names::External;
 
 use self::names::Names;

@@ -22,6 +22,7 @@ use opentelemetry_sdk::{
     trace::{SdkTracer, SdkTracerProvider},
 };
 use prometheus::{Registry, TextEncoder};
+use tokio::task::JoinSet;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     EnvFilter, Layer, Registry as Subscriber,
@@ -47,6 +48,8 @@ pub struct Telemetry {
     requests: Option<RequestTraces>,
     /// Writes log lines; those that are queued when it is dropped, too.
     _writing: WorkerGuard,
+    /// Tells of a collector that cannot be reached.
+    _reaching: JoinSet<()>,
 }
 
 /// Sets from what level on something is logged.
@@ -100,8 +103,10 @@ impl Telemetry {
             .with_resource(resource.clone())
             .with_reader(scrapes);
         let mut pushed = None;
+        let mut reaching = JoinSet::new();
         if let Some(endpoint) = &otlp.endpoint {
             meters = meters.with_reader(otlp::metrics(endpoint)?);
+            reaching.spawn(otlp::reach(endpoint.clone()));
             let provider = SdkMeterProvider::builder()
                 .with_resource(resource)
                 .with_reader(otlp::metrics(endpoint)?);
@@ -123,6 +128,7 @@ impl Telemetry {
             meters,
             pushed,
             _writing: writing,
+            _reaching: reaching,
             requests: tracers
                 .as_ref()
                 .and_then(|tracers| RequestTraces::new(tracers, otlp.request_share)),

@@ -12,6 +12,6 @@ mod socket;
 
 pub use connect::{ConnectError, connect};
 pub use h1::{Answer, Connection, ExchangeError};
-pub use permit::Permit;
+pub use permit::{Permit, ProcessConnections};
 pub use pool::Pool;
-pub use pools::{Pools, Serial, UpstreamPools};
+pub use pools::{PoolOptions, Pools, Serial, UpstreamPools};

@@ -1,9 +1,10 @@
-//! One traffic thread: a runtime of its own, and nothing shared with the others.
+//! One traffic thread: a runtime of its own, and no request that another knows of.
 //!
 //! Apart from what it runs: here is only how the control thread speaks to it. Whatever is told
 //! is acknowledged once the thread acts by it.
 
 mod accept;
+mod peers;
 mod run;
 
 use std::{
@@ -16,6 +17,8 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
+pub use peers::Peers;
+
 use crate::access_log::AccessLog;
 use crate::active::Active;
 use crate::limits::Limits;
@@ -23,12 +26,16 @@ use crate::metrics::ThreadMetrics;
 use crate::protocol::Scheme;
 use crate::resolve::Resolved;
 use crate::telemetry::RequestTraces;
+use crate::upstream::PoolOptions;
 
 /// What a thread is started with.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct WorkerOptions {
     pub index: usize,
+    /// The other threads, if there are any.
+    pub peers: Option<Peers>,
     pub limits: Limits,
+    pub pools: PoolOptions,
     pub log: AccessLog,
     /// Makes spans of requests, if anyone wants some.
     pub traces: Option<RequestTraces>,
@@ -79,7 +86,10 @@ impl Worker {
                 Ok(runtime) => {
                     // Whoever waits for it may have given up; then the inbox is closed too.
                     let _gone = started.send(Ok(()));
-                    runtime.block_on(run::run(options, active, shared, inbox));
+                    let thread = runtime.block_on(run::run(options, active, shared, inbox));
+                    // Cuts what is open still, which is told, too.
+                    drop(runtime);
+                    thread.log.flush(&thread.metrics.log_lines_dropped);
                 }
                 Err(error) => {
                     let _gone = started.send(Err(error));

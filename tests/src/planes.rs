@@ -159,6 +159,25 @@ impl Proxy {
         admin_port: u16,
         settings: &str,
     ) -> anyhow::Result<Self> {
+        let executable = built::binary(PROXY_BINARY)?;
+        Self::begin_by(sandbox, name, admin_port, settings, |config| {
+            Program::start(
+                sandbox,
+                name,
+                &executable,
+                ["--config".into(), config.to_owned().into_os_string()],
+            )
+        })
+    }
+
+    /// The same, by a command of the test's own that is given the configuration's file.
+    pub fn begin_by(
+        sandbox: &Sandbox,
+        name: &str,
+        admin_port: u16,
+        settings: &str,
+        start: impl FnOnce(&Path) -> anyhow::Result<Program>,
+    ) -> anyhow::Result<Self> {
         let admin = local(admin_port);
         let folder = sandbox.folder().display();
         let config = format!(
@@ -172,7 +191,8 @@ impl Proxy {
              admin: {{address: \"{admin}\"}}\n\
              {settings}\n"
         );
-        let program = Program::start_ours(sandbox, name, "roadstead-data-plane", &config)?;
+        let file = sandbox.write(&format!("{name}.yaml"), &config)?;
+        let program = start(&file)?;
         Ok(Self { program, admin })
     }
 
@@ -196,7 +216,8 @@ impl Proxy {
         &mut self.program
     }
 
-    async fn is_ready(&mut self) -> anyhow::Result<()> {
+    /// Waits until it is ready.
+    pub async fn is_ready(&mut self) -> anyhow::Result<()> {
         is_ready(&mut self.program, self.admin).await
     }
 }
@@ -291,3 +312,5 @@ const fn local(port: u16) -> SocketAddr {
 }
 
 const BINARY: &str = "roadstead-control-plane";
+
+const PROXY_BINARY: &str = "roadstead-data-plane";

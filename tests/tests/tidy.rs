@@ -104,7 +104,53 @@ const PURE: &[&str] = &[
     "data-plane/src/router",
 ];
 
+/// What a request passes on its way, and what that stands on.
+const REQUEST_PATH: &[&str] = &[
+    "data-plane/matcher/src",
+    "data-plane/src/access_log",
+    "data-plane/src/active",
+    "data-plane/src/alarm",
+    "data-plane/src/balance",
+    "data-plane/src/buffers",
+    "data-plane/src/clock",
+    "data-plane/src/drain",
+    "data-plane/src/filter",
+    "data-plane/src/front",
+    "data-plane/src/h1",
+    "data-plane/src/limits",
+    "data-plane/src/message",
+    "data-plane/src/metrics",
+    "data-plane/src/protocol",
+    "data-plane/src/proxy",
+    "data-plane/src/reason",
+    "data-plane/src/resolve",
+    "data-plane/src/router",
+    "data-plane/src/snapshot",
+    "data-plane/src/tasks",
+    "data-plane/src/telemetry/trace",
+    "data-plane/src/thread",
+    "data-plane/src/upstream",
+    "data-plane/src/worker",
+];
+
 const NAMES: &[Naming<'_>] = &[
+    Naming {
+        because: "the request path takes no lock",
+        paths: &[
+            "*::Condvar",
+            "*::FairMutex",
+            "*::Mutex",
+            "*::ReentrantMutex",
+            "*::RwLock",
+            "parking_lot",
+            "std::sync::Mutex",
+            "std::sync::RwLock",
+            "tokio::sync::Mutex",
+            "tokio::sync::RwLock",
+        ],
+        within: REQUEST_PATH,
+        except: &[],
+    },
     Naming {
         because: "a pure module names no runtime, clock, chance, file, network or client",
         paths: &[

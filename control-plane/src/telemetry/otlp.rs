@@ -2,6 +2,7 @@
 //!
 //! Apart, because it is the one part of telemetry that uses the network.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use opentelemetry_otlp::{
@@ -10,7 +11,8 @@ use opentelemetry_otlp::{
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::PeriodicReader;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tonic::transport::ClientTlsConfig;
+use tokio::time::sleep;
+use tonic::transport::{ClientTlsConfig, Endpoint};
 
 use crate::telemetry::{Otlp, TelemetryError};
 
@@ -19,7 +21,7 @@ pub(super) fn metrics(otlp: &Otlp) -> Result<PeriodicReader<MetricExporter>, Tel
         .with_tonic()
         .with_endpoint(&otlp.endpoint)
         .with_timeout(TIMEOUT);
-    if let Some(tls) = tls(otlp) {
+    if let Some(tls) = tls(&otlp.endpoint) {
         exporter = exporter.with_tls_config(tls);
     }
     let exporter = exporter.build().map_err(|source| failed(otlp, source))?;
@@ -32,7 +34,7 @@ pub(super) fn tracers(otlp: &Otlp, about: Resource) -> Result<SdkTracerProvider,
         .with_tonic()
         .with_endpoint(&otlp.endpoint)
         .with_timeout(TIMEOUT);
-    if let Some(tls) = tls(otlp) {
+    if let Some(tls) = tls(&otlp.endpoint) {
         exporter = exporter.with_tls_config(tls);
     }
     let exporter = exporter.build().map_err(|source| failed(otlp, source))?;
@@ -42,9 +44,31 @@ pub(super) fn tracers(otlp: &Otlp, about: Resource) -> Result<SdkTracerProvider,
     Ok(provider.build())
 }
 
+/// Says why a collector cannot be reached, until it can: the exporters know no more than that it
+/// is not there.
+pub(super) async fn reach(endpoint: String) {
+    while let Err(error) = connect(&endpoint).await {
+        let causes = std::iter::successors(error.source(), |&cause| cause.source());
+        let mut causes: Vec<_> = causes.map(ToString::to_string).collect();
+        // What wraps another often says the same.
+        causes.dedup();
+        let causes = causes.join(": ");
+        tracing::warn!("otlp.endpoint: nothing can be sent to {endpoint}: {error}: {causes}");
+        sleep(AGAIN).await;
+    }
+}
+
+async fn connect(endpoint: &str) -> Result<(), tonic::transport::Error> {
+    let mut collector = Endpoint::from_shared(endpoint.to_owned())?.connect_timeout(TIMEOUT);
+    if let Some(tls) = tls(endpoint) {
+        collector = collector.tls_config(tls)?;
+    }
+    collector.connect().await.map(drop)
+}
+
 /// With the certificates that this machine trusts.
-fn tls(otlp: &Otlp) -> Option<ClientTlsConfig> {
-    let encrypted = otlp.endpoint.starts_with("https://");
+fn tls(endpoint: &str) -> Option<ClientTlsConfig> {
+    let encrypted = endpoint.starts_with("https://");
     encrypted.then(|| ClientTlsConfig::new().with_enabled_roots())
 }
 
@@ -56,3 +80,5 @@ fn failed(otlp: &Otlp, source: ExporterBuildError) -> TelemetryError {
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Before a collector that could not be reached is tried again.
+const AGAIN: Duration = Duration::from_secs(60);

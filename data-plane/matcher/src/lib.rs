@@ -1,4 +1,4 @@
-//! Which route a request takes: hosts, paths and precedence.
+//! Which route a request takes: hosts, paths and precedence; and where none may lead.
 //!
 //! A crate of its own, pure and without I/O, because both planes need it: the
 //! control plane reads objects into these patterns and explains requests, and
@@ -10,6 +10,7 @@
 //! what clients send  canonical_host, canonical_path ───────┘
 //! ```
 
+pub mod address;
 pub mod authority;
 mod candidates;
 pub mod canonical;

@@ -4,7 +4,7 @@
 
 use std::{io::stdout, rc::Rc};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use tokio::{task::spawn_blocking, time::Duration};
 use tracing::error;
 
@@ -14,7 +14,8 @@ use crate::active::Active;
 use crate::config::Config;
 use crate::meter::Cells;
 use crate::telemetry::Telemetry;
-use crate::worker::{Worker, WorkerOptions};
+use crate::upstream::{PoolOptions, ProcessConnections};
+use crate::worker::{Peers, Worker, WorkerOptions};
 
 /// All traffic threads, and the log that they write.
 #[derive(Debug)]
@@ -28,19 +29,28 @@ impl Threads {
         let (log, writer) = AccessLog::start(config.access_log, Box::new(stdout()))
             .context("cannot start the access log")?;
         let nothing = std::sync::Arc::new(Active::empty());
+        let seed = getrandom::u64();
+        let pools = PoolOptions {
+            seed: seed.map_err(|error| anyhow!("cannot draw the threads' seed: {error}"))?,
+            connections: ProcessConnections::default(),
+        };
         let mut workers = Vec::new();
-        for index in 0..config.threads().get() {
+        let peers = Peers::of(config.threads().get());
+        for (index, peers) in peers.into_iter().enumerate() {
             let options = WorkerOptions {
                 index,
+                peers,
                 limits: config.limits.clone(),
+                pools: pools.clone(),
                 log: log.clone(),
                 traces: telemetry.requests(),
             };
             let worker = Worker::spawn(options, nothing.clone());
             workers.push(worker.context("cannot start a traffic thread")?);
         }
+        let of_log = [writer.metrics().clone()];
         let cells = workers.iter().map(|worker| worker.metrics().clone());
-        Cells::new(cells.collect())
+        Cells::new(cells.chain(of_log).collect())
             .show(
                 &telemetry.meter(),
                 telemetry.registry(),
@@ -71,7 +81,7 @@ impl Threads {
             for worker in workers {
                 worker.join()?;
             }
-            self.log.join()
+            self.log.join(LAST_LINES)
         });
         match joined.await {
             Ok(Ok(())) => {}
@@ -80,3 +90,6 @@ impl Threads {
         }
     }
 }
+
+/// For whoever reads the log to take its last lines.
+const LAST_LINES: Duration = Duration::from_secs(2);

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::{BodyError, Client, Head};
 use crate::access_log::{Line, Outcome, Start};
 use crate::clock;
+use crate::drain::Phase;
 use crate::protocol::Protocol;
 use crate::reason::Reason;
 use crate::snapshot::Version;
@@ -107,6 +108,14 @@ impl Meter {
         self.reason.get_or_insert(reason);
     }
 
+    /// The request ends before its answer: the client has gone, or what is open is cut.
+    pub fn abandon(&mut self) {
+        self.fail(match self.client.thread.drain.phase() {
+            Phase::Open | Phase::Draining => Reason::ClientGone,
+            Phase::Cutting => Reason::Drain,
+        });
+    }
+
     /// The body of the answer did not come whole from the upstream.
     pub fn cut(&mut self, error: BodyError) {
         self.fail(match error {
@@ -166,9 +175,11 @@ impl Meter {
 impl Drop for Meter {
     fn drop(&mut self) {
         let took = self.took();
-        let status = self.status.map_or(CLIENT_GONE, |status| status.as_u16());
-        if self.status.is_none() {
-            self.fail(Reason::ClientGone);
+        let status = self.status.map_or(NO_ANSWER, |status| status.as_u16());
+        // Nothing comes to its end any more while what is open is cut.
+        let cut = self.client.thread.drain.phase() == Phase::Cutting;
+        if cut || self.status.is_none() {
+            self.abandon();
         }
         let listener = &self.client.listener.metrics;
         listener.request(self.protocol, status);
@@ -200,5 +211,6 @@ impl Drop for Meter {
     }
 }
 
-/// In log and metrics, the status of a request whose client went before any answer.
-const CLIENT_GONE: u16 = 499;
+/// In log and metrics, the status of a request that ended before any answer: in general because
+/// its client went.
+const NO_ANSWER: u16 = 499;

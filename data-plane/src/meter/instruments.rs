@@ -132,6 +132,11 @@ const THREAD_COUNTERS: &[Shown<ThreadTotals, u64>] = &[
         "Connections closed on arrival because there were too many",
         |totals| totals.connections_shed,
     ),
+    (
+        "roadstead_connections_given",
+        "Connections that the thread which accepted them gave to one with fewer",
+        |totals| totals.connections_given,
+    ),
 ];
 
 const THREAD_GAUGES: &[Shown<ThreadTotals, f64>] = &[

@@ -25,6 +25,7 @@ pub struct ThreadTotals {
     pub panics: u64,
     pub log_lines_dropped: u64,
     pub connections_shed: u64,
+    pub connections_given: u64,
     /// The latest of the threads, in microseconds.
     pub lag: i64,
     pub lag_max: i64,
@@ -44,6 +45,7 @@ impl ThreadMetrics {
             panics: self.panics.read(),
             log_lines_dropped: self.log_lines_dropped.read(),
             connections_shed: self.connections_shed.read(),
+            connections_given: self.connections_given.read(),
             lag: self.lag.read(),
             lag_max: self.lag_max.read(),
             listeners: self
@@ -69,6 +71,7 @@ impl AddAssign for ThreadTotals {
         self.panics += other.panics;
         self.log_lines_dropped += other.log_lines_dropped;
         self.connections_shed += other.connections_shed;
+        self.connections_given += other.connections_given;
         self.lag = self.lag.max(other.lag);
         self.lag_max = self.lag_max.max(other.lag_max);
         for (name, more) in other.listeners {

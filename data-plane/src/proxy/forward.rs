@@ -5,13 +5,13 @@
 
 use std::{borrow::Cow, rc::Rc, sync::Arc};
 
+use roadstead_matcher::address::is_local;
 use tokio::time::timeout;
 
 use super::{Held, Proxy, rescue::Failure, retry};
 use crate::active::{Endpoint, Target, Upstream};
 use crate::balance::{self, Rotation};
 use crate::message::{Body, Client, Head, Meter};
-use crate::resolve::is_forbidden;
 use crate::router::{RouteRule, UpstreamId};
 use crate::upstream::{Answer, Pool};
 
@@ -64,7 +64,7 @@ impl Proxy {
             }
             meter.upstream(pool.endpoint.address);
             // Also before an open connection is used: it may be from when this was permitted.
-            if pools.no_local() && is_forbidden(pool.endpoint.address.ip()) {
+            if pools.no_local() && is_local(pool.endpoint.address.ip()) {
                 failure = Failure::Forbidden;
                 continue;
             }

@@ -158,3 +158,53 @@ fn a_change_compiles_no_other_rule() {
     );
     assert_eq!(&*router.route("http", "a.example", "/x").unwrap().id, "a#0");
 }
+
+/// What a request needs until its route is known, from the canonical forms on. Hosts with few
+/// rules and with many, which the matcher keeps apart; hits and misses of each kind.
+#[test]
+fn a_lookup_allocates_nothing() {
+    let many = (0..40).map(|i| rule(&format!("many#{i}"), "many.example", &format!("/{i}/x")));
+    let mut fallback = rule("default#0", "", "/");
+    fallback.fallback = true;
+    let rules = vec![
+        rule("few#0", "a.example", "/"),
+        rule("few#1", "a.example", "/x/y"),
+        rule("wild#0", "*.wild.example", "/x"),
+        fallback,
+    ];
+    let router = follow(
+        &Router::default(),
+        &mut BTreeMap::new(),
+        &[
+            ("all".into(), Some(route(&[], rules))),
+            ("many".into(), Some(route(&["internal"], many.collect()))),
+        ],
+    );
+    for (listener, host, path, found) in [
+        ("http", "a.example", "/", Some("few#0")),
+        ("http", "a.example", "/x/y/z", Some("few#1")),
+        ("http", "a.example", "/x/yz", Some("few#0")),
+        ("http", "b.wild.example", "/x", Some("wild#0")),
+        ("http", "b.wild.example", "/y", Some("default#0")),
+        ("http", "a.b.wild.example", "/x", Some("default#0")),
+        ("http", "nobody.example", "/", Some("default#0")),
+        ("http", "", "/", Some("default#0")),
+        ("internal", "many.example", "/39/x/y", Some("many#39")),
+        ("internal", "many.example", "/40/x", Some("default#0")),
+        ("http", "many.example", "/39/x", Some("default#0")),
+    ] {
+        let lookup = |router: &Router| {
+            let mut id = None;
+            let counted = allocation_counter::measure(|| {
+                id = router.route(listener, host, path).map(|rule| &*rule.id);
+            });
+            assert_eq!(counted.count_total, 0, "{listener} {host}{path}");
+            id.map(str::to_owned)
+        };
+        assert_eq!(lookup(&router).as_deref(), found, "{listener} {host}{path}");
+        assert_eq!(lookup(&Router::default()), None);
+    }
+    // What counts can count.
+    let counted = allocation_counter::measure(|| drop(std::hint::black_box(vec![0_u8])));
+    assert_eq!(counted.count_total, 1);
+}

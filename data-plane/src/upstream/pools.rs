@@ -8,26 +8,39 @@ use std::{
     collections::HashMap,
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use smallvec::SmallVec;
 
-use super::{Permit, Pool, permit::Count};
+use super::{Permit, Pool, ProcessConnections, permit::Count};
 use crate::active::{Endpoint, Target, Upstream, UpstreamTable};
+use crate::balance::Subset;
+use crate::clock::Ticks;
 use crate::router::UpstreamId;
 use crate::thread::Thread;
+
+/// What the pools of a process' threads have in common.
+#[derive(Clone, Debug, Default)]
+pub struct PoolOptions {
+    /// Any number, not that of other processes.
+    pub seed: u64,
+    pub connections: ProcessConnections,
+}
 
 /// The pools of all upstreams.
 #[derive(Debug)]
 pub struct Pools {
     thread: Rc<Thread>,
-    /// Where the turns of an upstream begin here: not where those of other threads do.
-    first_turn: usize,
+    /// The thread's number. The turns of an upstream do not begin where those of others do.
+    index: usize,
+    options: PoolOptions,
     open: Count,
     slots: RefCell<Vec<Option<Rc<UpstreamPools>>>>,
 }
 
-/// The pools of one upstream, in the order of its endpoints.
+/// The pools of one upstream, in the order of its endpoints; of a large one, those that this
+/// thread uses for now.
 #[derive(Debug)]
 pub struct UpstreamPools {
     id: UpstreamId,
@@ -39,6 +52,9 @@ pub struct UpstreamPools {
     /// An external name must not lead to a local address.
     no_local: bool,
     endpoints: Arc<[Endpoint]>,
+    subset: Subset,
+    /// When the subset moves on.
+    moves: Ticks,
 }
 
 /// Counts the versions that a thread has served by; never 0.
@@ -69,10 +85,12 @@ impl UpstreamPools {
 }
 
 impl Pools {
-    pub fn new(thread: Rc<Thread>, first_turn: usize) -> Self {
+    /// The pools of the thread of this number.
+    pub fn new(thread: Rc<Thread>, index: usize, options: PoolOptions) -> Self {
         Self {
             thread,
-            first_turn,
+            index,
+            options,
             open: Count::default(),
             slots: RefCell::new(Vec::new()),
         }
@@ -100,7 +118,8 @@ impl Pools {
             slots.resize(index + 1, None);
         }
         let Some(slot) = slots.get_mut(index) else {
-            return self.build(upstream, endpoints, None);
+            let subset = self.subset(endpoints, None);
+            return self.build(upstream, (endpoints, subset), None);
         };
         let no_local = no_local(&upstream.target);
         let pools = match slot {
@@ -113,7 +132,8 @@ impl Pools {
             }
             Some(_) | None => {
                 let known = slot.take().filter(|known| known.id == id);
-                slot.insert(self.build(upstream, endpoints, known.as_ref()))
+                let subset = self.subset(endpoints, known.as_deref());
+                slot.insert(self.build(upstream, (endpoints, subset), known.as_ref()))
             }
         };
         // The addresses of an external name change without a version.
@@ -130,24 +150,42 @@ impl Pools {
         if pool.open().get() >= limits.connections_per_endpoint {
             return None;
         }
-        if self.open.get() >= limits.connections_per_thread {
+        if self.open.get() >= limits.connections_per_thread || self.is_process_full() {
             self.close_oldest();
         }
-        (self.open.get() < limits.connections_per_thread)
-            .then(|| Permit::new(pool.open(), &self.open, &self.thread))
+        if self.open.get() >= limits.connections_per_thread {
+            return None;
+        }
+        let of_process = &self.options.connections;
+        Permit::new(pool.open(), &self.open, of_process, &self.thread)
     }
 
     /// Closes unused connections whose time is over, and drops what belongs to upstreams and
-    /// endpoints that are gone. Connections in use finish what they do.
+    /// endpoints that are gone, or that this thread uses no more for now. Connections in use finish
+    /// what they do.
     pub fn sweep(&self, upstreams: &UpstreamTable) {
         let now = self.thread.clock.ticks();
         for slot in self.slots.borrow_mut().iter_mut() {
             let Some(known) = slot else { continue };
             match upstreams.find(known.id) {
                 None => *slot = None,
+                Some(upstream) if known.moves <= now => {
+                    let window = (&known.endpoints, known.subset.moved());
+                    let moved = self.build(upstream, window, Some(known));
+                    moved.seen.set(known.seen.get());
+                    *known = moved;
+                }
                 Some(_) => known.pools.iter().for_each(|pool| pool.sweep(now)),
             }
         }
+        if self.is_process_full() {
+            // It may be another thread that needs one.
+            self.close_oldest();
+        }
+    }
+
+    fn is_process_full(&self) -> bool {
+        self.options.connections.get() >= self.thread.limits.upstream.connections_per_process
     }
 
     /// Closes those that have been unused for longest: all of one tick, since to find them is a
@@ -160,10 +198,21 @@ impl Pools {
         }
     }
 
+    /// The part of the endpoints that is used: still that which was, as far as it is there.
+    fn subset(&self, endpoints: &Arc<[Endpoint]>, known: Option<&UpstreamPools>) -> Subset {
+        let begun = known.filter(|known| !known.subset.is_whole());
+        let mut kept = begun.into_iter().flat_map(|known| known.pools.iter());
+        let place = |pool: &Rc<Pool>| endpoints.iter().position(|e| *e == pool.endpoint);
+        match kept.find_map(place) {
+            Some(first) => Subset::new(endpoints.len(), first),
+            None => Subset::of_thread(endpoints.len(), self.options.seed, self.index),
+        }
+    }
+
     fn build(
         &self,
         upstream: &Upstream,
-        endpoints: &Arc<[Endpoint]>,
+        (endpoints, subset): (&Arc<[Endpoint]>, Subset),
         known: Option<&Rc<UpstreamPools>>,
     ) -> Rc<UpstreamPools> {
         let mut kept: HashMap<&Endpoint, &Rc<Pool>> = known
@@ -171,8 +220,9 @@ impl Pools {
             .flat_map(|known| known.pools.iter())
             .map(|pool| (&pool.endpoint, pool))
             .collect();
-        let pools = endpoints
-            .iter()
+        let pools = subset
+            .places()
+            .filter_map(|place| endpoints.get(place))
             .map(|endpoint| match kept.remove(endpoint) {
                 Some(pool) => Rc::clone(pool),
                 None => Pool::new(endpoint.clone(), Rc::clone(&self.thread)),
@@ -181,10 +231,15 @@ impl Pools {
         Rc::new(UpstreamPools {
             id: upstream.id,
             seen: Cell::new(0),
-            turn: Cell::new(known.map_or(self.first_turn, |known| known.turn.get())),
+            turn: Cell::new(known.map_or(self.index, |known| known.turn.get())),
             pools,
             no_local: no_local(&upstream.target),
             endpoints: Arc::clone(endpoints),
+            subset,
+            moves: match subset.is_whole() {
+                true => Ticks::NEVER,
+                false => self.thread.clock.ticks().after(MOVES),
+            },
         })
     }
 }
@@ -195,3 +250,10 @@ fn no_local(target: &Target) -> bool {
         Target::External { allow_local, .. } => !allow_local,
     }
 }
+
+/// How long a thread uses the same endpoints of a large upstream: with an eighth of them new each
+/// time, each is used for four minutes, which is long beside what it costs to connect.
+const MOVES: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

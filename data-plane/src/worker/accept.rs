@@ -1,13 +1,14 @@
 //! Accepts connections of one listener and begins to serve them.
 //!
 //! Apart from the main loop, so that a port can be opened and closed while others go on. The
-//! raw connection passes `Server::admit` before anything else is done with it: there it can
-//! be given to another thread.
+//! raw connection passes `Server::share` before anything else is done with it: there it may be
+//! given to another thread.
 
 use std::{
     io,
     net::{SocketAddr, TcpListener},
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
@@ -19,7 +20,10 @@ use tokio::{
     time::sleep,
 };
 
-use super::Port;
+use super::{
+    Port,
+    peers::{Given, Sharing},
+};
 use crate::front;
 use crate::listen::BACKLOG;
 use crate::message::{Client, Listener};
@@ -31,11 +35,14 @@ use crate::thread::Thread;
 pub(super) struct Server {
     thread: Rc<Thread>,
     proxy: Rc<Proxy>,
+    /// None if this is the only thread.
+    sharing: Option<Rc<Sharing>>,
 }
 
 /// Accepts for one listener until it is told to close.
 #[derive(Debug)]
 pub(super) struct Acceptor {
+    port: Port,
     listener: Rc<Listener>,
     closing: oneshot::Sender<Closed>,
 }
@@ -46,18 +53,21 @@ type Closed = oneshot::Sender<()>;
 impl Acceptor {
     pub(super) fn start(server: &Rc<Server>, port: Port, socket: TcpListener) -> io::Result<Self> {
         let socket = tokio::net::TcpListener::from_std(socket)?;
-        let metrics = server.thread.metrics.add_listener(&port.name);
-        let listener = Rc::new(Listener {
-            name: port.name,
-            port: port.number,
-            scheme: port.scheme,
-            metrics,
-            closing: false.into(),
-        });
+        let listener = server.listener(&port, false);
         let (closing, told) = oneshot::channel();
-        let accepting = accept(Rc::clone(server), socket, Rc::clone(&listener), told);
+        let sockets = (socket, port.clone());
+        let accepting = accept(Rc::clone(server), sockets, Rc::clone(&listener), told);
         server.thread.tasks.spawn(accepting);
-        Ok(Self { listener, closing })
+        Ok(Self {
+            port,
+            listener,
+            closing,
+        })
+    }
+
+    /// This thread's part of the listener, if the port is its.
+    pub(super) fn listener_of(&self, port: &Port) -> Option<Rc<Listener>> {
+        (self.port == *port).then(|| Rc::clone(&self.listener))
     }
 
     /// Whoever is connected is not cut; who waits to be accepted still is. Says so when the
@@ -71,7 +81,7 @@ impl Acceptor {
 
 async fn accept(
     server: Rc<Server>,
-    socket: tokio::net::TcpListener,
+    (socket, port): (tokio::net::TcpListener, Port),
     listener: Rc<Listener>,
     mut told: oneshot::Receiver<Closed>,
 ) {
@@ -82,7 +92,7 @@ async fn accept(
             accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok((stream, address)) => server.admit(stream, address, &listener),
+            Ok((stream, address)) => server.share(stream, address, &port, &listener),
             // Out of descriptors or memory, most likely: what is open goes on.
             Err(error) => {
                 tracing::warn!(listener = %listener.name, "accept: {error}");
@@ -102,7 +112,7 @@ async fn accept(
         let Some(Ok((stream, address))) = unconstrained(socket.accept()).now_or_never() else {
             break;
         };
-        server.admit(stream, address, &listener);
+        server.keep(stream, address, &listener);
     }
     drop(socket);
     if let Ok(closed) = closed {
@@ -112,12 +122,76 @@ async fn accept(
 }
 
 impl Server {
-    pub(super) fn new(thread: Rc<Thread>, proxy: Rc<Proxy>) -> Self {
-        Self { thread, proxy }
+    pub(super) fn new(thread: Rc<Thread>, proxy: Rc<Proxy>, sharing: Option<Sharing>) -> Self {
+        Self {
+            thread,
+            proxy,
+            sharing: sharing.map(Rc::new),
+        }
     }
 
-    /// Begins to serve a connection, unless there are too many.
+    /// Serves a connection, or gives it to a thread that has fewer.
+    fn share(&self, stream: TcpStream, address: SocketAddr, port: &Port, listener: &Rc<Listener>) {
+        let Some(sharing) = &self.sharing else {
+            return self.admit(stream, address, listener);
+        };
+        let Some(place) = sharing.place() else {
+            return self.admit(stream, address, listener);
+        };
+        match stream.into_std() {
+            Ok(stream) => {
+                place.send(Given {
+                    stream,
+                    address,
+                    port: port.clone(),
+                });
+                self.thread.metrics.connections_given.add(1);
+            }
+            Err(error) => {
+                tracing::warn!(listener = %listener.name, "a connection is lost: {error}");
+            }
+        }
+    }
+
+    /// Serves a connection here, whoever else has fewer.
+    fn keep(&self, stream: TcpStream, address: SocketAddr, listener: &Rc<Listener>) {
+        if let Some(sharing) = &self.sharing {
+            sharing.keep();
+        }
+        self.admit(stream, address, listener);
+    }
+
+    /// Serves a connection that another thread has accepted, and counted here.
+    pub(super) fn take(&self, given: Given, find: impl FnOnce(&Port) -> Option<Rc<Listener>>) {
+        let Given {
+            stream,
+            address,
+            port,
+        } = given;
+        // Whoever was accepted as the listener closed is served as the last of it.
+        let listener = find(&port).unwrap_or_else(|| self.listener(&port, true));
+        match TcpStream::from_std(stream) {
+            Ok(stream) => self.admit(stream, address, &listener),
+            Err(error) => {
+                drop(self.sharing.clone().map(Shared));
+                tracing::warn!(listener = %port.name, "a connection is lost: {error}");
+            }
+        }
+    }
+
+    fn listener(&self, port: &Port, closing: bool) -> Rc<Listener> {
+        Rc::new(Listener {
+            name: Arc::clone(&port.name),
+            port: port.number,
+            scheme: port.scheme,
+            metrics: self.thread.metrics.add_listener(&port.name),
+            closing: closing.into(),
+        })
+    }
+
+    /// Begins to serve a connection that is counted, unless there are too many.
     fn admit(&self, stream: TcpStream, address: SocketAddr, listener: &Rc<Listener>) {
+        let shared = self.sharing.clone().map(Shared);
         let thread = &self.thread;
         if thread.drain.open() >= thread.limits.client.connections_per_thread {
             thread.metrics.connections_shed.add(1);
@@ -136,8 +210,17 @@ impl Server {
         thread.tasks.spawn(async move {
             let _counted = Counted::new(listener);
             front::serve(stream, client, proxy).await;
-            drop(open);
+            drop((open, shared));
         });
+    }
+}
+
+/// A connection's place in what the threads see of each other.
+struct Shared(Rc<Sharing>);
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

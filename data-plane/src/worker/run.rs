@@ -2,7 +2,7 @@
 //!
 //! Apart from accepting and serving, which run beside it as tasks.
 
-use std::{collections::BTreeMap, io, rc::Rc, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::pending, io, rc::Rc, sync::Arc, time::Duration};
 
 use futures::{FutureExt, future::join_all};
 use tokio::{
@@ -14,6 +14,7 @@ use tokio::{
 use super::{
     Command, WorkerOptions,
     accept::{Acceptor, Server},
+    peers::{Given, Peers},
 };
 use crate::access_log::ThreadLog;
 use crate::active::Active;
@@ -30,18 +31,24 @@ pub(super) fn runtime() -> io::Result<LocalRuntime> {
         .build_local(LocalOptions::default())
 }
 
-/// Runs until everything is drained or nobody is left who tells what to do.
+/// Runs until everything is drained or nobody is left who tells what to do. What is open then is
+/// cut when the runtime ends.
 pub(super) async fn run(
     options: WorkerOptions,
     active: Arc<Active>,
     metrics: Arc<ThreadMetrics>,
     mut inbox: mpsc::UnboundedReceiver<(Command, oneshot::Sender<()>)>,
-) {
+) -> Rc<Thread> {
     let log = ThreadLog::new(options.log);
     let thread = Thread::new(options.limits, log, metrics);
     let thread = Rc::new(thread.traced(options.traces, options.index as u64));
-    let proxy = Rc::new(Proxy::new(Rc::clone(&thread), active, options.index));
-    let server = Rc::new(Server::new(Rc::clone(&thread), Rc::clone(&proxy)));
+    let proxy = Proxy::new(Rc::clone(&thread), active, options.index, options.pools);
+    let proxy = Rc::new(proxy);
+    let (sharing, mut given) = match options.peers {
+        Some(Peers { sharing, given }) => (Some(sharing), Some(given)),
+        None => (None, None),
+    };
+    let server = Rc::new(Server::new(Rc::clone(&thread), Rc::clone(&proxy), sharing));
     let mut acceptors = BTreeMap::new();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -84,6 +91,8 @@ pub(super) async fn run(
                     }
                     Command::Ping => {}
                     Command::Drain(grace) => {
+                        thread.drain.advance(Phase::Draining);
+                        take_last(&server, &acceptors, given.take()).await;
                         let acceptors = std::mem::take(&mut acceptors);
                         drain(&thread, acceptors, &mut ticks, grace).await;
                         let _gone = acknowledge.send(());
@@ -92,9 +101,43 @@ pub(super) async fn run(
                 }
                 let _gone = acknowledge.send(());
             }
+            taken = next(&mut given) => take(&server, &acceptors, taken),
         }
     }
-    thread.log.flush(&thread.metrics.log_lines_dropped);
+    thread.drain.advance(Phase::Cutting);
+    thread
+}
+
+/// What another thread gives; with nobody to give anything, never.
+async fn next(given: &mut Option<mpsc::Receiver<Given>>) -> Given {
+    match given {
+        // The channel's other end is also here, and so it does not end.
+        Some(given) => match given.recv().await {
+            Some(given) => given,
+            None => pending().await,
+        },
+        None => pending().await,
+    }
+}
+
+/// Takes what other threads have given, and nothing from then on.
+async fn take_last(
+    server: &Rc<Server>,
+    acceptors: &BTreeMap<Arc<str>, Acceptor>,
+    given: Option<mpsc::Receiver<Given>>,
+) {
+    let Some(mut given) = given else { return };
+    given.close();
+    while let Some(given) = given.recv().await {
+        take(server, acceptors, given);
+    }
+}
+
+fn take(server: &Rc<Server>, acceptors: &BTreeMap<Arc<str>, Acceptor>, given: Given) {
+    server.take(given, |port| {
+        let acceptor = acceptors.get(&port.name);
+        acceptor.and_then(|acceptor| acceptor.listener_of(port))
+    });
 }
 
 fn tick(thread: &Thread, late: Duration) {
@@ -114,7 +157,6 @@ async fn drain(
     ticks: &mut tokio::time::Interval,
     grace: Duration,
 ) {
-    thread.drain.advance(Phase::Draining);
     let closed = acceptors.into_values().map(|acceptor| {
         let (closed, is_closed) = oneshot::channel();
         acceptor.close(closed);
@@ -141,7 +183,6 @@ async fn drain(
             open = thread.drain.open(),
             "connections cut at the end of the grace period"
         );
-        thread.drain.advance(Phase::Cutting);
     }
 }
 

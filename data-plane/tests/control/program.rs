@@ -27,17 +27,22 @@ impl Program {
 
     /// With more keys.
     async fn start_with(plane: SocketAddr, keys: &str) -> Self {
+        Self::start_to(plane, keys, Stdio::null()).await
+    }
+
+    /// With somebody who reads what it writes, or does not.
+    async fn start_to(plane: SocketAddr, keys: &str, stdout: Stdio) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("token"), "a token").unwrap();
-        Self::run(folder, plane, keys).await
+        Self::run(folder, plane, keys, stdout).await
     }
 
     /// Again, where one was before.
     async fn start_in(folder: TempDir, plane: SocketAddr) -> Self {
-        Self::run(folder, plane, "").await
+        Self::run(folder, plane, "", Stdio::null()).await
     }
 
-    async fn run(folder: TempDir, plane: SocketAddr, keys: &str) -> Self {
+    async fn run(folder: TempDir, plane: SocketAddr, keys: &str, stdout: Stdio) -> Self {
         let admin = free_address().await;
         let path = |name| folder.path().join(name);
         let config = format!(
@@ -53,7 +58,7 @@ impl Program {
         );
         std::fs::write(path("config.yaml"), config).unwrap();
         Self {
-            child: spawn(&path("config.yaml")),
+            child: spawn(&path("config.yaml"), stdout),
             admin,
             folder,
         }
@@ -95,11 +100,11 @@ impl Program {
     }
 }
 
-fn spawn(config: &Path) -> Child {
+fn spawn(config: &Path, stdout: Stdio) -> Child {
     Command::new(env!("CARGO_BIN_EXE_roadstead-data-plane"))
         .arg("--config")
         .arg(config)
-        .stdout(Stdio::null())
+        .stdout(stdout)
         .kill_on_drop(true)
         .spawn()
         .unwrap()

@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use roadstead_data_plane::listen::listen;
+use roadstead_data_plane::{listen::listen, reason::Reason};
+use serde_json::json;
 use tokio::time::Instant;
 
 use super::support::{Client, Origin, PATIENCE, Proxy, Step, done, plain, port};
@@ -69,6 +70,38 @@ fn what_does_not_finish_in_time_is_cut() {
     assert!(begun.elapsed() >= Duration::from_millis(300));
     assert_eq!(client.bytes(10), b"hello");
     assert!(client.is_closed());
+    assert_cut(&proxy, 200);
+}
+
+#[test]
+fn whoever_has_no_answer_at_the_end_of_the_grace_period_is_cut_for_the_same_reason() {
+    let origin = Origin::of_heads(|_| Step::Take(Box::new(|stream| drop(wait(stream)))));
+    let proxy = Proxy::new(&origin.backends());
+    let mut client = proxy.client();
+    client.send(GET);
+    origin.seen();
+    done(proxy.drain(Duration::from_millis(300)));
+    assert!(client.is_closed());
+    assert_cut(&proxy, 499);
+}
+
+/// Reads until the end of the connection.
+fn wait(mut stream: TcpStream) -> Vec<u8> {
+    let mut rest = Vec::new();
+    // A reset is an end, too.
+    let _reset = stream.read_to_end(&mut rest);
+    rest
+}
+
+/// The one request is told to have been cut by the end of the grace period.
+pub(crate) fn assert_cut(proxy: &Proxy, status: u16) {
+    let line = proxy.lines(1).remove(0);
+    assert_eq!(
+        (&line["reason"], &line["status"]),
+        (&json!("drain"), &json!(status))
+    );
+    assert_eq!(proxy.totals().reasons[Reason::Drain as usize], 1);
+    assert_eq!(proxy.totals().reasons.iter().sum::<u64>(), 1);
 }
 
 #[test]
@@ -193,4 +226,5 @@ fn tunnels_live_to_the_end_of_the_grace_period() {
     assert_eq!(client.bytes(10), b"still here");
     done(drained);
     assert!(client.is_closed());
+    assert_cut(&proxy, 101);
 }

@@ -21,6 +21,7 @@ use serde_json::json;
 use tokio::{runtime::Runtime, task::JoinSet, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::drain::assert_cut;
 use super::support::{Origin, PATIENCE, Proxy, Step, plain};
 
 type Body = Either<Either<Full<Bytes>, Empty<Bytes>>, StreamBody<Frames>>;
@@ -71,15 +72,6 @@ fn post(target: &str, body: &'static str) -> Request<Body> {
     request
         .unwrap()
         .map(|body| Either::Left(Either::Left(body)))
-}
-
-/// So many lines of the access log, as they come.
-fn lines(proxy: &Proxy, count: usize) -> Vec<serde_json::Value> {
-    let mut lines = Vec::new();
-    while lines.len() < count {
-        lines.extend(proxy.log());
-    }
-    lines
 }
 
 async fn text(response: Response<Incoming>) -> String {
@@ -305,7 +297,8 @@ fn a_stream_that_its_client_does_not_take_is_reset_and_others_go_on() {
         assert_eq!(text(other).await, "ok");
         assert!(stalled.into_body().collect().await.is_err());
     });
-    let reasons: Vec<_> = lines(&proxy, 2)
+    let reasons: Vec<_> = proxy
+        .lines(2)
         .into_iter()
         .map(|line| line["reason"].clone())
         .collect();
@@ -327,7 +320,7 @@ fn an_answer_that_its_client_resets_did_not_come_whole() {
         proxy.until("ended", |totals| totals.upstream_open == 0);
         assert!(client.send.is_ready());
     });
-    let line = &lines(&proxy, 1)[0];
+    let line = &proxy.lines(1)[0];
     assert_eq!(
         (&line["status"], &line["reason"]),
         (&json!(200), &json!("client-gone"))
@@ -350,7 +343,7 @@ fn a_request_that_its_client_resets_ends() {
         proxy.until("ended", |totals| totals.upstream_open == 0);
         assert!(client.send.is_ready());
     });
-    let line = &lines(&proxy, 1)[0];
+    let line = &proxy.lines(1)[0];
     assert_eq!(
         (&line["status"], &line["reason"]),
         (&json!(499), &json!("client-gone"))
@@ -388,6 +381,28 @@ fn a_drain_lets_requests_finish_and_takes_no_new_ones() {
         };
         tokio::join!(draining, answering);
     });
+}
+
+#[test]
+fn what_does_not_finish_in_time_is_cut_and_told_to_be() {
+    let origin = Origin::new(|_| {
+        Step::Take(Box::new(|mut stream: TcpStream| {
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+                .unwrap();
+            // Until the proxy closes.
+            let _closed = stream.read(&mut [0]);
+        }))
+    });
+    let proxy = Proxy::new(&origin.backends());
+    run(async {
+        let mut client = Connection::new(&proxy).await;
+        let answer = client.ask(get("http://a.example/")).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        proxy.drain(Duration::from_millis(300)).await.unwrap();
+        assert!(answer.into_body().collect().await.is_err());
+    });
+    assert_cut(&proxy, 200);
 }
 
 #[test]

@@ -20,7 +20,8 @@ use roadstead_data_plane::{
     protocol::Scheme,
     router::{Names, RouteChange, Router, UpstreamId},
     snapshot::{Backend, Route, Rule, Version},
-    worker::{Acknowledged, Port, Worker, WorkerOptions},
+    upstream::PoolOptions,
+    worker::{Acknowledged, Peers, Port, Worker, WorkerOptions},
 };
 use roadstead_matcher::{host::HostPattern, path::PathPattern};
 use tokio::time::Instant;
@@ -59,6 +60,47 @@ impl Proxy {
 
     /// The thread of this number among several.
     pub(crate) fn numbered(index: usize, backends: &Backends, limits: Limits) -> Self {
+        Self::start((index, None), backends, limits, PoolOptions::default()).opened(None)
+    }
+
+    /// So many threads of one process. The first accepts what comes to their address, and the
+    /// others nothing: as if the kernel had shared out badly.
+    pub(crate) fn several(threads: usize, backends: &Backends) -> Vec<Self> {
+        let peers = Peers::of(threads).into_iter().enumerate();
+        let started = |place| {
+            let pools = PoolOptions::default();
+            Self::start(place, backends, Limits::default(), pools)
+        };
+        let proxies = peers.map(started);
+        let mut first = None;
+        let opened = proxies.map(|proxy| {
+            let proxy = proxy.opened(first);
+            first = Some(proxy.address);
+            proxy
+        });
+        opened.collect()
+    }
+
+    /// Accepts on a socket of its own, which passes for that of `address`, if there is one.
+    fn opened(self, address: Option<SocketAddr>) -> Self {
+        let socket = listen(self.address, 1).unwrap().pop().unwrap();
+        let address = address.unwrap_or_else(|| socket.local_addr().unwrap());
+        done(self.worker.open(port(address), socket));
+        Self { address, ..self }
+    }
+
+    /// A thread that shares with others what `pools` has.
+    pub(crate) fn pooled(backends: &Backends, limits: Limits, pools: &PoolOptions) -> Self {
+        Self::start((0, None), backends, limits, pools.clone()).opened(None)
+    }
+
+    /// Listens nowhere yet.
+    fn start(
+        (index, peers): (usize, Option<Peers>),
+        backends: &Backends,
+        limits: Limits,
+        pools: PoolOptions,
+    ) -> Self {
         let (lines, log) = mpsc::channel();
         let (access_log, _writer) =
             AccessLog::start(LogFormat::Json, Box::new(Lines(lines))).unwrap();
@@ -67,19 +109,15 @@ impl Proxy {
         let options = WorkerOptions {
             traces: None,
             index,
+            peers,
             limits,
+            pools,
             log: access_log,
         };
         let worker = Worker::spawn(options, active).unwrap();
-        let socket = listen("127.0.0.1:0".parse().unwrap(), 1)
-            .unwrap()
-            .pop()
-            .unwrap();
-        let address = socket.local_addr().unwrap();
-        done(worker.open(port(address), socket));
         Self {
             worker,
-            address,
+            address: "127.0.0.1:0".parse().unwrap(),
             names,
             version: 1,
             log,
@@ -142,6 +180,15 @@ impl Proxy {
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
     }
+
+    /// So many lines of the access log, as they come.
+    pub(crate) fn lines(&self, count: usize) -> Vec<serde_json::Value> {
+        let mut lines = Vec::new();
+        while lines.len() < count {
+            lines.extend(self.log());
+        }
+        lines
+    }
 }
 
 /// How long a test waits for what must come.
@@ -159,7 +206,7 @@ pub(crate) fn port(address: SocketAddr) -> Port {
     }
 }
 
-fn active(names: &mut Names, version: u64, backends: &Backends) -> Arc<Active> {
+pub(crate) fn active(names: &mut Names, version: u64, backends: &Backends) -> Arc<Active> {
     let name: Arc<str> = UPSTREAM.into();
     let id = names.acquire(&name);
     let (target, endpoints) = match backends {
@@ -221,7 +268,7 @@ fn active(names: &mut Names, version: u64, backends: &Backends) -> Arc<Active> {
 }
 
 /// The log's writer puts each buffer here.
-struct Lines(mpsc::Sender<Vec<u8>>);
+pub(crate) struct Lines(pub(crate) mpsc::Sender<Vec<u8>>);
 
 impl std::io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {

@@ -22,7 +22,10 @@ use opentelemetry_proto::tonic::{
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, transport::Server};
+use tonic::{
+    Request, Response, Status,
+    transport::{Identity, Server, ServerTlsConfig},
+};
 
 /// A collector; it stops when it is dropped.
 #[derive(Debug)]
@@ -57,20 +60,30 @@ struct Received(Arc<watch::Sender<Kept>>);
 
 impl Collector {
     pub async fn start(address: SocketAddr) -> anyhow::Result<Self> {
+        Self::start_by(Server::builder(), address).await
+    }
+
+    /// By TLS, as who the certificate says that it is.
+    pub async fn start_as(identity: Identity, address: SocketAddr) -> anyhow::Result<Self> {
+        let tls = ServerTlsConfig::new().identity(identity);
+        Self::start_by(Server::builder().tls_config(tls)?, address).await
+    }
+
+    async fn start_by(mut server: Server, address: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address)
             .await
             .with_context(|| format!("the collector cannot have {address}"))?;
         let received = Received(Arc::new(watch::Sender::default()));
-        let served = Server::builder()
+        let served = server
             .add_service(MetricsServiceServer::new(received.clone()))
             .add_service(TraceServiceServer::new(received.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));
-        let mut server = JoinSet::new();
+        let mut running = JoinSet::new();
         // How it ended shows in what is missing.
-        server.spawn(async { drop(served.await) });
+        running.spawn(async { drop(served.await) });
         Ok(Self {
             received,
-            _server: server,
+            _server: running,
         })
     }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use k8s_openapi::api::discovery::v1::{Endpoint as Wire, EndpointConditions};
+use roadstead_matcher::address::is_local;
 
 use crate::model::endpoints::{Condition, Endpoint, EndpointPort, EndpointSlice};
 use crate::model::key::{Kind, Origin};
@@ -74,21 +75,16 @@ impl Family {
         if address.is_unspecified() || address.is_multicast() {
             return Err(format!("{address} is not the address of one machine"));
         }
-        // The API server refuses these as well: with them a user of a namespace could reach
-        // what listens on the node itself. A folder is the operator's own.
-        if origin == Origin::Kubernetes && is_of_the_node(address) {
+        // With them a user of a namespace could reach what listens on the node itself, and what a
+        // cloud tells its machines: the API server refuses some of them only. Whoever may write
+        // slices is no operator, and so no setting allows it; a folder is the operator's own.
+        if origin == Origin::Kubernetes && is_local(address) {
             return Err(format!(
-                "{address} is a loopback or link-local address; only a folder may name these"
+                "{address} is a loopback, link-local or metadata address; only a folder may name \
+                 these: take it out of the slice"
             ));
         }
         Ok(address)
-    }
-}
-
-fn is_of_the_node(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.is_loopback() || address.is_link_local(),
-        IpAddr::V6(address) => address.is_loopback() || address.is_unicast_link_local(),
     }
 }
 

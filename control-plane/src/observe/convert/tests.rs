@@ -125,6 +125,32 @@ fn a_refused_ingress_says_whose_it_is() {
     }
 }
 
+/// The API server refuses loopback and link-local addresses, and none of the others.
+#[test]
+fn a_slice_of_the_cluster_cannot_lead_to_a_clouds_metadata() {
+    for (family, address) in [
+        ("IPv4", "100.100.100.200"),
+        ("IPv4", "168.63.129.16"),
+        ("IPv4", "192.0.0.192"),
+        ("IPv6", "fd00:ec2::254"),
+        ("IPv6", "fd20:ce::254"),
+        ("IPv6", "::ffff:100.100.100.200"),
+        ("IPv6", "64:ff9b::a9fe:a9fe"),
+        ("IPv6", "2002:a9fe:a9fe::"),
+    ] {
+        let yaml = slice(&format!(
+            "addressType: {family}\nendpoints: [{{addresses: ['{address}']}}]"
+        ));
+        let refusal = object(KUBERNETES, &yaml).spec.unwrap_err();
+        assert_eq!(&*refusal.field, "endpoints[0].addresses[0]", "{address}");
+        let address: std::net::IpAddr = address.parse().unwrap();
+        let message = refusal.message.to_string();
+        assert!(message.contains(&address.to_string()), "{message}");
+        assert!(message.contains("take it out of the slice"), "{message}");
+        assert!(object(FOLDER, &yaml).spec.is_ok(), "{address}");
+    }
+}
+
 #[test]
 fn a_loopback_address_may_stand_in_a_folder() {
     let yaml = slice("addressType: IPv4\nendpoints: [{addresses: [127.0.0.1]}]");

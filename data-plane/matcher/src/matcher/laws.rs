@@ -98,6 +98,21 @@ proptest! {
     }
 
     #[test]
+    fn a_lookup_allocates_nothing(
+        routes in proptest::collection::btree_map(route(), vec(rule(), 0..8), 0..8),
+        requests in vec(request(), 8),
+    ) {
+        let matcher = built(&routes);
+        for (host, path) in &requests {
+            let counted = allocation_counter::measure(|| {
+                std::hint::black_box(matcher.lookup(host, path));
+                std::hint::black_box(matcher.candidates(host, path).count());
+            });
+            prop_assert_eq!(counted.count_total, 0, "{}{}", host, path);
+        }
+    }
+
+    #[test]
     fn changes_one_by_one_equal_a_rebuild(
         changes in vec(vec((route(), vec(rule(), 0..4)), 1..3), 1..16),
     ) {

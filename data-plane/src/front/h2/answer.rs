@@ -72,10 +72,10 @@ impl Drop for Outgoing {
     fn drop(&mut self) {
         self.meter.received(self.slot.received());
         if !self.ended && !http_body::Body::is_end_stream(self) {
-            self.meter.fail(match self.slot.is_late() {
-                true => Reason::ClientTimeout,
-                false => Reason::ClientGone,
-            });
+            match self.slot.is_late() {
+                true => self.meter.fail(Reason::ClientTimeout),
+                false => self.meter.abandon(),
+            }
         }
     }
 }

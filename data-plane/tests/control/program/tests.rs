@@ -136,6 +136,53 @@ async fn changes_and_figures_reach_a_collector() {
     .await;
 }
 
+/// The value of a counter without labels.
+fn counter(metrics: &str, name: &str) -> u64 {
+    let mut lines = metrics.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn whoever_reads_no_log_keeps_nobody_waiting_and_loses_no_reason() {
+    local(async {
+        let mut tasks = JoinSet::new();
+        let echo = answer_as("echo", &mut tasks).await;
+        for is_read in [true, false] {
+            let (reader, writer) = std::io::pipe().unwrap();
+            // Full when nobody takes anything from it, closed when nobody is there.
+            let _reader = is_read.then_some(reader);
+            let web = free_address().await;
+            let mut plane = Plane::start().await;
+            let program =
+                Program::start_to(plane.address, "accessLog: json\n", writer.into()).await;
+            let mut stream = plane.accept().await;
+            stream.send_whole(1, &content(web, echo)).await;
+            stream.answer().await;
+            let long = format!("/{}", "a".repeat(7000));
+            let dropped = "roadstead_access_log_lines_dropped_total";
+            let mut metrics = String::new();
+            while metrics.is_empty() || counter(&metrics, dropped) == 0 {
+                for _ in 0..50 {
+                    let answer = timeout(PATIENCE, get(web, "a.example", &long)).await;
+                    assert!(answer.unwrap().ends_with("echo"));
+                }
+                metrics = get(program.admin, "admin", "/metrics").await;
+            }
+            assert!(get(web, "b.example", "/").await.contains("no-route"));
+            let metrics = get(program.admin, "admin", "/metrics").await;
+            let reason = "roadstead_requests_failed_total{reason=\"no-route\"}";
+            assert_eq!(counter(&metrics, reason), 1);
+            drop(stream);
+            let ended = timeout(PATIENCE, program.end(Signal::TERM)).await;
+            assert!(ended.unwrap().1);
+        }
+    })
+    .await;
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
 #[tokio::test]
 async fn whoever_tells_it_to_end_twice_does_not_wait() {
     local(async {

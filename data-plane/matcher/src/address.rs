@@ -1,19 +1,20 @@
-//! Where the name of an external upstream may not lead.
+//! Addresses that no user of a cluster may lead a proxy to.
 //!
-//! Apart from resolution, because it is asked at each connect: whoever owns a name may change
-//! its address at any time.
+//! Here, because both planes ask: the control plane of what an EndpointSlice lists, and a proxy
+//! of what the name of an external upstream leads to, at each connect.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether the address is this machine's own, of its link, or of a cloud's metadata service.
-pub fn is_forbidden(address: IpAddr) -> bool {
+/// Whether the address is of the proxy's own machine, of its link, or of a cloud's metadata
+/// service, in whatever form it is written.
+pub fn is_local(address: IpAddr) -> bool {
     match address.to_canonical() {
-        IpAddr::V4(address) => is_forbidden_v4(address),
-        IpAddr::V6(address) => is_forbidden_v6(address),
+        IpAddr::V4(address) => is_local_v4(address),
+        IpAddr::V6(address) => is_local_v6(address),
     }
 }
 
-fn is_forbidden_v4(address: Ipv4Addr) -> bool {
+fn is_local_v4(address: Ipv4Addr) -> bool {
     address.octets().first() == Some(&0)
         || address.is_loopback()
         || address.is_link_local()
@@ -22,20 +23,23 @@ fn is_forbidden_v4(address: Ipv4Addr) -> bool {
         || METADATA_V4.contains(&address)
 }
 
-fn is_forbidden_v6(address: Ipv6Addr) -> bool {
+fn is_local_v6(address: Ipv6Addr) -> bool {
     address.is_unspecified()
         || address.is_loopback()
         || address.is_unicast_link_local()
         || address.is_multicast()
         || METADATA_V6.contains(&address)
-        || embedded_v4(address).is_some_and(is_forbidden_v4)
+        || embedded_v4(address).is_some_and(is_local_v4)
 }
 
 /// The IPv4 address that a translator or tunnel would send this to.
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     match address.segments() {
-        // NAT64's well-known prefix, and the deprecated IPv4-compatible form.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0, 0, 0, 0, 0, 0, high, low] => {
+        // NAT64's well-known prefix (RFC 6052), a network's own (RFC 8215) as it is mostly cut,
+        // and the deprecated IPv4-compatible form.
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x64, 0xff9b, 1, _, _, _, high, low]
+        | [0, 0, 0, 0, 0, 0, high, low] => {
             Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
         }
         // 6to4.
@@ -44,21 +48,25 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// Metadata services outside the link-local range: Alibaba Cloud and Oracle Cloud.
-const METADATA_V4: [Ipv4Addr; 2] = [
+/// Metadata services outside the link-local range: Alibaba Cloud, Azure and Oracle Cloud.
+const METADATA_V4: [Ipv4Addr; 3] = [
     Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(168, 63, 129, 16),
     Ipv4Addr::new(192, 0, 0, 192),
 ];
 
-/// Amazon EC2.
-const METADATA_V6: [Ipv6Addr; 1] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)];
+/// Amazon EC2 and Google Cloud.
+const METADATA_V6: [Ipv6Addr; 2] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn local_addresses_are_forbidden_in_every_spelling() {
+    fn a_local_address_is_told_in_every_spelling() {
         for address in [
             "127.0.0.1",
             "127.9.9.9",
@@ -69,6 +77,7 @@ mod tests {
             "224.0.0.1",
             "255.255.255.255",
             "100.100.100.200",
+            "168.63.129.16",
             "192.0.0.192",
             "::",
             "::1",
@@ -76,14 +85,16 @@ mod tests {
             "febf::1",
             "ff02::1",
             "fd00:ec2::254",
+            "fd20:ce::254",
             "::ffff:127.0.0.1",
             "::ffff:169.254.169.254",
             "64:ff9b::7f00:1",
             "64:ff9b::a9fe:a9fe",
+            "64:ff9b:1::a9fe:a9fe",
             "::7f00:1",
             "2002:7f00:1::",
         ] {
-            assert!(is_forbidden(address.parse().unwrap()), "{address}");
+            assert!(is_local(address.parse().unwrap()), "{address}");
         }
     }
 
@@ -99,7 +110,7 @@ mod tests {
             "64:ff9b::5db8:d822",
             "100.64.0.1",
         ] {
-            assert!(!is_forbidden(address.parse().unwrap()), "{address}");
+            assert!(!is_local(address.parse().unwrap()), "{address}");
         }
     }
 }
