@@ -338,3 +338,14 @@ async fn a_configuration_that_cannot_be_used_ends_the_program_and_says_why() {
         "{said}"
     );
 }
+
+#[tokio::test]
+async fn an_error_names_its_cause_once() {
+    let output = Command::new(env!("CARGO_BIN_EXE_roadstead-data-plane"))
+        .args(["--config", "/nowhere/config.yaml"])
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.matches("No such file").count(), 1, "{said}");
+}
