@@ -94,6 +94,7 @@ fn write(folder: &Path, records: u64) {
             writer.finish_checkpoint(draft).unwrap();
             dirty = Dirty::default();
             spare(&mut writer, Seq(seq));
+            writer.refresh().unwrap();
         }
     }
     let bytes = writer.log().bytes_on_disk().unwrap();

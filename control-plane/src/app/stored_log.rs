@@ -126,7 +126,11 @@ impl Log for StoredLog {
     }
 
     fn tidy(&mut self) -> Result<bool, LogError> {
-        self.compacting.step(&mut self.writer)
+        let more = self.compacting.step(&mut self.writer)?;
+        if matches!(self.compacting, Compacting::Idle) && !more {
+            self.writer.refresh().map_err(LogError::new)?;
+        }
+        Ok(more)
     }
 
     fn write_endpoints(

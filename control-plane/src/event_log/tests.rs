@@ -304,6 +304,25 @@ fn a_log_that_is_open_is_not_opened_twice() {
 }
 
 #[test]
+fn a_log_that_grew_much_is_opened_again_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, _) = start(folder.path());
+    let most = u64::try_from(writer::REFRESH_AFTER).unwrap();
+    for from in (1..most).step_by(10_000) {
+        assert!(!writer.refresh().unwrap(), "{from}");
+        writer.append(&numbered(from..from + 10_000)).unwrap();
+    }
+    assert!(writer.refresh().unwrap());
+    assert!(!writer.refresh().unwrap());
+    writer.append(&numbered([most + 1])).unwrap();
+    assert_eq!(writer.log().last(), Some(Seq(most + 1)));
+    assert_eq!(
+        writer.log().read(Seq(1), None).unwrap().count(),
+        writer::REFRESH_AFTER + 1
+    );
+}
+
+#[test]
 fn readers_outlive_reopening_and_the_writer() {
     let folder = tempfile::tempdir().unwrap();
     let (mut writer, _) = start(folder.path());

@@ -27,6 +27,8 @@ pub struct Writer {
     log: EventLog,
     /// The checkpoint that is being written.
     pub(super) draft: Option<Seq>,
+    /// Records appended since the log was opened.
+    appended: usize,
 }
 
 impl Writer {
@@ -36,6 +38,7 @@ impl Writer {
             mark,
             log,
             draft: None,
+            appended: 0,
         }
     }
 
@@ -70,6 +73,7 @@ impl Writer {
             self.begin_at(begin);
         }
         self.acknowledge(last.seq);
+        self.appended = self.appended.saturating_add(batch.len());
         Ok(())
     }
 
@@ -82,7 +86,20 @@ impl Writer {
         let (pen, mark, report) = open::reopen(&self.log)?;
         self.pen = Some(pen);
         self.mark = mark;
+        self.appended = 0;
         Ok(report)
+    }
+
+    /// Opens the log again if much was appended since it was opened; says whether it did.
+    ///
+    /// sled notes where its pages lie only as it opens, and an open reads all that was written
+    /// since: after months it would take many seconds, and like this some tenths of one.
+    pub fn refresh(&mut self) -> Result<bool, OpenError> {
+        let is_due = self.appended >= REFRESH_AFTER;
+        if is_due {
+            self.reopen()?;
+        }
+        Ok(is_due)
     }
 
     /// Where others read this log.
@@ -144,6 +161,9 @@ pub const MAX_BATCH: usize = 1 << 16;
 
 /// What a record costs beside its bytes, generously.
 const ENTRY_OVERHEAD: usize = 128;
+
+/// A log that changes once a second is opened again about once a day.
+pub(super) const REFRESH_AFTER: usize = 100_000;
 
 /// Refuses what cannot follow, and what is too much.
 fn check(before: Seq, batch: &[Entry]) -> Result<(), AppendError> {
