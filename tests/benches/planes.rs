@@ -58,6 +58,7 @@ async fn measure(sandbox: &Sandbox, sites: usize) -> anyhow::Result<()> {
         planes.serves(number, &content).await?;
     }
     let start = begun.elapsed();
+    planes.rests().await?;
     let routes = planes.changes(sandbox, |site| {
         site.path = if site.path == ONE { TWO } else { ONE };
     });
@@ -115,6 +116,20 @@ impl Planes {
             }
             ensure!(Instant::now() < end, "site {number}: {}", reply.status);
             pace.tick().await;
+        }
+    }
+
+    /// Waits until what the start found is stored, too: until the control plane spends next to
+    /// nothing for as long as it may put that off.
+    async fn rests(&mut self) -> anyhow::Result<()> {
+        let (mut before, _) = self.cpu()?;
+        loop {
+            sleep(STORED_WITHIN).await;
+            let (now, _) = self.cpu()?;
+            if now.saturating_sub(before) < NEXT_TO_NOTHING {
+                return Ok(());
+            }
+            before = now;
         }
     }
 
@@ -220,4 +235,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PACE: Duration = Duration::from_millis(1);
 /// Longer than the second after which endpoints and the proxy's journal are on the disk.
 const WRITTEN_BEHIND: Duration = Duration::from_millis(1500);
+const STORED_WITHIN: Duration = Duration::from_secs(3);
+const NEXT_TO_NOTHING: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(600);
