@@ -222,6 +222,17 @@ fn a_full_disk_freezes_the_configuration_and_not_the_endpoints() {
         assert_eq!(operator.snapshot().await?.version, durable);
         load.goes_on(100).await?;
 
+        // What the log has reserved is enough to start with, as often as may be.
+        for (backends, who) in [(&apples, "apple"), (&bananas, "banana")].repeat(3) {
+            control.kill()?;
+            control.program().start_again()?;
+            metric_is(CONTROL_ADMIN, "roadstead_log_writable", 0.0).await?;
+            Site { backends, ..pods }.save(sandbox)?;
+            answers(HTTP, pods.host, "/", who).await?;
+            refuses(HTTP, many.host, "/0/", "no-route").await?;
+        }
+        load.goes_on(100).await?;
+
         fs::remove_file(&filler)?;
         let seen = answers(HTTP, pods.host, path, "apple").await?;
         assert_eq!(seen.path, path);
