@@ -3,7 +3,6 @@
 //! Apart from what tells: modules use `tracing` and the instruments they are given, and
 //! only here is known where that goes.
 
-mod otlp;
 pub mod trace;
 
 use std::io::{self, IsTerminal as _};
@@ -69,7 +68,7 @@ pub enum TelemetryError {
     #[error("the exporter to {endpoint} cannot be made: {source}")]
     Otlp {
         endpoint: String,
-        source: opentelemetry_otlp::ExporterBuildError,
+        source: roadstead_otlp::ExporterBuildError,
     },
     #[error("log lines already go elsewhere: {0}")]
     Installed(#[from] tracing_subscriber::util::TryInitError),
@@ -113,7 +112,7 @@ impl Telemetry {
         subscriber.try_init()?;
         if let Some(otlp) = &config.otlp {
             let mut reaching = JoinSet::new();
-            reaching.spawn(otlp::reach(otlp.endpoint.clone()));
+            reaching.spawn(roadstead_otlp::reach(otlp.endpoint.clone()));
             telemetry.reaching = Some(Arc::new(reaching));
         }
         let dropped = lines.dropped.clone();
@@ -179,8 +178,14 @@ impl Telemetry {
             .with_reader(exporter);
         let mut tracers = None;
         if let Some(otlp) = &config.otlp {
-            meters = meters.with_reader(otlp::metrics(otlp)?);
-            tracers = Some(otlp::tracers(otlp, about)?);
+            let failed = |source| TelemetryError::Otlp {
+                endpoint: otlp.endpoint.clone(),
+                source,
+            };
+            let metrics = roadstead_otlp::metrics(&otlp.endpoint, otlp.interval);
+            meters = meters.with_reader(metrics.map_err(failed)?);
+            let made = roadstead_otlp::tracers(&otlp.endpoint, about);
+            tracers = Some(made.map_err(failed)?);
         }
         let traces = tracers.as_ref().map(|tracers| {
             let tracer = tracers.tracer("roadstead");

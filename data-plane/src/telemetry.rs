@@ -3,18 +3,19 @@
 //! Apart, because here alone it is decided where they go; everyone else says them to
 //! `tracing` and to a `Meter`.
 
-mod otlp;
 mod settings;
 pub mod trace;
 
-use std::io::{IsTerminal, stdout};
+use std::{
+    io::{IsTerminal, stdout},
+    time::Duration,
+};
 
 use opentelemetry::{
     KeyValue,
     metrics::{Meter, MeterProvider},
     trace::TracerProvider,
 };
-use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkError,
@@ -22,6 +23,7 @@ use opentelemetry_sdk::{
     trace::{SdkTracer, SdkTracerProvider},
 };
 use prometheus::{Registry, TextEncoder};
+use roadstead_otlp::ExporterBuildError;
 use tokio::task::JoinSet;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
@@ -83,7 +85,7 @@ impl Telemetry {
     pub fn start(log: &Log, otlp: &Otlp, proxy: &str) -> Result<Self, TelemetryError> {
         let resource = resource(proxy);
         let tracers = match &otlp.endpoint {
-            Some(endpoint) => Some(otlp::tracers(endpoint, resource.clone())?),
+            Some(endpoint) => Some(roadstead_otlp::tracers(endpoint, resource.clone())?),
             None => None,
         };
         let tracer = tracers.as_ref().map(|tracers| tracers.tracer(SCOPE));
@@ -105,11 +107,11 @@ impl Telemetry {
         let mut pushed = None;
         let mut reaching = JoinSet::new();
         if let Some(endpoint) = &otlp.endpoint {
-            meters = meters.with_reader(otlp::metrics(endpoint)?);
-            reaching.spawn(otlp::reach(endpoint.clone()));
+            meters = meters.with_reader(roadstead_otlp::metrics(endpoint, METRICS_EVERY)?);
+            reaching.spawn(roadstead_otlp::reach(endpoint.clone()));
             let provider = SdkMeterProvider::builder()
                 .with_resource(resource)
-                .with_reader(otlp::metrics(endpoint)?);
+                .with_reader(roadstead_otlp::metrics(endpoint, METRICS_EVERY)?);
             pushed = Some(provider.build());
         }
         let meters = meters.build();
@@ -223,6 +225,9 @@ fn start_log(
 fn filter(level: &Level) -> EnvFilter {
     EnvFilter::try_new(level.as_str()).unwrap_or_else(|_| EnvFilter::new("info"))
 }
+
+/// How often a collector is sent metrics.
+const METRICS_EVERY: Duration = Duration::from_secs(60);
 
 const SCOPE: &str = "roadstead-data-plane";
 /// Some MiB.

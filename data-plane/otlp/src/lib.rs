@@ -1,44 +1,48 @@
 //! Metrics and traces to a collector, by OTLP over gRPC.
 //!
-//! Apart, because it is the one part of telemetry that uses the network.
+//! A crate of its own, because both planes send alike: what is encrypted, whom a collector's
+//! certificate must satisfy, and what is said while it cannot be reached.
 
 use std::{error::Error, time::Duration};
 
-use opentelemetry_otlp::{
-    ExporterBuildError, MetricExporter, SpanExporter, WithExportConfig, WithTonicConfig,
-};
+use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::{
     Resource,
     metrics::PeriodicReader,
     trace::{Sampler, SdkTracerProvider},
 };
 use tokio::time::sleep;
-use tonic::transport::{ClientTlsConfig, Endpoint};
+use tonic::transport::{ClientTlsConfig, Endpoint, Error as TransportError};
 
-/// Sends what the instruments show, each minute.
-pub(super) fn metrics(
+pub use opentelemetry_otlp::ExporterBuildError;
+
+/// Sends what the instruments show, as often as that.
+pub fn metrics(
     endpoint: &str,
+    interval: Duration,
 ) -> Result<PeriodicReader<MetricExporter>, ExporterBuildError> {
     let mut exporter = MetricExporter::builder()
         .with_tonic()
-        .with_endpoint(endpoint);
+        .with_endpoint(endpoint)
+        .with_timeout(TIMEOUT);
     if let Some(tls) = tls(endpoint) {
         exporter = exporter.with_tls_config(tls);
     }
-    Ok(PeriodicReader::builder(exporter.build()?).build())
+    let reader = PeriodicReader::builder(exporter.build()?).with_interval(interval);
+    Ok(reader.build())
 }
 
-pub(super) fn tracers(
-    endpoint: &str,
-    resource: Resource,
-) -> Result<SdkTracerProvider, ExporterBuildError> {
-    let mut exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint);
+/// Sends every span that is made: whoever wants fewer draws before.
+pub fn tracers(endpoint: &str, about: Resource) -> Result<SdkTracerProvider, ExporterBuildError> {
+    let mut exporter = SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .with_timeout(TIMEOUT);
     if let Some(tls) = tls(endpoint) {
         exporter = exporter.with_tls_config(tls);
     }
     Ok(SdkTracerProvider::builder()
-        .with_resource(resource)
-        // It is drawn before a span is made.
+        .with_resource(about)
         .with_sampler(Sampler::AlwaysOn)
         .with_batch_exporter(exporter.build()?)
         .build())
@@ -46,7 +50,7 @@ pub(super) fn tracers(
 
 /// Says why a collector cannot be reached, until it can: the exporters know no more than that it
 /// is not there.
-pub(super) async fn reach(endpoint: String) {
+pub async fn reach(endpoint: String) {
     while let Err(error) = connect(&endpoint).await {
         let causes = std::iter::successors(error.source(), |&cause| cause.source());
         let mut causes: Vec<_> = causes.map(ToString::to_string).collect();
@@ -58,7 +62,7 @@ pub(super) async fn reach(endpoint: String) {
     }
 }
 
-async fn connect(endpoint: &str) -> Result<(), tonic::transport::Error> {
+async fn connect(endpoint: &str) -> Result<(), TransportError> {
     let mut collector = Endpoint::from_shared(endpoint.to_owned())?.connect_timeout(TIMEOUT);
     if let Some(tls) = tls(endpoint) {
         collector = collector.tls_config(tls)?;
