@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+use roadstead_proto::v1::Version;
 use roadstead_tests::{
     echo::Echo,
     http,
@@ -182,13 +183,14 @@ fn a_full_disk_freezes_the_configuration_and_not_the_endpoints() {
         let banana = Echo::start("banana", "10.1.0.2:80".parse()?).await?;
         let (apples, bananas) = ([apple.address()], [banana.address()]);
         let pods = site("apple", &apples);
-        pods.save(sandbox)?;
-        let (mut control, disk) = on_a_small_disk(sandbox).await?;
-        let _proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
-        answers(HTTP, pods.host, "/", "apple").await?;
+        let Served {
+            mut control,
+            disk,
+            proxy: _proxy,
+            durable,
+            mut load,
+        } = served_from_a_small_disk(sandbox, pods).await?;
         let operator = control.operator()?;
-        let durable = operator.snapshot().await?.version;
-        let mut load = Load::start(HTTP, pods.host, "/");
         metric_is(CONTROL_ADMIN, "roadstead_log_writable", 1.0).await?;
 
         let filler = fill(&disk.folder)?;
@@ -256,12 +258,13 @@ fn a_start_on_a_disk_without_room_for_records_serves_what_is_durable_until_there
         let banana = Echo::start("banana", "10.1.0.2:80".parse()?).await?;
         let (apples, bananas) = ([apple.address()], [banana.address()]);
         let pods = site("apple", &apples);
-        pods.save(sandbox)?;
-        let (mut control, disk) = on_a_small_disk(sandbox).await?;
-        let proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
-        answers(HTTP, pods.host, "/", "apple").await?;
-        let durable = control.operator()?.snapshot().await?.version;
-        let mut load = Load::start(HTTP, pods.host, "/");
+        let Served {
+            mut control,
+            disk,
+            proxy,
+            durable,
+            mut load,
+        } = served_from_a_small_disk(sandbox, pods).await?;
 
         control.kill()?;
         disk.trim()?;
@@ -294,6 +297,31 @@ fn a_start_on_a_disk_without_room_for_records_serves_what_is_durable_until_there
         load.goes_on(100).await?;
         Ok(())
     });
+}
+
+/// A site that is served and asked for, by a control plane whose disk is small.
+struct Served {
+    control: ControlPlane,
+    disk: SmallDisk,
+    proxy: Proxy,
+    /// What is served.
+    durable: Option<Version>,
+    load: Load,
+}
+
+async fn served_from_a_small_disk(sandbox: &Sandbox, site: Site<'_>) -> anyhow::Result<Served> {
+    site.save(sandbox)?;
+    let (control, disk) = on_a_small_disk(sandbox).await?;
+    let proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
+    answers(HTTP, site.host, "/", "apple").await?;
+    let durable = control.operator()?.snapshot().await?.version;
+    Ok(Served {
+        control,
+        disk,
+        proxy,
+        durable,
+        load: Load::start(HTTP, site.host, "/"),
+    })
 }
 
 /// A control plane whose event log lies on a disk of its own, which stays when it ends.
