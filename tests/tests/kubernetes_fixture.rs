@@ -89,7 +89,7 @@ fn the_api_server_can_be_held_down_frozen_and_cut_off() {
         relay.unblock();
         client.apiserver_version().await?;
 
-        server.freeze()?;
+        server.freeze().await?;
         timeout(brief, client.apiserver_version())
             .await
             .unwrap_err();

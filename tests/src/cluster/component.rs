@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use http::Request;
 use kube::Client;
 use rustix::process::{Pid, Signal, kill_process};
@@ -37,9 +37,21 @@ impl Component {
         }
     }
 
-    /// Freezes it: connections stand, and nothing is answered.
-    pub fn freeze(&self) -> anyhow::Result<()> {
-        self.signal(Signal::STOP)
+    /// Freezes it: connections stand, and nothing is answered. A signal is delivered some time
+    /// after it was sent, and to one thread after the other: this waits for the last.
+    pub async fn freeze(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP)?;
+        wait::until_ok("every thread of the component stands", LIMIT, async || {
+            let threads = format!("/proc/{}/task", self.pid()?);
+            for thread in fs::read_dir(&threads).context(threads)? {
+                let stat = fs::read_to_string(thread?.path().join("stat"))?;
+                // The state follows the name, which may have anything in it.
+                let state = stat.rsplit_once(')').context("a thread's state")?.1;
+                ensure!(state.trim_start().starts_with('T'), "{stat}");
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Lets a frozen component go on.
