@@ -1,6 +1,7 @@
 //! The engine between a log that fails on demand and outlets that remember.
 
 mod acknowledgements;
+mod following;
 mod recovery;
 mod term;
 
@@ -52,6 +53,9 @@ struct World {
     checkpoints: Vec<Seq>,
     /// Steps that the log can take of what can wait.
     steps: usize,
+    frozen: bool,
+    /// Another leads.
+    deposed: bool,
 }
 
 fn world<T>(f: impl FnOnce(&mut World) -> T) -> T {
@@ -74,6 +78,9 @@ impl Log for TestLog {
 
     fn append(&mut self, records: &[Record]) -> Result<(), LogError> {
         world(|world| {
+            if world.deposed {
+                return Err(LogError::Deposed);
+            }
             if !world.full {
                 world.records.extend_from_slice(records);
             }
@@ -89,6 +96,14 @@ impl Log for TestLog {
             let later = world.records.iter().filter(|record| record.seq > after);
             Ok(later.cloned().collect())
         })
+    }
+
+    fn restart(&mut self) -> Result<(), LogError> {
+        world(|world| {
+            world.records.clear();
+            world.checkpoints.clear();
+        });
+        Ok(())
     }
 
     fn checkpoint(
@@ -158,7 +173,11 @@ impl Outlets for TestOutlets {
         world(|world| world.synced += 1);
     }
 
-    fn frozen(&mut self, _: bool) {}
+    fn restarted(&mut self, _: &Fold) {}
+
+    fn frozen(&mut self, frozen: bool) {
+        world(|world| world.frozen = frozen);
+    }
 
     fn relist(&mut self) {
         world(|world| world.relists += 1);
@@ -171,9 +190,10 @@ fn begin(fold: Fold, epoch: u64) -> Engine<TestLog, TestOutlets> {
         epoch: Epoch(epoch),
         binary_version: "test".into(),
         awaited: BTreeSet::from([(Origin::Folder, Kind::IngressClass)]),
-        checkpoint_after: 3,
     };
-    Engine::begin(settings, Restored::whole(fold), TestLog, TestOutlets)
+    let mut engine = Engine::new(Restored::whole(fold), 3, TestLog, TestOutlets);
+    engine.lead(settings);
+    engine
 }
 
 fn listed(objects: Vec<Seen>) -> Observation {
