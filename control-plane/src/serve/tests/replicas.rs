@@ -28,7 +28,9 @@ async fn all(stream: &mut Streaming<v1::FollowMessage>) -> Vec<Message> {
     loop {
         match stream.message().await.unwrap().unwrap().message.unwrap() {
             Message::Current(_) => return messages,
-            message => messages.push(message),
+            message @ (Message::Restart(_) | Message::Checkpoint(_) | Message::Records(_)) => {
+                messages.push(message);
+            }
         }
     }
 }
