@@ -240,8 +240,9 @@ impl World {
                 if lost {
                     // What is not there any more is told of as if it were.
                     let known = process.engine.fold().state().objects();
-                    let gone =
-                        known.filter(|(key, _)| !listed.iter().any(|seen| seen.key == **key));
+                    let there: BTreeSet<ObjectKey> =
+                        listed.iter().map(|seen| seen.key.clone()).collect();
+                    let gone = known.filter(|(key, _)| !there.contains(*key));
                     let gone = gone.filter_map(|(key, held)| {
                         let good = held.good.as_ref()?;
                         Some(Seen {
