@@ -146,7 +146,7 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
     let common = Common::new(publications.clone(), role.clone(), metrics, patience);
     let (distribution, server) = Distribution::new(common);
     let snapshots = Snapshots::new(publications.clone(), history.clone());
-    let replicas = Replicas::new(&history, stop.clone(), followers);
+    let replicas = Replicas::new(&history, stop.clone(), followers, role.clone());
     let events = Events::new(history, stop.clone());
     let routes = Routes::new(server)
         .add_service(SnapshotServiceServer::new(snapshots).max_decoding_message_size(REQUEST_BYTES))

@@ -60,7 +60,9 @@ impl Outlets for Sinks {
         let snapshot = publication.snapshot();
         let version = snapshot.version();
         let resources = snapshot.resources().len();
-        for (name, reachable) in availability::changes(&self.published, &publication) {
+        let tells = self.office.load().is_some();
+        let changes = availability::changes(&self.published, &publication);
+        for (name, reachable) in changes.filter(|_| tells) {
             if reachable {
                 tracing::info!(upstream = name, "has endpoints now");
             } else {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roadstead_proto::v1::{self, proxy_message::Message};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::Streaming;
 
 use crate::presence::{Connected, Report};
@@ -74,11 +74,23 @@ async fn serve(common: Arc<Common>, mut arrival: Arrival, stop: &Stop) -> Ending
         renewable: Instant::now(),
     };
     greet(&exchange, &hello, &peer).await;
+    let (alone, stay) = (
+        exchange.reports.is_none(),
+        exchange.common.patience.leaderless,
+    );
+    let leaderless = async move {
+        if alone {
+            sleep(stay).await;
+        } else {
+            std::future::pending().await
+        }
+    };
     let ending = tokio::select! {
         biased;
         () = seat.replaced() => Ending::Replaced,
         () = stop.stopped() => Ending::Stopping,
         () = role::changed(&mut role) => Ending::of_role(&role),
+        () = leaderless => Ending::Leaderless,
         Err(ending) = exchange.transfers(hello) => ending,
     };
     tracing::info!(proxy = &*proxy, peer, %ending, "a proxy's stream ended");
