@@ -103,6 +103,7 @@ async fn serve_until_stopped(
     let (relist, relisted) = watch::channel(0);
     let (teller, status) = Status::new();
     let (wanted, recovery) = watch::channel(Wanted::default());
+    let (holds, held) = watch::channel(Vec::new());
     let (presence, present) = watch::channel(Presence::default());
     let publisher = Publisher::new();
     let recorder = Recorder::new(&restored.fold);
@@ -118,6 +119,7 @@ async fn serve_until_stopped(
         presence,
         recorder,
         teller,
+        holds,
         wanted,
         relist,
         health: health.clone(),
@@ -151,6 +153,9 @@ async fn serve_until_stopped(
     inbox
         .send(Observation::Configured(config.settings()))
         .await?;
+    if let Some(confirmation) = config.deletion_guard.confirmation() {
+        inbox.send(Observation::Confirmed(confirmation)).await?;
+    }
     let common = Common {
         tasks: &mut tasks,
         inbox: &inbox,
@@ -163,6 +168,7 @@ async fn serve_until_stopped(
     let parts = Parts {
         publications,
         presence: present,
+        holds: held,
         reports: inbox.clone(),
         history,
         tokens,

@@ -6,6 +6,7 @@
 
 mod cli;
 mod defaults;
+mod guard;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use serde::Deserialize;
 use crate::model::settings::{HostOwnership, Protocol};
 
 pub use cli::{Cli, Command};
+pub use guard::Guard;
 
 /// The whole configuration. Every key may be left out.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -42,6 +44,8 @@ pub struct Config {
     /// Permits Services of type ExternalName that resolve to loopback, link-local and metadata
     /// addresses. Applied without a restart.
     pub allow_local_external_names: bool,
+    /// Whether objects that vanish all at once are held back.
+    pub deletion_guard: Guard,
     /// Whether Kubernetes Events are written on users' objects.
     pub status_writes: bool,
     /// Folder for the event log, and in it `keys` for what must not be lost. Made if it does
@@ -259,6 +263,7 @@ impl Config {
                 "this port has no TLS: use 127.0.0.1, or connect to grpc.address",
             );
         }
+        self.deletion_guard.check()?;
         if self.history.checkpoint_after == 0 {
             return invalid("history.checkpointAfter", "must not be 0", "use 10000");
         }

@@ -7,6 +7,7 @@
 mod batch;
 mod endpoints;
 mod frozen;
+mod holds;
 mod ports;
 mod recovery;
 mod run;
@@ -31,6 +32,7 @@ use crate::project::{Changed, Fold};
 use crate::snapshot::publication::Publication;
 use crate::snapshot::{ResourceId, Version};
 use crate::state::endpoints::SliceChange;
+use crate::state::hold::HoldNow;
 use crate::telemetry::trace;
 
 use endpoints::Renewal;
@@ -72,6 +74,8 @@ pub struct Engine<L, O> {
     dirty: Dirty,
     /// The log may have a step to take of what can wait.
     untidy: bool,
+    /// What is held back, as it was shown.
+    holds: Vec<HoldNow>,
     /// Endpoints that are to be written behind.
     behind: BTreeMap<ObjectKey, SliceChange>,
     /// Which versions all proxies hold: facts that nothing waits for, appended with the next
@@ -111,6 +115,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             unpublished: Vec::new(),
             dirty,
             untidy: true,
+            holds: Vec::new(),
             behind: BTreeMap::new(),
             acknowledged: Vec::new(),
             renewal: Renewal::from(begun),
@@ -123,6 +128,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             engine.freeze(&error);
         }
         engine.outlets.wanted(&engine.wanted);
+        engine.show_holds();
         if !engine.fold.state().head().listed.is_empty() {
             let publication = engine.next_publication().restoring(last_change);
             engine.give_out(publication);
@@ -134,6 +140,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     pub fn turn(&mut self, batch: Batch) {
         let waited = !self.awaited.is_empty();
         self.take_in_batch(batch);
+        self.show_holds();
         if waited && self.awaited.is_empty() {
             let served = later(self.outlets.now(), SERVED_WITHIN);
             self.start.end = self.start.end.min(served);
@@ -160,6 +167,9 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             events.extend(observed.events);
             for change in observed.slices {
                 self.apply_endpoints(change);
+            }
+            for change in observed.missing {
+                self.fold.apply_missing(change);
             }
         }
         if self.frozen.is_some() {
@@ -274,7 +284,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
 
     fn note(&mut self, observation: &Observation) {
         let (origin, kind) = match observation {
-            Observation::Listed { origin, kind, .. } => {
+            Observation::Listed { origin, kind, .. }
+            | Observation::Unconfigured { origin, kind } => {
                 self.outlets.listable(*origin, *kind, true);
                 (*origin, *kind)
             }
@@ -298,6 +309,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             Observation::Configured(_)
             | Observation::Changed(_)
             | Observation::Deleted(_)
+            | Observation::Vanished { .. }
+            | Observation::Confirmed(_)
             | Observation::Proxy(_) => return,
         };
         self.awaited.remove(&(origin, kind));

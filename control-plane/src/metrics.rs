@@ -14,6 +14,7 @@
 //! | `roadstead_published_epoch`, `roadstead_published_seq` | | the version served now |
 //! | `roadstead_resources` | `type` | resources of the snapshot served now |
 //! | `roadstead_objects_refused` | `kind`, `reason` | objects that cannot be used as they are now |
+//! | `roadstead_objects_held` | `origin`, `kind` | objects that were not found any more and are held back |
 //! | `roadstead_kinds_unlistable` | `origin`, `kind` | 1 for a kind that cannot be listed now |
 //! | `roadstead_watch_lists_total` | `kind` | complete lists from the Kubernetes API |
 //! | `roadstead_watch_failures_total` | `kind`, `cause` | lists and watches that failed |

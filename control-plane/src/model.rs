@@ -4,6 +4,7 @@
 //! much that no decision needs; what is stored for years must be small and ours.
 
 pub mod endpoints;
+pub mod guard;
 pub mod ingress;
 pub mod key;
 pub mod object;

@@ -7,6 +7,7 @@ mod auth;
 mod distribution;
 mod error;
 mod events;
+mod guard;
 pub mod listen;
 mod page;
 mod proxies;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use roadstead_proto::DESCRIPTORS;
 use roadstead_proto::v1::event_service_server::EventServiceServer;
+use roadstead_proto::v1::guard_service_server::GuardServiceServer;
 use roadstead_proto::v1::proxy_service_server::ProxyServiceServer;
 use roadstead_proto::v1::snapshot_service_server::SnapshotServiceServer;
 use tokio::sync::{mpsc, watch};
@@ -36,11 +38,13 @@ use crate::presence::Presence;
 use crate::serve::auth::Authenticate;
 use crate::serve::distribution::{Common, Distribution};
 use crate::serve::events::Events;
+use crate::serve::guard::Guard;
 use crate::serve::listen::Listener;
 use crate::serve::proxies::Proxies;
 use crate::serve::snapshots::Snapshots;
 use crate::serve::stop::{Stop, Stopper};
 use crate::snapshot::publication::Publication;
+use crate::state::hold::HoldNow;
 use crate::tokens::Tokens;
 
 pub use distribution::Patience;
@@ -50,7 +54,9 @@ pub use distribution::Patience;
 pub struct Parts {
     pub publications: watch::Receiver<Arc<Publication>>,
     pub presence: watch::Receiver<Presence>,
-    /// Where the engine hears of proxies.
+    /// What the guard against mass deletion holds.
+    pub holds: watch::Receiver<Vec<HoldNow>>,
+    /// Where the engine hears of proxies, and of what operators confirm.
     pub reports: mpsc::Sender<Observation>,
     pub history: History,
     pub tokens: Tokens,
@@ -125,6 +131,7 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
     let Parts {
         publications,
         presence,
+        holds,
         reports,
         history,
         tokens: _,
@@ -135,6 +142,7 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
     };
+    let guard = Guard::new(holds, reports.clone());
     let common = Common::new(publications.clone(), reports, metrics, patience);
     let (distribution, server) = Distribution::new(common);
     let snapshots = Snapshots::new(publications.clone(), history.clone());
@@ -142,6 +150,7 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
     let routes = Routes::new(server)
         .add_service(SnapshotServiceServer::new(snapshots).max_decoding_message_size(REQUEST_BYTES))
         .add_service(EventServiceServer::new(events).max_decoding_message_size(REQUEST_BYTES))
+        .add_service(GuardServiceServer::new(guard).max_decoding_message_size(REQUEST_BYTES))
         .add_service(
             ProxyServiceServer::new(Proxies::new(presence, publications))
                 .max_decoding_message_size(REQUEST_BYTES),

@@ -7,6 +7,7 @@
 pub mod claims;
 pub mod endpoints;
 mod held;
+pub mod hold;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::hold::{Extent, HoldId};
 use crate::event::{Epoch, Event, Record, Seq};
 use crate::model::endpoints::EndpointSlice;
 use crate::model::ingress::{ClassRef, Ingress, IngressClass, PortRef};
@@ -24,6 +26,7 @@ use crate::model::settings::Settings;
 use crate::model::time::Timestamp;
 use crate::state::claims::Claims;
 use crate::state::endpoints::{SliceChange, Slices};
+use crate::state::hold::{Hold, HoldNow, Missing, MissingChange};
 use crate::state::references::References;
 
 pub use held::{Good, Held, Refused};
@@ -37,6 +40,7 @@ pub struct State {
     claims: Claims,
     references: References,
     slices: Slices,
+    missing: Missing,
 }
 
 /// What is known apart from objects.
@@ -56,6 +60,27 @@ pub struct Head {
     /// Sources that were listed as a whole since the log began.
     #[serde(default)]
     pub listed: BTreeSet<Origin>,
+    /// What is held back, at most one for each origin and kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<Hold>,
+}
+
+impl Head {
+    /// Holds what the record at the head says.
+    fn hold(&mut self, extent: &Extent) {
+        let of = |extent: &Extent| (extent.origin, extent.kind);
+        self.holds.retain(|hold| of(&hold.extent) != of(extent));
+        let id = HoldId {
+            epoch: self.epoch,
+            seq: self.seq,
+        };
+        self.holds.push(Hold {
+            id,
+            since: self.time,
+            extent: extent.clone(),
+            confirmed: false,
+        });
+    }
 }
 
 /// What a change touched: where projection must look again.
@@ -125,6 +150,13 @@ impl State {
                 self.replace(key, Some(held), &mut touched);
             }
             Event::ObjectDeleted { key } => self.replace(key, None, &mut touched),
+            Event::DeletionHeld { extent } => self.head.hold(extent),
+            Event::DeletionConfirmed { hold, .. } => {
+                for held in self.head.holds.iter_mut().filter(|held| held.id == *hold) {
+                    held.confirmed = true;
+                }
+            }
+            Event::DeletionHoldEnded { hold } => self.head.holds.retain(|held| held.id != *hold),
             Event::SourcesListed { origins } => self.head.listed.extend(origins),
             // Kept for people; what is connected now is Presence, and is not folded.
             Event::LogInterrupted { .. }
@@ -142,6 +174,11 @@ impl State {
         let mut touched = Touched::default();
         self.slices.apply(change, &mut touched.services);
         touched
+    }
+
+    /// Takes in which objects are missing, which is not logged: it is found again by listing.
+    pub fn apply_missing(&mut self, change: MissingChange) {
+        self.missing.apply(change);
     }
 
     /// The state in which these objects are held and no endpoints are known.
@@ -178,6 +215,29 @@ impl State {
     /// All objects that are held, in order of their keys.
     pub fn objects(&self) -> impl Iterator<Item = (&ObjectKey, &Held)> {
         self.objects.iter().map(|(key, held)| (key, &**held))
+    }
+
+    /// The hold of this origin and kind, if one stands.
+    pub fn hold(&self, origin: Origin, kind: Kind) -> Option<&Hold> {
+        let mut holds = self.head.holds.iter();
+        holds.find(|hold| (hold.extent.origin, hold.extent.kind) == (origin, kind))
+    }
+
+    /// All holds that stand.
+    pub fn holds_now(&self) -> Vec<HoldNow> {
+        let holds = self.head.holds.iter().map(|hold| HoldNow {
+            missing: self
+                .missing(hold.extent.origin, hold.extent.kind)
+                .map(BTreeSet::len),
+            hold: hold.clone(),
+        });
+        holds.collect()
+    }
+
+    /// The objects that are held and were not found when they were last looked for. None until
+    /// they were looked for.
+    pub fn missing(&self, origin: Origin, kind: Kind) -> Option<&BTreeSet<ObjectKey>> {
+        self.missing.of(origin, kind)
     }
 
     /// The keys that are held of one kind, refused ones and endpoint slices included.
@@ -241,6 +301,11 @@ impl State {
         self.references.users(service)
     }
 
+    /// The Services that have slices, and would have none without these.
+    pub fn services_emptied_by(&self, slices: &BTreeSet<ObjectKey>) -> BTreeSet<&ObjectKey> {
+        self.slices.emptied_by(slices)
+    }
+
     /// All Services that claiming Ingresses send to, whether they exist or not.
     pub fn services_in_use(&self) -> impl Iterator<Item = &ObjectKey> {
         self.references.services()
@@ -252,6 +317,16 @@ impl State {
     /// controller name, or the name in our settings. With neither, the cluster's default
     /// class decides; in a folder, which has no other controller, it is ours.
     pub fn serves(&self, origin: Origin, class: &ClassRef) -> bool {
+        self.serves_without(origin, class, &BTreeSet::new())
+    }
+
+    /// The same, if there were not these IngressClasses.
+    pub fn serves_without(
+        &self,
+        origin: Origin,
+        class: &ClassRef,
+        classes: &BTreeSet<ObjectKey>,
+    ) -> bool {
         match class {
             ClassRef::Annotation(name) | ClassRef::Field(name) => {
                 let configured = self
@@ -259,7 +334,7 @@ impl State {
                     .settings
                     .as_ref()
                     .is_some_and(|settings| settings.ingress_class == *name);
-                match self.class_is_ours(origin, name) {
+                match self.class_is_ours(origin, name, classes) {
                     Some(ours) => ours,
                     None => configured,
                 }
@@ -268,19 +343,26 @@ impl State {
                 origin == Origin::Folder
                     || self
                         .keys(origin, Kind::IngressClass)
+                        .filter(|key| !classes.contains(*key))
                         .filter_map(|key| self.ingress_class(key))
                         .any(|class| class.is_default && &*class.controller == CONTROLLER)
             }
         }
     }
 
-    fn class_is_ours(&self, origin: Origin, name: &str) -> Option<bool> {
+    fn class_is_ours(
+        &self,
+        origin: Origin,
+        name: &str,
+        without: &BTreeSet<ObjectKey>,
+    ) -> Option<bool> {
         let key = ObjectKey {
             origin,
             kind: Kind::IngressClass,
             namespace: Arc::default(),
             name: name.into(),
         };
+        let key = Some(key).filter(|key| !without.contains(key))?;
         Some(&*self.ingress_class(&key)?.controller == CONTROLLER)
     }
 

@@ -21,6 +21,7 @@ use crate::project::Fold;
 use crate::project::standing::StandingChange;
 use crate::publish::Publisher;
 use crate::snapshot::publication::Publication;
+use crate::state::hold::HoldNow;
 use crate::status::Teller;
 
 /// All of them.
@@ -32,6 +33,7 @@ pub(super) struct Sinks {
     pub(super) presence: watch::Sender<Presence>,
     pub(super) recorder: Recorder,
     pub(super) teller: Teller,
+    pub(super) holds: watch::Sender<Vec<HoldNow>>,
     pub(super) wanted: watch::Sender<Wanted>,
     pub(super) relist: watch::Sender<u64>,
     pub(super) health: Health,
@@ -77,10 +79,18 @@ impl Outlets for Sinks {
             | Event::ObjectDeleted { .. } => {
                 tracing::info!(version = %format_args!("{epoch}.{seq}"), "{event}");
             }
-            Event::ObjectRecovered { .. } | Event::FaultBegan { .. } => tracing::warn!("{event}"),
+            Event::DeletionHeld { .. } => {
+                let remedy = "see GuardService/ListHolds; if they shall go, ConfirmDeletions, or \
+                              name the hold in deletionGuard.confirm";
+                tracing::error!(hold = %format_args!("{epoch}.{seq}"), remedy, "{event}");
+            }
+            Event::ObjectRecovered { .. }
+            | Event::DeletionConfirmed { .. }
+            | Event::FaultBegan { .. } => tracing::warn!("{event}"),
             Event::EpochBegan { .. }
             | Event::LogInterrupted { .. }
             | Event::Configured { .. }
+            | Event::DeletionHoldEnded { .. }
             | Event::SourcesListed { .. }
             | Event::ProxyJoined { .. }
             | Event::ProxyLeft { .. }
@@ -113,6 +123,13 @@ impl Outlets for Sinks {
     fn listable(&mut self, origin: Origin, kind: Kind, listable: bool) {
         self.metrics.listable(origin, kind, listable);
         self.health.listable(origin, kind, listable);
+    }
+
+    fn holds(&mut self, holds: &[HoldNow]) {
+        self.metrics.holds(holds);
+        self.health
+            .hold(holds.iter().map(|now| now.hold.clone()).collect());
+        self.holds.send_replace(holds.to_vec());
     }
 
     fn synced(&mut self) {

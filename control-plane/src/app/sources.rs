@@ -155,13 +155,9 @@ async fn not_configured(
 ) -> anyhow::Result<&'static str> {
     loop {
         for kind in Kind::ALL {
-            let nothing = Observation::Listed {
-                origin,
-                kind,
-                objects: Vec::new(),
-                unreadable: Vec::new(),
-            };
-            inbox.send(nothing).await?;
+            inbox
+                .send(Observation::Unconfigured { origin, kind })
+                .await?;
         }
         relisted.changed().await?;
     }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::{
-    Admin, Config, Grpc, History, Kubernetes, Listener, Log, LogFormat, Otlp, Sources,
+    Admin, Config, Grpc, Guard, History, Kubernetes, Listener, Log, LogFormat, Otlp, Sources,
 };
 use crate::model::settings::{HostOwnership, Protocol};
 
@@ -35,6 +35,7 @@ impl Default for Config {
             ingress_class: "roadstead".into(),
             host_ownership: HostOwnership::Namespace,
             allow_local_external_names: false,
+            deletion_guard: Guard::default(),
             status_writes: true,
             data_folder: "/var/lib/roadstead/control-plane".into(),
             grpc: Grpc::default(),

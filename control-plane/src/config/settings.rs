@@ -19,6 +19,7 @@ impl Config {
             ingress_class: self.ingress_class.clone(),
             host_ownership: self.host_ownership,
             allow_local_external_names: self.allow_local_external_names,
+            deletion_guard: self.deletion_guard.bounds(),
         }
     }
 
@@ -37,6 +38,7 @@ impl Config {
             ingress_class: _,
             host_ownership: _,
             allow_local_external_names: _,
+            deletion_guard: _,
             status_writes,
             data_folder,
             grpc,

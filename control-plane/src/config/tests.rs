@@ -1,4 +1,5 @@
 use super::*;
+use crate::observe::guard::Holds;
 
 fn error(text: &str) -> String {
     match Config::parse(text) {
@@ -50,6 +51,14 @@ fn what_cannot_be_used_is_refused_by_key() {
         ),
         ("hostOwnership: mine", "mine"),
         ("sources: {folder: {}}", "path"),
+        (
+            "deletionGuard: {percent: 0}",
+            "deletionGuard.percent: 0 is no share; use 1 to 100",
+        ),
+        (
+            "deletionGuard: {confirm: [3.5, x]}",
+            "deletionGuard.confirm: no hold has the name \"x\"",
+        ),
         ("history: {checkpointAfter: 0}", "history.checkpointAfter"),
         (
             "sources: {kubernetes: {watchSeconds: 300}}",
@@ -102,4 +111,20 @@ async fn a_good_edit_is_observed_and_a_bad_one_changes_nothing() {
         panic!("{observed:?}");
     };
     assert_eq!(&*settings.ingress_class, "seven");
+}
+
+#[test]
+fn holds_are_confirmed_by_name_or_by_turning_the_guard_off() {
+    let confirmed = |text: &str| {
+        let config = Config::parse(text).unwrap();
+        config.check().unwrap();
+        config.deletion_guard.confirmation().map(|found| found.of)
+    };
+    assert_eq!(confirmed("deletionGuard: {atLeast: 3}"), None);
+    let id = "3.1204".parse().unwrap();
+    assert_eq!(
+        confirmed("deletionGuard: {confirm: ['3.1204']}"),
+        Some(Holds::These([id].into()))
+    );
+    assert_eq!(confirmed("deletionGuard: {percent: 100}"), Some(Holds::All));
 }

@@ -57,8 +57,12 @@ pub async fn run(
         apply(&config);
         current = config;
         let configured = Observation::Configured(current.settings());
-        if inbox.send(configured).await.is_err() {
-            return;
+        let confirmed = current.deletion_guard.confirmation();
+        let confirmed = confirmed.map(Observation::Confirmed);
+        for observation in std::iter::once(configured).chain(confirmed) {
+            if inbox.send(observation).await.is_err() {
+                return;
+            }
         }
     }
 }

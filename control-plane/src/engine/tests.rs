@@ -1,6 +1,7 @@
 //! The engine between a log that fails on demand and outlets that remember.
 
 mod acknowledgements;
+mod holds;
 mod recovery;
 mod term;
 
@@ -29,6 +30,7 @@ use crate::project::standing::StandingChange;
 use crate::snapshot::Version;
 use crate::snapshot::publication::Publication;
 use crate::state::endpoints::SliceChange;
+use crate::state::hold::HoldNow;
 
 thread_local! {
     static WORLD: RefCell<World> = RefCell::default();
@@ -48,6 +50,7 @@ struct World {
     listable: Vec<(Origin, Kind, bool)>,
     synced: usize,
     wanted: Wanted,
+    holds: Vec<HoldNow>,
     behind: usize,
     checkpoints: Vec<Seq>,
     /// Steps that the log can take of what can wait.
@@ -152,6 +155,10 @@ impl Outlets for TestOutlets {
 
     fn listable(&mut self, origin: Origin, kind: Kind, listable: bool) {
         world(|world| world.listable.push((origin, kind, listable)));
+    }
+
+    fn holds(&mut self, holds: &[HoldNow]) {
+        world(|world| world.holds = holds.to_vec());
     }
 
     fn synced(&mut self) {

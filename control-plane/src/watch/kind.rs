@@ -228,6 +228,9 @@ impl<K: Watched> KindWatch<K> {
                 | Observation::Recovered { .. }
                 | Observation::Changed(_)
                 | Observation::Deleted(_)
+                | Observation::Vanished { .. }
+                | Observation::Unconfigured { .. }
+                | Observation::Confirmed(_)
                 | Observation::Proxy(_) => {}
             }
             if self.inbox.send(observation).await.is_err() {

@@ -67,9 +67,12 @@ fn show(observation: Observation) -> String {
         Observation::Unlistable { message, .. } => format!("unlistable: {message}"),
         Observation::Changed(seen) => format!("changed: {}", one(seen)),
         Observation::Deleted(key) => format!("deleted: {key}"),
-        Observation::Configured(_) | Observation::Recovered { .. } | Observation::Proxy(_) => {
-            panic!("no source says that")
-        }
+        Observation::Configured(_)
+        | Observation::Recovered { .. }
+        | Observation::Vanished { .. }
+        | Observation::Unconfigured { .. }
+        | Observation::Confirmed(_)
+        | Observation::Proxy(_) => panic!("no API server says that"),
     }
 }
 

@@ -17,6 +17,7 @@ use tonic::{Request, Status};
 use crate::event::{Epoch, Event, Record, Seq};
 use crate::history::{History, Recorder};
 use crate::metrics::streams::StreamMetrics;
+use crate::model::guard::DeletionGuard;
 use crate::model::ingress::{BackendRef, ClassRef, Ingress, PathRule, PortRef, Rule};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Age, Meta, Spec};
@@ -32,6 +33,7 @@ use crate::serve::tests::memory::Memory;
 use crate::serve::{Parts, Patience, ServeError, run};
 use crate::snapshot::publication::Publication;
 use crate::snapshot::{Change, ResourceId, Snapshot, Version};
+use crate::state::hold::HoldNow;
 use crate::tokens::{Role, Tokens};
 
 pub(super) const LINEAGE: &str = "test-installation";
@@ -40,7 +42,9 @@ pub(super) const LINEAGE: &str = "test-installation";
 pub(super) struct World {
     pub(super) address: SocketAddr,
     pub(super) presence: watch::Receiver<Presence>,
-    /// What proxies' reports came to, in sentences.
+    /// What is held back.
+    pub(super) holds: watch::Sender<Vec<HoldNow>>,
+    /// What proxies' reports and operators' words came to, in sentences.
     pub(super) transitions: mpsc::UnboundedReceiver<String>,
     folder: tempfile::TempDir,
     fold: Fold,
@@ -64,13 +68,22 @@ impl World {
         let publisher = Publisher::new();
         let (presence, presence_rx) = watch::channel(Presence::default());
         let (reports, mut inbox) = mpsc::channel(16);
+        let (holds, held) = watch::channel(Vec::new());
+        let shown = holds.clone();
         let (said, transitions) = mpsc::unbounded_channel();
         let mut engine = JoinSet::new();
         engine.spawn(async move {
             let mut now = Timestamp(1_700_000_000_000);
             while let Some(observation) = inbox.recv().await {
-                let Observation::Proxy(report) = observation else {
-                    panic!("streams tell of proxies only");
+                let report = match observation {
+                    Observation::Proxy(report) => report,
+                    Observation::Confirmed(confirmation) => {
+                        // As the engine does, for what it was shown.
+                        shown.send_modify(Vec::clear);
+                        let _ = said.send(format!("{confirmation:?}"));
+                        continue;
+                    }
+                    other => panic!("nobody here says {other:?}"),
                 };
                 now.0 += 1000;
                 let mut after = presence.borrow().clone();
@@ -90,6 +103,7 @@ impl World {
         let parts = Parts {
             publications: publisher.subscribe(),
             presence: presence_rx.clone(),
+            holds: held,
             reports,
             history: History::new(archive.clone(), recorder.subscribe()),
             tokens: Tokens::open(folder.path()).unwrap(),
@@ -107,6 +121,7 @@ impl World {
         Self {
             address,
             presence: presence_rx,
+            holds,
             transitions,
             folder,
             fold,
@@ -144,6 +159,7 @@ impl World {
                 ingress_class: "roadstead".into(),
                 host_ownership: HostOwnership::Namespace,
                 allow_local_external_names: false,
+                deletion_guard: DeletionGuard::default(),
             },
         });
         self.publish();
