@@ -5,20 +5,19 @@
 //! a clock or cause an effect; it says what it touched.
 
 pub mod claims;
+mod class;
 pub mod endpoints;
 mod held;
 pub mod hold;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::hold::{Extent, HoldId};
 use crate::event::{Epoch, Event, Record, Seq};
 use crate::model::endpoints::EndpointSlice;
-use crate::model::ingress::{ClassRef, Ingress, IngressClass, PortRef};
+use crate::model::ingress::{ClassRef, Ingress, PortRef};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Meta, Spec};
 use crate::model::service::Service;
@@ -26,9 +25,10 @@ use crate::model::settings::Settings;
 use crate::model::time::Timestamp;
 use crate::state::claims::Claims;
 use crate::state::endpoints::{SliceChange, Slices};
-use crate::state::hold::{Hold, HoldNow, Missing, MissingChange};
+use crate::state::hold::{Hold, Missing};
 use crate::state::references::References;
 
+pub use class::CONTROLLER;
 pub use held::{Good, Held, Refused};
 
 /// What is known: the fold of all records up to [`State::seq`], and endpoints.
@@ -63,24 +63,6 @@ pub struct Head {
     /// What is held back, at most one for each origin and kind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holds: Vec<Hold>,
-}
-
-impl Head {
-    /// Holds what the record at the head says.
-    fn hold(&mut self, extent: &Extent) {
-        let of = |extent: &Extent| (extent.origin, extent.kind);
-        self.holds.retain(|hold| of(&hold.extent) != of(extent));
-        let id = HoldId {
-            epoch: self.epoch,
-            seq: self.seq,
-        };
-        self.holds.push(Hold {
-            id,
-            since: self.time,
-            extent: extent.clone(),
-            confirmed: false,
-        });
-    }
 }
 
 /// What a change touched: where projection must look again.
@@ -176,11 +158,6 @@ impl State {
         touched
     }
 
-    /// Takes in which objects are missing, which is not logged: it is found again by listing.
-    pub fn apply_missing(&mut self, change: MissingChange) {
-        self.missing.apply(change);
-    }
-
     /// The state in which these objects are held and no endpoints are known.
     pub fn restore(head: Head, objects: BTreeMap<ObjectKey, Box<Held>>) -> Self {
         let mut state = Self {
@@ -215,29 +192,6 @@ impl State {
     /// All objects that are held, in order of their keys.
     pub fn objects(&self) -> impl Iterator<Item = (&ObjectKey, &Held)> {
         self.objects.iter().map(|(key, held)| (key, &**held))
-    }
-
-    /// The hold of this origin and kind, if one stands.
-    pub fn hold(&self, origin: Origin, kind: Kind) -> Option<&Hold> {
-        let mut holds = self.head.holds.iter();
-        holds.find(|hold| (hold.extent.origin, hold.extent.kind) == (origin, kind))
-    }
-
-    /// All holds that stand.
-    pub fn holds_now(&self) -> Vec<HoldNow> {
-        let holds = self.head.holds.iter().map(|hold| HoldNow {
-            missing: self
-                .missing(hold.extent.origin, hold.extent.kind)
-                .map(BTreeSet::len),
-            hold: hold.clone(),
-        });
-        holds.collect()
-    }
-
-    /// The objects that are held and were not found when they were last looked for. None until
-    /// they were looked for.
-    pub fn missing(&self, origin: Origin, kind: Kind) -> Option<&BTreeSet<ObjectKey>> {
-        self.missing.of(origin, kind)
     }
 
     /// The keys that are held of one kind, refused ones and endpoint slices included.
@@ -311,68 +265,6 @@ impl State {
         self.references.services()
     }
 
-    /// Whether an Ingress of this origin and class is ours to serve.
-    ///
-    /// The annotation or field must name a class that is ours: an IngressClass with our
-    /// controller name, or the name in our settings. With neither, the cluster's default
-    /// class decides; in a folder, which has no other controller, it is ours.
-    pub fn serves(&self, origin: Origin, class: &ClassRef) -> bool {
-        self.serves_without(origin, class, &BTreeSet::new())
-    }
-
-    /// The same, if there were not these IngressClasses.
-    pub fn serves_without(
-        &self,
-        origin: Origin,
-        class: &ClassRef,
-        classes: &BTreeSet<ObjectKey>,
-    ) -> bool {
-        match class {
-            ClassRef::Annotation(name) | ClassRef::Field(name) => {
-                let configured = self
-                    .head
-                    .settings
-                    .as_ref()
-                    .is_some_and(|settings| settings.ingress_class == *name);
-                match self.class_is_ours(origin, name, classes) {
-                    Some(ours) => ours,
-                    None => configured,
-                }
-            }
-            ClassRef::Unset => {
-                origin == Origin::Folder
-                    || self
-                        .keys(origin, Kind::IngressClass)
-                        .filter(|key| !classes.contains(*key))
-                        .filter_map(|key| self.ingress_class(key))
-                        .any(|class| class.is_default && &*class.controller == CONTROLLER)
-            }
-        }
-    }
-
-    fn class_is_ours(
-        &self,
-        origin: Origin,
-        name: &str,
-        without: &BTreeSet<ObjectKey>,
-    ) -> Option<bool> {
-        let key = ObjectKey {
-            origin,
-            kind: Kind::IngressClass,
-            namespace: Arc::default(),
-            name: name.into(),
-        };
-        let key = Some(key).filter(|key| !without.contains(key))?;
-        Some(&*self.ingress_class(&key)?.controller == CONTROLLER)
-    }
-
-    fn ingress_class(&self, key: &ObjectKey) -> Option<&IngressClass> {
-        match &self.objects.get(key)?.good.as_ref()?.spec {
-            Spec::IngressClass(class) => Some(class),
-            Spec::EndpointSlice(_) | Spec::Ingress(_) | Spec::Service(_) => None,
-        }
-    }
-
     fn replace(&mut self, key: &ObjectKey, held: Option<Held>, touched: &mut Touched) {
         match key.kind {
             Kind::Ingress => {
@@ -443,19 +335,6 @@ impl State {
         };
     }
 
-    /// The Ingresses whose class a change of this IngressClass decides.
-    fn ingresses_of_class<'a>(
-        &'a self,
-        class: &'a ObjectKey,
-    ) -> impl Iterator<Item = &'a ObjectKey> {
-        self.keys(class.origin, Kind::Ingress).filter(|key| {
-            self.class_of(key).is_some_and(|named| match named {
-                ClassRef::Unset => true,
-                ClassRef::Annotation(name) | ClassRef::Field(name) => **name == *class.name,
-            })
-        })
-    }
-
     /// Enters an Ingress' claims, if it is ours to serve.
     fn claim(&mut self, key: &ObjectKey, touched: &mut Touched) {
         let Some((meta, ingress)) = self.ingress(key) else {
@@ -499,6 +378,3 @@ impl State {
         }
     }
 }
-
-/// `spec.controller` of the IngressClasses that are ours.
-pub const CONTROLLER: &str = "roadstead.dev/ingress-controller";

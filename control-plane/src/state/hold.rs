@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::hold::{Extent, HoldId};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::time::Timestamp;
+use crate::state::{Head, State};
 
 /// Objects of one kind are held. There is at most one hold for each origin and kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,4 +67,52 @@ pub struct HoldNow {
     pub hold: Hold,
     /// Objects that are missing now; none before they were looked for.
     pub missing: Option<usize>,
+}
+
+impl Head {
+    /// Holds what the record at the head says.
+    pub(super) fn hold(&mut self, extent: &Extent) {
+        let of = |extent: &Extent| (extent.origin, extent.kind);
+        self.holds.retain(|hold| of(&hold.extent) != of(extent));
+        let id = HoldId {
+            epoch: self.epoch,
+            seq: self.seq,
+        };
+        self.holds.push(Hold {
+            id,
+            since: self.time,
+            extent: extent.clone(),
+            confirmed: false,
+        });
+    }
+}
+
+impl State {
+    /// Takes in which objects are missing, which is not logged: it is found again by listing.
+    pub fn apply_missing(&mut self, change: MissingChange) {
+        self.missing.apply(change);
+    }
+
+    /// The hold of this origin and kind, if one stands.
+    pub fn hold(&self, origin: Origin, kind: Kind) -> Option<&Hold> {
+        let mut holds = self.head.holds.iter();
+        holds.find(|hold| (hold.extent.origin, hold.extent.kind) == (origin, kind))
+    }
+
+    /// All holds that stand.
+    pub fn holds_now(&self) -> Vec<HoldNow> {
+        let holds = self.head.holds.iter().map(|hold| HoldNow {
+            missing: self
+                .missing(hold.extent.origin, hold.extent.kind)
+                .map(BTreeSet::len),
+            hold: hold.clone(),
+        });
+        holds.collect()
+    }
+
+    /// The objects that are held and were not found when they were last looked for. None until
+    /// they were looked for.
+    pub fn missing(&self, origin: Origin, kind: Kind) -> Option<&BTreeSet<ObjectKey>> {
+        self.missing.of(origin, kind)
+    }
 }

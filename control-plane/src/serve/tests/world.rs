@@ -75,15 +75,14 @@ impl World {
         engine.spawn(async move {
             let mut now = Timestamp(1_700_000_000_000);
             while let Some(observation) = inbox.recv().await {
-                let report = match observation {
-                    Observation::Proxy(report) => report,
-                    Observation::Confirmed(confirmation) => {
-                        // As the engine does, for what it was shown.
-                        shown.send_modify(Vec::clear);
-                        let _ = said.send(format!("{confirmation:?}"));
-                        continue;
-                    }
-                    other => panic!("nobody here says {other:?}"),
+                if let Observation::Confirmed(confirmation) = &observation {
+                    // As the engine does, for what it was shown.
+                    shown.send_modify(Vec::clear);
+                    let _ = said.send(format!("{confirmation:?}"));
+                    continue;
+                }
+                let Observation::Proxy(report) = observation else {
+                    panic!("streams tell of proxies only");
                 };
                 now.0 += 1000;
                 let mut after = presence.borrow().clone();
