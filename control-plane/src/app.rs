@@ -101,7 +101,7 @@ async fn serve_until_stopped(
 
     let (inbox, observations) = mpsc::channel(INBOX);
     let (relist, relisted) = watch::channel(0);
-    let (teller, status) = Status::new();
+    let (teller, status) = Status::new(restored.fold.standings());
     let (wanted, recovery) = watch::channel(Wanted::default());
     let (holds, held) = watch::channel(Vec::new());
     let (presence, present) = watch::channel(Presence::default());
@@ -162,6 +162,7 @@ async fn serve_until_stopped(
         relisted: &relisted,
         tenure,
         wanted: recovery,
+        presence: &present,
         meter: &meter,
     };
     sources.spawn(&config, &keys, status, common).await?;

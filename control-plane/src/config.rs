@@ -7,6 +7,7 @@
 mod cli;
 mod defaults;
 mod guard;
+mod ingress_status;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use crate::model::settings::{HostOwnership, Protocol};
 
 pub use cli::{Cli, Command};
 pub use guard::Guard;
+pub use ingress_status::{AddressSource, IngressStatus, NodeAddress};
 
 /// The whole configuration. Every key may be left out.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -46,8 +48,11 @@ pub struct Config {
     pub allow_local_external_names: bool,
     /// Whether objects that vanish all at once are held back.
     pub deletion_guard: Guard,
-    /// Whether Kubernetes Events are written on users' objects.
+    /// Whether anything is written on users' objects: Kubernetes Events, and the statuses of
+    /// Ingresses. `false` to run beside another controller.
     pub status_writes: bool,
+    /// Which addresses the statuses of Ingresses name.
+    pub ingress_status: IngressStatus,
     /// Folder for the event log, and in it `keys` for what must not be lost. Made if it does
     /// not exist.
     pub data_folder: PathBuf,
@@ -264,6 +269,7 @@ impl Config {
             );
         }
         self.deletion_guard.check()?;
+        self.ingress_status.check()?;
         if self.history.checkpoint_after == 0 {
             return invalid("history.checkpointAfter", "must not be 0", "use 10000");
         }

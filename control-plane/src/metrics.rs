@@ -25,6 +25,7 @@
 //! | `roadstead_folder_unused_documents_total` | | documents without a name, or there a second time |
 //! | `roadstead_recovery_records` | `origin`, `state` | recovery records that are wanted, stored, left out |
 //! | `roadstead_recovery_failures_total` | `origin`, `cause` | recovery records that could not be read, written, removed |
+//! | `roadstead_ingress_status_writes_total` | `outcome` | statuses of Ingresses that were to be written |
 //! | `roadstead_proxies` | `state` | connected proxies that hold the version served now, or do not yet |
 //! | `roadstead_streams_total` | `end` | streams of proxies that ended, by why |
 //! | `roadstead_transfers_total` | `scope` | transfers to proxies |
@@ -39,6 +40,7 @@ pub mod engine;
 pub mod folder;
 pub mod log;
 pub mod recovery;
+pub mod status;
 pub mod streams;
 pub mod watch;
 

@@ -134,6 +134,7 @@ impl Outlets for Sinks {
 
     fn synced(&mut self) {
         tracing::info!("all first lists are complete");
+        self.teller.complete();
         self.health.set(Condition::Listed, true);
     }
 

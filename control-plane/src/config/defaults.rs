@@ -3,7 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::{
-    Admin, Config, Grpc, Guard, History, Kubernetes, Listener, Log, LogFormat, Otlp, Sources,
+    Admin, Config, Grpc, Guard, History, IngressStatus, Kubernetes, Listener, Log, LogFormat, Otlp,
+    Sources,
 };
 use crate::model::settings::{HostOwnership, Protocol};
 
@@ -37,6 +38,7 @@ impl Default for Config {
             allow_local_external_names: false,
             deletion_guard: Guard::default(),
             status_writes: true,
+            ingress_status: IngressStatus::default(),
             data_folder: "/var/lib/roadstead/control-plane".into(),
             grpc: Grpc::default(),
             admin: Admin::default(),

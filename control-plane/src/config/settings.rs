@@ -40,6 +40,7 @@ impl Config {
             allow_local_external_names: _,
             deletion_guard: _,
             status_writes,
+            ingress_status,
             data_folder,
             grpc,
             admin,
@@ -50,6 +51,7 @@ impl Config {
         } = other;
         compare("sources", self.sources == *sources);
         compare("statusWrites", self.status_writes == *status_writes);
+        compare("ingressStatus", self.ingress_status == *ingress_status);
         compare("dataFolder", self.data_folder == *data_folder);
         compare("grpc", self.grpc == *grpc);
         compare("admin", self.admin == *admin);

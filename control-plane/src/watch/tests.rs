@@ -36,6 +36,7 @@ fn begin(namespaces: &[&str]) -> Setting {
             .page_size(2),
         inbox,
         relist: relisted,
+        sightings: None,
         metrics: WatchMetrics::new(&opentelemetry::global::meter("test")),
     };
     let mut running = JoinSet::new();
