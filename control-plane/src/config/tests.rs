@@ -59,6 +59,21 @@ fn what_cannot_be_used_is_refused_by_key() {
             "deletionGuard: {confirm: [3.5, x]}",
             "deletionGuard.confirm: no hold has the name \"x\"",
         ),
+        (
+            "ingressStatus: {service: a/b, addresses: [192.0.2.1]}",
+            "ingressStatus.addresses: addresses come from one place; set one of addresses, service, nodes",
+        ),
+        (
+            "ingressStatus: {addresses: ['192.0.2.1:80']}",
+            "is neither an IP address nor a DNS name",
+        ),
+        ("ingressStatus: {service: public}", "use namespace/name"),
+        ("ingressStatus: {nodes: [hostname]}", "hostname"),
+        ("ingressStatus: {most: 0}", "ingressStatus.most"),
+        (
+            "ingressStatus: {writesPerSecond: 0}",
+            "ingressStatus.writesPerSecond",
+        ),
         ("history: {checkpointAfter: 0}", "history.checkpointAfter"),
         (
             "sources: {kubernetes: {watchSeconds: 300}}",
@@ -127,4 +142,32 @@ fn holds_are_confirmed_by_name_or_by_turning_the_guard_off() {
         Some(Holds::These([id].into()))
     );
     assert_eq!(confirmed("deletionGuard: {percent: 100}"), Some(Holds::All));
+}
+
+#[test]
+fn addresses_for_statuses_come_from_where_the_file_says_and_else_from_nowhere() {
+    let source = |text: &str| {
+        let config = Config::parse(text).unwrap();
+        config.check().unwrap();
+        config.ingress_status.source()
+    };
+    assert_eq!(source(""), None);
+    let service = AddressSource::Service {
+        namespace: "roadstead".into(),
+        name: "public".into(),
+    };
+    assert_eq!(
+        source("ingressStatus: {service: roadstead/public}"),
+        Some(service)
+    );
+    let nodes = AddressSource::Nodes(vec![NodeAddress::External, NodeAddress::Internal]);
+    assert_eq!(
+        source("ingressStatus: {nodes: [externalIP, internalIP]}"),
+        Some(nodes)
+    );
+    let given = ["lb.example.com", "192.0.2.1"].map(|text| text.parse().unwrap());
+    assert_eq!(
+        source("ingressStatus: {addresses: [lb.example.com, 192.0.2.1]}"),
+        Some(AddressSource::Given(given.into()))
+    );
 }
