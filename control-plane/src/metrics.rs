@@ -38,6 +38,7 @@
 
 pub mod engine;
 pub mod folder;
+pub mod leadership;
 pub mod log;
 pub mod recovery;
 pub mod status;

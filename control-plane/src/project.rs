@@ -94,6 +94,11 @@ impl Fold {
         self.state.apply_missing(change);
     }
 
+    /// Forgets which objects are missing: they were looked for in another term.
+    pub fn forget_missing(&mut self) {
+        self.state.forget_missing();
+    }
+
     /// Takes over from a checkpoint of the same state what only history tells.
     pub fn restore(
         &mut self,

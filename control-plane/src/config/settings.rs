@@ -2,8 +2,33 @@
 
 use crate::config::Config;
 use crate::model::settings::{Listener, Settings};
+use crate::observe::Observation;
+use crate::observe::guard::Confirmation;
+
+/// What applies without a restart, and the leader's engine is told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Live {
+    pub settings: Settings,
+    confirmation: Option<Confirmation>,
+}
+
+impl Live {
+    /// What the engine is told, in order.
+    pub fn observations(self) -> impl Iterator<Item = Observation> {
+        let confirmed = self.confirmation.map(Observation::Confirmed);
+        std::iter::once(Observation::Configured(self.settings)).chain(confirmed)
+    }
+}
 
 impl Config {
+    /// What applies without a restart.
+    pub fn live(&self) -> Live {
+        Live {
+            settings: self.settings(),
+            confirmation: self.deletion_guard.confirmation(),
+        }
+    }
+
     /// The part that projection depends on, and that is a fact in the log.
     pub fn settings(&self) -> Settings {
         let listeners = self.listeners.iter().map(|(name, listener)| {
@@ -43,6 +68,7 @@ impl Config {
             ingress_status,
             data_folder,
             grpc,
+            lease,
             admin,
             log,
             otlp,
@@ -54,6 +80,7 @@ impl Config {
         compare("ingressStatus", self.ingress_status == *ingress_status);
         compare("dataFolder", self.data_folder == *data_folder);
         compare("grpc", self.grpc == *grpc);
+        compare("lease", self.lease == *lease);
         compare("admin", self.admin == *admin);
         compare("log.format", self.log.format == log.format);
         compare("otlp", self.otlp == *otlp);

@@ -6,18 +6,17 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::{Cli, Config};
-use crate::observe::Observation;
+use crate::config::{Cli, Config, Live};
 
-/// Follows the file of this command line until the engine is gone. `apply` is given each
-/// good configuration, for the keys that are no part of the settings.
+/// Follows the file of this command line for as long as someone wants what applies live. `apply` is
+/// given each good configuration, for the keys that are no part of them.
 pub async fn run(
     cli: Cli,
     mut current: Config,
-    inbox: mpsc::Sender<Observation>,
+    live: watch::Sender<Live>,
     mut apply: impl FnMut(&Config),
 ) {
     let Some(path) = cli.config.clone() else {
@@ -56,14 +55,7 @@ pub async fn run(
         tracing::info!(path = %path.display(), "the configuration was read anew");
         apply(&config);
         current = config;
-        let configured = Observation::Configured(current.settings());
-        let confirmed = current.deletion_guard.confirmation();
-        let confirmed = confirmed.map(Observation::Confirmed);
-        for observation in std::iter::once(configured).chain(confirmed) {
-            if inbox.send(observation).await.is_err() {
-                return;
-            }
-        }
+        live.send_replace(current.live());
     }
 }
 

@@ -7,30 +7,27 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use roadstead_proto::v1::{self, guard_service_server::GuardService};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tonic::{Request, Response, Status};
 
 use crate::event::hold::HoldId;
 use crate::observe::Observation;
 use crate::observe::guard::{Confirmation, Holds};
-use crate::serve::error;
 use crate::serve::listen::Peer;
 use crate::serve::wire::timestamp;
+use crate::serve::{Role, error};
 use crate::state::hold::HoldNow;
 
 #[derive(Debug)]
 pub(super) struct Guard {
     holds: watch::Receiver<Vec<HoldNow>>,
-    inbox: mpsc::Sender<Observation>,
+    role: watch::Receiver<Role>,
 }
 
 impl Guard {
-    pub(super) fn new(
-        holds: watch::Receiver<Vec<HoldNow>>,
-        inbox: mpsc::Sender<Observation>,
-    ) -> Self {
-        Self { holds, inbox }
+    pub(super) fn new(holds: watch::Receiver<Vec<HoldNow>>, role: watch::Receiver<Role>) -> Self {
+        Self { holds, role }
     }
 }
 
@@ -79,7 +76,11 @@ impl GuardService for Guard {
             by: by.into(),
             reason: reason.into(),
         };
-        let sent = self.inbox.send(Observation::Confirmed(confirmation)).await;
+        let role = self.role.borrow().clone();
+        let Some(inbox) = role.reports() else {
+            return Err(error::not_leading(role.elsewhere().as_deref()));
+        };
+        let sent = inbox.send(Observation::Confirmed(confirmation)).await;
         sent.map_err(|_| error::stopping())?;
         let settled = shown.wait_for(|holds| {
             let mut meant = holds.iter().filter(|now| ids.contains(&now.hold.id));

@@ -88,6 +88,11 @@ impl Head {
 }
 
 impl State {
+    /// Forgets which objects are missing.
+    pub fn forget_missing(&mut self) {
+        self.missing = Missing::default();
+    }
+
     /// Takes in which objects are missing, which is not logged: it is found again by listing.
     pub fn apply_missing(&mut self, change: MissingChange) {
         self.missing.apply(change);

@@ -1,6 +1,9 @@
 //! Objects that vanish all at once, seen from the engine.
 
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::event::Record;
 use crate::event::hold::HoldId;
 use crate::model::guard::DeletionGuard;
 use crate::model::ingress::{BackendRef, Ingress, PortRef};
