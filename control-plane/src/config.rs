@@ -6,6 +6,8 @@
 
 mod cli;
 mod defaults;
+mod guard;
+mod ingress_status;
 mod lease;
 mod settings;
 #[cfg(test)]
@@ -26,6 +28,9 @@ use serde::Deserialize;
 use crate::model::settings::{HostOwnership, Protocol};
 
 pub use cli::{Cli, Command};
+pub use guard::Guard;
+pub use ingress_status::{AddressSource, IngressStatus, NodeAddress};
+pub use settings::Live;
 
 /// The whole configuration. Every key may be left out.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -45,8 +50,13 @@ pub struct Config {
     /// Permits Services of type ExternalName that resolve to loopback, link-local and metadata
     /// addresses. Applied without a restart.
     pub allow_local_external_names: bool,
-    /// Whether Kubernetes Events are written on users' objects.
+    /// Whether objects that vanish all at once are held back.
+    pub deletion_guard: Guard,
+    /// Whether anything is written on users' objects: Kubernetes Events, and the statuses of
+    /// Ingresses. `false` to run beside another controller.
     pub status_writes: bool,
+    /// Which addresses the statuses of Ingresses name.
+    pub ingress_status: IngressStatus,
     /// Folder for the event log, and in it `keys` for what must not be lost. Made if it does
     /// not exist.
     pub data_folder: PathBuf,
@@ -293,6 +303,8 @@ impl Config {
                 "this port has no TLS: use 127.0.0.1, or connect to grpc.address",
             );
         }
+        self.deletion_guard.check()?;
+        self.ingress_status.check()?;
         self.lease.check()?;
         if self.history.checkpoint_after == 0 {
             return invalid("history.checkpointAfter", "must not be 0", "use 10000");

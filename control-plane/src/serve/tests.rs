@@ -2,6 +2,7 @@
 
 mod access;
 mod faults;
+mod guard;
 mod memory;
 mod operators;
 mod past;
