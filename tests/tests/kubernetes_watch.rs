@@ -300,6 +300,56 @@ fn what_happened_while_the_control_plane_was_away_is_seen_when_it_is_back() {
 }
 
 #[test]
+fn endpoints_that_were_made_anew_unseen_and_are_bad_are_not_those_of_before() {
+    sandbox::run(async |sandbox| {
+        let [one, _] = echoes().await?;
+        let mut parts = Wired::start_as_admin(sandbox, &bare(&[]), &json!({})).await?;
+        for name in ["a", "b", "bad"] {
+            parts.serve(&site(name, &[one.address()])).await?;
+            answers(HTTP, &format!("{name}.example"), "/", "one").await?;
+        }
+        // On a list of a running control plane.
+        parts.wire.block();
+        make_slice_anew(&parts, "a").await?;
+        parts.objects.apply(&bad_slice("bad")).await?;
+        parts.cluster.compact().await?;
+        parts.cluster.api_server().restart().await?;
+        parts.wire.cut();
+        parts.wire.unblock();
+        refuses(HTTP, "a.example", "/", "no-endpoints").await?;
+        // After a restart.
+        parts
+            .while_it_is_away(async |parts| make_slice_anew(parts, "b").await)
+            .await?;
+        refuses(HTTP, "b.example", "/", "no-endpoints").await?;
+        refuses(HTTP, "a.example", "/", "no-endpoints").await?;
+        // One that was edited keeps its addresses.
+        answers(HTTP, "bad.example", "/", "one").await?;
+        Ok(())
+    });
+}
+
+/// A site's slice is deleted, and another made of its name that cannot be used.
+async fn make_slice_anew(parts: &Wired, name: &str) -> anyhow::Result<()> {
+    let bad = bad_slice(name);
+    parts.objects.delete(&bad).await?;
+    parts.objects.apply(&bad).await?;
+    Ok(())
+}
+
+/// A site's slice that the API server takes and we do not.
+fn bad_slice(name: &str) -> String {
+    format!(
+        "apiVersion: discovery.k8s.io/v1\n\
+         kind: EndpointSlice\n\
+         metadata: {{name: {name}, labels: {{kubernetes.io/service-name: {name}}}}}\n\
+         addressType: IPv4\n\
+         ports: [{{name: web, port: 8080}}]\n\
+         endpoints: [{{addresses: [239.1.1.1]}}]\n"
+    )
+}
+
+#[test]
 fn namespaces_and_labels_restrict_what_is_seen_and_can_be_changed() {
     sandbox::run(async |sandbox| {
         let [one, _] = echoes().await?;

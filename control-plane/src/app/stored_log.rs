@@ -19,12 +19,11 @@ use crate::event_log::{Entry, EventLog, ReadError, Writer};
 use crate::history::archive::{Archive, ArchiveError, Records, Want};
 use crate::identity;
 use crate::metrics::log::LogMetrics;
-use crate::model::endpoints::EndpointSlice;
 use crate::model::key::ObjectKey;
 use crate::model::object::Spec;
 use crate::model::time::Timestamp;
 use crate::project::Fold;
-use crate::state::endpoints::SliceChange;
+use crate::state::endpoints::{HeldSlice, SliceChange};
 
 /// How much of the past is kept.
 #[derive(Clone, Copy, Debug)]
@@ -226,9 +225,8 @@ pub(super) fn restore(log: &EventLog, now: Timestamp) -> Result<Restored, Archiv
     let fold = &mut restored.fold;
     for (key, value) in log.endpoints_read(now).map_err(unreadable)? {
         let key: Result<ObjectKey, _> = serde_json::from_slice(&key);
-        let slice: Result<EndpointSlice, _> = serde_json::from_slice(&value);
         // Written by another release, and found again by listing.
-        if let (Ok(key), Ok(slice)) = (key, slice) {
+        if let (Ok(key), Ok(slice)) = (key, HeldSlice::from_json(&value)) {
             let slice = Some(slice);
             fold.apply_endpoints(SliceChange { key, slice });
         }
@@ -244,12 +242,18 @@ fn recorded_slices(fold: &Fold) -> Vec<SliceChange> {
     let good = fold
         .state()
         .objects()
-        .filter_map(|(key, held)| match &held.good.as_ref()?.spec {
-            Spec::EndpointSlice(slice) => Some(SliceChange {
+        .filter_map(|(key, held)| {
+            let good = held.good.as_ref()?;
+            let Spec::EndpointSlice(slice) = &good.spec else {
+                return None;
+            };
+            Some(SliceChange {
                 key: key.clone(),
-                slice: Some(slice.clone()),
-            }),
-            Spec::Ingress(_) | Spec::IngressClass(_) | Spec::Service(_) => None,
+                slice: Some(HeldSlice {
+                    uid: good.meta.uid.clone(),
+                    spec: slice.clone(),
+                }),
+            })
         });
     good.collect()
 }
