@@ -8,7 +8,7 @@ mod world;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use roadstead_control_plane::checkpoint::{self, Dirty};
+use roadstead_control_plane::checkpoint::{self, Dirty, Storing};
 use roadstead_control_plane::event::{Epoch, Event, Record, Seq, codec};
 use roadstead_control_plane::model::key::{Kind, Origin};
 use roadstead_control_plane::model::time::Timestamp;
@@ -201,6 +201,38 @@ proptest! {
         prop_assert_eq!(restored.snapshot().version(), fold.snapshot().version());
         prop_assert!(restored.versions().iter().eq(fold.versions().iter()));
         prop_assert_eq!(restored.snapshot().digest(), fold.snapshot().digest());
+    }
+
+    #[test]
+    fn a_checkpoint_that_is_stored_while_records_come_is_that_of_the_end(steps in steps(), begin in any::<prop::sample::Index>(), at_once in 1_usize..4) {
+        let machine = Machine::after(&steps);
+        let begin = begin.index(machine.records.len());
+        let (mut fold, mut dirty) = (Fold::default(), Dirty::default());
+        let mut storing: Option<Storing> = None;
+        let mut stored = BTreeMap::new();
+        let mut write = |entry: checkpoint::Entry| match entry {
+            (key, Some(value)) => stored.insert(key, value),
+            (key, None) => stored.remove(&key),
+        };
+        for (index, record) in machine.records.iter().enumerate() {
+            let changed = fold.apply(record);
+            dirty.note(record, &changed);
+            if index == begin {
+                storing = Some(Storing::new(std::mem::take(&mut dirty)));
+            }
+            if let Some(storing) = &mut storing {
+                storing.next(&fold, at_once).map(Result::unwrap).for_each(|entry| drop(write(entry)));
+            }
+        }
+        let mut storing = storing.unwrap();
+        storing.go_on(dirty);
+        storing.next(&fold, usize::MAX).map(Result::unwrap).for_each(|entry| drop(write(entry)));
+        write(checkpoint::head(&fold).unwrap());
+        let restored = checkpoint::restore(stored).unwrap();
+        prop_assert_eq!(restored.state().seq(), fold.state().seq());
+        prop_assert_eq!(everything(restored.snapshot()), everything(fold.snapshot()));
+        prop_assert!(restored.state().objects().eq(fold.state().objects()));
+        prop_assert!(restored.versions().iter().eq(fold.versions().iter()));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::clock;
 use crate::engine::{Log, LogError};
 use crate::event::codec::{self, DecodeError};
 use crate::event::{Class, Epoch, Record, Seq};
-use crate::event_log::{Entry, EventLog, ReadError, Writer};
+use crate::event_log::{Draft, Entry, EventLog, ReadError, Writer};
 use crate::history::archive::{Archive, ArchiveError, Records, Want};
 use crate::identity;
 use crate::metrics::log::LogMetrics;
@@ -43,6 +43,8 @@ pub(super) struct StoredLog {
     keep: Keep,
     metrics: LogMetrics,
     compacting: Compacting,
+    /// The checkpoint that is being stored.
+    draft: Option<Draft>,
     /// The longest batch that could not be appended since one could, in bytes.
     refused: usize,
 }
@@ -57,6 +59,7 @@ impl StoredLog {
             keep,
             metrics,
             compacting: Compacting::default(),
+            draft: None,
             refused: 0,
         }
     }
@@ -87,6 +90,7 @@ impl Log for StoredLog {
     fn resume(&mut self, after: Seq) -> Result<Vec<Record>, LogError> {
         // What its last steps came to is not known.
         self.compacting = Compacting::default();
+        self.draft = None;
         self.writer.reopen().map_err(LogError::new)?;
         // A disk with room for a little would freeze again as soon as everything is listed.
         self.writer.reserve(self.refused).map_err(LogError::new)?;
@@ -101,17 +105,28 @@ impl Log for StoredLog {
             .collect()
     }
 
-    fn checkpoint(
+    fn begin_checkpoint(&mut self, seq: Seq) -> Result<(), LogError> {
+        self.draft = None;
+        let begun = self.writer.begin_checkpoint(seq);
+        self.draft = Some(begun.map_err(LogError::new)?);
+        Ok(())
+    }
+
+    fn add_to_checkpoint(
         &mut self,
-        seq: Seq,
         changed: &mut dyn Iterator<Item = Result<checkpoint::Entry, LogError>>,
     ) -> Result<(), LogError> {
-        let mut draft = self.writer.begin_checkpoint(seq).map_err(LogError::new)?;
+        let draft = self.draft.as_mut().ok_or_else(none_begun)?;
         for entry in changed {
-            let added = self.writer.add_to_checkpoint(&mut draft, [entry?]);
+            let added = self.writer.add_to_checkpoint(draft, [entry?]);
             added.map_err(LogError::new)?;
         }
-        let finished = self.writer.finish_checkpoint(draft);
+        Ok(())
+    }
+
+    fn finish_checkpoint(&mut self, seq: Seq) -> Result<(), LogError> {
+        let draft = self.draft.take().ok_or_else(none_begun)?;
+        let finished = self.writer.finish_checkpoint(draft, seq);
         finished.map_err(LogError::new)?;
         self.compacting
             .begin(&self.writer.log(), seq, self.keep.records)?;
@@ -239,22 +254,19 @@ pub(super) fn restore(log: &EventLog, now: Timestamp) -> Result<Restored, Archiv
 }
 
 fn recorded_slices(fold: &Fold) -> Vec<SliceChange> {
-    let good = fold
-        .state()
-        .objects()
-        .filter_map(|(key, held)| {
-            let good = held.good.as_ref()?;
-            let Spec::EndpointSlice(slice) = &good.spec else {
-                return None;
-            };
-            Some(SliceChange {
-                key: key.clone(),
-                slice: Some(HeldSlice {
-                    uid: good.meta.uid.clone(),
-                    spec: slice.clone(),
-                }),
-            })
-        });
+    let good = fold.state().objects().filter_map(|(key, held)| {
+        let good = held.good.as_ref()?;
+        let Spec::EndpointSlice(slice) = &good.spec else {
+            return None;
+        };
+        Some(SliceChange {
+            key: key.clone(),
+            slice: Some(HeldSlice {
+                uid: good.meta.uid.clone(),
+                spec: slice.clone(),
+            }),
+        })
+    });
     good.collect()
 }
 
@@ -286,6 +298,10 @@ fn entry(record: &Record) -> Result<Entry, serde_json::Error> {
 
 fn decode(entry: &Entry) -> Result<Record, DecodeError> {
     codec::decode(entry.seq, entry.schema, &entry.bytes)
+}
+
+fn none_begun() -> LogError {
+    LogError::new("no checkpoint was begun, or what was begun is lost")
 }
 
 /// Records that are in memory as bytes at once.

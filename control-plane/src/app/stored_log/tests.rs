@@ -43,10 +43,12 @@ impl Process {
     /// What an orderly end does.
     fn end(mut self) {
         let Restored { fold, dirty } = &self.restored;
+        let seq = fold.state().seq();
         let entries = dirty.entries(fold);
         let mut entries = entries.map(|entry| entry.map_err(LogError::new));
-        let stored = self.log.checkpoint(fold.state().seq(), &mut entries);
-        stored.unwrap();
+        self.log.begin_checkpoint(seq).unwrap();
+        self.log.add_to_checkpoint(&mut entries).unwrap();
+        self.log.finish_checkpoint(seq).unwrap();
     }
 
     fn held(&self) -> Vec<String> {
