@@ -45,6 +45,8 @@ pub(super) struct StoredLog {
     compacting: Compacting,
     /// The checkpoint that is being stored.
     draft: Option<Draft>,
+    /// From where on endpoints are to be looked at that may have expired.
+    expiring: Option<Vec<u8>>,
     /// The longest batch that could not be appended since one could, in bytes.
     refused: usize,
 }
@@ -60,6 +62,7 @@ impl StoredLog {
             metrics,
             compacting: Compacting::default(),
             draft: None,
+            expiring: None,
             refused: 0,
         }
     }
@@ -91,6 +94,7 @@ impl Log for StoredLog {
         // What its last steps came to is not known.
         self.compacting = Compacting::default();
         self.draft = None;
+        self.expiring = None;
         self.writer.reopen().map_err(LogError::new)?;
         // A disk with room for a little would freeze again as soon as everything is listed.
         self.writer.reserve(self.refused).map_err(LogError::new)?;
@@ -131,8 +135,7 @@ impl Log for StoredLog {
         self.compacting
             .begin(&self.writer.log(), seq, self.keep.records)?;
         // What expired is no longer seen anywhere: what is in use is renewed.
-        let expired = self.writer.endpoints_expire(clock::now());
-        expired.map_err(LogError::new)?;
+        self.expiring = Some(Vec::new());
         if let Ok(bytes) = self.writer.log().bytes_on_disk() {
             self.metrics.size(bytes);
         }
@@ -140,6 +143,11 @@ impl Log for StoredLog {
     }
 
     fn tidy(&mut self) -> Result<bool, LogError> {
+        if let Some(from) = self.expiring.take() {
+            let looked = self.writer.endpoints_expire(clock::now(), &from, LOOKED_AT);
+            self.expiring = looked.map_err(LogError::new)?;
+            return Ok(true);
+        }
         let more = self.compacting.step(&mut self.writer)?;
         if matches!(self.compacting, Compacting::Idle) && !more {
             self.writer.refresh().map_err(LogError::new)?;
@@ -306,6 +314,8 @@ fn none_begun() -> LogError {
 
 /// Records that are in memory as bytes at once.
 const AT_ONCE: usize = 1024;
+/// Endpoints looked at in a step: some milliseconds.
+const LOOKED_AT: usize = 512;
 
 fn newer(error: &impl ToString) -> ArchiveError {
     ArchiveError::Newer(error.to_string().into())

@@ -422,7 +422,9 @@ fn endpoints_count_until_their_time() {
     let pair = |name: &str, value: &str| (key(name), value.as_bytes().to_vec());
     assert_eq!(held(&writer, 99), [pair("a", "1"), pair("b", "2")]);
     assert_eq!(held(&writer, 100), [pair("b", "2")]);
-    writer.endpoints_expire(Timestamp(150)).unwrap();
+    let mut expire = |from: &[u8]| writer.endpoints_expire(Timestamp(150), from, 1).unwrap();
+    let next = expire(&[]).unwrap();
+    assert_eq!(expire(&next), None);
     assert_eq!(held(&writer, 0), [pair("b", "2")]);
     drop(writer);
     assert_eq!(held(&start(folder.path()).0, 0), [pair("b", "2")]);
