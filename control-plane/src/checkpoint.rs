@@ -88,6 +88,20 @@ impl Dirty {
         self.parts.extend(other.parts);
     }
 
+    /// As if nothing of this were stored.
+    pub fn all(fold: &Fold) -> Self {
+        let objects = fold.state().objects().map(|(key, _)| key.clone());
+        let resources = fold.snapshot().resources().keys();
+        let resources = resources.filter(|id| !id.is_endpoints()).cloned();
+        let versions = fold.versions().iter().map(|made| made.seq);
+        let parts = objects.map(Part::Object);
+        let parts = parts.chain(resources.map(Part::Resource));
+        Self {
+            records: 0,
+            parts: parts.chain(versions.map(Part::Version)).collect(),
+        }
+    }
+
     /// How many records there were.
     pub fn records(&self) -> u64 {
         self.records

@@ -2,11 +2,16 @@
 
 use std::path::Path;
 
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Certificate, ClientTlsConfig};
+
 use crate::clock;
 use crate::config::Config;
-use crate::pki::Authority;
+use crate::follow::dial::Dialer;
 use crate::pki::server::ServerCertificate;
+use crate::pki::{Authority, CERTIFICATE};
 use crate::serve::listen::{Listener, Security};
+use crate::tokens::Role;
 
 /// Open sockets.
 pub(super) struct Endpoints {
@@ -32,5 +37,15 @@ impl Endpoints {
             listeners,
             certificate,
         })
+    }
+
+    /// How this replica reaches the others.
+    pub(super) fn dialer(keys: &Path) -> anyhow::Result<Dialer> {
+        let ca = std::fs::read(keys.join(CERTIFICATE))?;
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
+        let token = std::fs::read_to_string(keys.join(Role::Operator.file_name()))?;
+        let mut token: MetadataValue<Ascii> = format!("Bearer {}", token.trim()).parse()?;
+        token.set_sensitive(true);
+        Ok(Dialer::new(tls, token))
     }
 }

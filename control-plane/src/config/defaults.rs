@@ -1,9 +1,10 @@
 //! What holds where a key is left out; each is also said in the key's documentation.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use crate::config::{
-    Admin, Config, Grpc, History, Kubernetes, Listener, Log, LogFormat, Otlp, Sources,
+    Admin, Config, Grpc, History, Kubernetes, Lease, Listener, Log, LogFormat, Otlp, Sources,
 };
 use crate::model::settings::{HostOwnership, Protocol};
 
@@ -38,6 +39,7 @@ impl Default for Config {
             status_writes: true,
             data_folder: "/var/lib/roadstead/control-plane".into(),
             grpc: Grpc::default(),
+            lease: Lease::default(),
             admin: Admin::default(),
             log: Log::default(),
             otlp: Otlp::default(),
@@ -65,6 +67,20 @@ impl Default for Grpc {
             address: (Ipv4Addr::LOCALHOST, 8443).into(),
             names: Vec::new(),
             operators: Some((Ipv4Addr::LOCALHOST, 8444).into()),
+        }
+    }
+}
+
+impl Default for Lease {
+    fn default() -> Self {
+        Self {
+            name: "roadstead-control-plane".to_owned(),
+            duration: Duration::from_secs(15),
+            renew_within: Duration::from_secs(10),
+            retry: Duration::from_secs(2),
+            identity: None,
+            address: None,
+            peers: Vec::new(),
         }
     }
 }

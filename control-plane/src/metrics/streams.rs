@@ -33,6 +33,8 @@ pub enum End {
     Replaced,
     /// The control plane stops.
     Shutdown,
+    /// Another replica leads, or this one no longer does.
+    Role,
     /// Something did not come in time.
     Timeout,
     /// The proxy did not keep to the protocol, or refused too often.
@@ -98,6 +100,7 @@ impl StreamMetrics {
             End::Proxy => "proxy",
             End::Replaced => "replaced",
             End::Shutdown => "shutdown",
+            End::Role => "role",
             End::Timeout => "timeout",
             End::Protocol => "protocol",
         };

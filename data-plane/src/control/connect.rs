@@ -5,6 +5,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
+use roadstead_proto::LEADER;
 use roadstead_proto::v1::{
     ProxyMessage, TransferMessage, distribution_service_client::DistributionServiceClient,
 };
@@ -24,6 +25,10 @@ pub struct Connector {
     settings: ControlPlane,
     /// The address to try next.
     next: usize,
+    /// Where the leader is, as a replica told.
+    leader: Option<Address>,
+    /// How often in a row the next address was told.
+    told: u32,
 }
 
 /// An open stream.
@@ -60,7 +65,32 @@ pub(super) enum ConnectError {
 
 impl Connector {
     pub fn new(settings: ControlPlane) -> Self {
-        Self { settings, next: 0 }
+        Self {
+            settings,
+            next: 0,
+            leader: None,
+            told: 0,
+        }
+    }
+
+    /// Takes note of where to go, if this status says so. Says whether to go there at once: not
+    /// if replicas send each other's proxies round in circles.
+    pub(super) fn redirect(&mut self, status: &Status) -> bool {
+        let told = status.metadata().get(LEADER);
+        let told = told.and_then(|leader| leader.to_str().ok()?.parse::<Address>().ok());
+        // A token and a CA are for addresses of one kind.
+        self.leader = told.filter(Address::is_https);
+        self.told = if self.leader.is_some() {
+            self.told + 1
+        } else {
+            0
+        };
+        self.leader.is_some() && self.told <= REDIRECTS
+    }
+
+    /// A stream lasted.
+    pub(super) fn arrived(&mut self) {
+        self.told = 0;
     }
 
     /// How many addresses there are.
@@ -68,11 +98,16 @@ impl Connector {
         self.settings.addresses.len()
     }
 
-    /// Opens a stream to the next address, with `hello` as its first message.
+    /// Opens a stream to the leader if it was told, else to the next address, with `hello` as its first message.
     pub(super) async fn connect(
         &mut self,
         hello: ProxyMessage,
     ) -> Option<Result<Connection, ConnectError>> {
+        if self.addresses() > 0
+            && let Some(leader) = self.leader.take()
+        {
+            return Some(self.open(leader, hello).await);
+        }
         let index = self.next.checked_rem(self.addresses())?;
         let address = self.settings.addresses.get(index)?.clone();
         self.next = index + 1;
@@ -190,6 +225,9 @@ const PING_TIME: Duration = Duration::from_secs(3);
 const MAX_MESSAGE: usize = 4 << 20;
 
 const STREAM_WINDOW: u32 = 2 << 20;
+
+/// Redirects that are followed at once, one after the other.
+const REDIRECTS: u32 = 3;
 
 /// Answers that wait to be sent.
 const ANSWERS: usize = 4;

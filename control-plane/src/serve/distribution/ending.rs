@@ -3,11 +3,16 @@
 //! One place for it, because the reason goes three ways: to the proxy as a status, to
 //! people as a line, to metrics as a label.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tonic::Status;
+use roadstead_proto::LEADER;
+use tokio::sync::watch;
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
 
 use crate::metrics::streams::End;
+use crate::serve::Role;
 use crate::serve::distribution::hello::HelloError;
 
 /// The reason of an end.
@@ -24,6 +29,10 @@ pub(super) enum Ending {
     Replaced,
     #[error("the control plane stops: connect again")]
     Stopping,
+    #[error("this replica does not lead: connect to {0}")]
+    Elsewhere(Arc<str>),
+    #[error("this replica leads no longer, or leads now: connect again")]
+    Role,
     #[error("there are too many streams")]
     Full,
     #[error("nothing within {after:?} of {awaited}")]
@@ -40,13 +49,22 @@ pub(super) enum Ending {
 }
 
 impl Ending {
+    /// Because this replica is something else now.
+    pub(super) fn of_role(role: &watch::Receiver<Role>) -> Self {
+        match role.borrow().elsewhere() {
+            Some(leader) => Self::Elsewhere(leader),
+            None => Self::Role,
+        }
+    }
+
     /// What the proxy is told; nothing if it is gone.
     pub(super) fn status(&self) -> Option<Status> {
         let text = self.to_string();
         match self {
             Self::Closed | Self::Broken(_) => None,
             Self::Replaced => Some(Status::aborted(text)),
-            Self::Stopping => Some(Status::unavailable(text)),
+            Self::Stopping | Self::Role => Some(Status::unavailable(text)),
+            Self::Elsewhere(leader) => Some(redirect(text, leader)),
             Self::Full => Some(Status::resource_exhausted(text)),
             Self::Timeout { .. } => Some(Status::deadline_exceeded(text)),
             Self::Hello(_) | Self::Protocol(_) => Some(Status::invalid_argument(text)),
@@ -60,8 +78,18 @@ impl Ending {
             Self::Closed | Self::Broken(_) => End::Proxy,
             Self::Replaced => End::Replaced,
             Self::Stopping => End::Shutdown,
+            Self::Elsewhere(_) | Self::Role => End::Role,
             Self::Timeout { .. } => End::Timeout,
             Self::Full | Self::Hello(_) | Self::Protocol(_) | Self::Refused { .. } => End::Protocol,
         }
     }
+}
+
+/// Says where to go in a form for programs, too.
+fn redirect(text: String, leader: &str) -> Status {
+    let mut metadata = MetadataMap::new();
+    if let Ok(leader) = leader.parse() {
+        metadata.insert(LEADER, leader);
+    }
+    Status::with_metadata(Code::Unavailable, text, metadata)
 }

@@ -16,6 +16,7 @@ use tonic::{Request, Status};
 
 use crate::event::{Epoch, Event, Record, Seq};
 use crate::history::{History, Recorder};
+use crate::metrics::leadership::LeadershipMetrics;
 use crate::metrics::streams::StreamMetrics;
 use crate::model::ingress::{BackendRef, ClassRef, Ingress, PathRule, PortRef, Rule};
 use crate::model::key::{Kind, ObjectKey, Origin};
@@ -29,7 +30,7 @@ use crate::project::{Fold, REVISION};
 use crate::publish::Publisher;
 use crate::serve::listen::{Listener, Security};
 use crate::serve::tests::memory::Memory;
-use crate::serve::{Parts, Patience, ServeError, run};
+use crate::serve::{Followers, Parts, Patience, Role as Duty, ServeError, run};
 use crate::snapshot::publication::Publication;
 use crate::snapshot::{Change, ResourceId, Snapshot, Version};
 use crate::tokens::{Role, Tokens};
@@ -48,6 +49,7 @@ pub(super) struct World {
     archive: Arc<Memory>,
     publisher: Publisher,
     publication: Arc<Publication>,
+    pub(super) duty: watch::Sender<Duty>,
     stop: Option<oneshot::Sender<()>>,
     server: JoinSet<Result<(), ServeError>>,
     _engine: JoinSet<()>,
@@ -87,10 +89,12 @@ impl World {
         let recorder = Recorder::new(&fold);
         let meter = SdkMeterProvider::default().meter("test");
         let newest = publisher.subscribe();
+        let duty = watch::Sender::new(Duty::Leading { reports });
         let parts = Parts {
             publications: publisher.subscribe(),
             presence: presence_rx.clone(),
-            reports,
+            role: duty.subscribe(),
+            followers: Followers::new(LeadershipMetrics::new(&meter)),
             history: History::new(archive.clone(), recorder.subscribe()),
             tokens: Tokens::open(folder.path()).unwrap(),
             metrics: StreamMetrics::new(&meter, presence_rx.clone(), newest),
@@ -114,6 +118,7 @@ impl World {
             archive,
             publisher,
             publication: Arc::default(),
+            duty,
             stop: Some(stop),
             server,
             _engine: engine,
