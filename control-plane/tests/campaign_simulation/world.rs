@@ -116,6 +116,7 @@ impl World {
             995..998 => {
                 if let Some(process) = self.running(side) {
                     process.engine.housekeep();
+                    process.engine.tidy();
                 }
             }
             _ => self.meddle(),
@@ -382,6 +383,7 @@ impl World {
                 self.follow(side);
                 if let Some(process) = self.running(side) {
                     process.engine.housekeep();
+                    process.engine.tidy();
                 }
             }
             self.stream();
