@@ -117,6 +117,7 @@ impl World {
             995..998 => {
                 if let Some(process) = self.running(side) {
                     process.engine.housekeep();
+                    process.engine.tidy();
                 }
             }
             _ => self.meddle(),
@@ -383,6 +384,7 @@ impl World {
                 self.follow(side);
                 if let Some(process) = self.running(side) {
                     process.engine.housekeep();
+                    process.engine.tidy();
                 }
             }
             self.stream();
