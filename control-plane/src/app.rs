@@ -1,5 +1,6 @@
 //! The composition root: reads what is stored, builds the parts, joins the tasks, drains.
 
+mod access;
 mod compaction;
 mod endpoints;
 mod opening;
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::admin::Admin;
+use crate::app::access::Guards;
 use crate::app::endpoints::Endpoints;
 use crate::app::opening::{Opened, log_folder};
 use crate::app::outlets::Sinks;
@@ -38,7 +40,6 @@ use crate::recovery::Tenure;
 use crate::serve::{self, Parts, Patience};
 use crate::status::Status;
 use crate::telemetry::{self, Telemetry};
-use crate::tokens::Tokens;
 
 /// Does what the command line says, until it is done or a signal ends it.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
@@ -84,8 +85,9 @@ async fn serve_until_stopped(
     telemetry: &Telemetry,
 ) -> anyhow::Result<()> {
     let keys = config.data_folder.join("keys");
-    let tokens = Tokens::open(&keys)?;
-    let endpoints = Endpoints::bind(&config, &keys).await?;
+    let sources = Sources::of(&config);
+    let guards = Guards::post(&config, &sources, &keys).await?;
+    let endpoints = Endpoints::bind(&config, guards.known.clone()).await?;
     let health = Health::new(Condition::ALL);
     let admin = Admin::bind(config.admin.address, health.clone(), telemetry.clone());
     let admin = admin
@@ -127,7 +129,6 @@ async fn serve_until_stopped(
         records: config.history.records,
         endpoints_millis: ENDPOINTS_MILLIS,
     };
-    let sources = Sources::of(&config);
     let tenure = Tenure {
         lineage: identity.lineage.clone(),
         epoch: identity.epoch,
@@ -165,12 +166,19 @@ async fn serve_until_stopped(
         presence: present,
         reports: inbox.clone(),
         history,
-        tokens,
+        access: guards.access,
+        issuing: guards.issuing,
         metrics: streams,
         patience: Patience::default(),
     };
     let serving = serve::run(endpoints.listeners, parts, ended(stopped.clone()));
     tasks.spawn(async { Ok(serving.await.map(|()| "gRPC")?) });
+    if let Some(keeper) = guards.keeper {
+        tasks.spawn(async {
+            Box::pin(keeper.run()).await;
+            Ok("the keeper of the authority")
+        });
+    }
     tasks.spawn(async {
         endpoints.certificate.renew().await;
         Ok("the certificate")

@@ -4,6 +4,7 @@
 //! everyone else is given values that are valid. `config/settings.rs` makes of it what
 //! projection depends on.
 
+mod access;
 mod cli;
 mod defaults;
 mod settings;
@@ -22,6 +23,7 @@ use serde::Deserialize;
 
 use crate::model::settings::{HostOwnership, Protocol};
 
+pub use access::Access;
 pub use cli::{Cli, Command};
 
 /// The whole configuration. Every key may be left out.
@@ -49,6 +51,8 @@ pub struct Config {
     pub data_folder: PathBuf,
     /// Where proxies and operators connect.
     pub grpc: Grpc,
+    /// Who of them may, in a cluster.
+    pub access: Access,
     /// The port for probes and metrics.
     pub admin: Admin,
     /// What the control plane says about itself on standard output.
@@ -259,6 +263,7 @@ impl Config {
                 "this port has no TLS: use 127.0.0.1, or connect to grpc.address",
             );
         }
+        self.access.check()?;
         if self.history.checkpoint_after == 0 {
             return invalid("history.checkpointAfter", "must not be 0", "use 10000");
         }

@@ -56,6 +56,19 @@ impl ControlPlane {
         number: u8,
         sources: &Value,
     ) -> anyhow::Result<Self> {
+        // Those who connect to it are outside of the cluster.
+        let access = json!({"fileTokens": true});
+        Self::start_guarded(sandbox, name, number, sources, &access)
+    }
+
+    /// The same with settings of who may connect (`access` of its configuration).
+    pub fn start_guarded(
+        sandbox: &Sandbox,
+        name: &str,
+        number: u8,
+        sources: &Value,
+        access: &Value,
+    ) -> anyhow::Result<Self> {
         let address = Ipv4Addr::new(127, 0, 1, number);
         let folder = sandbox.folder().to_owned();
         let settings = json!({
@@ -64,6 +77,7 @@ impl ControlPlane {
             "listeners": {"http": {"address": HTTP.ip(), "port": HTTP.port()}},
             "grpc": {"address": at(address, GRPC), "operators": at(address, OPERATORS)},
             "admin": {"address": at(address, ADMIN)},
+            "access": access,
         });
         let text = settings.to_string();
         let program = Program::start_ours(sandbox, name, "roadstead-control-plane", &text)?;
@@ -108,6 +122,16 @@ impl ControlPlane {
         let token = self.keys().join("operator.token");
         let token = fs::read_to_string(&token).context("read the operator's token")?;
         Operator::new(at(self.address, OPERATORS), token.trim())
+    }
+
+    /// Someone who has this token.
+    pub fn operator_by(&self, token: &str) -> anyhow::Result<Operator> {
+        Operator::new(at(self.address, OPERATORS), token)
+    }
+
+    /// Where proxies connect.
+    pub fn grpc(&self) -> SocketAddr {
+        at(self.address, GRPC)
     }
 
     /// The sum of a metric's series whose labels hold all of these texts.

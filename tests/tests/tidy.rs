@@ -34,6 +34,7 @@ const CONTROL_PLANE: Ranks<'_> = Ranks {
             "pki",
             "publish",
             "recovery",
+            "review",
             "status",
             "telemetry",
             "tokens",

@@ -25,10 +25,10 @@ pub(super) struct Sources {
     kubernetes: Option<Kubernetes>,
 }
 
-struct Kubernetes {
-    kubeconfig: Option<PathBuf>,
-    own_namespace: Option<String>,
-    scope: Scope,
+pub(super) struct Kubernetes {
+    pub(super) kubeconfig: Option<PathBuf>,
+    pub(super) own_namespace: Option<String>,
+    pub(super) scope: Scope,
 }
 
 /// What the tasks of all sources are given.
@@ -61,6 +61,16 @@ impl Sources {
             },
         });
         Self { folder, kubernetes }
+    }
+
+    /// The Kubernetes API, if it is one.
+    pub(super) fn kubernetes(&self) -> Option<&Kubernetes> {
+        self.kubernetes.as_ref()
+    }
+
+    /// Whether a folder is one.
+    pub(super) fn has_folder(&self) -> bool {
+        self.folder.is_some()
     }
 
     pub(super) fn awaited(&self) -> BTreeSet<(Origin, Kind)> {

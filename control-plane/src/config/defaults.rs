@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::config::{
-    Admin, Config, Grpc, History, Kubernetes, Listener, Log, LogFormat, Otlp, Sources,
+    Access, Admin, Config, Grpc, History, Kubernetes, Listener, Log, LogFormat, Otlp, Sources,
 };
 use crate::model::settings::{HostOwnership, Protocol};
 
@@ -38,6 +38,7 @@ impl Default for Config {
             status_writes: true,
             data_folder: "/var/lib/roadstead/control-plane".into(),
             grpc: Grpc::default(),
+            access: Access::default(),
             admin: Admin::default(),
             log: Log::default(),
             otlp: Otlp::default(),

@@ -26,6 +26,7 @@ use tonic::{Status, Streaming};
 
 use crate::metrics::streams::StreamMetrics;
 use crate::observe::Observation;
+use crate::pki::Credential;
 use crate::presence::StreamId;
 use crate::serve::distribution::frame::Frame;
 use crate::serve::distribution::seats::Seats;
@@ -98,6 +99,8 @@ impl Common {
 /// A stream that was just opened.
 struct Arrival {
     peer: Option<SocketAddr>,
+    /// What its certificate says, if it was not let in by a token.
+    credential: Option<Arc<Credential>>,
     inbound: Streaming<v1::ProxyMessage>,
     outbound: mpsc::Sender<Result<Frame, Status>>,
 }

@@ -3,6 +3,7 @@
 //! One place for it, because the reason goes three ways: to the proxy as a status, to
 //! people as a line, to metrics as a label.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tonic::Status;
@@ -33,6 +34,13 @@ pub(super) enum Ending {
     },
     #[error("the hello is refused: {0}")]
     Hello(#[from] HelloError),
+    #[error(
+        "the certificate is of {subject}, and the proxy calls itself {proxy}: set `proxy` in its \
+         configuration to the node's name, or that, a slash and more"
+    )]
+    OtherName { subject: String, proxy: Arc<str> },
+    #[error("the certificate of this connection has ended: connect again, by a new one")]
+    Expired,
     #[error("out of order: {0}")]
     Protocol(&'static str),
     #[error("the proxy refused {times} transfers one after the other, the last because: {reason}")]
@@ -49,6 +57,8 @@ impl Ending {
             Self::Stopping => Some(Status::unavailable(text)),
             Self::Full => Some(Status::resource_exhausted(text)),
             Self::Timeout { .. } => Some(Status::deadline_exceeded(text)),
+            Self::OtherName { .. } => Some(Status::permission_denied(text)),
+            Self::Expired => Some(Status::unauthenticated(text)),
             Self::Hello(_) | Self::Protocol(_) => Some(Status::invalid_argument(text)),
             Self::Refused { .. } => Some(Status::failed_precondition(text)),
         }
@@ -61,6 +71,8 @@ impl Ending {
             Self::Replaced => End::Replaced,
             Self::Stopping => End::Shutdown,
             Self::Timeout { .. } => End::Timeout,
+            Self::Expired => End::Expired,
+            Self::OtherName { .. } => End::OtherName,
             Self::Full | Self::Hello(_) | Self::Protocol(_) | Self::Refused { .. } => End::Protocol,
         }
     }

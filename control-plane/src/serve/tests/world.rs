@@ -29,7 +29,7 @@ use crate::project::{Fold, REVISION};
 use crate::publish::Publisher;
 use crate::serve::listen::{Listener, Security};
 use crate::serve::tests::memory::Memory;
-use crate::serve::{Parts, Patience, ServeError, run};
+use crate::serve::{Access, Parts, Patience, ServeError, run};
 use crate::snapshot::publication::Publication;
 use crate::snapshot::{Change, ResourceId, Snapshot, Version};
 use crate::tokens::{Role, Tokens};
@@ -92,7 +92,11 @@ impl World {
             presence: presence_rx.clone(),
             reports,
             history: History::new(archive.clone(), recorder.subscribe()),
-            tokens: Tokens::open(folder.path()).unwrap(),
+            access: Access {
+                tokens: Some(Tokens::open(folder.path()).unwrap()),
+                operators: None,
+            },
+            issuing: None,
             metrics: StreamMetrics::new(&meter, presence_rx.clone(), newest),
             patience,
         };

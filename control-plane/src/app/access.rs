@@ -1,0 +1,80 @@
+//! Who may connect: what callers can prove themselves by, and who issues it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::app::sources::Sources;
+use crate::clock;
+use crate::config::Config;
+use crate::pki::keeper::{Keeper, Place};
+use crate::pki::{Authority, Known};
+use crate::review::{Remembered, Review, Reviewer};
+use crate::serve::{Access, Issuing};
+use crate::tokens::Tokens;
+use crate::watch as kubernetes;
+
+/// What stands at the doors.
+pub(super) struct Guards {
+    /// The authority, as the server's certificate and those of clients need it.
+    pub(super) known: Known,
+    pub(super) access: Access,
+    pub(super) issuing: Option<Issuing>,
+    /// In a cluster.
+    pub(super) keeper: Option<Keeper>,
+}
+
+impl Guards {
+    /// With the Kubernetes API as a source its Secrets hold the authority and it knows tokens;
+    /// else files do both.
+    pub(super) async fn post(
+        config: &Config,
+        sources: &Sources,
+        keys: &Path,
+    ) -> anyhow::Result<Self> {
+        let Some(source) = sources.kubernetes() else {
+            let tokens = Some(Tokens::open(keys)?);
+            return Ok(Self {
+                known: Authority::open(keys, clock::now())?.alone(),
+                access: Access {
+                    tokens,
+                    operators: None,
+                },
+                issuing: None,
+                keeper: None,
+            });
+        };
+        let seconds = source.scope.watch_seconds;
+        let client = kubernetes::connect(source.kubeconfig.as_deref(), seconds).await?;
+        let own = source.own_namespace.clone();
+        let own = own.unwrap_or_else(|| client.default_namespace().to_owned());
+        let settings = &config.access;
+        let reviewer: Arc<dyn Review> =
+            Arc::new(Reviewer::new(client.clone(), settings.audience.clone()));
+        let operators: Arc<dyn Review> = Arc::new(Remembered::new(Arc::clone(&reviewer)));
+        let files = settings.file_tokens.unwrap_or_else(|| sources.has_folder());
+        let tokens = files.then(|| Tokens::open(keys)).transpose()?;
+        let users = settings.proxy_users(&own);
+        let place = Place {
+            namespace: own,
+            secret: settings.authority_secret.clone(),
+            bundle: settings.authority_config_map.clone(),
+            folder: keys.to_owned(),
+            watch_seconds: seconds,
+        };
+        let (keeper, known) = Keeper::new(client, place, clock::now);
+        Ok(Self {
+            known: known.clone(),
+            access: Access {
+                tokens,
+                operators: Some((operators, settings.audience.clone())),
+            },
+            issuing: Some(Issuing {
+                authorities: known,
+                reviewer,
+                users,
+                life: i64::from(settings.certificate_seconds) * 1000,
+            }),
+            keeper: Some(keeper),
+        })
+    }
+}
