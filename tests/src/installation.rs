@@ -4,7 +4,9 @@
 //! it is about. Each control plane of a sandbox has a loopback address of its own, so that a
 //! second one can be compared with the first.
 
+pub mod accounts;
 pub mod barrier;
+pub mod guarded;
 pub mod operator;
 pub mod wired;
 

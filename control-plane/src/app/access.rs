@@ -3,11 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context as _;
+
 use crate::app::sources::Sources;
 use crate::clock;
 use crate::config::Config;
 use crate::pki::keeper::{Keeper, Place};
 use crate::pki::{Authority, Known};
+use crate::private_file;
 use crate::review::{Remembered, Review, Reviewer};
 use crate::serve::{Access, Issuing};
 use crate::tokens::Tokens;
@@ -31,6 +34,8 @@ impl Guards {
         sources: &Sources,
         keys: &Path,
     ) -> anyhow::Result<Self> {
+        let made = private_file::make_folder(keys);
+        made.with_context(|| format!("cannot make the folder {}", keys.display()))?;
         let Some(source) = sources.kubernetes() else {
             let tokens = Some(Tokens::open(keys)?);
             return Ok(Self {

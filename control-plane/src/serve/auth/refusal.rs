@@ -52,8 +52,8 @@ pub(super) fn lacks(account: &str, right: Right) -> String {
         None => format!("--user={account}"),
     };
     format!(
-        "{account} may not {right}: it needs a ClusterRole with {{apiGroups: [\"{GROUP}\"], \
-         resources: [\"{resource}\"], verbs: [\"{verb}\"]}}; the one that is installed with \
+        "{account} may not {right}: it needs a ClusterRole with {{apiGroups: [{GROUP}], \
+         resources: [{resource}], verbs: [{verb}]}}; the one that is installed with \
          Roadstead is given by: kubectl create clusterrolebinding roadstead-operators \
          --clusterrole=roadstead-operator {whom}"
     )
