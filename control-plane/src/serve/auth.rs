@@ -237,29 +237,4 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
 const LONGEST: usize = 8 * 1024;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bearer_token_is_read_from_one_header_of_one_shape() {
-        let read = |values: &[&str]| {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                headers.append(AUTHORIZATION, value.parse().unwrap());
-            }
-            bearer(&headers).map(str::to_owned)
-        };
-        assert_eq!(read(&["Bearer abc"]).as_deref(), Some("abc"));
-        assert_eq!(read(&["bearer  abc "]).as_deref(), Some("abc"));
-        let long = format!("Bearer {}", "a".repeat(LONGEST + 1));
-        for wrong in [
-            &[][..],
-            &["abc"],
-            &["Basic abc"],
-            &[&long],
-            &["Bearer a", "Bearer b"],
-        ] {
-            assert_eq!(read(wrong), None, "{wrong:?}");
-        }
-    }
-}
+mod tests;

@@ -93,8 +93,12 @@ async fn ended(credential: Option<&Credential>) {
     let Some(credential) = credential else {
         return std::future::pending().await;
     };
-    while clock::now() < credential.expires {
-        sleep(LOOK_EVERY).await;
+    loop {
+        let left = credential.expires.0.saturating_sub(clock::now().0);
+        let Some(left) = u64::try_from(left).ok().filter(|left| *left > 0) else {
+            return;
+        };
+        sleep(Duration::from_millis(left).min(LOOK_EVERY)).await;
     }
 }
 

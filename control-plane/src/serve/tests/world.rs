@@ -29,7 +29,7 @@ use crate::project::{Fold, REVISION};
 use crate::publish::Publisher;
 use crate::serve::listen::{Listener, Security};
 use crate::serve::tests::memory::Memory;
-use crate::serve::{Access, Parts, Patience, ServeError, run};
+use crate::serve::{Access, Issuing, Parts, Patience, ServeError, run};
 use crate::snapshot::publication::Publication;
 use crate::snapshot::{Change, ResourceId, Snapshot, Version};
 use crate::tokens::{Role, Tokens};
@@ -60,6 +60,15 @@ impl World {
     }
 
     pub(super) async fn with(patience: Patience, security: Security) -> Self {
+        Self::issuing(patience, security, None).await
+    }
+
+    /// One that gives certificates.
+    pub(super) async fn issuing(
+        patience: Patience,
+        security: Security,
+        issuing: Option<Issuing>,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let publisher = Publisher::new();
         let (presence, presence_rx) = watch::channel(Presence::default());
@@ -96,7 +105,7 @@ impl World {
                 tokens: Some(Tokens::open(folder.path()).unwrap()),
                 operators: None,
             },
-            issuing: None,
+            issuing,
             metrics: StreamMetrics::new(&meter, presence_rx.clone(), newest),
             patience,
         };
