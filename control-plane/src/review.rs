@@ -37,7 +37,7 @@ pub struct Account {
 }
 
 /// A right to read from us, in the whole cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Right {
     pub verb: &'static str,
     /// Of the API group [`GROUP`], which has no objects.

@@ -3,10 +3,17 @@
 
 #![cfg(test)]
 
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 use anyhow::{Context, ensure};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, api::DeleteParams};
+use roadstead_control_plane::{
+    clock,
+    pki::keeper::{Keeper, Place},
+};
 use roadstead_tests::{
+    cluster::client_of,
     installation::{
         HTTP, SOON,
         guarded::{Guarded, PROXIES},
@@ -15,12 +22,13 @@ use roadstead_tests::{
     sandbox, wait,
 };
 use serde_json::json;
+use tokio::task::JoinSet;
 use tonic::Code;
 
 #[test]
 fn a_proxy_with_its_nodes_token_gets_a_certificate_and_then_a_snapshot() {
     sandbox::run(async |sandbox| {
-        let mut guarded = Guarded::start(sandbox).await?;
+        let mut guarded = Box::pin(Guarded::start(sandbox)).await?;
         guarded.serve().await?;
         let mut proxy = guarded.proxy("node-1").await?;
         answers(HTTP, "site.example", "/", "echo").await?;
@@ -67,7 +75,7 @@ fn a_proxy_with_its_nodes_token_gets_a_certificate_and_then_a_snapshot() {
 #[test]
 fn a_pod_without_the_right_token_gets_no_snapshot() {
     sandbox::run(async |sandbox| {
-        let guarded = Guarded::start(sandbox).await?;
+        let guarded = Box::pin(Guarded::start(sandbox)).await?;
         guarded.mount_bundle().await?;
         let accounts = guarded.accounts();
         accounts.make(&["other"]).await?;
@@ -121,7 +129,7 @@ fn a_pod_without_the_right_token_gets_no_snapshot() {
 #[test]
 fn a_rotated_authority_is_followed_by_both_planes_without_a_lost_stream() {
     sandbox::run(async |sandbox| {
-        let mut guarded = Guarded::start(sandbox).await?;
+        let mut guarded = Box::pin(Guarded::start(sandbox)).await?;
         guarded.serve().await?;
         let mut proxy = guarded.proxy("node-1").await?;
         answers(HTTP, "site.example", "/", "echo").await?;
@@ -189,7 +197,7 @@ fn a_rotated_authority_is_followed_by_both_planes_without_a_lost_stream() {
 #[test]
 fn an_operator_without_the_right_is_told_which_one() {
     sandbox::run(async |sandbox| {
-        let guarded = Guarded::start(sandbox).await?;
+        let guarded = Box::pin(Guarded::start(sandbox)).await?;
         let accounts = guarded.accounts();
         accounts.make(&["jane"]).await?;
         let token = accounts.token("jane", "roadstead", None).await?;
@@ -222,7 +230,7 @@ fn an_operator_without_the_right_is_told_which_one() {
 #[test]
 fn a_broken_authority_is_told_of_and_never_replaced() {
     sandbox::run(async |sandbox| {
-        let mut guarded = Guarded::start(sandbox).await?;
+        let mut guarded = Box::pin(Guarded::start(sandbox)).await?;
         let first = guarded.bundle(1).await?;
         guarded
             .edit_authorities(|stored| stored["current"]["key"] = json!("gone"))
@@ -257,6 +265,48 @@ fn a_broken_authority_is_told_of_and_never_replaced() {
         guarded.delete_authorities().await?;
         wait::until_ok("another authority", SOON, async || {
             ensure!(guarded.bundle(1).await? != first, "it is the first");
+            Ok(())
+        })
+        .await
+    });
+}
+
+#[test]
+fn replicas_that_start_together_have_one_authority_and_put_it_back() {
+    sandbox::run(async |sandbox| {
+        let guarded = Box::pin(Guarded::start(sandbox)).await?;
+        let other = Place {
+            namespace: "roadstead".to_owned(),
+            secret: "another-ca".to_owned(),
+            bundle: "another-bundle".to_owned(),
+            folder: sandbox.folder().to_owned(),
+            watch_seconds: 60,
+        };
+        let mut keeping = JoinSet::new();
+        let mut known = Vec::new();
+        for _ in 0..8 {
+            let client = client_of(&guarded.cluster.kubeconfig()).await?;
+            let (keeper, knows) = Keeper::new(client, other.clone(), clock::now);
+            keeping.spawn(keeper.run());
+            known.push(knows);
+        }
+        let mut bundles = BTreeSet::new();
+        for knows in &mut known {
+            let authorities = knows.wait_for(Option::is_some).await?.clone();
+            bundles.insert(authorities.context("one")?.bundle().to_owned());
+        }
+        assert_eq!(bundles.len(), 1, "{bundles:?}");
+
+        let secrets: Api<Secret> = Api::namespaced(guarded.cluster.client(), "roadstead");
+        let before = secrets.get(&other.secret).await?.data;
+        secrets
+            .delete(&other.secret, &DeleteParams::default())
+            .await?;
+        wait::until_ok("it is put back", SOON, async || {
+            ensure!(
+                secrets.get(&other.secret).await?.data == before,
+                "another one is there"
+            );
             Ok(())
         })
         .await

@@ -123,6 +123,11 @@ impl Keeper {
                     in_a_row = 0;
                     LOOK_EVERY
                 }
+                Err(KeepError::Conflict(object)) => {
+                    in_a_row += 1;
+                    tracing::debug!(object, "another replica was first");
+                    backoff::delay(in_a_row)
+                }
                 Err(error) => {
                     in_a_row += 1;
                     let error = error.to_string();
@@ -143,7 +148,7 @@ impl Keeper {
     /// Looks once, and does at most one thing that is due.
     async fn attempt(&mut self) -> Result<Option<Step>, KeepError> {
         let found = self.find().await?;
-        let Some((stored, revision)) = found else {
+        let Some((stored, mut secret)) = found else {
             return self.write_anew().await.map(|()| None);
         };
         self.know(&stored)?;
@@ -153,27 +158,28 @@ impl Keeper {
             return Ok(None);
         };
         let after = stored.after(step, now)?;
-        let secret = self.draft(&after, Some(revision))?;
+        // The rest of it may be of whoever put a copy back.
+        secret.data = Some(entry(&after)?);
         let parameters = PostParams::default();
         let writing = self
             .secrets
             .replace(&self.place.secret, &parameters, &secret);
-        match answered(writing).await {
+        match answered(Box::pin(writing)).await {
             Ok(_) => Ok(Some(step)),
             Err(error) => Err(self.secret_error(error)),
         }
     }
 
-    async fn find(&self) -> Result<Option<(Stored, String)>, KeepError> {
-        let found = answered(self.secrets.get_opt(&self.place.secret)).await;
+    /// What is stored, and the Secret of that revision.
+    async fn find(&self) -> Result<Option<(Stored, Secret)>, KeepError> {
+        let found = answered(Box::pin(self.secrets.get_opt(&self.place.secret))).await;
         let Some(secret) = found.map_err(|error| self.secret_error(error))? else {
             return Ok(None);
         };
-        let text = secret.data.unwrap_or_default().remove(ENTRY);
-        let stored = Stored::parse(&text.unwrap_or_default().0);
+        let text = secret.data.as_ref().and_then(|data| data.get(ENTRY));
+        let stored = Stored::parse(text.map_or(&[], |text| &text.0));
         let stored = stored.map_err(|broken| KeepError::Broken(self.secret(), broken))?;
-        let revision = secret.metadata.resource_version.unwrap_or_default();
-        Ok(Some((stored, revision)))
+        Ok(Some((stored, secret)))
     }
 
     /// There is no Secret: it was deleted, or this is the first start.
@@ -182,10 +188,15 @@ impl Keeper {
             Some(held) => held.clone(),
             None => Stored::first((self.now)())?,
         };
-        let secret = self.draft(&stored, None)?;
+        let secret = Secret {
+            metadata: self.metadata(&self.place.secret),
+            type_: Some(TYPE.to_owned()),
+            data: Some(entry(&stored)?),
+            ..Secret::default()
+        };
         let parameters = PostParams::default();
         let writing = self.secrets.create(&parameters, &secret);
-        let written = answered(writing).await;
+        let written = answered(Box::pin(writing)).await;
         written.map_err(|error| self.secret_error(error))?;
         let secret = self.secret();
         match &self.held {
@@ -216,7 +227,7 @@ impl Keeper {
         let broken = |broken| KeepError::Broken(self.secret(), broken);
         let bundle = stored.authorities().map_err(broken)?.bundle().to_owned();
         let name = &self.place.bundle;
-        let found = answered(self.bundles.get_opt(name)).await;
+        let found = answered(Box::pin(self.bundles.get_opt(name))).await;
         let found = found.map_err(|error| self.bundle_error(error))?;
         let data = BTreeMap::from([(CERTIFICATE.to_owned(), bundle)]);
         let parameters = PostParams::default();
@@ -225,7 +236,7 @@ impl Keeper {
             Some(mut found) => {
                 found.data = Some(data);
                 found.binary_data = None;
-                answered(self.bundles.replace(name, &parameters, &found)).await
+                answered(Box::pin(self.bundles.replace(name, &parameters, &found))).await
             }
             None => {
                 let draft = ConfigMap {
@@ -233,25 +244,12 @@ impl Keeper {
                     data: Some(data),
                     ..ConfigMap::default()
                 };
-                answered(self.bundles.create(&parameters, &draft)).await
+                answered(Box::pin(self.bundles.create(&parameters, &draft))).await
             }
         };
         written.map_err(|error| self.bundle_error(error))?;
         tracing::info!(config_map = self.bundle(), "the authorities are published");
         Ok(())
-    }
-
-    fn draft(&self, stored: &Stored, over: Option<String>) -> Result<Secret, KeepError> {
-        let text = ByteString(stored.text()?);
-        Ok(Secret {
-            metadata: ObjectMeta {
-                resource_version: over,
-                ..self.metadata(&self.place.secret)
-            },
-            type_: Some(TYPE.to_owned()),
-            data: Some(BTreeMap::from([(ENTRY.to_owned(), text)])),
-            ..Secret::default()
-        })
     }
 
     fn metadata(&self, name: &str) -> ObjectMeta {
@@ -317,6 +315,11 @@ impl Keeper {
             Failure::Other(message) => KeepError::Unavailable { object, message },
         }
     }
+}
+
+fn entry(stored: &Stored) -> Result<BTreeMap<String, ByteString>, KeepError> {
+    let text = ByteString(stored.text()?);
+    Ok(BTreeMap::from([(ENTRY.to_owned(), text)]))
 }
 
 /// What became of a call, without the parts of it that could hold a body.

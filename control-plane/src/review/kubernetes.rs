@@ -44,7 +44,10 @@ impl Reviewer {
             ..TokenReview::default()
         };
         let parameters = PostParams::default();
-        let review = self.ask("tokenreviews", self.tokens.create(&parameters, &review));
+        let review = self.ask(
+            "tokenreviews",
+            Box::pin(self.tokens.create(&parameters, &review)),
+        );
         let status = review.await?.status.unwrap_or_default();
         account(status, &self.audience)
     }
@@ -68,7 +71,7 @@ impl Reviewer {
             ..SubjectAccessReview::default()
         };
         let parameters = PostParams::default();
-        let asked = self.accesses.create(&parameters, &review);
+        let asked = Box::pin(self.accesses.create(&parameters, &review));
         let status = self.ask("subjectaccessreviews", asked).await?.status;
         Ok(status.is_some_and(|status| status.allowed && status.denied != Some(true)))
     }
@@ -118,22 +121,22 @@ impl std::fmt::Debug for Reviewer {
 
 /// Never with what was sent, which has a token in it.
 fn problem(resource: &str, error: Error) -> String {
-    match error {
-        Error::Api(status) if status.code == 403 => {
-            let group = match resource {
-                "tokenreviews" => "authentication.k8s.io",
-                _ => "authorization.k8s.io",
-            };
-            let problem = format!(
-                "it forbids the control plane to ask: give its ServiceAccount a ClusterRole with \
-                 {{apiGroups: [\"{group}\"], resources: [\"{resource}\"], verbs: [create]}}"
-            );
-            tracing::error!(problem, "tokens cannot be reviewed");
-            problem
-        }
-        Error::Api(status) => format!("it says {}: {}", status.code, status.reason),
-        _ => "it is not reached".to_owned(),
+    let Error::Api(status) = error else {
+        return "it is not reached".to_owned();
+    };
+    if status.code != 403 {
+        return format!("it says {}: {}", status.code, status.reason);
     }
+    let group = match resource {
+        "tokenreviews" => "authentication.k8s.io",
+        _ => "authorization.k8s.io",
+    };
+    let problem = format!(
+        "it forbids the control plane to ask: give its ServiceAccount a ClusterRole with \
+         {{apiGroups: [{group}], resources: [{resource}], verbs: [create]}}"
+    );
+    tracing::error!(problem, "tokens cannot be reviewed");
+    problem
 }
 
 fn account(status: TokenReviewStatus, audience: &str) -> Result<Account, ReviewError> {

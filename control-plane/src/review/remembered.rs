@@ -4,13 +4,13 @@
 //! Nothing is remembered by a token itself, and nothing for long: a right that was taken away
 //! is gone after as long.
 
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use imbl::OrdMap;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
@@ -41,7 +41,7 @@ impl Remembered {
         let answer = self.reviewer.authenticate(token).await;
         // One that could not be asked is asked again.
         if !matches!(answer, Err(ReviewError::Unavailable(_))) {
-            self.accounts.put(hash, answer.clone());
+            self.accounts.put(&hash, &answer);
         }
         answer
     }
@@ -52,7 +52,7 @@ impl Remembered {
             return Ok(known);
         }
         let answer = self.reviewer.allows(account, right).await?;
-        self.rights.put(key, answer);
+        self.rights.put(&key, &answer);
         Ok(answer)
     }
 }
@@ -98,30 +98,34 @@ fn hash_of(account: &Account) -> [u8; 32] {
 
 /// Answers of the last moments, bounded in number.
 #[derive(Debug)]
-struct Memory<K, V>(Mutex<HashMap<K, (Instant, V)>>);
+struct Memory<K: Ord + Clone, V: Clone>(ArcSwap<OrdMap<K, (Instant, V)>>);
 
-impl<K, V> Default for Memory<K, V> {
+impl<K: Ord + Clone, V: Clone> Default for Memory<K, V> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(ArcSwap::default())
     }
 }
 
-impl<K: Eq + Hash, V: Clone> Memory<K, V> {
+impl<K: Ord + Clone, V: Clone> Memory<K, V> {
     fn get(&self, key: &K) -> Option<V> {
-        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.0.load();
         let (at, value) = entries.get(key)?;
         (at.elapsed() < REMEMBERED).then(|| value.clone())
     }
 
-    fn put(&self, key: K, value: V) {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() >= MOST {
-            entries.retain(|_, (at, _)| at.elapsed() < REMEMBERED);
-        }
-        // Who makes it full is asked about each time.
-        if entries.len() < MOST {
-            entries.insert(key, (Instant::now(), value));
-        }
+    fn put(&self, key: &K, value: &V) {
+        self.0.rcu(|entries| {
+            let mut entries = OrdMap::clone(entries);
+            if entries.len() >= MOST {
+                let fresh = |(_, (at, _)): &(K, (Instant, V))| at.elapsed() < REMEMBERED;
+                entries = entries.into_iter().filter(fresh).collect();
+            }
+            // Who makes it full is asked about each time.
+            if entries.len() < MOST {
+                entries.insert(key.clone(), (Instant::now(), value.clone()));
+            }
+            entries
+        });
     }
 }
 
@@ -216,6 +220,6 @@ mod tests {
             let token = number.to_string();
             remembered.authenticate(&token).await.unwrap_err();
         }
-        assert_eq!(remembered.accounts.0.lock().unwrap().len(), MOST);
+        assert_eq!(remembered.accounts.0.load().len(), MOST);
     }
 }

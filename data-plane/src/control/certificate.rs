@@ -12,7 +12,7 @@ use roadstead_proto::v1::{
 };
 use tokio::{
     sync::{Notify, watch},
-    time::{Duration, Instant, sleep, timeout},
+    time::{Duration, sleep, timeout},
 };
 use tonic::{Request, Status};
 use tracing::{info, warn};
@@ -104,7 +104,6 @@ impl Renewal {
         let mut failing = false;
         loop {
             let doubted = self.wait().await;
-            let asked = Instant::now();
             match self.ask(doubted).await {
                 Ok(held) => {
                     info!(until = %held.not_after(), "this proxy has a certificate");
@@ -125,9 +124,9 @@ impl Renewal {
                     }
                     failing = true;
                     let pause = backoff.pause(chance());
-                    let still_good = self.held.borrow().is_some();
-                    let least = if still_good { AT_MOST_EVERY } else { pause };
-                    sleep(pause.max(least.saturating_sub(asked.elapsed()))).await;
+                    // There is time, while the one that is held is good.
+                    let urgent = doubted || !self.is_good();
+                    sleep(if urgent { pause } else { AT_MOST_EVERY }).await;
                 }
             }
         }
@@ -146,6 +145,11 @@ impl Renewal {
                 () = sleep(LOOK_EVERY) => {}
             }
         }
+    }
+
+    fn is_good(&self) -> bool {
+        let held = self.held.borrow();
+        held.as_ref().is_some_and(|held| wall() < held.not_after())
     }
 
     fn take(&self, held: Held) {
@@ -229,5 +233,5 @@ const FIRST_TIME: Duration = Duration::from_secs(5);
 const ANSWER_TIME: Duration = Duration::from_secs(8);
 const ANSWER_BYTES: usize = 64 * 1024;
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// While there is one, however it is doubted.
+/// While there is one that is good.
 const AT_MOST_EVERY: Duration = Duration::from_secs(30);

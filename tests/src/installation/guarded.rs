@@ -72,7 +72,7 @@ impl<'a> Guarded<'a> {
             nodes: 0,
             ..Options::default()
         };
-        let cluster = Cluster::start(sandbox, &options).await?;
+        let cluster = Box::pin(Cluster::start(sandbox, &options)).await?;
         let accounts = Accounts {
             cluster: &cluster,
             namespace: NAMESPACE,
