@@ -3,18 +3,20 @@
 mod access;
 mod compaction;
 mod endpoints;
+mod following;
 mod opening;
 mod outlets;
+mod replica;
 mod sources;
 mod stored_log;
+mod term;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admin::Admin;
@@ -22,23 +24,22 @@ use crate::app::access::Guards;
 use crate::app::endpoints::Endpoints;
 use crate::app::opening::{Opened, log_folder};
 use crate::app::outlets::Sinks;
-use crate::app::sources::{Common, Sources};
-use crate::app::stored_log::{Keep, StoredArchive, StoredLog};
+use crate::app::replica::Replica;
+use crate::app::sources::Sources;
+use crate::app::stored_log::{InOffice, Keep, StoredArchive, StoredLog};
 use crate::config::{self, Cli, Command, Config, LogFormat};
-use crate::engine::{Engine, Settings};
+use crate::engine::Engine;
 use crate::event_log;
 use crate::health::{Condition, Health};
 use crate::history::{History, Recorder};
 use crate::metrics::engine::EngineMetrics;
+use crate::metrics::leadership::LeadershipMetrics;
 use crate::metrics::log::LogMetrics;
 use crate::metrics::streams::StreamMetrics;
-use crate::observe::Observation;
 use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
 use crate::publish::Publisher;
-use crate::recovery::Tenure;
-use crate::serve::{self, Parts, Patience};
-use crate::status::Status;
+use crate::serve::{self, Followers, Parts, Patience, Role};
 use crate::telemetry::{self, Telemetry};
 
 /// Does what the command line says, until it is done or a signal ends it.
@@ -88,38 +89,70 @@ async fn serve_until_stopped(
     let sources = Sources::of(&config);
     let guards = Guards::post(&config, &sources, &keys).await?;
     let endpoints = Endpoints::bind(&config, guards.known.clone()).await?;
+    let dialer = guards.dialer(&config);
     let health = Health::new(Condition::ALL);
     let admin = Admin::bind(config.admin.address, health.clone(), telemetry.clone());
     let admin = admin
         .await
         .with_context(|| format!("admin.address {}", config.admin.address))?;
 
-    let Opened {
-        writer,
-        restored,
-        identity,
-    } = opening::open(&config.data_folder, &keys)?;
+    let Opened { writer, restored } = opening::open(&config.data_folder)?;
     let log = writer.log();
 
-    let (inbox, observations) = mpsc::channel(INBOX);
     let (relist, relisted) = watch::channel(0);
-    let (teller, status) = Status::new();
     let (wanted, recovery) = watch::channel(Wanted::default());
     let (presence, present) = watch::channel(Presence::default());
+    let (frozen, is_frozen) = watch::channel(false);
+    let (settings, configured) = watch::channel(config.settings());
+    let (role, duty) = watch::channel(Role::Following { leader: None });
+    let (stop, stopped) = watch::channel(false);
     let publisher = Publisher::new();
     let recorder = Recorder::new(&restored.fold);
     let history = History::new(Arc::new(StoredArchive(log.clone())), recorder.subscribe());
     let meter = telemetry.meter();
     let streams = StreamMetrics::new(&meter, present.clone(), publisher.subscribe());
+    let leadership = LeadershipMetrics::new(&meter);
+    let followers = Followers::new(leadership.clone());
     let mut engine_metrics = EngineMetrics::new(&meter, publisher.subscribe());
     engine_metrics.restored(restored.fold.state());
-    let publications = publisher.subscribe();
+    let (teller, office) = (Arc::default(), InOffice::default());
+    let parts = Parts {
+        publications: publisher.subscribe(),
+        presence: present,
+        role: duty,
+        followers: followers.clone(),
+        history,
+        access: guards.access,
+        issuing: guards.issuing,
+        metrics: streams,
+        patience: Patience::default(),
+    };
+    let replica = Replica {
+        config: config.clone(),
+        keys: keys.clone(),
+        meter: meter.clone(),
+        metrics: leadership,
+        health: health.clone(),
+        role,
+        followers,
+        settings: configured,
+        progress: recorder.subscribe(),
+        wanted: recovery,
+        relisted,
+        frozen: is_frozen,
+        teller: Arc::clone(&teller),
+        office: Arc::clone(&office),
+        dialer,
+        stop: stopped.clone(),
+    };
     let sinks = Sinks {
         publisher,
         published: Arc::default(),
         presence,
         recorder,
         teller,
+        office: Arc::clone(&office),
+        frozen,
         wanted,
         relist,
         health: health.clone(),
@@ -129,48 +162,13 @@ async fn serve_until_stopped(
         records: config.history.records,
         endpoints_millis: ENDPOINTS_MILLIS,
     };
-    let tenure = Tenure {
-        lineage: identity.lineage.clone(),
-        epoch: identity.epoch,
-    };
-    let settings = Settings {
-        lineage: identity.lineage,
-        epoch: identity.epoch,
-        binary_version: env!("CARGO_PKG_VERSION").into(),
-        awaited: sources.awaited(),
-        checkpoint_after: config.history.checkpoint_after,
-    };
-    let stored = StoredLog::new(writer, keys.clone(), keep, LogMetrics::new(&meter));
+    let stored = StoredLog::new(writer, keys, office, keep, LogMetrics::new(&meter));
     // Before the engine begins, which finds out if it is not.
     health.set(Condition::LogWritable, true);
-    let engine = tokio::task::block_in_place(|| Engine::begin(settings, restored, stored, sinks));
+    let after = config.history.checkpoint_after;
+    let engine = tokio::task::block_in_place(|| Engine::new(restored, after, stored, sinks));
 
-    let (stop, stopped) = watch::channel(false);
     let mut tasks: JoinSet<anyhow::Result<&'static str>> = JoinSet::new();
-    let floor = Duration::from_millis(config.publish_interval_milliseconds);
-    // The first observation, so that the settings stand before any object does.
-    inbox
-        .send(Observation::Configured(config.settings()))
-        .await?;
-    let common = Common {
-        tasks: &mut tasks,
-        inbox: &inbox,
-        relisted: &relisted,
-        tenure,
-        wanted: recovery,
-        meter: &meter,
-    };
-    sources.spawn(&config, &keys, status, common).await?;
-    let parts = Parts {
-        publications,
-        presence: present,
-        reports: inbox.clone(),
-        history,
-        access: guards.access,
-        issuing: guards.issuing,
-        metrics: streams,
-        patience: Patience::default(),
-    };
     let serving = serve::run(endpoints.listeners, parts, ended(stopped.clone()));
     tasks.spawn(async { Ok(serving.await.map(|()| "gRPC")?) });
     if let Some(keeper) = guards.keeper {
@@ -193,17 +191,16 @@ async fn serve_until_stopped(
             tracing::error!(%error, "log.level stays as it was");
         }
     };
-    let following = config::watch::run(cli, config, inbox, apply);
+    let following = config::watch::run(cli, config, settings, apply);
     tasks.spawn(async {
         following.await;
         Ok("the configuration's watch")
     });
     health.set(Condition::Serving, true);
 
-    // The engine is apart: it goes on to the end of its inbox when the others have stopped. Its
-    // thread is its own, so that no other waits for the disk.
-    let mut turns = JoinSet::new();
-    turns.spawn_blocking(move || Handle::current().block_on(engine.run(observations, floor)));
+    // Apart from the others: it ends in order when they have stopped.
+    let mut life = JoinSet::new();
+    life.spawn(Box::pin(replica.run(engine)));
     let outcome = tokio::select! {
         signal = signalled() => signal.map(|signal| tracing::info!(signal, "stopping")),
         ended = tasks.join_next() => Err(match ended {
@@ -212,7 +209,11 @@ async fn serve_until_stopped(
             Some(Err(error)) => error.into(),
             None => anyhow!("nothing runs"),
         }),
-        _ = turns.join_next() => Err(anyhow!("the engine ended by itself")),
+        ended = life.join_next() => Err(match ended {
+            Some(Ok(Err(error))) => error,
+            Some(Err(error)) => error.into(),
+            Some(Ok(Ok(()))) | None => anyhow!("the replica ended by itself"),
+        }),
     };
     health.set(Condition::Serving, false);
     stop.send_replace(true);
@@ -224,7 +225,9 @@ async fn serve_until_stopped(
             }
         }
         tasks.shutdown().await;
-        turns.join_next().await
+        if let Some(Ok(Err(error))) = life.join_next().await {
+            tracing::error!(%error, "the replica did not end in order");
+        }
     });
     if drained.await.is_err() {
         tracing::warn!("not everything ended in time");
@@ -268,8 +271,6 @@ async fn ended(mut stopped: watch::Receiver<bool>) {
 
 /// Beside the engine's thread.
 const WORKERS: usize = 2;
-/// Observations that wait; sources wait when it is full.
-const INBOX: usize = 4096;
 /// What a restart without sources may still send to: a day.
 const ENDPOINTS_MILLIS: i64 = 24 * 3_600_000;
 const METRICS_EVERY: Duration = Duration::from_secs(15);

@@ -58,6 +58,17 @@ impl Dirty {
         self.versions.extend(&changed.versions);
     }
 
+    /// As if nothing of this were stored.
+    pub fn all(fold: &Fold) -> Self {
+        let resources = fold.snapshot().resources().keys();
+        Self {
+            records: 0,
+            objects: fold.state().objects().map(|(key, _)| key.clone()).collect(),
+            resources: resources.filter(|id| !id.is_endpoints()).cloned().collect(),
+            versions: fold.versions().iter().map(|made| made.seq).collect(),
+        }
+    }
+
     /// How many records there were.
     pub fn records(&self) -> u64 {
         self.records

@@ -7,6 +7,7 @@
 mod access;
 mod cli;
 mod defaults;
+mod lease;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use jiff::fmt::serde::unsigned_duration::friendly::compact::required as duration;
 use serde::Deserialize;
 
 use crate::model::settings::{HostOwnership, Protocol};
@@ -53,6 +56,8 @@ pub struct Config {
     pub grpc: Grpc,
     /// Who of them may, in a cluster.
     pub access: Access,
+    /// How one of several replicas comes to lead, where the Kubernetes API is a source.
+    pub lease: Lease,
     /// The port for probes and metrics.
     pub admin: Admin,
     /// What the control plane says about itself on standard output.
@@ -131,6 +136,35 @@ pub struct Grpc {
     /// Where operators on this machine connect without TLS, with their token; must be a
     /// loopback address. Default: 127.0.0.1:8444. Empty: nowhere.
     pub operators: Option<SocketAddr>,
+}
+
+/// The Lease of the Kubernetes API, in our own namespace, whose holder leads.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Lease {
+    /// Its name. Default: roadstead-control-plane.
+    pub name: String,
+    /// After this time without being renewed others may take it: whole seconds, 1s to 5m.
+    /// Default: 15s.
+    #[serde(with = "duration")]
+    pub duration: Duration,
+    /// After this time without success its holder stops leading; less than the duration, so that
+    /// no two lead at once. Default: 10s.
+    #[serde(with = "duration")]
+    pub renew_within: Duration,
+    /// Between two attempts to take or renew it. Default: 2s.
+    #[serde(with = "duration")]
+    pub retry: Duration,
+    /// What this replica is called in it, unique among replicas: the pod's name and UID.
+    /// Default: the machine's host name.
+    pub identity: Option<String>,
+    /// Where proxies and other replicas reach this one while it leads, as https://HOST:PORT with a
+    /// host that grpc.names has. Default: https:// and grpc.address.
+    pub address: Option<String>,
+    /// HOST:PORT of other replicas, or of all, such as a headless Service, with a host that
+    /// grpc.names has: before a replica leads it asks them for what it missed. Default: nobody is
+    /// asked.
+    pub peers: Vec<String>,
 }
 
 /// The port for probes and metrics.
@@ -264,6 +298,7 @@ impl Config {
             );
         }
         self.access.check()?;
+        self.lease.check()?;
         if self.history.checkpoint_after == 0 {
             return invalid("history.checkpointAfter", "must not be 0", "use 10000");
         }

@@ -6,6 +6,7 @@
 
 mod batch;
 mod endpoints;
+mod following;
 mod frozen;
 mod ports;
 mod recovery;
@@ -49,14 +50,15 @@ pub struct Settings {
     pub binary_version: Box<str>,
     /// Lists that must be complete before anything new is published.
     pub awaited: BTreeSet<(Origin, Kind)>,
-    /// Records after which a checkpoint is due.
-    pub checkpoint_after: u64,
 }
 
-/// The engine between turns.
+/// The engine between turns. One lives as long as the process: it follows the records of a
+/// leader, or leads, and knows all the while what the log came to.
 #[derive(Debug)]
 pub struct Engine<L, O> {
     settings: Settings,
+    /// Records after which a checkpoint is due.
+    checkpoint_after: u64,
     fold: Fold,
     presence: Presence,
     log: L,
@@ -88,21 +90,22 @@ pub struct Engine<L, O> {
 }
 
 impl<L: Log, O: Outlets> Engine<L, O> {
-    /// Begins a term: its first record is durable when this returns, and what the log holds is
-    /// published, for who holds less. From a log that never knew all there is nothing is
-    /// published before all lists are complete: a proxy that serves something must not be told
-    /// that there is nothing.
-    ///
-    /// If the log cannot be written, the term begins when it can: until then what the log holds
-    /// is served under the version that it had.
-    pub fn begin(settings: Settings, restored: Restored, log: L, outlets: O) -> Self {
+    /// What a log came to, served under the version that it had. From a log that never knew all
+    /// there is nothing is published.
+    pub fn new(restored: Restored, checkpoint_after: u64, log: L, outlets: O) -> Self {
         let Restored { fold, dirty } = restored;
         let begun = outlets.now();
         let mut engine = Self {
-            awaited: settings.awaited.clone(),
+            awaited: BTreeSet::new(),
             wanted: Wanted::of(fold.state()),
             recovered: Vec::new(),
-            settings,
+            settings: Settings {
+                lineage: fold.state().head().lineage.as_ref().into(),
+                epoch: fold.state().head().epoch,
+                binary_version: Box::default(),
+                awaited: BTreeSet::new(),
+            },
+            checkpoint_after,
             fold,
             presence: Presence::default(),
             log,
@@ -116,18 +119,36 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             renewal: Renewal::from(begun),
             highest_held: Version::default(),
             frozen: None,
-            start: begun..later(begun, LISTED_WITHIN),
+            start: begun..begun,
         };
-        let last_change = engine.fold.versions().last_change();
-        if let Err(error) = engine.begin_term() {
-            engine.freeze(&error);
-        }
-        engine.outlets.wanted(&engine.wanted);
-        if !engine.fold.state().head().listed.is_empty() {
-            let publication = engine.next_publication().restoring(last_change);
-            engine.give_out(publication);
-        }
+        engine.restore(engine.fold.versions().last_change());
         engine
+    }
+
+    /// Begins a term: its first record is durable when this returns, and what the log holds is
+    /// published, for who holds less. From a log that never knew all there is nothing is
+    /// published before all lists are complete: a proxy that serves something must not be told
+    /// that there is nothing.
+    ///
+    /// If the log cannot be written, the term begins when it can: until then what the log holds
+    /// is served under the version that it had.
+    pub fn lead(&mut self, settings: Settings) {
+        let begun = self.outlets.now();
+        self.awaited = settings.awaited.clone();
+        self.settings = settings;
+        self.recovered.clear();
+        self.presence = Presence::default();
+        self.outlets.presence(&self.presence);
+        self.acknowledged.clear();
+        self.highest_held = Version::default();
+        self.frozen = None;
+        self.start = begun..later(begun, LISTED_WITHIN);
+        let last_change = self.fold.versions().last_change();
+        if let Err(error) = self.begin_term() {
+            self.freeze(&error);
+        }
+        self.outlets.wanted(&self.wanted);
+        self.restore(last_change);
     }
 
     /// Takes in what was seen. The observations of a batch do not speak of the same object.
@@ -221,7 +242,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         }
         self.renew_endpoints();
         self.write_behind();
-        if self.dirty.records() >= self.settings.checkpoint_after {
+        if self.dirty.records() >= self.checkpoint_after {
             self.checkpoint();
         }
     }
@@ -358,6 +379,19 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         for change in changed.standings {
             self.outlets.standing(change);
         }
+    }
+
+    /// Publishes what the log holds, for who holds less.
+    fn restore(&mut self, last_change: Version) {
+        if self.knows_something() {
+            let publication = self.next_publication().restoring(last_change);
+            self.give_out(publication);
+        }
+    }
+
+    /// Whether the log ever knew all there is of some source.
+    fn knows_something(&self) -> bool {
+        !self.fold.state().head().listed.is_empty()
     }
 
     fn next_publication(&mut self) -> Publication {

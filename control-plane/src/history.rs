@@ -6,6 +6,7 @@
 pub mod archive;
 mod read;
 mod recent;
+mod replay;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +20,19 @@ use crate::history::archive::{Archive, ArchiveError};
 use crate::history::recent::Recent;
 use crate::model::time::Timestamp;
 use crate::project::Fold;
+use crate::replication::Place;
 use crate::snapshot::Snapshot;
 use crate::versions::Versions;
+
+pub use replay::Beginning;
 
 /// How far the log has come.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
     /// The last record that is durable and applied.
     pub newest: Seq,
+    /// What another log must have in common with this one.
+    pub place: Place,
     pub versions: Versions,
 }
 
@@ -59,6 +65,7 @@ impl Progress {
     fn of(fold: &Fold) -> Self {
         Self {
             newest: fold.state().seq(),
+            place: Place::of(fold.state().head()),
             versions: fold.versions().clone(),
         }
     }
@@ -73,6 +80,8 @@ pub enum HistoryError {
     Future { asked: Seq, newest: Seq },
     #[error("sequence number {asked} is no longer retained: the oldest is {oldest}")]
     Forgotten { asked: Seq, oldest: Seq },
+    #[error("the log ends at {here}, and has nothing for one that ends at {there}")]
+    Behind { here: Place, there: Place },
     #[error("too many ask for the past at once")]
     Busy,
     #[error("the log cannot be read: {0}")]
@@ -140,6 +149,34 @@ impl History {
         }
     }
 
+    /// The same past, for those who must not wait for people.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self {
+            recent: Recent::default(),
+            readers: Arc::new(Semaphore::new(READERS)),
+            ..self.clone()
+        }
+    }
+
+    /// How a replica whose log ends there goes on.
+    pub async fn beginning(&self, after: Place) -> Result<Beginning, HistoryError> {
+        let here = self.progress.borrow().place.clone();
+        self.read(move |archive| replay::beginning(archive, &here, &after))
+            .await
+    }
+
+    /// Records from a place up to the newest, as many as fit into a message.
+    pub async fn records(
+        &self,
+        from: Seq,
+        size: impl Fn(&Record) -> usize + Send + 'static,
+    ) -> Result<Vec<Record>, HistoryError> {
+        let newest = self.progress.borrow().newest;
+        self.read(move |archive| replay::records(archive, from, newest, size))
+            .await
+    }
+
     /// How far the log has come, now and whenever it moves.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.clone()
@@ -156,7 +193,9 @@ impl History {
         if let Some(past) = self.recent.find(asked) {
             return Ok(past);
         }
-        let Progress { newest, versions } = self.progress.borrow().clone();
+        let Progress {
+            newest, versions, ..
+        } = self.progress.borrow().clone();
         if asked > newest {
             return Err(HistoryError::Future { asked, newest });
         }

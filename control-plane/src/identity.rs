@@ -45,22 +45,50 @@ impl Identity {
     /// `log_lineage` is empty if the log is.
     pub fn find(folder: &Path, log_lineage: &str, log_epoch: Epoch) -> Result<Self, IdentityError> {
         let lineage = lineage(&folder.join("lineage"), log_lineage)?;
-        let path = epoch_file(folder);
-        let last = match read(&path)? {
-            Some(text) => text.parse().map_err(|_| IdentityError::Epoch {
-                path: path.clone(),
-                found: text,
-            })?,
-            None => 0,
-        };
-        let epoch = Epoch(log_epoch.0.max(last).saturating_add(1));
+        let last = last_epoch(folder)?;
+        let epoch = Epoch(log_epoch.max(last).0.saturating_add(1));
         Ok(Self { lineage, epoch })
     }
+}
+
+/// What the folder knows of an installation that keeps its id elsewhere: the id that it had
+/// here, and an epoch that its next term must be above.
+pub fn remembered(folder: &Path) -> Result<(Option<String>, Epoch), IdentityError> {
+    let lineage = read(&folder.join("lineage"))?;
+    Ok((lineage, last_epoch(folder)?))
+}
+
+/// What tells this replica from all others, made at its first start: it stays what it is as long
+/// as its folder, so that one that was started again finds that the Lease is its own.
+pub fn replica(data_folder: &Path) -> Result<String, IdentityError> {
+    let path = data_folder.join("replica");
+    if let Some(known) = read(&path)?.filter(|known| !known.is_empty()) {
+        return Ok(known);
+    }
+    let drawn = random()?;
+    write(&path, &drawn)?;
+    Ok(drawn)
+}
+
+/// An id for a new installation.
+pub fn new_lineage() -> Result<String, IdentityError> {
+    random()
 }
 
 /// Begins a term: no later one will be lower. It is on disk when this returns.
 pub fn claim(folder: &Path, epoch: Epoch) -> Result<(), IdentityError> {
     write(&epoch_file(folder), &epoch.to_string())
+}
+
+fn last_epoch(folder: &Path) -> Result<Epoch, IdentityError> {
+    let path = epoch_file(folder);
+    match read(&path)? {
+        Some(text) => match text.parse() {
+            Ok(epoch) => Ok(Epoch(epoch)),
+            Err(_) => Err(IdentityError::Epoch { path, found: text }),
+        },
+        None => Ok(Epoch(0)),
+    }
 }
 
 fn epoch_file(folder: &Path) -> PathBuf {

@@ -14,6 +14,8 @@ pub mod versions;
 pub mod presence;
 pub mod state;
 
+pub mod replication;
+
 pub mod checkpoint;
 pub mod observe;
 pub mod plan;
@@ -25,9 +27,12 @@ pub mod clock;
 pub mod config;
 pub mod event_log;
 pub mod folder;
+pub mod follow;
 pub mod health;
 pub mod history;
 pub mod identity;
+pub mod installation;
+pub mod lease;
 pub mod metrics;
 pub mod pki;
 mod private_file;

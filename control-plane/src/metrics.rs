@@ -36,6 +36,7 @@
 
 pub mod engine;
 pub mod folder;
+pub mod leadership;
 pub mod log;
 pub mod recovery;
 pub mod streams;

@@ -9,9 +9,12 @@ mod certificates;
 mod distribution;
 mod error;
 mod events;
+mod followers;
 pub mod listen;
 mod page;
 mod proxies;
+mod replicas;
+mod role;
 mod snapshots;
 mod stop;
 mod wire;
@@ -25,8 +28,9 @@ use roadstead_proto::DESCRIPTORS;
 use roadstead_proto::v1::certificate_service_server::CertificateServiceServer;
 use roadstead_proto::v1::event_service_server::EventServiceServer;
 use roadstead_proto::v1::proxy_service_server::ProxyServiceServer;
+use roadstead_proto::v1::replication_service_server::ReplicationServiceServer;
 use roadstead_proto::v1::snapshot_service_server::SnapshotServiceServer;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tonic::service::Routes;
@@ -34,7 +38,6 @@ use tonic::transport::Server;
 
 use crate::history::History;
 use crate::metrics::streams::StreamMetrics;
-use crate::observe::Observation;
 use crate::presence::Presence;
 use crate::serve::auth::Authenticate;
 use crate::serve::certificates::Certificates;
@@ -42,6 +45,7 @@ use crate::serve::distribution::{Common, Distribution};
 use crate::serve::events::Events;
 use crate::serve::listen::Listener;
 use crate::serve::proxies::Proxies;
+use crate::serve::replicas::Replicas;
 use crate::serve::snapshots::Snapshots;
 use crate::serve::stop::{Stop, Stopper};
 use crate::snapshot::publication::Publication;
@@ -49,14 +53,17 @@ use crate::snapshot::publication::Publication;
 pub use auth::Access;
 pub use certificates::Issuing;
 pub use distribution::Patience;
+pub use followers::Followers;
+pub use role::Role;
 
 /// What is served, and to whom.
 #[derive(Debug)]
 pub struct Parts {
     pub publications: watch::Receiver<Arc<Publication>>,
     pub presence: watch::Receiver<Presence>,
-    /// Where the engine hears of proxies.
-    pub reports: mpsc::Sender<Observation>,
+    /// Whether this replica leads.
+    pub role: watch::Receiver<Role>,
+    pub followers: Followers,
     pub history: History,
     pub access: Access,
     /// By what proxies get certificates, if they do.
@@ -132,7 +139,8 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
     let Parts {
         publications,
         presence,
-        reports,
+        role,
+        followers,
         history,
         access: _,
         issuing,
@@ -144,16 +152,20 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
             .register_encoded_file_descriptor_set(DESCRIPTORS)
     };
     let certificates = Certificates::new(issuing, metrics.clone());
-    let common = Common::new(publications.clone(), reports, metrics, patience);
+    let common = Common::new(publications.clone(), role.clone(), metrics, patience);
     let (distribution, server) = Distribution::new(common);
     let snapshots = Snapshots::new(publications.clone(), history.clone());
+    let replicas = Replicas::new(&history, stop.clone(), followers);
     let events = Events::new(history, stop.clone());
     let routes = Routes::new(server)
         .add_service(SnapshotServiceServer::new(snapshots).max_decoding_message_size(REQUEST_BYTES))
         .add_service(EventServiceServer::new(events).max_decoding_message_size(REQUEST_BYTES))
         .add_service(
-            ProxyServiceServer::new(Proxies::new(presence, publications))
+            ProxyServiceServer::new(Proxies::new(presence, publications, role))
                 .max_decoding_message_size(REQUEST_BYTES),
+        )
+        .add_service(
+            ReplicationServiceServer::new(replicas).max_decoding_message_size(REQUEST_BYTES),
         )
         .add_service(
             CertificateServiceServer::new(certificates)

@@ -13,3 +13,7 @@ pub mod v1 {
 
 /// The encoded `FileDescriptorSet` of the package, for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+/// In the trailers of a stream that a replica refuses because another leads: where that one is
+/// reached, as `https://HOST:PORT`.
+pub const LEADER: &str = "roadstead-leader";

@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod barrier;
 pub mod guarded;
 pub mod operator;
+pub mod replicas;
 pub mod wired;
 
 use std::{
@@ -20,7 +21,12 @@ use std::{
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use crate::{http, installation::operator::Operator, program::Program, sandbox::Sandbox};
+use crate::{
+    http,
+    installation::operator::Operator,
+    program::{Program, built},
+    sandbox::Sandbox,
+};
 
 /// Where proxies listen for traffic.
 pub const HTTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
@@ -58,31 +64,38 @@ impl ControlPlane {
         number: u8,
         sources: &Value,
     ) -> anyhow::Result<Self> {
-        // Those who connect to it are outside of the cluster.
-        let access = json!({"fileTokens": true});
-        Self::start_guarded(sandbox, name, number, sources, &access)
+        Self::start_by(sandbox, name, number, sources, &json!({}), |config| {
+            let executable = built::binary("roadstead-control-plane")?;
+            let arguments = ["--config".into(), config.to_owned().into_os_string()];
+            Program::start(sandbox, name, &executable, arguments)
+        })
     }
 
-    /// The same with settings of who may connect (`access` of its configuration).
-    pub fn start_guarded(
+    /// The same with these keys more, by a command that is given the configuration's file.
+    pub fn start_by(
         sandbox: &Sandbox,
         name: &str,
         number: u8,
         sources: &Value,
-        access: &Value,
+        keys: &Value,
+        start: impl FnOnce(&Path) -> anyhow::Result<Program>,
     ) -> anyhow::Result<Self> {
         let address = Ipv4Addr::new(127, 0, 1, number);
         let folder = sandbox.folder().to_owned();
-        let settings = json!({
+        let mut settings = json!({
             "dataFolder": folder.join(name),
             "sources": sources,
             "listeners": {"http": {"address": HTTP.ip(), "port": HTTP.port()}},
             "grpc": {"address": at(address, GRPC), "operators": at(address, OPERATORS)},
             "admin": {"address": at(address, ADMIN)},
-            "access": access,
+            // Those who connect to it are outside of the cluster.
+            "access": {"fileTokens": true},
         });
-        let text = settings.to_string();
-        let program = Program::start_ours(sandbox, name, "roadstead-control-plane", &text)?;
+        if let (Some(settings), Some(keys)) = (settings.as_object_mut(), keys.as_object()) {
+            settings.extend(keys.clone());
+        }
+        let config = sandbox.write(&format!("{name}.yaml"), &settings.to_string())?;
+        let program = start(&config)?;
         Ok(Self {
             program,
             name: name.to_owned(),
@@ -163,6 +176,11 @@ impl ControlPlane {
         let admin = at(self.address, PROXY_ADMIN);
         let reply = http::get(admin, "localhost", "/snapshot").await?;
         serde_json::from_slice(&reply.body).context("the proxy's answer")
+    }
+
+    /// Where proxies and other replicas reach it.
+    pub fn address(&self) -> SocketAddr {
+        at(self.address, GRPC)
     }
 
     fn keys(&self) -> PathBuf {

@@ -1,4 +1,4 @@
-//! Opens what is stored: the log, what it folds to, and the term that is to begin with it.
+//! Opens what is stored: the log, and what it folds to.
 //!
 //! Apart, because what cannot be used is dealt with here, before anything runs.
 
@@ -12,18 +12,16 @@ use crate::checkpoint::Restored;
 use crate::clock;
 use crate::event_log::{self, Options, Writer};
 use crate::history::archive::ArchiveError;
-use crate::identity::Identity;
 
 /// All that a control plane begins with.
 pub(super) struct Opened {
     pub(super) writer: Writer,
     pub(super) restored: Restored,
-    pub(super) identity: Identity,
 }
 
 /// Opens the log. One that a newer release wrote is set aside, and the control plane goes on as if
 /// it had none: everything but history is found again.
-pub(super) fn open(data_folder: &Path, keys: &Path) -> anyhow::Result<Opened> {
+pub(super) fn open(data_folder: &Path) -> anyhow::Result<Opened> {
     let begun = Instant::now();
     let folder = log_folder(data_folder);
     let mut writer = open_log(&folder)?;
@@ -43,19 +41,14 @@ pub(super) fn open(data_folder: &Path, keys: &Path) -> anyhow::Result<Opened> {
         restored => restored?,
     };
     let head = restored.fold.state().head();
-    let identity = Identity::find(keys, &head.lineage, head.epoch)?;
     tracing::info!(
-        lineage = &*identity.lineage,
-        epoch = %identity.epoch,
+        lineage = &*head.lineage,
+        epoch = %head.epoch,
         records = %head.seq,
         took = ?begun.elapsed(),
         "the event log was read"
     );
-    Ok(Opened {
-        writer,
-        restored,
-        identity,
-    })
+    Ok(Opened { writer, restored })
 }
 
 pub(super) fn log_folder(data_folder: &Path) -> PathBuf {

@@ -5,8 +5,10 @@ mod availability;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
+use crate::app::stored_log::InOffice;
 use crate::clock;
 use crate::engine::Outlets;
 use crate::event::{Event, Record};
@@ -31,7 +33,10 @@ pub(super) struct Sinks {
     pub(super) published: Arc<Publication>,
     pub(super) presence: watch::Sender<Presence>,
     pub(super) recorder: Recorder,
-    pub(super) teller: Teller,
+    /// Tells users of their objects, while this replica leads.
+    pub(super) teller: Arc<ArcSwapOption<Teller>>,
+    pub(super) office: InOffice,
+    pub(super) frozen: watch::Sender<bool>,
     pub(super) wanted: watch::Sender<Wanted>,
     pub(super) relist: watch::Sender<u64>,
     pub(super) health: Health,
@@ -44,6 +49,14 @@ impl Outlets for Sinks {
     }
 
     fn publish(&mut self, publication: Arc<Publication>) {
+        if self
+            .office
+            .load()
+            .as_ref()
+            .is_some_and(|office| !office.holds())
+        {
+            return;
+        }
         let snapshot = publication.snapshot();
         let version = snapshot.version();
         let resources = snapshot.resources().len();
@@ -70,6 +83,11 @@ impl Outlets for Sinks {
         let Record {
             seq, epoch, event, ..
         } = record;
+        if self.office.load().is_none() {
+            // The leader tells.
+            tracing::debug!(version = %format_args!("{epoch}.{seq}"), "followed: {event}");
+            return;
+        }
         match event {
             // What a refusal comes to for its owner is told, as a warning, by `status`.
             Event::ObjectRefused { .. }
@@ -103,7 +121,9 @@ impl Outlets for Sinks {
     }
 
     fn standing(&mut self, change: StandingChange) {
-        self.teller.tell(change);
+        if let Some(teller) = &*self.teller.load() {
+            teller.tell(change);
+        }
     }
 
     fn beat(&mut self) {
@@ -120,8 +140,13 @@ impl Outlets for Sinks {
         self.health.set(Condition::Listed, true);
     }
 
+    fn restarted(&mut self, fold: &Fold) {
+        self.metrics.restored(fold.state());
+    }
+
     fn frozen(&mut self, frozen: bool) {
         self.health.set(Condition::LogWritable, !frozen);
+        self.frozen.send_replace(frozen);
     }
 
     fn relist(&mut self) {

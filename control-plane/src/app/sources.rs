@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use kube::Client;
 use opentelemetry::metrics::Meter;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -25,10 +26,18 @@ pub(super) struct Sources {
     kubernetes: Option<Kubernetes>,
 }
 
-pub(super) struct Kubernetes {
-    pub(super) kubeconfig: Option<PathBuf>,
-    pub(super) own_namespace: Option<String>,
-    pub(super) scope: Scope,
+struct Kubernetes {
+    kubeconfig: Option<PathBuf>,
+    own_namespace: Option<String>,
+    scope: Scope,
+}
+
+/// A Kubernetes API, and our own namespace there.
+pub(super) struct Cluster {
+    pub(super) client: Client,
+    pub(super) namespace: String,
+    /// How long the API server lets a watch live there.
+    pub(super) watch_seconds: u32,
 }
 
 /// What the tasks of all sources are given.
@@ -63,14 +72,24 @@ impl Sources {
         Self { folder, kubernetes }
     }
 
-    /// The Kubernetes API, if it is one.
-    pub(super) fn kubernetes(&self) -> Option<&Kubernetes> {
-        self.kubernetes.as_ref()
-    }
-
     /// Whether a folder is one.
     pub(super) fn has_folder(&self) -> bool {
         self.folder.is_some()
+    }
+
+    /// The API server and our own namespace there, if it is a source.
+    pub(super) async fn cluster(&self) -> anyhow::Result<Option<Cluster>> {
+        let Some(source) = &self.kubernetes else {
+            return Ok(None);
+        };
+        let client = source.connect().await?;
+        let namespace = source.own_namespace.clone();
+        let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
+        Ok(Some(Cluster {
+            client,
+            namespace,
+            watch_seconds: source.scope.watch_seconds,
+        }))
     }
 
     pub(super) fn awaited(&self) -> BTreeSet<(Origin, Kind)> {
@@ -95,8 +114,7 @@ impl Sources {
         let in_use: Vec<Origin> = self.origins().collect();
         let mut client = None;
         if let Some(source) = self.kubernetes {
-            let seconds = source.scope.watch_seconds;
-            let connected = kubernetes::connect(source.kubeconfig.as_deref(), seconds).await?;
+            let connected = source.connect().await?;
             let secrets = recovery::Secrets::new(connected.clone(), source.own_namespace);
             let listable = common.keep(secrets, "the keeper of Secrets");
             let watching = kubernetes::run(
@@ -138,6 +156,13 @@ impl Sources {
             Ok("the teller of standings")
         });
         Ok(())
+    }
+}
+
+impl Kubernetes {
+    async fn connect(&self) -> Result<Client, kubernetes::ConnectError> {
+        let seconds = self.scope.watch_seconds;
+        kubernetes::connect(self.kubeconfig.as_deref(), seconds).await
     }
 }
 

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -18,6 +20,7 @@ use crate::event::{Class, Epoch, Record, Seq};
 use crate::event_log::{Entry, EventLog, ReadError, Writer};
 use crate::history::archive::{Archive, ArchiveError, Records, Want};
 use crate::identity;
+use crate::lease::Office;
 use crate::metrics::log::LogMetrics;
 use crate::model::endpoints::EndpointSlice;
 use crate::model::key::ObjectKey;
@@ -25,6 +28,9 @@ use crate::model::object::Spec;
 use crate::model::time::Timestamp;
 use crate::project::Fold;
 use crate::state::endpoints::SliceChange;
+
+/// The term that this replica is in, if it leads.
+pub(super) type InOffice = Arc<ArcSwapOption<Office>>;
 
 /// How much of the past is kept.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +47,8 @@ pub(super) struct StoredLog {
     writer: Writer,
     /// The folder of keys, which knows the epoch even if the log is lost.
     keys: PathBuf,
+    /// In whose name is written; nobody's while a leader is followed.
+    office: InOffice,
     keep: Keep,
     metrics: LogMetrics,
     compacting: Compacting,
@@ -50,11 +58,18 @@ pub(super) struct StoredLog {
 
 impl StoredLog {
     /// Writes to this log, and keeps so much of the past.
-    pub(super) fn new(writer: Writer, keys: PathBuf, keep: Keep, metrics: LogMetrics) -> Self {
+    pub(super) fn new(
+        writer: Writer,
+        keys: PathBuf,
+        office: InOffice,
+        keep: Keep,
+        metrics: LogMetrics,
+    ) -> Self {
         metrics.writable(true);
         Self {
             writer,
             keys,
+            office,
             keep,
             metrics,
             compacting: Compacting::default(),
@@ -65,13 +80,29 @@ impl StoredLog {
 
 impl Log for StoredLog {
     fn claim(&mut self, epoch: Epoch) -> Result<(), LogError> {
-        identity::claim(&self.keys, epoch).map_err(LogError::new)
+        identity::claim(&self.keys, epoch).map_err(LogError::new)?;
+        match self.office.load_full() {
+            Some(office) if !office.covers(epoch) => {
+                // The Lease has to be taken anew, for a term above this epoch.
+                office.resign();
+                Err(LogError::Deposed)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn append(&mut self, records: &[Record]) -> Result<(), LogError> {
         for records in records.chunks(AT_ONCE) {
             let entries: Result<Vec<Entry>, _> = records.iter().map(entry).collect();
             let entries = entries.map_err(LogError::new)?;
+            if self
+                .office
+                .load()
+                .as_ref()
+                .is_some_and(|office| !office.holds())
+            {
+                return Err(LogError::Deposed);
+            }
             let began = Instant::now();
             if let Err(error) = self.writer.append(&entries) {
                 self.metrics.writable(false);
@@ -100,6 +131,13 @@ impl Log for StoredLog {
         entries
             .map(|entry| decode(&entry.map_err(LogError::new)?).map_err(LogError::new))
             .collect()
+    }
+
+    fn restart(&mut self) -> Result<(), LogError> {
+        self.compacting = Compacting::default();
+        let aside = self.writer.restart().map_err(LogError::new)?;
+        tracing::warn!(aside = %aside.display(), "the event log begins anew; what it held is there");
+        Ok(())
     }
 
     fn checkpoint(

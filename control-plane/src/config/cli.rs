@@ -30,6 +30,12 @@ pub struct Cli {
     /// Where operators on this machine connect (key grpc.operators).
     #[arg(long, value_name = "ADDRESS")]
     pub operators: Option<SocketAddr>,
+    /// What this replica is called in the Lease (key lease.identity).
+    #[arg(long, value_name = "NAME")]
+    pub lease_identity: Option<String>,
+    /// Where others reach this replica (key lease.address).
+    #[arg(long, value_name = "URL")]
+    pub lease_address: Option<String>,
     /// Address of the admin port (key admin.address).
     #[arg(long, value_name = "ADDRESS")]
     pub admin: Option<SocketAddr>,
@@ -72,6 +78,12 @@ impl Cli {
         }
         if let Some(address) = self.operators {
             config.grpc.operators = Some(address);
+        }
+        if let Some(identity) = &self.lease_identity {
+            config.lease.identity = Some(identity.clone());
+        }
+        if let Some(address) = &self.lease_address {
+            config.lease.address = Some(address.clone());
         }
         if let Some(address) = self.admin {
             config.admin.address = address;

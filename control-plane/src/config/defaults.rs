@@ -1,9 +1,11 @@
 //! What holds where a key is left out; each is also said in the key's documentation.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use crate::config::{
-    Access, Admin, Config, Grpc, History, Kubernetes, Listener, Log, LogFormat, Otlp, Sources,
+    Access, Admin, Config, Grpc, History, Kubernetes, Lease, Listener, Log, LogFormat, Otlp,
+    Sources,
 };
 use crate::model::settings::{HostOwnership, Protocol};
 
@@ -39,6 +41,7 @@ impl Default for Config {
             data_folder: "/var/lib/roadstead/control-plane".into(),
             grpc: Grpc::default(),
             access: Access::default(),
+            lease: Lease::default(),
             admin: Admin::default(),
             log: Log::default(),
             otlp: Otlp::default(),
@@ -66,6 +69,20 @@ impl Default for Grpc {
             address: (Ipv4Addr::LOCALHOST, 8443).into(),
             names: Vec::new(),
             operators: Some((Ipv4Addr::LOCALHOST, 8444).into()),
+        }
+    }
+}
+
+impl Default for Lease {
+    fn default() -> Self {
+        Self {
+            name: "roadstead-control-plane".to_owned(),
+            duration: Duration::from_secs(15),
+            renew_within: Duration::from_secs(10),
+            retry: Duration::from_secs(2),
+            identity: None,
+            address: None,
+            peers: Vec::new(),
         }
     }
 }

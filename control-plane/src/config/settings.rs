@@ -41,6 +41,7 @@ impl Config {
             data_folder,
             grpc,
             access,
+            lease,
             admin,
             log,
             otlp,
@@ -52,6 +53,7 @@ impl Config {
         compare("dataFolder", self.data_folder == *data_folder);
         compare("grpc", self.grpc == *grpc);
         compare("access", self.access == *access);
+        compare("lease", self.lease == *lease);
         compare("admin", self.admin == *admin);
         compare("log.format", self.log.format == log.format);
         compare("otlp", self.otlp == *otlp);

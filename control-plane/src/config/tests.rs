@@ -78,6 +78,26 @@ fn keys_that_need_a_restart_are_named() {
     assert_eq!(started.differs_until_restart(&edited), ["dataFolder"]);
 }
 
+#[test]
+fn a_lease_that_would_let_two_lead_is_refused() {
+    for (text, key) in [
+        ("{duration: 1500ms}", "lease.duration"),
+        ("{duration: 15s, renewWithin: 15s}", "lease.renewWithin"),
+        (
+            "{duration: 15s, renewWithin: 10s, retry: 6s}",
+            "lease.retry",
+        ),
+        ("{retry: 1ms}", "lease.retry"),
+        ("{address: \"http://a:1\"}", "lease.address"),
+        ("{peers: [a]}", "lease.peers"),
+    ] {
+        let error = error(&format!("lease: {text}"));
+        assert!(error.starts_with(key), "{text}: {error}");
+    }
+    let short = Config::parse("lease: {duration: 3s, renewWithin: 2s, retry: 500ms}").unwrap();
+    short.check().unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_good_edit_is_observed_and_a_bad_one_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -90,25 +110,25 @@ async fn a_good_edit_is_observed_and_a_bad_one_changes_nothing() {
         data_folder: None,
         grpc: None,
         operators: None,
+        lease_identity: None,
+        lease_address: None,
         admin: None,
         log_level: None,
     };
-    let (inbox, mut seen) = tokio::sync::mpsc::channel(4);
     let config = cli.config().unwrap();
-    let watching = watch::run(cli, config, inbox, |_| {});
+    let (settings, mut seen) = tokio::sync::watch::channel(config.settings());
+    let watching = watch::run(cli, config, settings, |_| {});
     let editing = async {
         for text in ["ingressClass: [broken", "ingressClass: seven"] {
-            tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+            tokio::time::sleep(Duration::from_secs(3)).await;
             fs::write(&path, text).unwrap();
         }
-        seen.recv().await.unwrap()
+        seen.changed().await.unwrap();
+        seen.borrow().ingress_class.clone()
     };
-    let observed = tokio::select! {
+    let class = tokio::select! {
         () = watching => panic!("it stopped watching"),
-        observed = editing => observed,
+        class = editing => class,
     };
-    let crate::observe::Observation::Configured(settings) = observed else {
-        panic!("{observed:?}");
-    };
-    assert_eq!(&*settings.ingress_class, "seven");
+    assert_eq!(&*class, "seven");
 }

@@ -6,18 +6,18 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::{Cli, Config};
-use crate::observe::Observation;
+use crate::model::settings::Settings;
 
-/// Follows the file of this command line until the engine is gone. `apply` is given each
-/// good configuration, for the keys that are no part of the settings.
+/// Follows the file of this command line for as long as someone wants the settings. `apply` is
+/// given each good configuration, for the keys that are no part of them.
 pub async fn run(
     cli: Cli,
     mut current: Config,
-    inbox: mpsc::Sender<Observation>,
+    settings: watch::Sender<Settings>,
     mut apply: impl FnMut(&Config),
 ) {
     let Some(path) = cli.config.clone() else {
@@ -56,10 +56,7 @@ pub async fn run(
         tracing::info!(path = %path.display(), "the configuration was read anew");
         apply(&config);
         current = config;
-        let configured = Observation::Configured(current.settings());
-        if inbox.send(configured).await.is_err() {
-            return;
-        }
+        settings.send_replace(current.settings());
     }
 }
 

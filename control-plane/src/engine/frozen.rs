@@ -6,8 +6,12 @@ use crate::engine::{Engine, Log, LogError, Outlets};
 use crate::event::Event;
 
 impl<L: Log, O: Outlets> Engine<L, O> {
-    /// Stands still at the last durable version.
+    /// Stands still at the last durable version. Who was deposed stops altogether.
     pub(super) fn freeze(&mut self, error: &LogError) {
+        if matches!(error, LogError::Deposed) {
+            tracing::warn!(%error, "what was seen is left to the next leader");
+            return;
+        }
         tracing::error!(%error, "the configuration stands still until the log can be written");
         self.frozen = Some(self.outlets.now());
         self.outlets.frozen(true);

@@ -29,6 +29,9 @@ pub trait Log: Send {
     /// after this record.
     fn resume(&mut self, after: Seq) -> Result<Vec<Record>, LogError>;
 
+    /// Moves everything out of the way, so that another history can be stored.
+    fn restart(&mut self) -> Result<(), LogError>;
+
     /// Stores what changed since the last checkpoint, as of this record.
     fn checkpoint(
         &mut self,
@@ -48,15 +51,20 @@ pub trait Log: Send {
     ) -> Result<(), LogError>;
 }
 
-/// The log could not be written.
+/// The log was not written.
 #[derive(Debug, thiserror::Error)]
-#[error("the event log cannot be written: {0}")]
-pub struct LogError(Box<dyn std::error::Error + Send + Sync>);
+pub enum LogError {
+    #[error("the event log cannot be written: {0}")]
+    Failed(Box<dyn std::error::Error + Send + Sync>),
+    /// It could be, and must not: the term is over.
+    #[error("this replica no longer leads")]
+    Deposed,
+}
 
 impl LogError {
-    /// For this reason.
+    /// It failed for this reason.
     pub fn new(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self(reason.into())
+        Self::Failed(reason.into())
     }
 }
 
@@ -94,6 +102,9 @@ pub trait Outlets: Send {
 
     /// All awaited lists are complete.
     fn synced(&mut self);
+
+    /// Another history took the place of what was known; this is all of it.
+    fn restarted(&mut self, fold: &Fold);
 
     /// The log can no longer be written, or can again.
     fn frozen(&mut self, frozen: bool);

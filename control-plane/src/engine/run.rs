@@ -11,27 +11,35 @@ use crate::engine::{Batch, Engine, Log, Outlets};
 use crate::observe::Observation;
 
 impl<L: Log, O: Outlets> Engine<L, O> {
-    /// Runs until the inbox is closed, then stores what is not yet: endpoints, a checkpoint.
+    /// Leads until the inbox is closed or the term is over, then stores what is not yet:
+    /// endpoints, a checkpoint.
     ///
     /// `floor` is the least time between the end of a publication and the next: under a storm
     /// of changes it bounds what proxies are sent, and a lone change never waits for it.
     /// Must run on a thread of its own, because appending blocks.
-    pub async fn run(mut self, mut inbox: mpsc::Receiver<Observation>, floor: Duration) {
+    pub async fn run(
+        &mut self,
+        mut inbox: mpsc::Receiver<Observation>,
+        floor: Duration,
+        over: impl Future<Output = ()>,
+    ) {
+        tokio::pin!(over);
         let mut published: Option<Instant> = None;
         let mut housekeeping = interval(Duration::from_secs(1));
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut waiting: Option<Observation> = None;
         // That of the newest change, until it is published.
         let mut trace = Span::none();
-        loop {
+        let deposed = loop {
             let first = match waiting.take() {
                 Some(observation) => Some(observation),
                 None => {
                     let due = published.filter(|_| self.has_news()).map(|at| at + floor);
                     tokio::select! {
+                        () = &mut over => break true,
                         received = inbox.recv() => match received {
                             Some(observation) => Some(observation),
-                            None => break,
+                            None => break false,
                         },
                         () = until(due) => None,
                         () = ready(()), if self.is_untidy() => None,
@@ -69,8 +77,10 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 // One step for each turn, so that neither waits for all of the other.
                 self.tidy();
             }
+        };
+        if !deposed {
+            self.record_acknowledged();
         }
-        self.record_acknowledged();
         self.write_behind();
         self.checkpoint();
     }

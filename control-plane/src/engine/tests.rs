@@ -1,20 +1,17 @@
-//! The engine between a log that fails on demand and outlets that remember.
+//! The engine, turn by turn.
 
 mod acknowledgements;
+mod following;
 mod recovery;
 mod term;
+mod world;
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use crate::checkpoint::{Entry, Restored};
-use crate::engine::{
-    Batch, Engine, LISTED_WITHIN, Log, LogError, Outlets, SERVED_WITHIN, Settings,
-};
+use crate::checkpoint::Restored;
+use crate::engine::{Batch, Engine, LISTED_WITHIN, SERVED_WITHIN, Settings};
 use crate::event::recovery::RecoveryRecord;
-use crate::event::{Epoch, Event, Record, Seq};
+use crate::event::{Epoch, Event, Seq};
 use crate::model::endpoints::EndpointSlice;
 use crate::model::ingress::IngressClass;
 use crate::model::key::{Kind, ObjectKey, Origin};
@@ -22,148 +19,10 @@ use crate::model::object::{Age, Meta, Spec};
 use crate::model::refusal::{Reason, Refusal};
 use crate::model::time::Timestamp;
 use crate::observe::{Observation, Seen};
-use crate::plan::recovery::Wanted;
-use crate::presence::Presence;
 use crate::project::Fold;
-use crate::project::standing::StandingChange;
 use crate::snapshot::Version;
-use crate::snapshot::publication::Publication;
-use crate::state::endpoints::SliceChange;
 
-thread_local! {
-    static WORLD: RefCell<World> = RefCell::default();
-}
-
-/// What the log holds and what the outlets were given.
-#[derive(Default)]
-struct World {
-    records: Vec<Record>,
-    claimed: Vec<Epoch>,
-    full: bool,
-    /// The next append reaches the disk and is not acknowledged.
-    half: bool,
-    now: i64,
-    publications: Vec<Arc<Publication>>,
-    relists: usize,
-    listable: Vec<(Origin, Kind, bool)>,
-    synced: usize,
-    wanted: Wanted,
-    behind: usize,
-    checkpoints: Vec<Seq>,
-    /// Steps that the log can take of what can wait.
-    steps: usize,
-}
-
-fn world<T>(f: impl FnOnce(&mut World) -> T) -> T {
-    WORLD.with_borrow_mut(f)
-}
-
-#[derive(Debug)]
-struct TestLog;
-
-impl Log for TestLog {
-    fn claim(&mut self, epoch: Epoch) -> Result<(), LogError> {
-        world(|world| {
-            if world.full {
-                return Err(LogError::new("no space left on device"));
-            }
-            world.claimed.push(epoch);
-            Ok(())
-        })
-    }
-
-    fn append(&mut self, records: &[Record]) -> Result<(), LogError> {
-        world(|world| {
-            if !world.full {
-                world.records.extend_from_slice(records);
-            }
-            if world.full || std::mem::take(&mut world.half) {
-                return Err(LogError::new("no space left on device"));
-            }
-            Ok(())
-        })
-    }
-
-    fn resume(&mut self, after: Seq) -> Result<Vec<Record>, LogError> {
-        world(|world| {
-            let later = world.records.iter().filter(|record| record.seq > after);
-            Ok(later.cloned().collect())
-        })
-    }
-
-    fn checkpoint(
-        &mut self,
-        seq: Seq,
-        _: &mut dyn Iterator<Item = Result<Entry, LogError>>,
-    ) -> Result<(), LogError> {
-        world(|world| world.checkpoints.push(seq));
-        Ok(())
-    }
-
-    fn tidy(&mut self) -> Result<bool, LogError> {
-        world(|world| {
-            world.steps = world.steps.saturating_sub(1);
-            Ok(world.steps > 0)
-        })
-    }
-
-    fn write_endpoints(
-        &mut self,
-        changes: &BTreeMap<ObjectKey, SliceChange>,
-        _: Timestamp,
-    ) -> Result<(), LogError> {
-        world(|world| {
-            if world.full {
-                return Err(LogError::new("no space left on device"));
-            }
-            world.behind += changes.len();
-            Ok(())
-        })
-    }
-}
-
-#[derive(Debug)]
-struct TestOutlets;
-
-impl Outlets for TestOutlets {
-    fn now(&self) -> Timestamp {
-        world(|world| Timestamp(world.now))
-    }
-
-    fn publish(&mut self, publication: Arc<Publication>) {
-        world(|world| world.publications.push(publication));
-    }
-
-    fn presence(&mut self, _: &Presence) {}
-
-    fn recorded(&mut self, _: &Record) {}
-
-    fn wanted(&mut self, wanted: &Wanted) {
-        world(|world| world.wanted = wanted.clone());
-    }
-
-    fn reached(&mut self, _: &Fold) {}
-
-    fn turned(&mut self, _: Duration) {}
-
-    fn standing(&mut self, _: StandingChange) {}
-
-    fn beat(&mut self) {}
-
-    fn listable(&mut self, origin: Origin, kind: Kind, listable: bool) {
-        world(|world| world.listable.push((origin, kind, listable)));
-    }
-
-    fn synced(&mut self) {
-        world(|world| world.synced += 1);
-    }
-
-    fn frozen(&mut self, _: bool) {}
-
-    fn relist(&mut self) {
-        world(|world| world.relists += 1);
-    }
-}
+use world::{TestLog, TestOutlets, world};
 
 fn begin(fold: Fold, epoch: u64) -> Engine<TestLog, TestOutlets> {
     let settings = Settings {
@@ -171,9 +30,10 @@ fn begin(fold: Fold, epoch: u64) -> Engine<TestLog, TestOutlets> {
         epoch: Epoch(epoch),
         binary_version: "test".into(),
         awaited: BTreeSet::from([(Origin::Folder, Kind::IngressClass)]),
-        checkpoint_after: 3,
     };
-    Engine::begin(settings, Restored::whole(fold), TestLog, TestOutlets)
+    let mut engine = Engine::new(Restored::whole(fold), 3, TestLog, TestOutlets);
+    engine.lead(settings);
+    engine
 }
 
 fn listed(objects: Vec<Seen>) -> Observation {

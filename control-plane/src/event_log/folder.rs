@@ -96,6 +96,25 @@ impl Folder {
         Ok(new)
     }
 
+    /// Moves everything into a folder of its own.
+    pub(super) fn set_aside(&self) -> Result<PathBuf, OpenError> {
+        let aside = self.path.join(ASIDE);
+        remove(&aside)?;
+        sync_folder(&self.path)?;
+        fs::create_dir(&aside).map_err(at("make the folder", &aside))?;
+        for (from, to) in [
+            (self.mark(), aside.join(MARK_FILE)),
+            (self.store(), aside.join(STORE_FOLDER)),
+        ] {
+            if from.exists() {
+                rename(&from, &to)?;
+                // The mark goes first: without it a log is whole, but not without a log it.
+                sync_folder(&self.path)?;
+            }
+        }
+        Ok(aside)
+    }
+
     /// Forgets what the kernel holds of sled's file, so that it is read from the disk.
     ///
     /// After an fsync failed, the kernel may hold as clean what the disk never got.
@@ -202,22 +221,7 @@ impl Folder {
 /// Of logs moved earlier the last is kept, so that disks do not fill with them. So long at most
 /// it waits for another process to let go of the log.
 pub fn set_aside(folder: &Path, patience: Duration) -> Result<PathBuf, OpenError> {
-    let folder = Folder::hold(folder, patience)?;
-    let aside = folder.path.join(ASIDE);
-    remove(&aside)?;
-    sync_folder(&folder.path)?;
-    fs::create_dir(&aside).map_err(at("make the folder", &aside))?;
-    for (from, to) in [
-        (folder.mark(), aside.join(MARK_FILE)),
-        (folder.store(), aside.join(STORE_FOLDER)),
-    ] {
-        if from.exists() {
-            rename(&from, &to)?;
-            // The mark goes first: without it a log is whole, but not without a log it.
-            sync_folder(&folder.path)?;
-        }
-    }
-    Ok(aside)
+    Folder::hold(folder, patience)?.set_aside()
 }
 
 /// Fsyncs a folder: the names in it.

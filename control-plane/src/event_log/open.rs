@@ -2,7 +2,10 @@
 //!
 //! Apart, because a first opening and one after a failed write must do the same.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::event::Seq;
 use crate::event_log::{
@@ -111,23 +114,43 @@ pub(super) fn open(
     })
 }
 
+/// Moves a log out of the way and opens an empty one in its place.
+pub(super) fn restart(log: &EventLog) -> Result<(Pen, Mark, PathBuf), OpenError> {
+    close(log)?;
+    let shared = &log.0;
+    let closed = Store::wait_until_closed(&shared.folder.store());
+    closed.map_err(|error| shared.folder.store_error(error))?;
+    let aside = shared.folder.set_aside()?;
+    let opened = open(&shared.folder, &shared.options, None)?;
+    log.set_last(Seq(0));
+    log.set_retained(Arc::new(opened.retained));
+    shared.store.store(Some(opened.store));
+    Ok((opened.pen, opened.mark, aside))
+}
+
 /// Opens a log again that cannot be written any more, keeping what was acknowledged.
 pub(super) fn reopen(log: &EventLog) -> Result<(Pen, Mark, OpenReport), OpenError> {
+    close(log)?;
     let shared = &log.0;
     let folder = &shared.folder;
-    if let Some(store) = shared.store.swap(None) {
-        let held = Arc::downgrade(&store);
-        drop(store);
-        let closed = || (held.strong_count() == 0).then_some(());
-        patiently(PATIENCE, closed).ok_or_else(|| OpenError::Busy {
-            folder: folder.path().to_owned(),
-        })?;
-    }
     folder.forget_cached()?;
     let opened = open(folder, &shared.options, log.last())?;
     log.set_retained(Arc::new(opened.retained));
     shared.store.store(Some(opened.store));
     Ok((opened.pen, opened.mark, opened.report))
+}
+
+/// Takes the store from the readers, and waits until none has it.
+fn close(log: &EventLog) -> Result<(), OpenError> {
+    if let Some(store) = log.0.store.swap(None) {
+        let held = Arc::downgrade(&store);
+        drop(store);
+        let closed = || (held.strong_count() == 0).then_some(());
+        patiently(PATIENCE, closed).ok_or_else(|| OpenError::Busy {
+            folder: log.0.folder.path().to_owned(),
+        })?;
+    }
+    Ok(())
 }
 
 pub(super) fn load_error(folder: &Folder, error: LoadError) -> OpenError {

@@ -3,7 +3,7 @@
 //! Apart from `EventLog`, so that there is one by construction: whoever holds it writes, and
 //! everybody else reads.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use crate::event::Seq;
 use crate::event_log::{
@@ -88,6 +88,17 @@ impl Writer {
         self.mark = mark;
         self.appended = 0;
         Ok(report)
+    }
+
+    /// Moves all of the log out of the way, and goes on with an empty one; says where it went.
+    pub fn restart(&mut self) -> Result<PathBuf, OpenError> {
+        self.pen = None;
+        self.draft = None;
+        let (pen, mark, aside) = open::restart(&self.log)?;
+        self.pen = Some(pen);
+        self.mark = mark;
+        self.appended = 0;
+        Ok(aside)
     }
 
     /// Opens the log again if much was appended since it was opened; says whether it did.

@@ -59,6 +59,12 @@ impl EngineMetrics {
 
     /// Counts what a state holds from the start.
     pub fn restored(&mut self, state: &State) {
+        let known: Vec<ObjectKey> = self.refusals.keys().cloned().collect();
+        for key in known {
+            if state.object(&key).is_none() {
+                self.stands(&key, None);
+            }
+        }
         for (key, held) in state.objects() {
             let reason = held.refused.as_ref().map(|refused| refused.refusal.reason);
             self.stands(key, reason);

@@ -33,6 +33,8 @@ pub enum End {
     Replaced,
     /// The control plane stops.
     Shutdown,
+    /// Another replica leads, or this one no longer does.
+    Role,
     /// Something did not come in time.
     Timeout,
     /// Its certificate ended.
@@ -113,6 +115,7 @@ impl StreamMetrics {
             End::Proxy => "proxy",
             End::Replaced => "replaced",
             End::Shutdown => "shutdown",
+            End::Role => "role",
             End::Timeout => "timeout",
             End::Expired => "expired",
             End::OtherName => "other_name",

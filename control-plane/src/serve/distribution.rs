@@ -25,9 +25,9 @@ use tokio::task::JoinSet;
 use tonic::{Status, Streaming};
 
 use crate::metrics::streams::StreamMetrics;
-use crate::observe::Observation;
 use crate::pki::Credential;
 use crate::presence::StreamId;
+use crate::serve::Role;
 use crate::serve::distribution::frame::Frame;
 use crate::serve::distribution::seats::Seats;
 use crate::serve::distribution::shared::Transfers;
@@ -62,7 +62,7 @@ impl Default for Patience {
 #[derive(Debug)]
 pub(super) struct Common {
     pub(super) publications: watch::Receiver<Arc<Publication>>,
-    pub(super) reports: mpsc::Sender<Observation>,
+    pub(super) role: watch::Receiver<Role>,
     pub(super) metrics: StreamMetrics,
     pub(super) patience: Patience,
     transfers: Transfers,
@@ -75,13 +75,13 @@ pub(super) struct Common {
 impl Common {
     pub(super) fn new(
         publications: watch::Receiver<Arc<Publication>>,
-        reports: mpsc::Sender<Observation>,
+        role: watch::Receiver<Role>,
         metrics: StreamMetrics,
         patience: Patience,
     ) -> Self {
         Self {
             publications,
-            reports,
+            role,
             metrics,
             patience,
             transfers: Transfers::default(),

@@ -16,6 +16,7 @@ pub(super) fn history(error: &HistoryError) -> Status {
         HistoryError::Forgotten { .. } => Status::out_of_range(format!(
             "{text}; begin there, or with the version served now"
         )),
+        HistoryError::Behind { .. } => Status::failed_precondition(text),
         HistoryError::Busy => Status::resource_exhausted(format!("{text}; try again")),
         HistoryError::Unreadable(_) => Status::internal(text),
     }
@@ -52,6 +53,14 @@ pub(super) fn too_large(what: &str, remedy: &str) -> Status {
 /// A task that was to find the answer did not end well.
 pub(super) fn lost(error: &tokio::task::JoinError) -> Status {
     Status::internal(format!("the answer was lost: {error}"))
+}
+
+/// Only who leads knows.
+pub(super) fn not_leading(leader: Option<&str>) -> Status {
+    Status::failed_precondition(match leader {
+        Some(leader) => format!("this replica does not lead; ask {leader}"),
+        None => "this replica does not lead, and nobody else does now: try again".to_owned(),
+    })
 }
 
 /// The control plane stops.

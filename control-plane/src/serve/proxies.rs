@@ -11,22 +11,26 @@ use tonic::{Request, Response, Status};
 
 use crate::presence::{Fault, Presence, Proxy};
 use crate::serve::wire::timestamp;
+use crate::serve::{Role, error};
 use crate::snapshot::publication::Publication;
 
 #[derive(Debug)]
 pub(super) struct Proxies {
     presence: watch::Receiver<Presence>,
     publications: watch::Receiver<Arc<Publication>>,
+    role: watch::Receiver<Role>,
 }
 
 impl Proxies {
     pub(super) fn new(
         presence: watch::Receiver<Presence>,
         publications: watch::Receiver<Arc<Publication>>,
+        role: watch::Receiver<Role>,
     ) -> Self {
         Self {
             presence,
             publications,
+            role,
         }
     }
 }
@@ -37,6 +41,9 @@ impl ProxyService for Proxies {
         &self,
         _: Request<v1::ListProxiesRequest>,
     ) -> Result<Response<v1::ListProxiesResponse>, Status> {
+        if let Role::Following { leader } = &*self.role.borrow() {
+            return Err(error::not_leading(leader.as_deref()));
+        }
         let presence = self.presence.borrow().clone();
         let newest = Arc::clone(&self.publications.borrow());
         let version = newest.snapshot().version();

@@ -8,5 +8,7 @@ mod operators;
 mod past;
 mod proxy;
 mod reconnect;
+mod replicas;
+mod roles;
 mod stream;
 mod world;

@@ -72,6 +72,15 @@ impl Publication {
         }
     }
 
+    /// The same, without the way back: what comes next has nothing to do with it.
+    #[must_use]
+    pub fn forgetting(&self) -> Self {
+        Self {
+            number: self.number,
+            ..Self::default()
+        }
+    }
+
     /// The same, as what a leader found in its log, before anything was listed: the configuration
     /// is that of this version. Endpoints are written behind, and may be older in the log than
     /// where they were sent with it.

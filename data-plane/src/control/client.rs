@@ -86,6 +86,13 @@ impl Client {
                     self.metrics.disconnected();
                     if started.elapsed() > STEADY {
                         backoff.reset();
+                        self.connector.arrived();
+                    }
+                    if let End::Failed(status) = &end
+                        && self.connector.redirect(status)
+                    {
+                        info!(%address, "another replica of the control plane leads: connecting to it");
+                        continue;
                     }
                     warn!(%address, "control plane lost: {end}; serving on by the version that is live");
                 }

@@ -4,6 +4,7 @@
 
 use std::{error::Error as _, sync::Arc, time::Duration};
 
+use roadstead_proto::LEADER;
 use roadstead_proto::v1::{
     ProxyMessage, TransferMessage, distribution_service_client::DistributionServiceClient,
 };
@@ -25,6 +26,10 @@ pub struct Connector {
     certificates: Option<Certificates>,
     /// The address to try next.
     next: usize,
+    /// Where the leader is, as a replica told.
+    leader: Option<Address>,
+    /// How often in a row the next address was told.
+    told: u32,
 }
 
 /// An open stream.
@@ -56,7 +61,29 @@ impl Connector {
             settings,
             certificates,
             next: 0,
+            leader: None,
+            told: 0,
         }
+    }
+
+    /// Takes note of where to go, if this status says so. Says whether to go there at once: not
+    /// if replicas send each other's proxies round in circles.
+    pub(super) fn redirect(&mut self, status: &Status) -> bool {
+        let told = status.metadata().get(LEADER);
+        let told = told.and_then(|leader| leader.to_str().ok()?.parse::<Address>().ok());
+        // A token and a CA are for addresses of one kind.
+        self.leader = told.filter(Address::is_https);
+        self.told = if self.leader.is_some() {
+            self.told + 1
+        } else {
+            0
+        };
+        self.leader.is_some() && self.told <= REDIRECTS
+    }
+
+    /// A stream lasted.
+    pub(super) fn arrived(&mut self) {
+        self.told = 0;
     }
 
     /// How many addresses there are.
@@ -64,11 +91,16 @@ impl Connector {
         self.settings.addresses.len()
     }
 
-    /// Opens a stream to the next address, with `hello` as its first message.
+    /// Opens a stream to the leader if it was told, else to the next address, with `hello` as its first message.
     pub(super) async fn connect(
         &mut self,
         hello: ProxyMessage,
     ) -> Option<Result<Connection, ConnectError>> {
+        if self.addresses() > 0
+            && let Some(leader) = self.leader.take()
+        {
+            return Some(self.open(leader, hello).await);
+        }
         let index = self.next.checked_rem(self.addresses())?;
         let address = self.settings.addresses.get(index)?.clone();
         self.next = index + 1;
@@ -155,6 +187,9 @@ const ANSWER_TIME: Duration = Duration::from_secs(5);
 
 /// A chunk is 1 MiB or one larger resource.
 const MAX_MESSAGE: usize = 4 << 20;
+
+/// Redirects that are followed at once, one after the other.
+const REDIRECTS: u32 = 3;
 
 /// Answers that wait to be sent.
 const ANSWERS: usize = 4;

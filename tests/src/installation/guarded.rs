@@ -33,7 +33,7 @@ use crate::{
     echo::Echo,
     http,
     planes::objects::Site,
-    program::Program,
+    program::{Program, built},
     sandbox::Sandbox,
     wait,
 };
@@ -84,8 +84,12 @@ impl<'a> Guarded<'a> {
             "ownNamespace": NAMESPACE,
         });
         let sources = json!({"kubernetes": source});
-        let name = "control-plane";
-        let mut control = ControlPlane::start_guarded(sandbox, name, 1, &sources, &json!({}))?;
+        let (name, keys) = ("control-plane", json!({"access": {}}));
+        let mut control = ControlPlane::start_by(sandbox, name, 1, &sources, &keys, |config| {
+            let executable = built::binary("roadstead-control-plane")?;
+            let arguments = ["--config".into(), config.to_owned().into_os_string()];
+            Program::start(sandbox, name, &executable, arguments)
+        })?;
         control.is_ready().await?;
         let guarded = Self {
             cluster,
@@ -369,6 +373,7 @@ rules:
 - {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}
 - {apiGroups: [''], resources: [services], verbs: [get, list, watch]}
 - {apiGroups: [events.k8s.io], resources: [events], verbs: [create]}
+- {apiGroups: [''], resources: [namespaces], resourceNames: [kube-system], verbs: [get]}
 - {apiGroups: [authentication.k8s.io], resources: [tokenreviews], verbs: [create]}
 - {apiGroups: [authorization.k8s.io], resources: [subjectaccessreviews], verbs: [create]}
 ---
@@ -383,6 +388,7 @@ kind: Role
 metadata: {name: roadstead-control-plane, namespace: roadstead}
 rules:
 - {apiGroups: [''], resources: [secrets], verbs: [get, list, watch, create, update, delete]}
+- {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}
 - {apiGroups: [''], resources: [configmaps], verbs: [create]}
 - {apiGroups: [''], resources: [configmaps], resourceNames: [roadstead-ca], verbs: [get, update]}
 ---

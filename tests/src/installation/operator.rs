@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use anyhow::Context;
 use roadstead_proto::digest::Digest;
 use roadstead_proto::v1::{
-    DecodedResource, ListEventsRequest, ListProxiesRequest, Proxy, ResourceType,
+    DecodedResource, ListEventsRequest, ListProxiesRequest, LoggedEvent, Proxy, ResourceType,
     StreamSnapshotRequest, decoded_resource::Body, event_service_client::EventServiceClient,
     proxy_service_client::ProxyServiceClient, snapshot_service_client::SnapshotServiceClient,
 };
@@ -55,24 +55,34 @@ impl Operator {
 
     /// How many events of this kind the log holds.
     pub async fn count_events(&self, kind: &str) -> anyhow::Result<usize> {
-        let mut client = EventServiceClient::new(self.channel.clone());
         let mut count = 0;
+        self.each_event(|event| count += usize::from(event.kind == kind))
+            .await?;
+        Ok(count)
+    }
+
+    async fn each_event(&self, mut each: impl FnMut(LoggedEvent)) -> anyhow::Result<()> {
+        let mut client = EventServiceClient::new(self.channel.clone());
         let mut asked = ListEventsRequest {
             from_seq: 0,
             page_size: 1000,
         };
         loop {
             let page = client.list_events(asked).await?.into_inner();
-            count += page
-                .events
-                .iter()
-                .filter(|event| event.kind == kind)
-                .count();
+            page.events.into_iter().for_each(&mut each);
             if page.next_seq == 0 {
-                return Ok(count);
+                return Ok(());
             }
             asked.from_seq = page.next_seq;
         }
+    }
+
+    /// All that the log holds: of each event its number, its term and what it says.
+    pub async fn history(&self) -> anyhow::Result<Vec<(u64, u64, String)>> {
+        let mut history = Vec::new();
+        self.each_event(|event| history.push((event.seq, event.epoch, event.json)))
+            .await?;
+        Ok(history)
     }
 
     /// The connected proxies.

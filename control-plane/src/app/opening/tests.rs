@@ -6,7 +6,7 @@ use super::*;
 use crate::event::codec::{self, SCHEMA};
 use crate::event::{Epoch, Event, Record, Seq};
 use crate::event_log::Entry;
-use crate::identity::claim;
+use crate::identity::{Identity, claim};
 use crate::model::time::Timestamp;
 
 fn keys(folder: &TempDir) -> PathBuf {
@@ -14,19 +14,23 @@ fn keys(folder: &TempDir) -> PathBuf {
 }
 
 fn opened(folder: &TempDir) -> Opened {
-    let keys = keys(folder);
-    std::fs::create_dir_all(&keys).unwrap();
-    open(folder.path(), &keys).unwrap()
+    std::fs::create_dir_all(keys(folder)).unwrap();
+    open(folder.path()).unwrap()
+}
+
+fn identity(folder: &TempDir, opened: &Opened) -> Identity {
+    let head = opened.restored.fold.state().head();
+    Identity::find(&keys(folder), &head.lineage, head.epoch).unwrap()
 }
 
 /// The first record of a term, as written by a release of this schema.
-fn began(seq: u64, opened: &Opened, schema: u16) -> Entry {
+fn began(seq: u64, identity: &Identity, schema: u16) -> Entry {
     let record = Record {
         seq: Seq(seq),
-        epoch: opened.identity.epoch,
+        epoch: identity.epoch,
         time: Timestamp(0),
         event: Event::EpochBegan {
-            lineage: (*opened.identity.lineage).into(),
+            lineage: (*identity.lineage).into(),
             projection_revision: 1,
             binary_version: "later".into(),
         },
@@ -47,17 +51,18 @@ fn aside(folder: &TempDir) -> PathBuf {
 fn a_log_with_a_record_of_a_newer_release_is_set_aside_and_nothing_goes_back() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = opened(&folder);
+    let before = identity(&folder, &first);
     claim(&keys(&folder), Epoch(7)).unwrap();
-    let records = [began(1, &first, SCHEMA), began(2, &first, SCHEMA + 1)];
+    let records = [began(1, &before, SCHEMA), began(2, &before, SCHEMA + 1)];
     first.writer.append(&records).unwrap();
-    let lineage = first.identity.lineage.clone();
     drop(first);
 
     let second = opened(&folder);
     assert_eq!(second.restored.fold.state().seq(), Seq(0));
     assert_eq!(second.writer.log().last(), None);
-    assert_eq!(second.identity.lineage, lineage);
-    assert_eq!(second.identity.epoch, Epoch(8));
+    let after = identity(&folder, &second);
+    assert_eq!(after.lineage, before.lineage);
+    assert_eq!(after.epoch, Epoch(8));
     drop(second);
     let kept = open_log(&aside(&folder)).unwrap().log();
     let kept: Vec<Entry> = kept
@@ -72,7 +77,8 @@ fn a_log_with_a_record_of_a_newer_release_is_set_aside_and_nothing_goes_back() {
 fn so_is_one_whose_newest_checkpoint_is_of_a_newer_release() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = opened(&folder);
-    first.writer.append(&[began(1, &first, SCHEMA)]).unwrap();
+    let began = began(1, &identity(&folder, &first), SCHEMA);
+    first.writer.append(&[began]).unwrap();
     let head = format!("{{\"schema\": {}, \"shape\": \"another\"}}", SCHEMA + 1);
     let entries = [
         (b"h".to_vec(), Some(head.into_bytes())),
@@ -88,7 +94,8 @@ fn so_is_one_whose_newest_checkpoint_is_of_a_newer_release() {
 fn a_log_of_this_release_stays_where_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = opened(&folder);
-    first.writer.append(&[began(1, &first, SCHEMA)]).unwrap();
+    let began = began(1, &identity(&folder, &first), SCHEMA);
+    first.writer.append(&[began]).unwrap();
     drop(first);
     assert_eq!(opened(&folder).restored.fold.state().seq(), Seq(1));
     assert!(!aside(&folder).exists());

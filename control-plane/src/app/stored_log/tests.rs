@@ -24,7 +24,13 @@ impl Process {
             endpoints_millis: 1000,
         };
         let metrics = LogMetrics::new(&opentelemetry::global::meter("test"));
-        let log = StoredLog::new(writer, folder.path().join("keys"), keep, metrics);
+        let log = StoredLog::new(
+            writer,
+            folder.path().join("keys"),
+            Arc::default(),
+            keep,
+            metrics,
+        );
         Self { restored, log }
     }
 

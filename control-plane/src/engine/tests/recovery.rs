@@ -1,6 +1,7 @@
 //! What must not be lost with the log, and what is told again to a log that lost it.
 
 use crate::engine::tests::*;
+use crate::plan::recovery::Wanted;
 
 fn refused(name: &str) -> Seen {
     Seen {

@@ -6,9 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tonic::Status;
+use roadstead_proto::LEADER;
+use tokio::sync::watch;
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
 
 use crate::metrics::streams::End;
+use crate::serve::Role;
 use crate::serve::distribution::hello::HelloError;
 
 /// The reason of an end.
@@ -25,6 +29,10 @@ pub(super) enum Ending {
     Replaced,
     #[error("the control plane stops: connect again")]
     Stopping,
+    #[error("this replica does not lead: connect to {0}")]
+    Elsewhere(Arc<str>),
+    #[error("this replica leads no longer, or leads now: connect again")]
+    Role,
     #[error("there are too many streams")]
     Full,
     #[error("nothing within {after:?} of {awaited}")]
@@ -48,13 +56,22 @@ pub(super) enum Ending {
 }
 
 impl Ending {
+    /// Because this replica is something else now.
+    pub(super) fn of_role(role: &watch::Receiver<Role>) -> Self {
+        match role.borrow().elsewhere() {
+            Some(leader) => Self::Elsewhere(leader),
+            None => Self::Role,
+        }
+    }
+
     /// What the proxy is told; nothing if it is gone.
     pub(super) fn status(&self) -> Option<Status> {
         let text = self.to_string();
         match self {
             Self::Closed | Self::Broken(_) => None,
             Self::Replaced => Some(Status::aborted(text)),
-            Self::Stopping => Some(Status::unavailable(text)),
+            Self::Stopping | Self::Role => Some(Status::unavailable(text)),
+            Self::Elsewhere(leader) => Some(redirect(text, leader)),
             Self::Full => Some(Status::resource_exhausted(text)),
             Self::Timeout { .. } => Some(Status::deadline_exceeded(text)),
             Self::OtherName { .. } => Some(Status::permission_denied(text)),
@@ -70,10 +87,20 @@ impl Ending {
             Self::Closed | Self::Broken(_) => End::Proxy,
             Self::Replaced => End::Replaced,
             Self::Stopping => End::Shutdown,
+            Self::Elsewhere(_) | Self::Role => End::Role,
             Self::Timeout { .. } => End::Timeout,
             Self::Expired => End::Expired,
             Self::OtherName { .. } => End::OtherName,
             Self::Full | Self::Hello(_) | Self::Protocol(_) | Self::Refused { .. } => End::Protocol,
         }
     }
+}
+
+/// Says where to go in a form for programs, too.
+fn redirect(text: String, leader: &str) -> Status {
+    let mut metadata = MetadataMap::new();
+    if let Ok(leader) = leader.parse() {
+        metadata.insert(LEADER, leader);
+    }
+    Status::with_metadata(Code::Unavailable, text, metadata)
 }

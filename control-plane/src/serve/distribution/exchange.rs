@@ -29,6 +29,8 @@ use crate::telemetry::trace;
 pub(super) struct Exchange {
     pub(super) common: Arc<Common>,
     pub(super) publications: watch::Receiver<Arc<Publication>>,
+    /// Where the engine hears of this proxy, if this replica leads.
+    pub(super) reports: Option<mpsc::Sender<Observation>>,
     pub(super) proxy: Arc<str>,
     pub(super) stream: StreamId,
     pub(super) inbound: Streaming<v1::ProxyMessage>,
@@ -245,7 +247,9 @@ impl Exchange {
 
     /// Without an engine there is nobody to tell, and this process is about to end.
     pub(super) async fn report(&self, report: Report) {
-        let _ = self.common.reports.send(Observation::Proxy(report)).await;
+        if let Some(reports) = &self.reports {
+            let _ = reports.send(Observation::Proxy(report)).await;
+        }
     }
 }
 

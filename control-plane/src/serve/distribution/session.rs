@@ -18,6 +18,7 @@ use crate::serve::distribution::exchange::{Exchange, next};
 use crate::serve::distribution::hello::Hello;
 use crate::serve::distribution::seats::Taken;
 use crate::serve::distribution::{Arrival, Common};
+use crate::serve::role;
 use crate::serve::stop::Stop;
 
 /// Serves a stream to its end.
@@ -35,9 +36,18 @@ pub(super) async fn run(common: Arc<Common>, arrival: Arrival, stop: Stop) {
 async fn serve(common: Arc<Common>, mut arrival: Arrival, stop: &Stop) -> Ending {
     let peer = arrival.peer.map(|peer| peer.to_string());
     let peer = peer.unwrap_or_else(|| "unknown".to_owned());
+    let mut role = common.role.clone();
+    let (reports, elsewhere) = {
+        let role = role.borrow_and_update();
+        (role.reports(), role.elsewhere())
+    };
+    if let Some(leader) = elsewhere {
+        return Ending::Elsewhere(leader);
+    }
     let hello = tokio::select! {
         biased;
         () = stop.stopped() => return Ending::Stopping,
+        () = role::changed(&mut role) => return Ending::of_role(&role),
         hello = first(&mut arrival.inbound, common.patience.hello) => hello,
     };
     let hello = match hello {
@@ -66,6 +76,7 @@ async fn serve(common: Arc<Common>, mut arrival: Arrival, stop: &Stop) -> Ending
     let mut exchange = Exchange {
         publications: common.publications.clone(),
         common,
+        reports,
         proxy: Arc::clone(&proxy),
         stream,
         inbound: arrival.inbound,
@@ -79,6 +90,7 @@ async fn serve(common: Arc<Common>, mut arrival: Arrival, stop: &Stop) -> Ending
         () = seat.replaced() => Ending::Replaced,
         () = stop.stopped() => Ending::Stopping,
         () = ended(arrival.credential.as_deref()) => Ending::Expired,
+        () = role::changed(&mut role) => Ending::of_role(&role),
         Err(ending) = exchange.transfers(hello) => ending,
     };
     tracing::info!(proxy = &*proxy, peer, %ending, "a proxy's stream ended");

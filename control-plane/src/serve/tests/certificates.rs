@@ -1,9 +1,5 @@
 //! Connections by certificates, over TLS.
 
-use std::sync::Arc;
-
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384};
 use roadstead_proto::v1::certificate_service_client::CertificateServiceClient;
 use roadstead_proto::v1::distribution_service_client::DistributionServiceClient;
@@ -15,53 +11,8 @@ use tower::{Service as _, ServiceExt as _};
 
 use crate::clock::now;
 use crate::pki::rotation::Stored;
-use crate::pki::server::ServerCertificate;
 use crate::pki::{Authorities, Request, Subject};
-use crate::review::{Account, Review, ReviewError, Right};
-use crate::serve::listen::Security;
 use crate::serve::tests::world::World;
-use crate::serve::{Issuing, Patience};
-
-/// Out of reach.
-#[derive(Debug)]
-struct Away;
-
-impl Review for Away {
-    fn authenticate<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Account, ReviewError>> {
-        let error = ReviewError::Unavailable("away".to_owned());
-        std::future::ready(Err(error)).boxed()
-    }
-
-    fn allows<'a>(&'a self, _: &'a Account, _: Right) -> BoxFuture<'a, Result<bool, ReviewError>> {
-        std::future::ready(Ok(false)).boxed()
-    }
-}
-
-/// A server with TLS, and who signs there.
-async fn start() -> (World, Arc<Authorities>) {
-    let stored = Stored::first(now()).unwrap();
-    let authorities = Arc::new(stored.authorities().unwrap());
-    let known = tokio::sync::watch::channel(Some(Arc::clone(&authorities))).1;
-    let names = vec!["127.0.0.1".to_owned()];
-    let server = ServerCertificate::new(known.clone(), names, now).unwrap();
-    let issuing = Issuing {
-        authorities: known,
-        reviewer: Arc::new(Away),
-        users: Vec::new(),
-        life: 3_600_000,
-    };
-    let security = Security::Tls(server.tls());
-    let mut world = World::issuing(Patience::default(), security, Some(issuing)).await;
-    // Handshakes need it no longer than this.
-    drop(server);
-    world.begin();
-    (world, authorities)
-}
-
-async fn connect(world: &World, tls: ClientTlsConfig) -> Channel {
-    let endpoint = Endpoint::from_shared(format!("https://{}", world.address)).unwrap();
-    endpoint.tls_config(tls).unwrap().connect().await.unwrap()
-}
 
 /// A client of this identity.
 fn client(authorities: &Authorities, identity: Option<Identity>) -> ClientTlsConfig {
@@ -108,12 +59,11 @@ async fn call(mut channel: Channel, path: &str) -> Code {
 
 #[tokio::test]
 async fn a_certificate_streams_under_its_own_name_without_a_token() {
-    let (world, authorities) = start().await;
+    let world = World::guarded().await;
+    let authorities = world.authorities();
     let connect = || {
-        connect(
-            &world,
-            client(&authorities, Some(proxy(&authorities, "node-1"))),
-        )
+        let identity = proxy(authorities, "node-1");
+        world.connect(client(authorities, Some(identity)))
     };
     stream(connect().await, "node-1").await.unwrap();
     stream(connect().await, "node-1/pod-a").await.unwrap();
@@ -124,13 +74,13 @@ async fn a_certificate_streams_under_its_own_name_without_a_token() {
 
 #[tokio::test]
 async fn a_replica_is_known_by_the_certificate_that_it_makes_itself() {
-    let (world, authorities) = start().await;
-    let replica = authorities.replica_tls("roadstead-1", now()).unwrap();
-    let replica = connect(&world, replica).await;
+    let world = World::guarded().await;
+    let authorities = world.authorities();
+    let replica = world.replica().await;
     let path = "/roadstead.v1.ReplicationService/Nothing";
     assert_eq!(call(replica, path).await, Code::Unimplemented);
-    for identity in [Some(proxy(&authorities, "node-1")), None] {
-        let other = connect(&world, client(&authorities, identity)).await;
+    for identity in [Some(proxy(authorities, "node-1")), None] {
+        let other = world.connect(client(authorities, identity)).await;
         assert_eq!(call(other, path).await, Code::Unauthenticated);
     }
     let error = authorities.replica_tls("Not a pod", now()).unwrap_err();
@@ -139,11 +89,12 @@ async fn a_replica_is_known_by_the_certificate_that_it_makes_itself() {
 
 #[tokio::test]
 async fn a_certificate_of_another_authority_is_refused() {
-    let (world, authorities) = start().await;
+    let world = World::guarded().await;
+    let authorities = world.authorities();
     let other = Stored::first(now()).unwrap().authorities().unwrap();
     let identity = proxy(&other, "node-1");
     let endpoint = Endpoint::from_shared(format!("https://{}", world.address)).unwrap();
-    let tls = client(&authorities, Some(identity));
+    let tls = client(authorities, Some(identity));
     // It is refused after what the client takes for the end of the handshake.
     if let Ok(channel) = endpoint.tls_config(tls).unwrap().connect().await {
         let status = stream(channel, "node-1").await.unwrap_err();
@@ -153,7 +104,8 @@ async fn a_certificate_of_another_authority_is_refused() {
 
 #[tokio::test]
 async fn a_stream_ends_with_the_certificate_that_opened_it() {
-    let (world, authorities) = start().await;
+    let world = World::guarded().await;
+    let authorities = world.authorities();
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     let request = CertificateParams::default()
         .serialize_request(&key)
@@ -163,7 +115,7 @@ async fn a_stream_ends_with_the_certificate_that_opened_it() {
     let signing = authorities.signing();
     let certificate = signing.answer(&request, &subject, now(), now(), 3000);
     let identity = Identity::from_pem(certificate.unwrap(), key.serialize_pem());
-    let channel = connect(&world, client(&authorities, Some(identity))).await;
+    let channel = world.connect(client(authorities, Some(identity))).await;
     let hello = Message::Hello(v1::Hello {
         proxy: "node-1".to_owned(),
         boot_id: "boot".to_owned(),
@@ -192,9 +144,10 @@ async fn a_stream_ends_with_the_certificate_that_opened_it() {
 
 #[tokio::test]
 async fn a_request_that_cannot_be_used_is_refused_and_so_are_too_many() {
-    let (world, authorities) = start().await;
-    let identity = proxy(&authorities, "node-1");
-    let channel = connect(&world, client(&authorities, Some(identity))).await;
+    let world = World::guarded().await;
+    let authorities = world.authorities();
+    let identity = proxy(authorities, "node-1");
+    let channel = world.connect(client(authorities, Some(identity))).await;
     let mut client = CertificateServiceClient::new(channel);
     let request = |key: &KeyPair| CertificateParams::default().serialize_request(key);
     let good = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();

@@ -1,0 +1,215 @@
+//! Time without a term: the leader's log is followed, and the Lease looked at.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::app::replica::{Machine, Replica};
+use crate::app::sources::Cluster;
+use crate::follow::dial::{Peer, resolve};
+use crate::follow::{self, Followed};
+use crate::health::Condition;
+use crate::identity;
+use crate::lease::{Candidate, Holder, Holding, LeaseError, Leases, Timing};
+use crate::replication::Place;
+use crate::serve::Role;
+
+/// A replica that would lead.
+pub(super) struct Following {
+    candidate: Candidate<Leases>,
+    /// What was said of the Lease, so that it is said once.
+    said: BTreeSet<String>,
+}
+
+impl Following {
+    pub(super) fn new(replica: &Replica, cluster: &Cluster) -> anyhow::Result<Self> {
+        let config = &replica.config;
+        let nonce = identity::replica(&config.data_folder)?;
+        let name = config.lease.identity.clone().unwrap_or_else(host_name);
+        let address = config.lease.address.clone();
+        let address = address.unwrap_or_else(|| format!("https://{}", config.grpc.address));
+        let me = Holder {
+            identity: format!("{name}_{nonce}").into(),
+            address: address.into(),
+        };
+        let timing = Timing {
+            duration: config.lease.duration,
+            renew_within: config.lease.renew_within,
+            retry: config.lease.retry,
+        };
+        let leases = Leases::new(
+            cluster.client.clone(),
+            &cluster.namespace,
+            &config.lease.name,
+        );
+        Ok(Self {
+            candidate: Candidate::new(leases, me, timing),
+            said: BTreeSet::new(),
+        })
+    }
+
+    /// Follows until this replica holds the Lease; `None`: it is to stop.
+    pub(super) async fn until_elected(
+        &mut self,
+        replica: &Replica,
+        mut engine: Machine,
+    ) -> anyhow::Result<(Machine, Option<Holding<Leases>>)> {
+        let (steps, mut inbox) = mpsc::channel(STEPS);
+        let (whom, followed) = watch::channel(None);
+        let (current, up_to_date) = watch::channel(None);
+        let runtime = Handle::current();
+        let taking_in = spawn_blocking(move || {
+            runtime.block_on(engine.follow(&mut inbox));
+            engine
+        });
+        let mut tasks = JoinSet::new();
+        let dialer = replica.dialer.clone();
+        tasks.spawn(follow::run(dialer, followed, steps, current));
+        let elected = tokio::select! {
+            elected = self.elected(replica, &whom, up_to_date) => Some(elected?),
+            () = replica.stopped() => None,
+        };
+        // The engine is done when nothing comes any more.
+        tasks.shutdown().await;
+        Ok((taking_in.await?, elected))
+    }
+
+    async fn elected(
+        &mut self,
+        replica: &Replica,
+        whom: &watch::Sender<Followed>,
+        mut current: watch::Receiver<Followed>,
+    ) -> anyhow::Result<Holding<Leases>> {
+        let mut free_since: Option<Instant> = None;
+        loop {
+            let looked = self.candidate.look().await;
+            let leader = self.candidate.leader();
+            say_role(replica, leader.clone());
+            let followed = leader.map(|address| Peer {
+                address,
+                name: None,
+            });
+            point(whom, followed);
+            match looked {
+                Ok(true) => {
+                    let since = *free_since.get_or_insert_with(Instant::now);
+                    let fit = !*replica.frozen.borrow() || since.elapsed() >= UNFIT;
+                    if fit && let Some(holding) = Box::pin(self.take(replica, whom)).await? {
+                        self.said.clear();
+                        return Ok(holding);
+                    }
+                }
+                Ok(false) => {
+                    free_since = None;
+                    self.said.clear();
+                }
+                Err(error) => self.say(&error),
+            }
+            let pause = sleep(self.candidate.pause());
+            tokio::pin!(pause);
+            loop {
+                tokio::select! {
+                    () = &mut pause => break,
+                    Ok(()) = current.changed() => {
+                        let is_current = current.borrow_and_update().is_some();
+                        replica.health.set(Condition::Listed, is_current);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the Lease, after having caught up with whoever has more of the log.
+    async fn take(
+        &mut self,
+        replica: &Replica,
+        whom: &watch::Sender<Followed>,
+    ) -> anyhow::Result<Option<Holding<Leases>>> {
+        if let Some(ahead) = ahead(replica).await {
+            let (peer, place) = ahead;
+            tracing::info!(address = &*peer.address, %place, "another replica's log has more: catching up before leading");
+            point(whom, Some(peer));
+            let mut progress = replica.progress.clone();
+            let caught_up = progress.wait_for(|now| !place.is_ahead_of(&now.place));
+            if timeout(CATCH_UP, caught_up).await.is_err() {
+                tracing::warn!(%place, "that log could not be had in time: going on without it");
+            }
+            point(whom, None);
+        }
+        match Box::pin(self.candidate.take(replica.floor()?)).await {
+            Ok(holding) => Ok(holding),
+            Err(error) => {
+                self.say(&error);
+                Ok(None)
+            }
+        }
+    }
+
+    fn say(&mut self, error: &LeaseError) {
+        let text = error.to_string();
+        if self.said.insert(text) {
+            tracing::error!(%error, "the Lease is not to be had; trying on");
+        }
+    }
+}
+
+/// Of the replicas that can be reached, the one whose log is farthest ahead of this one's.
+async fn ahead(replica: &Replica) -> Option<(Peer, Place)> {
+    let peers = replica
+        .config
+        .lease
+        .peers
+        .iter()
+        .map(|peers| resolve(peers));
+    let peers = join_all(peers).await.into_iter().flatten();
+    let dialer = &replica.dialer;
+    let asked = peers.map(|peer| async move {
+        let place = follow::place_of(dialer, &peer).await;
+        place.ok().map(|place| (peer, place))
+    });
+    let answers = join_all(asked).await.into_iter().flatten();
+    let here = replica.progress.borrow().place.clone();
+    answers
+        .filter(|(_, place)| place.is_ahead_of(&here))
+        .reduce(|a, b| if b.1.is_ahead_of(&a.1) { b } else { a })
+}
+
+fn say_role(replica: &Replica, leader: Option<Arc<str>>) {
+    replica.role.send_if_modified(|role| {
+        let same = matches!(role, Role::Following { leader: known } if *known == leader);
+        if !same {
+            match &leader {
+                Some(leader) => tracing::info!(%leader, "another replica leads"),
+                None => tracing::info!("no replica leads now"),
+            }
+            *role = Role::Following { leader };
+        }
+        !same
+    });
+}
+
+fn point(whom: &watch::Sender<Followed>, to: Followed) {
+    whom.send_if_modified(|whom| {
+        let changed = *whom != to;
+        *whom = to;
+        changed
+    });
+}
+
+/// As the kernel knows it.
+pub(super) fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    name.map_or_else(|_| "replica".to_owned(), |name| name.trim().to_owned())
+}
+
+const STEPS: usize = 16;
+/// How long a replica whose log cannot be written leaves the Lease to others.
+const UNFIT: Duration = Duration::from_secs(5);
+/// How long it may take to catch up with another before leading.
+const CATCH_UP: Duration = Duration::from_secs(10);

@@ -1,0 +1,166 @@
+//! One replica over its life: it follows whoever leads, leads when it is its turn, and follows
+//! again.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use opentelemetry::metrics::Meter;
+use tokio::sync::watch;
+use tokio::task::{JoinSet, spawn_blocking};
+
+use crate::app::following::Following;
+use crate::app::outlets::Sinks;
+use crate::app::sources::{Cluster, Sources};
+use crate::app::stored_log::{InOffice, StoredLog};
+use crate::app::term::lead;
+use crate::backoff::delay;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::event::Epoch;
+use crate::follow::dial::Dialer;
+use crate::health::Health;
+use crate::history::Progress;
+use crate::identity::{self, Identity};
+use crate::installation;
+use crate::lease::{Holding, Leases, Office};
+use crate::metrics::leadership::LeadershipMetrics;
+use crate::model::settings::Settings;
+use crate::plan::recovery::Wanted;
+use crate::serve::{Followers, Role};
+use crate::status::Teller;
+
+/// The engine with what it runs on here.
+pub(super) type Machine = Engine<StoredLog, Sinks>;
+
+/// What a replica has whatever it is.
+pub(super) struct Replica {
+    pub(super) config: Config,
+    pub(super) keys: PathBuf,
+    pub(super) meter: Meter,
+    pub(super) metrics: LeadershipMetrics,
+    pub(super) health: Health,
+    pub(super) role: watch::Sender<Role>,
+    pub(super) followers: Followers,
+    pub(super) settings: watch::Receiver<Settings>,
+    pub(super) progress: watch::Receiver<Progress>,
+    pub(super) wanted: watch::Receiver<Wanted>,
+    pub(super) relisted: watch::Receiver<u64>,
+    pub(super) frozen: watch::Receiver<bool>,
+    pub(super) teller: Arc<ArcSwapOption<Teller>>,
+    pub(super) office: InOffice,
+    pub(super) dialer: Dialer,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+impl Replica {
+    /// Runs until it is told to stop.
+    pub(super) async fn run(self, mut engine: Machine) -> anyhow::Result<()> {
+        let Some(cluster) = Sources::of(&self.config).cluster().await? else {
+            return self.alone(engine).await;
+        };
+        let mut following = Following::new(&self, &cluster)?;
+        loop {
+            let (follower, elected) = Box::pin(following.until_elected(&self, engine)).await?;
+            engine = follower;
+            let Some(mut holding) = elected else {
+                return store(engine).await;
+            };
+            let office = holding.office().clone();
+            let mut keeping = JoinSet::new();
+            keeping.spawn(async move {
+                holding.keep().await;
+                holding
+            });
+            let led = Box::pin(self.term(&cluster, engine, &office)).await;
+            office.resign();
+            if let Some(Ok(holding)) = keeping.join_next().await {
+                Holding::<Leases>::give_back(holding).await;
+            }
+            engine = led?;
+        }
+    }
+
+    /// Without a cluster there is no other: this replica leads from the first moment.
+    async fn alone(&self, engine: Machine) -> anyhow::Result<()> {
+        let head = engine.fold().state().head();
+        let identity = Identity::find(&self.keys, &head.lineage, head.epoch)?;
+        let office = Office::forever(identity.epoch);
+        Box::pin(lead(self, engine, office, identity.lineage)).await?;
+        Ok(())
+    }
+
+    async fn term(
+        &self,
+        cluster: &Cluster,
+        mut engine: Machine,
+        office: &Office,
+    ) -> anyhow::Result<Machine> {
+        let Some(lineage) = Box::pin(self.lineage(cluster, &engine, office)).await? else {
+            return Ok(engine);
+        };
+        let of_log = &engine.fold().state().head().lineage;
+        if !of_log.is_empty() && **of_log != *lineage {
+            tracing::error!(log = &**of_log, %lineage, "the event log is another installation's, and is set aside");
+            engine = spawn_blocking(move || engine.forget().map(|()| engine)).await??;
+        }
+        Box::pin(lead(self, engine, office.clone(), lineage)).await
+    }
+
+    /// The id of the installation; `None` if it could not be had before the term was over.
+    async fn lineage(
+        &self,
+        cluster: &Cluster,
+        engine: &Machine,
+        office: &Office,
+    ) -> anyhow::Result<Option<Arc<str>>> {
+        let (remembered, _) = identity::remembered(&self.keys)?;
+        let of_log = engine.fold().state().head().lineage.clone();
+        let of_log = Some(of_log.into_string()).filter(|lineage| !lineage.is_empty());
+        let (known, fresh) = (of_log.or(remembered), identity::new_lineage()?);
+        let Cluster {
+            client, namespace, ..
+        } = cluster;
+        let mut failures = 0;
+        loop {
+            let asked = installation::lineage(client, namespace, known.as_deref(), &fresh);
+            let error = tokio::select! {
+                found = asked => match found {
+                    Ok(lineage) => return Ok(Some(lineage)),
+                    Err(error) => error,
+                },
+                () = office.over() => return Ok(None),
+                () = self.stopped() => return Ok(None),
+            };
+            failures += 1;
+            tracing::error!(%error, "the installation's id is not known, and nothing is done without it");
+            tokio::select! {
+                () = tokio::time::sleep(delay(failures).min(LONGEST)) => {}
+                () = office.over() => return Ok(None),
+                () = self.stopped() => return Ok(None),
+            }
+        }
+    }
+
+    /// Above which every term must be that this replica begins.
+    pub(super) fn floor(&self) -> anyhow::Result<Epoch> {
+        let (_, remembered) = identity::remembered(&self.keys)?;
+        Ok(remembered.max(self.progress.borrow().place.epoch))
+    }
+
+    /// Ends when this process is to end.
+    pub(super) async fn stopped(&self) {
+        let mut stop = self.stop.clone();
+        // An error means that the sender is gone, which is the end, too.
+        let _ = stop.wait_for(|stopped| *stopped).await;
+    }
+}
+
+/// What is not in a checkpoint yet is, so that the next start is quick.
+async fn store(mut engine: Machine) -> anyhow::Result<()> {
+    spawn_blocking(move || engine.checkpoint()).await?;
+    Ok(())
+}
+
+const LONGEST: Duration = Duration::from_secs(5);

@@ -1,0 +1,139 @@
+//! A term: this replica leads, from taking over until it is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::app::replica::{Machine, Replica};
+use crate::app::sources::{Common, Sources};
+use crate::engine::Settings;
+use crate::health::Condition;
+use crate::lease::Office;
+use crate::model::settings::Settings as ServedBy;
+use crate::observe::Observation;
+use crate::recovery::Tenure;
+use crate::serve::Role;
+use crate::status::Status;
+
+/// Leads for as long as the office counts and nobody says stop. Gives back the engine.
+pub(super) async fn lead(
+    replica: &Replica,
+    mut engine: Machine,
+    office: Office,
+    lineage: Arc<str>,
+) -> anyhow::Result<Machine> {
+    let (inbox, observations) = mpsc::channel(INBOX);
+    let (teller, status) = Status::new();
+    let config = &replica.config;
+    let sources = Sources::of(config);
+    let settings = Settings {
+        lineage: lineage.clone(),
+        epoch: office.epoch(),
+        binary_version: env!("CARGO_PKG_VERSION").into(),
+        awaited: sources.awaited(),
+    };
+    tracing::info!(epoch = %office.epoch(), "this replica leads");
+    replica.teller.store(Some(Arc::new(teller)));
+    replica.office.store(Some(Arc::new(office.clone())));
+    replica.health.set(Condition::Listed, false);
+    replica.metrics.leads(true);
+    // The first observation, so that the settings stand before any object does.
+    let mut configured = replica.settings.clone();
+    let first = configured.borrow_and_update().clone();
+    inbox.send(Observation::Configured(first)).await?;
+
+    let floor = Duration::from_millis(config.publish_interval_milliseconds);
+    let (over, runtime) = (office.clone(), Handle::current());
+    // A thread of its own, so that no other waits for the disk.
+    let mut turns = JoinSet::new();
+    turns.spawn_blocking(move || {
+        engine.lead(settings);
+        runtime.block_on(engine.run(observations, floor, async move { over.over().await }));
+        engine
+    });
+    let reports = inbox.clone();
+    replica.role.send_replace(Role::Leading { reports });
+
+    let mut tasks = JoinSet::new();
+    let common = Common {
+        tasks: &mut tasks,
+        inbox: &inbox,
+        relisted: &replica.relisted,
+        tenure: Tenure {
+            lineage,
+            epoch: office.epoch(),
+        },
+        wanted: replica.wanted.clone(),
+        meter: &replica.meter,
+    };
+    let begun = sources.spawn(config, &replica.keys, status, common).await;
+    tasks.spawn(configure(configured, inbox));
+
+    let mut machine = None;
+    let outcome = tokio::select! {
+        Err(error) = async { begun } => Err(error),
+        () = replica.stopped() => Ok(()),
+        () = office.over() => Ok(()),
+        () = cannot_write(replica) => {
+            tracing::error!("the event log cannot be written here, and another replica's may: stepping down");
+            Ok(())
+        }
+        ended = tasks.join_next() => Err(match ended {
+            Some(Ok(Ok(task))) => anyhow!("{task} ended by itself"),
+            Some(Ok(Err(error))) => error,
+            Some(Err(error)) => error.into(),
+            None => anyhow!("nothing runs"),
+        }),
+        ended = turns.join_next() => {
+            machine = ended;
+            Err(anyhow!("the engine ended by itself"))
+        }
+    };
+    let role = Role::Following { leader: None };
+    replica.role.send_replace(role);
+    tasks.shutdown().await;
+    // With those who might tell it something all gone, it goes on to the end of its inbox.
+    if machine.is_none() {
+        machine = turns.join_next().await;
+    }
+    replica.teller.store(None);
+    replica.office.store(None);
+    replica.metrics.leads(false);
+    tracing::info!(epoch = %office.epoch(), "this replica no longer leads");
+    outcome?;
+    Ok(machine.ok_or_else(|| anyhow!("the engine is gone"))??)
+}
+
+/// Tells the engine of the settings whenever they change.
+async fn configure(
+    mut settings: watch::Receiver<ServedBy>,
+    inbox: mpsc::Sender<Observation>,
+) -> anyhow::Result<&'static str> {
+    while settings.changed().await.is_ok() {
+        let configured = settings.borrow_and_update().clone();
+        inbox.send(Observation::Configured(configured)).await?;
+    }
+    std::future::pending().await
+}
+
+/// Ends when this replica's log cannot be written and another follows.
+async fn cannot_write(replica: &Replica) {
+    let mut frozen = replica.frozen.clone();
+    loop {
+        if frozen.wait_for(|frozen| *frozen).await.is_err() {
+            return std::future::pending().await;
+        }
+        if replica.followers.count() > 0 {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Observations that wait; sources wait when it is full.
+const INBOX: usize = 4096;
+const LOOK: Duration = Duration::from_secs(1);

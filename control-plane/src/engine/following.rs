@@ -1,0 +1,133 @@
+//! Time without a term: the records of a leader are taken in as they are.
+//!
+//! Apart from the turns, because nothing is observed here, and nothing is decided.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::checkpoint::{Dirty, Restored, restore};
+use crate::engine::{Engine, Log, LogError, Outlets};
+use crate::plan::recovery::Wanted;
+use crate::presence::Presence;
+use crate::replication::{Place, Step};
+
+impl<L: Log, O: Outlets> Engine<L, O> {
+    /// Follows a leader until nothing comes any more.
+    ///
+    /// Must run on a thread of its own, because appending blocks.
+    pub async fn follow(&mut self, inbox: &mut mpsc::Receiver<Step>) {
+        let mut housekeeping = interval(Duration::from_secs(1));
+        housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.awaited.clear();
+        self.acknowledged.clear();
+        self.presence = Presence::default();
+        self.outlets.presence(&self.presence);
+        loop {
+            tokio::select! {
+                step = inbox.recv() => match step {
+                    Some(step) => self.step(step),
+                    None => break,
+                },
+                _ = housekeeping.tick() => {
+                    if self.frozen.is_none() {
+                        self.untidy = true;
+                        if self.dirty.records() >= self.checkpoint_after {
+                            self.checkpoint();
+                        }
+                    }
+                    self.outlets.beat();
+                }
+            }
+            if self.is_untidy() {
+                self.tidy();
+            }
+        }
+    }
+
+    /// Forgets everything: what the log holds is another installation's.
+    pub fn forget(&mut self) -> Result<(), LogError> {
+        self.restart(Vec::new())
+    }
+
+    /// Takes a step. After one that could not be stored none is taken before a new beginning.
+    pub(super) fn step(&mut self, step: Step) {
+        if let Step::Begin(answer) = step {
+            if self.is_written_again() {
+                // Who asked may have given up.
+                let _ = answer.send(Place::of(self.fold.state().head()));
+            }
+            return;
+        }
+        if self.frozen.is_some() {
+            return;
+        }
+        let taken = match step {
+            Step::Begin(_) => Ok(()),
+            Step::Restart(entries) => self.restart(entries),
+            Step::Records(records) => self.log.append(&records).map(|()| {
+                self.take_in_records(&records);
+                self.settings.lineage = self.fold.state().head().lineage.as_ref().into();
+                self.outlets.reached(&self.fold);
+            }),
+        };
+        match taken {
+            Ok(()) => self.restore(self.fold.versions().last_change()),
+            Err(error) => {
+                tracing::error!(%error, "the leader's log is not followed until it can be stored");
+                self.frozen = Some(self.outlets.now());
+                self.outlets.frozen(true);
+            }
+        }
+    }
+
+    /// Whether the log can be written, be it again.
+    fn is_written_again(&mut self) -> bool {
+        if self.frozen.is_none() {
+            return true;
+        }
+        match self.log.resume(self.fold.state().seq()) {
+            Ok(records) => {
+                self.take_in_records(&records);
+                self.outlets.reached(&self.fold);
+                self.frozen = None;
+                self.outlets.frozen(false);
+                tracing::info!("the event log can be written again");
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "the event log still cannot be written");
+                false
+            }
+        }
+    }
+
+    fn restart(&mut self, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), LogError> {
+        let stored = entries.clone();
+        let restored = if entries.is_empty() {
+            Restored::default()
+        } else {
+            Restored::whole(restore(entries).map_err(LogError::new)?)
+        };
+        self.log.restart()?;
+        if !stored.is_empty() {
+            let seq = restored.fold.state().seq();
+            let mut entries = stored
+                .into_iter()
+                .map(|(key, value)| Ok((key, Some(value))));
+            self.log.checkpoint(seq, &mut entries)?;
+        }
+        self.fold = restored.fold;
+        self.dirty = Dirty::default();
+        self.behind.clear();
+        self.unpublished.clear();
+        self.wanted = Wanted::of(self.fold.state());
+        self.settings.lineage = self.fold.state().head().lineage.as_ref().into();
+        // Numbers go on, but nobody can say any more what changed since.
+        self.publication = self.publication.forgetting().into();
+        self.outlets.restarted(&self.fold);
+        self.outlets.reached(&self.fold);
+        Ok(())
+    }
+}

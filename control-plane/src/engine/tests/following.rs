@@ -1,0 +1,117 @@
+//! Following a leader's log, and leading after it.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::oneshot;
+
+use crate::checkpoint::{Dirty, Restored};
+use crate::engine::tests::{TestLog, TestOutlets, batch, begin, class, listed, names, world};
+use crate::engine::{Engine, Settings};
+use crate::event::{Epoch, Record, Seq};
+use crate::model::key::{Kind, Origin};
+use crate::project::Fold;
+use crate::replication::{Place, Step};
+
+/// What another leader's log came to: its records and what they fold to.
+fn led() -> (Vec<Record>, Fold) {
+    let mut engine = begin(Fold::default(), 1);
+    engine.turn(batch([listed(vec![class("a")])]));
+    let records = world(|world| {
+        world.publications.clear();
+        std::mem::take(&mut world.records)
+    });
+    (records, engine.fold().clone())
+}
+
+fn follower() -> Engine<TestLog, TestOutlets> {
+    Engine::new(Restored::default(), 100, TestLog, TestOutlets)
+}
+
+/// Where the log ends, if steps are taken.
+fn place(engine: &mut Engine<TestLog, TestOutlets>) -> Option<Place> {
+    let (answer, mut place) = oneshot::channel();
+    engine.step(Step::Begin(answer));
+    place.try_recv().ok()
+}
+
+#[test]
+fn records_are_stored_and_known_as_the_leader_knows_them() {
+    let (records, fold) = led();
+    let mut engine = follower();
+    assert_eq!(place(&mut engine), Some(Place::default()));
+    engine.step(Step::Records(records.clone()));
+    assert_eq!(world(|world| world.records.clone()), records);
+    assert_eq!(place(&mut engine), Some(Place::of(fold.state().head())));
+    let published = world(|world| world.publications.last().cloned()).unwrap();
+    assert!(published.is_restored());
+    assert_eq!(published.snapshot().version(), fold.snapshot().version());
+    assert_eq!(published.snapshot().digest(), fold.snapshot().digest());
+}
+
+#[test]
+fn a_checkpoint_takes_the_place_of_what_was_known() {
+    let (_, fold) = led();
+    let mut engine = begin(Fold::default(), 7);
+    let all = Dirty::all(&fold);
+    let entries = all.entries(&fold).map(|entry| entry.unwrap());
+    let entries = entries.map(|(key, value)| (key, value.unwrap())).collect();
+    engine.step(Step::Restart(entries));
+    assert_eq!(place(&mut engine), Some(Place::of(fold.state().head())));
+    world(|world| {
+        assert_eq!(world.records, []);
+        assert_eq!(world.checkpoints, [fold.state().seq()]);
+    });
+}
+
+#[test]
+fn what_cannot_be_stored_is_not_known_and_nothing_follows_before_a_new_beginning() {
+    let (records, fold) = led();
+    let mut engine = follower();
+    world(|world| world.full = true);
+    engine.step(Step::Records(records[..1].to_vec()));
+    assert!(world(|world| world.frozen));
+    world(|world| world.full = false);
+    // Without the one before it.
+    engine.step(Step::Records(records[1..].to_vec()));
+    assert_eq!(engine.fold().state().seq(), Seq(0));
+    assert_eq!(place(&mut engine), Some(Place::default()));
+    assert!(!world(|world| world.frozen));
+    engine.step(Step::Records(records));
+    assert_eq!(engine.fold().state().seq(), fold.state().seq());
+}
+
+#[test]
+fn who_takes_over_goes_on_with_the_same_history() {
+    let (records, _) = led();
+    let mut engine = follower();
+    engine.step(Step::Records(records));
+    engine.lead(Settings {
+        lineage: "l".into(),
+        epoch: Epoch(2),
+        binary_version: "test".into(),
+        awaited: BTreeSet::from([(Origin::Folder, Kind::IngressClass)]),
+    });
+    engine.turn(batch([listed(vec![class("a"), class("b")])]));
+    assert_eq!(
+        names(),
+        [
+            "EpochBegan",
+            "ObjectAccepted",
+            "SourcesListed",
+            "EpochBegan",
+            "ObjectAccepted"
+        ]
+    );
+    let seqs: Vec<u64> = world(|world| world.records.iter().map(|record| record.seq.0).collect());
+    assert_eq!(seqs, [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn who_is_deposed_writes_nothing_more_and_does_not_count_as_unable_to() {
+    let mut engine = begin(Fold::default(), 1);
+    engine.turn(batch([listed(vec![class("a")])]));
+    world(|world| world.deposed = true);
+    engine.turn(batch([listed(vec![class("a"), class("b")])]));
+    assert_eq!(names(), ["EpochBegan", "ObjectAccepted", "SourcesListed"]);
+    assert!(!world(|world| world.frozen));
+}

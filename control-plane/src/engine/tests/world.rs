@@ -1,0 +1,171 @@
+//! The world of an engine under test: a log that fails on demand, and outlets that remember.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::checkpoint::Entry;
+use crate::engine::{Log, LogError, Outlets};
+use crate::event::{Epoch, Record, Seq};
+use crate::model::key::{Kind, ObjectKey, Origin};
+use crate::model::time::Timestamp;
+use crate::plan::recovery::Wanted;
+use crate::presence::Presence;
+use crate::project::Fold;
+use crate::project::standing::StandingChange;
+use crate::snapshot::publication::Publication;
+use crate::state::endpoints::SliceChange;
+
+thread_local! {
+    static WORLD: RefCell<World> = RefCell::default();
+}
+
+/// What the log holds and what the outlets were given.
+#[derive(Default)]
+pub(super) struct World {
+    pub(super) records: Vec<Record>,
+    pub(super) claimed: Vec<Epoch>,
+    pub(super) full: bool,
+    /// The next append reaches the disk and is not acknowledged.
+    pub(super) half: bool,
+    pub(super) now: i64,
+    pub(super) publications: Vec<Arc<Publication>>,
+    pub(super) relists: usize,
+    pub(super) listable: Vec<(Origin, Kind, bool)>,
+    pub(super) synced: usize,
+    pub(super) wanted: Wanted,
+    pub(super) behind: usize,
+    pub(super) checkpoints: Vec<Seq>,
+    /// Steps that the log can take of what can wait.
+    pub(super) steps: usize,
+    pub(super) frozen: bool,
+    /// Another leads.
+    pub(super) deposed: bool,
+}
+
+pub(super) fn world<T>(f: impl FnOnce(&mut World) -> T) -> T {
+    WORLD.with_borrow_mut(f)
+}
+
+#[derive(Debug)]
+pub(super) struct TestLog;
+
+impl Log for TestLog {
+    fn claim(&mut self, epoch: Epoch) -> Result<(), LogError> {
+        world(|world| {
+            if world.full {
+                return Err(LogError::new("no space left on device"));
+            }
+            world.claimed.push(epoch);
+            Ok(())
+        })
+    }
+
+    fn append(&mut self, records: &[Record]) -> Result<(), LogError> {
+        world(|world| {
+            if world.deposed {
+                return Err(LogError::Deposed);
+            }
+            if !world.full {
+                world.records.extend_from_slice(records);
+            }
+            if world.full || std::mem::take(&mut world.half) {
+                return Err(LogError::new("no space left on device"));
+            }
+            Ok(())
+        })
+    }
+
+    fn resume(&mut self, after: Seq) -> Result<Vec<Record>, LogError> {
+        world(|world| {
+            let later = world.records.iter().filter(|record| record.seq > after);
+            Ok(later.cloned().collect())
+        })
+    }
+
+    fn restart(&mut self) -> Result<(), LogError> {
+        world(|world| {
+            world.records.clear();
+            world.checkpoints.clear();
+        });
+        Ok(())
+    }
+
+    fn checkpoint(
+        &mut self,
+        seq: Seq,
+        _: &mut dyn Iterator<Item = Result<Entry, LogError>>,
+    ) -> Result<(), LogError> {
+        world(|world| world.checkpoints.push(seq));
+        Ok(())
+    }
+
+    fn tidy(&mut self) -> Result<bool, LogError> {
+        world(|world| {
+            world.steps = world.steps.saturating_sub(1);
+            Ok(world.steps > 0)
+        })
+    }
+
+    fn write_endpoints(
+        &mut self,
+        changes: &BTreeMap<ObjectKey, SliceChange>,
+        _: Timestamp,
+    ) -> Result<(), LogError> {
+        world(|world| {
+            if world.full {
+                return Err(LogError::new("no space left on device"));
+            }
+            world.behind += changes.len();
+            Ok(())
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct TestOutlets;
+
+impl Outlets for TestOutlets {
+    fn now(&self) -> Timestamp {
+        world(|world| Timestamp(world.now))
+    }
+
+    fn publish(&mut self, publication: Arc<Publication>) {
+        world(|world| world.publications.push(publication));
+    }
+
+    fn presence(&mut self, _: &Presence) {}
+
+    fn recorded(&mut self, _: &Record) {}
+
+    fn wanted(&mut self, wanted: &Wanted) {
+        world(|world| world.wanted = wanted.clone());
+    }
+
+    fn reached(&mut self, _: &Fold) {}
+
+    fn turned(&mut self, _: Duration) {}
+
+    fn standing(&mut self, _: StandingChange) {}
+
+    fn beat(&mut self) {}
+
+    fn listable(&mut self, origin: Origin, kind: Kind, listable: bool) {
+        world(|world| world.listable.push((origin, kind, listable)));
+    }
+
+    fn synced(&mut self) {
+        world(|world| world.synced += 1);
+    }
+
+    fn restarted(&mut self, _: &Fold) {}
+
+    fn frozen(&mut self, frozen: bool) {
+        world(|world| world.frozen = frozen);
+    }
+
+    fn relist(&mut self) {
+        world(|world| world.relists += 1);
+    }
+}

@@ -1,0 +1,186 @@
+//! Following another replica's log: its records, as steps for this one's engine.
+//!
+//! Apart from the engine, which takes them in: here connections come and go, and what arrives is
+//! read with limits. Whoever is followed was asked for by address; whether it leads is not looked
+//! at, because a replica that is ahead is followed, too, before this one would lead.
+
+mod assemble;
+pub mod dial;
+
+use std::time::Duration;
+
+use roadstead_proto::v1::replication_service_client::ReplicationServiceClient;
+use roadstead_proto::v1::{self, FollowRequest, GetPlaceRequest};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{sleep, timeout};
+use tonic::Status;
+use tonic::transport::Channel;
+
+use crate::backoff::delay;
+use crate::event::{Epoch, Seq};
+use crate::follow::assemble::{Assembled, Assembly};
+use crate::follow::dial::{DialError, Dialer, Peer};
+use crate::model::time::Timestamp;
+use crate::replication::{Place, Step};
+
+pub use assemble::AssembleError;
+
+/// A log cannot be followed, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    #[error("{0}")]
+    Refused(Box<Status>),
+    #[error("nothing within {after:?}")]
+    Silent { after: Duration },
+    #[error("it ended")]
+    Ended,
+    #[error(transparent)]
+    Message(#[from] AssembleError),
+    #[error("this replica's own log cannot be written")]
+    NotStored,
+}
+
+/// Who is followed now, if anyone is.
+pub type Followed = Option<Peer>;
+
+/// Follows whoever is to be followed, until nobody takes steps any more. Says in `current` whose
+/// log this replica has all of.
+pub async fn run(
+    dialer: Dialer,
+    mut whom: watch::Receiver<Followed>,
+    steps: mpsc::Sender<Step>,
+    current: watch::Sender<Followed>,
+) {
+    let mut failures = 0;
+    loop {
+        let peer = whom.borrow_and_update().clone();
+        current.send_replace(None);
+        let Some(peer) = peer else {
+            tokio::select! {
+                changed = whom.changed() => if changed.is_err() { return },
+                () = steps.closed() => return,
+            }
+            continue;
+        };
+        let error = tokio::select! {
+            error = follow(&dialer, &peer, &steps, &current) => error,
+            changed = whom.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                failures = 0;
+                continue;
+            }
+        };
+        if steps.is_closed() {
+            return;
+        }
+        if current.borrow().is_some() {
+            failures = 0;
+        }
+        failures += 1;
+        if failures == 1 {
+            let address = &*peer.address;
+            tracing::warn!(address, %error, "the log of this replica is no longer followed; trying on");
+        }
+        tokio::select! {
+            () = sleep(delay(failures.min(4))) => {}
+            changed = whom.changed() => if changed.is_err() { return },
+            () = steps.closed() => return,
+        }
+    }
+}
+
+/// Where a replica's log ends.
+pub async fn place_of(dialer: &Dialer, peer: &Peer) -> Result<Place, FollowError> {
+    let asked = async {
+        let mut client = client(dialer.dial(peer).await?);
+        let place = client.get_place(GetPlaceRequest {}).await;
+        let place = place.map_err(|status| FollowError::Refused(status.into()))?;
+        Ok(place_from(place.into_inner()))
+    };
+    let asked = timeout(ANSWER, asked).await;
+    asked.unwrap_or(Err(FollowError::Silent { after: ANSWER }))
+}
+
+async fn follow(
+    dialer: &Dialer,
+    peer: &Peer,
+    steps: &mpsc::Sender<Step>,
+    current: &watch::Sender<Followed>,
+) -> FollowError {
+    match Box::pin(stream(dialer, peer, steps, current)).await {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
+}
+
+async fn stream(
+    dialer: &Dialer,
+    peer: &Peer,
+    steps: &mpsc::Sender<Step>,
+    current: &watch::Sender<Followed>,
+) -> Result<std::convert::Infallible, FollowError> {
+    let (answer, place) = oneshot::channel();
+    let send = |step| async { steps.send(step).await.map_err(|_| FollowError::NotStored) };
+    send(Step::Begin(answer)).await?;
+    let place = place.await.map_err(|_| FollowError::NotStored)?;
+    let mut client = client(dialer.dial(peer).await?);
+    let asked = client.follow(FollowRequest {
+        after: Some(place_to(&place)),
+    });
+    let silent = |_| FollowError::Silent { after: BEGIN };
+    let refused = |status: Status| FollowError::Refused(status.into());
+    let answered = timeout(BEGIN, asked).await.map_err(silent)?;
+    let mut messages = answered.map_err(refused)?.into_inner();
+    tracing::info!(address = &*peer.address, after = %place, "following the log of this replica");
+    let mut assembly = Assembly::after(&place);
+    loop {
+        // A leader that is gone without a word is found out by its connection's own pings.
+        let message = messages.message().await.map_err(refused)?;
+        let message = message.ok_or(FollowError::Ended)?;
+        for assembled in assembly.take(message)? {
+            match assembled {
+                Assembled::Step(step) => send(step).await?,
+                Assembled::Current => {
+                    // Once all before it was taken in, which this waits for.
+                    let (answer, reached) = oneshot::channel();
+                    send(Step::Begin(answer)).await?;
+                    reached.await.map_err(|_| FollowError::NotStored)?;
+                    current.send_replace(Some(peer.clone()));
+                }
+            }
+        }
+    }
+}
+
+fn client(channel: Channel) -> ReplicationServiceClient<Channel> {
+    ReplicationServiceClient::new(channel).max_decoding_message_size(MESSAGE)
+}
+
+fn place_to(place: &Place) -> v1::Place {
+    v1::Place {
+        lineage: place.lineage.as_ref().to_owned(),
+        seq: place.seq.0,
+        epoch: place.epoch.0,
+        time: place.time.0,
+    }
+}
+
+fn place_from(place: v1::Place) -> Place {
+    Place {
+        lineage: place.lineage.into(),
+        seq: Seq(place.seq),
+        epoch: Epoch(place.epoch),
+        time: Timestamp(place.time),
+    }
+}
+
+/// The longest record and a little.
+const MESSAGE: usize = 20 << 20;
+/// For a question that costs nothing.
+const ANSWER: Duration = Duration::from_secs(1);
+/// For the first answer, before which a checkpoint may have to be read.
+const BEGIN: Duration = Duration::from_secs(30);

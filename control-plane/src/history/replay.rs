@@ -1,0 +1,104 @@
+//! The log as another replica needs it: from where its own ends.
+//!
+//! Apart from what people ask for: nothing is folded here, and what cannot be joined begins anew.
+
+use crate::checkpoint::Dirty;
+use crate::event::{Record, Seq};
+use crate::history::HistoryError;
+use crate::history::archive::{Archive, ArchiveError, Want};
+use crate::replication::Place;
+
+/// How a replica goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// With the record after its last.
+    Next,
+    /// With nothing of its own: with this checkpoint, and the record after it.
+    Anew {
+        entries: Vec<(Vec<u8>, Vec<u8>)>,
+        next: Seq,
+    },
+}
+
+pub(super) fn beginning(
+    archive: &dyn Archive,
+    here: &Place,
+    after: &Place,
+) -> Result<Beginning, HistoryError> {
+    let oldest = archive.oldest();
+    let joins = if after.seq == Seq(0) {
+        oldest <= Seq(1)
+    } else {
+        after.lineage == here.lineage && after.seq <= here.seq && holds(archive, after)?
+    };
+    if joins {
+        return Ok(Beginning::Next);
+    }
+    // A replica that lost its log may be taken for the leader that it was a moment ago.
+    if !here.is_ahead_of(after) {
+        return Err(HistoryError::Behind {
+            here: here.clone(),
+            there: after.clone(),
+        });
+    }
+    if oldest <= Seq(1) {
+        return Ok(Beginning::Anew {
+            entries: Vec::new(),
+            next: Seq(1),
+        });
+    }
+    let failed = |error| HistoryError::from_archive(oldest, error);
+    // All that is retained, so that whoever takes over has the same history.
+    let before = Seq(oldest.0.saturating_sub(1));
+    let fold = match archive.fold_before(before) {
+        Err(ArchiveError::Forgotten { .. }) => archive.fold_before(here.seq),
+        found => found,
+    };
+    let fold = fold.map_err(failed)?;
+    let unreadable = |error: serde_json::Error| HistoryError::Unreadable(error.to_string());
+    let entries = Dirty::all(&fold)
+        .entries(&fold)
+        .filter_map(|entry| entry.map(|(key, value)| Some((key, value?))).transpose())
+        .collect::<Result<_, _>>()
+        .map_err(unreadable)?;
+    Ok(Beginning::Anew {
+        entries,
+        next: fold.state().seq().next(),
+    })
+}
+
+/// Records from one place to another, as many as fit into a message.
+pub(super) fn records(
+    archive: &dyn Archive,
+    from: Seq,
+    to: Seq,
+    size: impl Fn(&Record) -> usize,
+) -> Result<Vec<Record>, HistoryError> {
+    let failed = |error| HistoryError::from_archive(from, error);
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    for record in archive.records(from, to, Want::All).map_err(failed)? {
+        let record = record.map_err(failed)?;
+        bytes += size(&record);
+        found.push(record);
+        if bytes >= BYTES || found.len() >= RECORDS {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Whether the log holds the record that this place names.
+fn holds(archive: &dyn Archive, place: &Place) -> Result<bool, HistoryError> {
+    let failed = |error| HistoryError::from_archive(place.seq, error);
+    let mut found = match archive.records(place.seq, place.seq, Want::All) {
+        Err(ArchiveError::Forgotten { .. }) => return Ok(false),
+        found => found.map_err(failed)?,
+    };
+    let record = found.next().transpose().map_err(failed)?;
+    Ok(record.is_some_and(|record| {
+        (record.seq, record.epoch, record.time) == (place.seq, place.epoch, place.time)
+    }))
+}
+
+const BYTES: usize = 1 << 20;
+const RECORDS: usize = 1024;

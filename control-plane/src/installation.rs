@@ -1,0 +1,147 @@
+//! Which installation this is, in a cluster: an id in a Secret of our own namespace.
+//!
+//! Apart from the folder of keys, which each replica has for itself. Beside the id stands the UID
+//! of the cluster's `kube-system`: a Secret that was copied into another cluster begins another
+//! installation there, whose proxies must not be told of versions of the first.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::PostParams;
+use kube::{Api, Client, Error};
+use tokio::time::timeout;
+
+/// The id cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallationError {
+    #[error(
+        "the Secret {namespace}/{NAME} holds no id of an installation: put back its `lineage`, or \
+         delete it; then proxies have to be told to accept another (`acceptLineage`)"
+    )]
+    Unreadable { namespace: String },
+    #[error("cannot {doing} ({source}); {remedy}")]
+    Api {
+        doing: String,
+        source: Error,
+        remedy: String,
+    },
+    #[error("the API server did not answer within {} s", PATIENCE.as_secs())]
+    Silent,
+}
+
+/// The id of this installation. At its first start it is the one that the own log or folder
+/// knows, or a fresh one, and the Secret keeps it from then on.
+pub async fn lineage(
+    client: &Client,
+    namespace: &str,
+    known: Option<&str>,
+    fresh: &str,
+) -> Result<Arc<str>, InstallationError> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let cluster = in_time(cluster_uid(client)).await?;
+    let failed = |doing: &str| {
+        let doing = format!("{doing} the Secret {namespace}/{NAME}");
+        let remedy = format!(
+            "give the control plane's ServiceAccount a Role in the namespace {namespace} with \
+             {{apiGroups: [\"\"], resources: [\"secrets\"], verbs: [get, list, create, update, \
+             delete]}}"
+        );
+        move |source| InstallationError::Api {
+            doing,
+            source,
+            remedy,
+        }
+    };
+    let mut known = known.unwrap_or(fresh);
+    let found = in_time(async { secrets.get_opt(NAME).await.map_err(failed("read")) }).await?;
+    if let Some(found) = &found {
+        let data = found.data.as_ref();
+        let text = |key: &str| {
+            let bytes = &data?.get(key)?.0;
+            String::from_utf8(bytes.clone())
+                .ok()
+                .filter(|text| !text.is_empty())
+        };
+        let lineage = text(LINEAGE).filter(|lineage| lineage.len() <= LONGEST);
+        let unreadable = || InstallationError::Unreadable {
+            namespace: namespace.to_owned(),
+        };
+        let lineage = lineage.ok_or_else(unreadable)?;
+        if text(CLUSTER).is_none_or(|of| of == cluster) {
+            return Ok(lineage.into());
+        }
+        if lineage == known {
+            known = fresh;
+        }
+        tracing::warn!(
+            %lineage, new = known,
+            "the Secret {namespace}/{NAME} is of another cluster: this is a new installation"
+        );
+    }
+    let over = found.and_then(|found| found.metadata.resource_version);
+    let secret = secret(known, &cluster, over.clone());
+    let parameters = PostParams::default();
+    let written = async {
+        match over {
+            Some(_) => secrets.replace(NAME, &parameters, &secret).await,
+            None => secrets.create(&parameters, &secret).await,
+        }
+        .map_err(failed("write"))
+    };
+    in_time(written).await?;
+    Ok(known.into())
+}
+
+async fn cluster_uid(client: &Client) -> Result<String, InstallationError> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let found = namespaces.get(CLUSTER).await;
+    let found = found.map_err(|source| InstallationError::Api {
+        doing: format!("read the namespace {CLUSTER}"),
+        source,
+        remedy: format!(
+            "give the control plane's ServiceAccount a ClusterRole with {{apiGroups: [\"\"], \
+             resources: [namespaces], resourceNames: [{CLUSTER}], verbs: [get]}}"
+        ),
+    })?;
+    Ok(found.metadata.uid.unwrap_or_default())
+}
+
+fn secret(lineage: &str, cluster: &str, over: Option<String>) -> Secret {
+    let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(NAME.to_owned()),
+            resource_version: over,
+            labels: Some(BTreeMap::from([(
+                "app.kubernetes.io/managed-by".to_owned(),
+                "roadstead".to_owned(),
+            )])),
+            ..ObjectMeta::default()
+        },
+        type_: Some("roadstead.dev/installation".to_owned()),
+        data: Some(BTreeMap::from([
+            (LINEAGE.to_owned(), bytes(lineage)),
+            (CLUSTER.to_owned(), bytes(cluster)),
+        ])),
+        ..Secret::default()
+    }
+}
+
+async fn in_time<T>(
+    answer: impl Future<Output = Result<T, InstallationError>>,
+) -> Result<T, InstallationError> {
+    let answer = timeout(PATIENCE, answer).await;
+    answer.unwrap_or(Err(InstallationError::Silent))
+}
+
+const NAME: &str = "roadstead-installation";
+const LINEAGE: &str = "lineage";
+/// The entry that holds the UID of this namespace, and its name.
+const CLUSTER: &str = "kube-system";
+const LONGEST: usize = 128;
+const PATIENCE: Duration = Duration::from_secs(10);

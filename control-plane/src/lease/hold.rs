@@ -1,0 +1,108 @@
+//! Holding the Lease: renewed until that fails for too long, or somebody else has it.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+use crate::clock;
+use crate::lease::sight::{Found, Holder};
+use crate::lease::store::{LeaseError, Store};
+use crate::lease::{Office, Timing};
+
+/// The Lease, held.
+#[derive(Debug)]
+pub struct Holding<S> {
+    store: S,
+    me: Holder,
+    timing: Timing,
+    found: Found,
+    office: Office,
+}
+
+impl<S: Store> Holding<S> {
+    pub(super) fn new(store: S, me: Holder, timing: Timing, found: Found, office: Office) -> Self {
+        Self {
+            store,
+            me,
+            timing,
+            found,
+            office,
+        }
+    }
+
+    /// The right that comes with it.
+    pub fn office(&self) -> &Office {
+        &self.office
+    }
+
+    /// Renews it until it is lost or given up, which the office then says.
+    pub async fn keep(&mut self) {
+        let office = self.office.clone();
+        loop {
+            tokio::select! {
+                () = office.over() => break,
+                () = sleep(self.timing.retry) => {}
+            }
+            let Some(end) = self.office.end() else { break };
+            let asked = clock::since_boot();
+            let renewed = tokio::select! {
+                () = office.over() => break,
+                renewed = timeout(end.saturating_sub(asked), self.renew()) => renewed,
+            };
+            match renewed {
+                Ok(Ok(found)) => {
+                    self.found = found;
+                    self.office.renew(asked + self.timing.renew_within);
+                }
+                Ok(Err(LeaseError::Conflict)) => {
+                    tracing::warn!(
+                        "the Lease was taken, edited or deleted: this replica no longer leads"
+                    );
+                    break;
+                }
+                Ok(Err(error)) => tracing::warn!(%error, "the Lease was not renewed; trying on"),
+                Err(_) => break,
+            }
+        }
+        self.office.resign();
+    }
+
+    /// Gives it back, so that nobody has to wait until it runs out.
+    pub async fn give_back(self) {
+        self.office.resign();
+        let given = timeout(GIVE_BACK, self.store.give_back(&self.found)).await;
+        match given {
+            Ok(Ok(())) => tracing::info!("the Lease was given back"),
+            // It is no longer ours.
+            Ok(Err(LeaseError::Conflict)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the Lease was not given back: it runs out"),
+            Err(_) => tracing::warn!("the Lease was not given back in time: it runs out"),
+        }
+    }
+
+    /// Writes it again. What somebody else wrote into it meanwhile, and left us the holder of, is
+    /// no reason to stop.
+    async fn renew(&self) -> Result<Found, LeaseError> {
+        let (epoch, duration) = (self.office.epoch(), self.timing.duration);
+        let renewed = self
+            .store
+            .take(Some(&self.found), &self.me, epoch, duration)
+            .await;
+        let Err(LeaseError::Conflict) = renewed else {
+            return renewed;
+        };
+        let found = self.store.read().await?.ok_or(LeaseError::Conflict)?;
+        let ours = found
+            .holder
+            .as_ref()
+            .is_some_and(|holder| holder.identity == self.me.identity);
+        if !ours || found.epoch != epoch {
+            return Err(LeaseError::Conflict);
+        }
+        self.store
+            .take(Some(&found), &self.me, epoch, duration)
+            .await
+    }
+}
+
+const GIVE_BACK: Duration = Duration::from_secs(2);

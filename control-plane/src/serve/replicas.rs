@@ -1,0 +1,192 @@
+//! `ReplicationService`: this log, for the replicas that follow it.
+//!
+//! Apart from the events that operators read: a replica needs the bytes, may have to begin
+//! anew, and must not wait for people.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+
+use futures::{Stream, stream};
+use roadstead_proto::v1::follow_message::Message;
+use roadstead_proto::v1::{self, replication_service_server::ReplicationService};
+use tokio::sync::watch;
+use tonic::{Request, Response, Status};
+
+use crate::event::codec::{self, SCHEMA};
+use crate::event::{Epoch, Record, Seq};
+use crate::history::{Beginning, History, Progress};
+use crate::model::time::Timestamp;
+use crate::replication::Place;
+use crate::serve::error;
+use crate::serve::followers::{self, Followers};
+use crate::serve::stop::Stop;
+
+#[derive(Debug)]
+pub(super) struct Replicas {
+    history: History,
+    stop: Stop,
+    followers: Followers,
+}
+
+impl Replicas {
+    pub(super) fn new(history: &History, stop: Stop, followers: Followers) -> Self {
+        Self {
+            history: history.apart(),
+            stop,
+            followers,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl ReplicationService for Replicas {
+    async fn get_place(
+        &self,
+        _: Request<v1::GetPlaceRequest>,
+    ) -> Result<Response<v1::Place>, Status> {
+        let place = self.history.progress().borrow().place.clone();
+        Ok(Response::new(v1::Place {
+            lineage: place.lineage.into(),
+            seq: place.seq.0,
+            epoch: place.epoch.0,
+            time: place.time.0,
+        }))
+    }
+
+    type FollowStream = Pin<Box<dyn Stream<Item = Result<v1::FollowMessage, Status>> + Send>>;
+
+    async fn follow(
+        &self,
+        request: Request<v1::FollowRequest>,
+    ) -> Result<Response<Self::FollowStream>, Status> {
+        let after = request.into_inner().after.unwrap_or_default();
+        let after = Place {
+            lineage: after.lineage.into(),
+            seq: Seq(after.seq),
+            epoch: Epoch(after.epoch),
+            time: Timestamp(after.time),
+        };
+        let counted = self.followers.join();
+        let counted =
+            counted.ok_or_else(|| Status::resource_exhausted("too many replicas follow"))?;
+        let progress = self.history.progress();
+        let beginning = self.history.beginning(after.clone()).await;
+        let mut ready = VecDeque::new();
+        let next = match beginning.map_err(|error| error::history(&error))? {
+            Beginning::Next => after.seq.next(),
+            Beginning::Anew { entries, next } => {
+                tracing::info!(%after, "a replica's log cannot be joined to this one: it begins anew");
+                ready.push_back(Message::Restart(v1::Restart {}));
+                ready.extend(in_messages(entries).map(Message::Checkpoint));
+                next
+            }
+        };
+        let follower = Follower {
+            history: self.history.clone(),
+            progress,
+            stop: self.stop.clone(),
+            next,
+            ready,
+            current: false,
+            _counted: counted,
+        };
+        Ok(Response::new(Box::pin(stream::unfold(
+            Some(follower),
+            Follower::step,
+        ))))
+    }
+}
+
+/// A replica that follows.
+struct Follower {
+    history: History,
+    progress: watch::Receiver<Progress>,
+    stop: Stop,
+    /// The first record that was not read.
+    next: Seq,
+    ready: VecDeque<Message>,
+    /// It was told that it has everything.
+    current: bool,
+    _counted: followers::Follower,
+}
+
+impl Follower {
+    /// The next message, and who follows after it; after an error, nobody.
+    async fn step(
+        follower: Option<Self>,
+    ) -> Option<(Result<v1::FollowMessage, Status>, Option<Self>)> {
+        let mut follower = follower?;
+        Some(match follower.message().await {
+            Ok(message) => {
+                let message = Some(message);
+                (Ok(v1::FollowMessage { message }), Some(follower))
+            }
+            Err(status) => (Err(status), None),
+        })
+    }
+
+    async fn message(&mut self) -> Result<Message, Status> {
+        loop {
+            if let Some(message) = self.ready.pop_front() {
+                return Ok(message);
+            }
+            let newest = self.progress.borrow_and_update().newest;
+            if self.next <= newest {
+                self.read().await?;
+                continue;
+            }
+            if self.next > newest.next() {
+                return Err(Status::aborted("the log begins anew: follow it again"));
+            }
+            if !std::mem::replace(&mut self.current, true) {
+                return Ok(Message::Current(v1::Current {}));
+            }
+            tokio::select! {
+                biased;
+                () = self.stop.stopped() => return Err(error::stopping()),
+                moved = self.progress.changed() => moved.map_err(|_| error::stopping())?,
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), Status> {
+        let size = |record: &Record| codec::encode(record).map_or(0, |bytes| bytes.len());
+        let records = self.history.records(self.next, size).await;
+        let records = records.map_err(|error| error::history(&error))?;
+        let Some(last) = records.last() else {
+            return Err(Status::internal("the log has no records where it should"));
+        };
+        self.next = last.seq.next();
+        self.current = false;
+        let stored = records.iter().map(|record| {
+            Ok(v1::StoredRecord {
+                seq: record.seq.0,
+                schema: SCHEMA.into(),
+                bytes: codec::encode(record)?,
+            })
+        });
+        let records = stored.collect::<Result<_, serde_json::Error>>();
+        let records = records.map_err(|error| Status::internal(error.to_string()))?;
+        self.ready
+            .push_back(Message::Records(v1::Records { records }));
+        Ok(())
+    }
+}
+
+/// Entries of a checkpoint, in messages that are not too long.
+fn in_messages(entries: Vec<(Vec<u8>, Vec<u8>)>) -> impl Iterator<Item = v1::CheckpointEntries> {
+    let mut entries = entries.into_iter().peekable();
+    std::iter::from_fn(move || {
+        entries.peek()?;
+        let (mut some, mut bytes) = (Vec::new(), 0);
+        while bytes < BYTES
+            && let Some((key, value)) = entries.next()
+        {
+            bytes += key.len() + value.len();
+            some.push(v1::CheckpointEntry { key, value });
+        }
+        Some(v1::CheckpointEntries { entries: some })
+    })
+}
+
+const BYTES: usize = 1 << 20;

@@ -1,0 +1,347 @@
+//! Several control planes of one installation, each behind a wire of its own, and proxies of
+//! theirs: where tests begin that are about who leads.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::{Context, bail, ensure};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, api::DeleteParams, api::Patch, api::PatchParams};
+use serde_json::{Value, json};
+
+use super::{ControlPlane, at, is_ready};
+use crate::{
+    cluster::{Cluster, Objects, kubeconfig_via},
+    http,
+    installation::wired::{bare, ours},
+    planes::objects::Site,
+    program::{Program, built},
+    relay::Relay,
+    sandbox::Sandbox,
+    wait,
+};
+
+/// How long a term lasts without renewal, until its holder stops, and between attempts.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    pub duration: Duration,
+    pub renew_within: Duration,
+    pub retry: Duration,
+}
+
+impl Terms {
+    /// For tests that wait for many of them.
+    pub const SHORT: Self = Self {
+        duration: Duration::from_secs(3),
+        renew_within: Duration::from_secs(2),
+        retry: Duration::from_millis(500),
+    };
+    /// As shipped.
+    pub const DEFAULT: Self = Self {
+        duration: Duration::from_secs(15),
+        renew_within: Duration::from_secs(10),
+        retry: Duration::from_secs(2),
+    };
+
+    /// Within which somebody leads again, however its predecessor ended: until the Lease is free,
+    /// a look later, and five seconds.
+    pub fn takeover(self) -> Duration {
+        self.duration + self.retry + Duration::from_secs(3)
+    }
+}
+
+/// All of them, running.
+#[derive(Debug)]
+pub struct Replicas {
+    pub cluster: Cluster,
+    pub objects: Objects,
+    pub planes: Vec<Replica>,
+    pub proxies: Vec<Proxy>,
+    pub terms: Terms,
+}
+
+/// One replica, and its way to the API server.
+#[derive(Debug)]
+pub struct Replica {
+    pub plane: ControlPlane,
+    pub wire: Relay,
+}
+
+/// A proxy of all replicas. Its traffic is on an address of its own.
+#[derive(Debug)]
+pub struct Proxy {
+    pub program: Program,
+    admin: SocketAddr,
+    /// The versions that it was seen to hold, in order.
+    seen: Vec<(u64, u64)>,
+}
+
+impl Replicas {
+    /// Starts so many of each.
+    pub async fn start(
+        sandbox: &Sandbox,
+        planes: u8,
+        proxies: u8,
+        terms: Terms,
+    ) -> anyhow::Result<Self> {
+        let cluster = Cluster::start(sandbox, &bare(&[])).await?;
+        let objects = cluster.objects();
+        let mut replicas = Self {
+            cluster,
+            objects,
+            planes: Vec::new(),
+            proxies: Vec::new(),
+            terms,
+        };
+        for number in 1..=planes {
+            replicas.add_plane(sandbox, number, planes).await?;
+        }
+        for number in 1..=proxies {
+            replicas.add_proxy(sandbox, number)?;
+        }
+        for proxy in &mut replicas.proxies {
+            is_ready(&mut proxy.program, proxy.admin).await?;
+        }
+        Ok(replicas)
+    }
+
+    async fn add_plane(&mut self, sandbox: &Sandbox, number: u8, of: u8) -> anyhow::Result<()> {
+        let name = format!("control-plane-{number}");
+        let wire = Relay::start("127.0.0.1:0".parse()?, Cluster::address()).await?;
+        let kubeconfig = kubeconfig_via(&self.cluster.kubeconfig(), wire.address())?;
+        let sources = json!({"kubernetes": {
+            "kubeconfig": kubeconfig, "ownNamespace": "default", "watchSeconds": 20,
+        }});
+        let others = (1..=of).filter(|other| *other != number);
+        let peers: Vec<String> = others.map(|other| grpc(other).to_string()).collect();
+        let keys = json!({
+            "lease": {
+                "duration": format!("{}s", self.terms.duration.as_secs()),
+                "renewWithin": format!("{}s", self.terms.renew_within.as_secs()),
+                "retry": format!("{}ms", self.terms.retry.as_millis()),
+                "identity": name,
+                "peers": peers,
+            },
+        });
+        if let Some(first) = self.planes.first() {
+            share_keys(&first.plane, &sandbox.folder().join(&name).join("keys")).await?;
+        }
+        let start = |config: &Path| program(sandbox, &name, "roadstead-control-plane", config);
+        let plane = ControlPlane::start_by(sandbox, &name, number, &sources, &keys, start)?;
+        self.planes.push(Replica { plane, wire });
+        Ok(())
+    }
+
+    fn add_proxy(&mut self, sandbox: &Sandbox, number: u8) -> anyhow::Result<()> {
+        let name = format!("proxy-{number}");
+        let keys = self.planes.first().context("no replica")?.plane.keys();
+        let admin = at(Ipv4Addr::new(127, 0, 3, number), 8446);
+        let addresses = self.planes.iter().map(|replica| replica.plane.address());
+        let addresses: Vec<String> = addresses.map(|to| format!("https://{to}")).collect();
+        let config = json!({
+            "proxy": name,
+            "controlPlane": {
+                "addresses": addresses,
+                "caFile": keys.join("ca.pem"),
+                "tokenFile": keys.join("proxy.token"),
+            },
+            "stateFolder": sandbox.folder().join(&name),
+            "threads": 1,
+            "admin": {"address": admin},
+        });
+        let config = sandbox.write(&format!("{name}.yaml"), &config.to_string())?;
+        self.proxies.push(Proxy {
+            program: program(sandbox, &name, "roadstead-data-plane", &config)?,
+            admin,
+            seen: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Makes a site be as it says.
+    pub async fn serve(&self, site: &Site<'_>) -> anyhow::Result<()> {
+        self.objects.apply(&ours(&site.yaml())).await?;
+        Ok(())
+    }
+
+    /// Waits until one of the replicas leads, as itself and the Lease say, and says which.
+    pub async fn leader(&self) -> anyhow::Result<usize> {
+        let limit = self.terms.takeover() + super::SOON;
+        wait::until_ok("one replica leads", limit, async || self.leads_now().await).await
+    }
+
+    /// The same now.
+    pub async fn leads_now(&self) -> anyhow::Result<usize> {
+        let mut leading = Vec::new();
+        for (index, replica) in self.planes.iter().enumerate() {
+            if replica.leads().await {
+                leading.push(index);
+            }
+        }
+        let holder = self.holder().await?.unwrap_or_default();
+        match leading[..] {
+            [index] if holder.starts_with(&format!("control-plane-{}_", index + 1)) => Ok(index),
+            _ => bail!("{leading:?} lead, and the Lease names {holder:?}"),
+        }
+    }
+
+    /// Who holds the Lease.
+    pub async fn holder(&self) -> anyhow::Result<Option<String>> {
+        let lease = self.lease().get_opt(LEASE).await?;
+        let holder = lease.and_then(|lease| lease.spec?.holder_identity);
+        Ok(holder.filter(|holder| !holder.is_empty()))
+    }
+
+    /// Somebody deletes the Lease.
+    pub async fn delete_lease(&self) -> anyhow::Result<()> {
+        self.lease().delete(LEASE, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// Somebody edits it.
+    pub async fn edit_lease(&self, patch: &Value) -> anyhow::Result<()> {
+        let parameters = PatchParams::default();
+        self.lease()
+            .patch(LEASE, &parameters, &Patch::Merge(patch))
+            .await?;
+        Ok(())
+    }
+
+    fn lease(&self) -> Api<Lease> {
+        Api::namespaced(self.cluster.client(), "default")
+    }
+
+    /// Waits until all proxies hold the version that the leader serves, and none of them went
+    /// back meanwhile.
+    pub async fn settled(&mut self) -> anyhow::Result<()> {
+        let leader = self.leader().await?;
+        let plane = &self.planes.get(leader).context("the leader")?.plane;
+        plane_serves(plane).await?;
+        let limit = super::SOON;
+        for proxy in &mut self.proxies {
+            let (epoch, seq) = published(plane).await?;
+            wait::until_ok("a proxy holds what the leader serves", limit, async || {
+                let held = proxy.look().await?;
+                ensure!(held >= (epoch, seq), "{held:?}, and not {:?}", (epoch, seq));
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all replicas have the same history, and says what it holds: of each record its
+    /// epoch, in order.
+    pub async fn same_history(&self) -> anyhow::Result<Vec<(u64, u64)>> {
+        wait::until_ok(
+            "all replicas have the same history",
+            super::SOON,
+            async || {
+                let mut histories = BTreeMap::new();
+                for replica in &self.planes {
+                    let history = replica.plane.operator()?.history().await?;
+                    histories.insert(history, replica.plane.address());
+                }
+                ensure!(histories.len() == 1, "{} different ones", histories.len());
+                let (history, _) = histories.into_iter().next().context("no replica")?;
+                Ok(history
+                    .into_iter()
+                    .map(|(seq, epoch, _)| (seq, epoch))
+                    .collect())
+            },
+        )
+        .await
+    }
+}
+
+impl Replica {
+    /// Whether it says of itself that it leads.
+    pub async fn leads(&self) -> bool {
+        let leads = self.plane.metric("roadstead_leading", &[]).await;
+        leads.is_ok_and(|leads| leads > 0.0)
+    }
+}
+
+impl Proxy {
+    /// The version that it holds now, which is no lower than before.
+    pub async fn look(&mut self) -> anyhow::Result<(u64, u64)> {
+        let reply = http::get(self.admin, "localhost", "/snapshot").await?;
+        let held: Value = serde_json::from_slice(&reply.body)?;
+        let number = |key: &str| {
+            held.pointer(&format!("/version/{key}"))
+                .and_then(Value::as_u64)
+        };
+        let (Some(epoch), Some(seq)) = (number("epoch"), number("seq")) else {
+            bail!("{held}");
+        };
+        let held = (epoch, seq);
+        if let Some(before) = self.seen.last() {
+            ensure!(held >= *before, "it went back from {before:?} to {held:?}");
+        }
+        if self.seen.last() != Some(&held) {
+            self.seen.push(held);
+        }
+        Ok(held)
+    }
+}
+
+async fn published(plane: &ControlPlane) -> anyhow::Result<(u64, u64)> {
+    let number = async |name: &str| -> anyhow::Result<u64> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a counter"
+        )]
+        Ok(plane.metric(name, &[]).await? as u64)
+    };
+    Ok((
+        number("roadstead_published_epoch").await?,
+        number("roadstead_published_seq").await?,
+    ))
+}
+
+async fn plane_serves(plane: &ControlPlane) -> anyhow::Result<()> {
+    let admin = plane.admin();
+    wait::until_ok("the leader is ready", super::SOON, async || {
+        let reply = http::get(admin, "localhost", "/readyz").await?;
+        ensure!(reply.status.is_success(), "{}", reply.text());
+        Ok(())
+    })
+    .await
+}
+
+/// Until replicas find them in a Secret, they are given the same keys.
+async fn share_keys(from: &ControlPlane, to: &Path) -> anyhow::Result<()> {
+    let names = ["authority.pem", "ca.pem", "operator.token", "proxy.token"];
+    let keys = from.keys();
+    wait::until("the first replica has its keys", super::SOON, async || {
+        names
+            .iter()
+            .all(|name| keys.join(name).exists())
+            .then_some(())
+    })
+    .await?;
+    fs::create_dir_all(to)?;
+    for name in names {
+        fs::copy(keys.join(name), to.join(name))?;
+    }
+    Ok(())
+}
+
+fn program(sandbox: &Sandbox, name: &str, binary: &str, config: &Path) -> anyhow::Result<Program> {
+    let executable = built::binary(binary)?;
+    let arguments: [OsString; 2] = ["--config".into(), config.to_owned().into_os_string()];
+    Program::start(sandbox, name, &executable, arguments)
+}
+
+fn grpc(number: u8) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 1, number)), super::GRPC)
+}
+
+const LEASE: &str = "roadstead-control-plane";
