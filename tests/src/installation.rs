@@ -192,6 +192,51 @@ impl ControlPlane {
     }
 }
 
+/// What the ServiceAccount of a control plane may do so that it can lead, and no more; with the
+/// Secret of its installation, which it may not make.
+pub fn right_to_lead(namespace: &str, account: &str) -> String {
+    let subject = format!("{{kind: ServiceAccount, name: {account}, namespace: {namespace}}}");
+    format!(
+        "apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: {account}-leads, namespace: {namespace}}}
+rules:
+- {{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}}
+- apiGroups: ['']
+  resources: [secrets]
+  resourceNames: [roadstead-installation]
+  verbs: [get, update]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: {account}-leads, namespace: {namespace}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: {account}-leads}}
+subjects: [{subject}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {{name: {account}-leads}}
+rules:
+- apiGroups: ['']
+  resources: [namespaces]
+  resourceNames: [kube-system]
+  verbs: [get]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {{name: {account}-leads}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {account}-leads}}
+subjects: [{subject}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {{name: roadstead-installation, namespace: {namespace}}}
+type: roadstead.dev/installation
+stringData: {{lineage: test}}
+"
+    )
+}
+
 /// Starts the one proxy of a sandbox, by a command that is given its executable and its
 /// configuration, and waits until it is ready.
 pub async fn start_proxy(

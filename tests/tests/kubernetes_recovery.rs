@@ -12,7 +12,7 @@ use roadstead_control_plane::{model::time::Timestamp, pki::rotation::Stored};
 use roadstead_tests::{
     cluster::{Cluster, Options},
     echo::Echo,
-    installation::{ControlPlane, HTTP, SOON, start_proxy},
+    installation::{ControlPlane, HTTP, SOON, right_to_lead, start_proxy},
     planes::{answers, refuses},
     program::{Program, built},
     sandbox::{self, Sandbox},
@@ -111,6 +111,17 @@ fn rights_that_are_missing_are_named_and_waited_for() {
         let kubeconfig = cluster.kubeconfig_of("roadstead", "control-plane")?;
         let source = json!({"kubeconfig": kubeconfig, "ownNamespace": "roadstead"});
         let mut control = ControlPlane::start(sandbox, "control-plane", 1, &source)?;
+
+        let line = control.program().logged("Lease", SOON).await?;
+        for words in [
+            "ERROR",
+            "a Role in the namespace roadstead",
+            "resources: [leases], verbs: [get, create, update]",
+        ] {
+            assert!(line.contains(words), "{words}: {line}");
+        }
+        let leads = right_to_lead("roadstead", "control-plane");
+        objects.apply(&leads).await?;
 
         // Nothing is listed, so that nothing can be lost.
         let line = control.program().logged("cannot be read", SOON).await?;
