@@ -4,6 +4,7 @@
 //! everyone else is given values that are valid. `config/settings.rs` makes of it what
 //! projection depends on.
 
+mod access;
 mod cli;
 mod defaults;
 mod guard;
@@ -27,6 +28,7 @@ use serde::Deserialize;
 
 use crate::model::settings::{HostOwnership, Protocol};
 
+pub use access::Access;
 pub use cli::{Cli, Command};
 pub use guard::Guard;
 pub use ingress_status::{AddressSource, IngressStatus, NodeAddress};
@@ -62,6 +64,8 @@ pub struct Config {
     pub data_folder: PathBuf,
     /// Where proxies and operators connect.
     pub grpc: Grpc,
+    /// Who of them may, in a cluster.
+    pub access: Access,
     /// How one of several replicas comes to lead, where the Kubernetes API is a source.
     pub lease: Lease,
     /// The port for probes and metrics.
@@ -303,6 +307,7 @@ impl Config {
                 "this port has no TLS: use 127.0.0.1, or connect to grpc.address",
             );
         }
+        self.access.check()?;
         self.deletion_guard.check()?;
         self.ingress_status.check()?;
         self.lease.check()?;

@@ -4,7 +4,9 @@
 //! it is about. Each control plane of a sandbox has a loopback address of its own, so that a
 //! second one can be compared with the first.
 
+pub mod accounts;
 pub mod barrier;
+pub mod guarded;
 pub mod operator;
 pub mod replicas;
 pub mod wired;
@@ -86,6 +88,8 @@ impl ControlPlane {
             "listeners": {"http": {"address": HTTP.ip(), "port": HTTP.port()}},
             "grpc": {"address": at(address, GRPC), "operators": at(address, OPERATORS)},
             "admin": {"address": at(address, ADMIN)},
+            // Those who connect to it are outside of the cluster.
+            "access": {"fileTokens": true},
         });
         if let (Some(settings), Some(keys)) = (settings.as_object_mut(), keys.as_object()) {
             settings.extend(keys.clone());
@@ -133,6 +137,16 @@ impl ControlPlane {
         let token = self.keys().join("operator.token");
         let token = fs::read_to_string(&token).context("read the operator's token")?;
         Operator::new(at(self.address, OPERATORS), token.trim())
+    }
+
+    /// Someone who has this token.
+    pub fn operator_by(&self, token: &str) -> anyhow::Result<Operator> {
+        Operator::new(at(self.address, OPERATORS), token)
+    }
+
+    /// Where proxies connect.
+    pub fn grpc(&self) -> SocketAddr {
+        at(self.address, GRPC)
     }
 
     /// The sum of a metric's series whose labels hold all of these texts.

@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 use anyhow::{Context, ensure};
 use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
 use kube::{Api, api::ListParams};
+use roadstead_control_plane::{model::time::Timestamp, pki::rotation::Stored};
 use roadstead_tests::{
     cluster::{Cluster, Options},
     echo::Echo,
@@ -106,6 +107,7 @@ fn rights_that_are_missing_are_named_and_waited_for() {
         objects.apply(&backend(echo.address(), "10.1.0.1")).await?;
         objects.apply(&ingress("edited", "/")).await?;
         objects.apply(RIGHT_TO_WATCH).await?;
+        objects.apply(&authority()?).await?;
         let kubeconfig = cluster.kubeconfig_of("roadstead", "control-plane")?;
         let source = json!({"kubeconfig": kubeconfig, "ownNamespace": "roadstead"});
         let mut control = ControlPlane::start(sandbox, "control-plane", 1, &source)?;
@@ -295,6 +297,35 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata: {name: roadstead}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: roadstead}
+subjects: [{kind: ServiceAccount, name: control-plane, namespace: roadstead}]
+";
+
+/// The certificate authority, by which its proxy knows it, and what it needs to read that.
+fn authority() -> anyhow::Result<String> {
+    let now = Timestamp(jiff::Timestamp::now().as_millisecond());
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "roadstead-control-plane-ca", "namespace": "roadstead"},
+        "stringData": {"authorities.json": String::from_utf8(Stored::first(now)?.text()?)?},
+    });
+    Ok(format!("{RIGHT_TO_CONNECT}\n---\n{secret}"))
+}
+
+const RIGHT_TO_CONNECT: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: authority, namespace: roadstead}
+rules:
+- {apiGroups: [''], resources: [configmaps], verbs: [get, create, update]}
+- apiGroups: ['']
+  resources: [secrets]
+  resourceNames: [roadstead-control-plane-ca]
+  verbs: [get, list, watch, update]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: authority, namespace: roadstead}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: authority}
 subjects: [{kind: ServiceAccount, name: control-plane, namespace: roadstead}]
 ";
 

@@ -126,7 +126,9 @@ impl Replica {
         let of_log = engine.fold().state().head().lineage.clone();
         let of_log = Some(of_log.into_string()).filter(|lineage| !lineage.is_empty());
         let (known, fresh) = (of_log.or(remembered), identity::new_lineage()?);
-        let Cluster { client, namespace } = cluster;
+        let Cluster {
+            client, namespace, ..
+        } = cluster;
         let mut failures = 0;
         loop {
             let known = known.as_deref();

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::config::{
-    Admin, Config, Grpc, Guard, History, IngressStatus, Kubernetes, Lease, Listener, Log,
+    Access, Admin, Config, Grpc, Guard, History, IngressStatus, Kubernetes, Lease, Listener, Log,
     LogFormat, Otlp, Sources,
 };
 use crate::model::settings::{HostOwnership, Protocol};
@@ -42,6 +42,7 @@ impl Default for Config {
             ingress_status: IngressStatus::default(),
             data_folder: "/var/lib/roadstead/control-plane".into(),
             grpc: Grpc::default(),
+            access: Access::default(),
             lease: Lease::default(),
             admin: Admin::default(),
             log: Log::default(),

@@ -68,6 +68,7 @@ impl Config {
             ingress_status,
             data_folder,
             grpc,
+            access,
             lease,
             admin,
             log,
@@ -80,6 +81,7 @@ impl Config {
         compare("ingressStatus", self.ingress_status == *ingress_status);
         compare("dataFolder", self.data_folder == *data_folder);
         compare("grpc", self.grpc == *grpc);
+        compare("access", self.access == *access);
         compare("lease", self.lease == *lease);
         compare("admin", self.admin == *admin);
         compare("log.format", self.log.format == log.format);
