@@ -8,7 +8,6 @@
 #![expect(clippy::print_stdout, reason = "what it is for")]
 
 use std::fmt;
-use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -18,7 +17,6 @@ use roadstead_tests::echo::{Echo, Seen};
 use roadstead_tests::http::{Connection, Protocol, request};
 use roadstead_tests::planes::objects::Site;
 use roadstead_tests::planes::{ControlPlane, HTTP, ONE_LISTENER, Proxy};
-use roadstead_tests::program::Program;
 use roadstead_tests::sandbox::{self, Sandbox};
 use tokio::time::{Instant, interval, sleep};
 
@@ -67,8 +65,8 @@ async fn measure(sandbox: &Sandbox, sites: usize) -> anyhow::Result<()> {
         site.backend = if site.backend == FIRST { SECOND } else { FIRST };
     });
     let endpoints = endpoints.await?;
-    let control = resident(planes.control.program())? >> 20;
-    let proxy = resident(planes.proxy.program())? >> 20;
+    let control = planes.control.program().resident()? >> 20;
+    let proxy = planes.proxy.program().resident()? >> 20;
     println!(
         "| {sites} | {:.2} s | {routes} | {endpoints} | {control} + {proxy} MiB |",
         start.as_secs_f64(),
@@ -166,7 +164,7 @@ impl Planes {
 
     /// What the control plane and the proxy have spent so far.
     fn cpu(&mut self) -> anyhow::Result<(Duration, Duration)> {
-        Ok((cpu(self.control.program())?, cpu(self.proxy.program())?))
+        Ok((self.control.program().cpu()?, self.proxy.program().cpu()?))
     }
 }
 
@@ -198,27 +196,6 @@ fn backend(name: &str) -> anyhow::Result<SocketAddr> {
         "10.1.0.2:80"
     };
     Ok(address.parse()?)
-}
-
-/// User and system time of a program, to a hundredth of a second.
-fn cpu(program: &Program) -> anyhow::Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", program.pid()))?;
-    let after_name = stat.rsplit_once(')').context("no name")?.1;
-    let ticks = after_name.split_whitespace().skip(11).take(2);
-    let ticks: u64 = ticks.map(|field| field.parse().unwrap_or(0)).sum();
-    let rate = rustix::param::clock_ticks_per_second();
-    Ok(Duration::from_millis(ticks * 1000 / rate))
-}
-
-/// Bytes of a program that are in memory.
-fn resident(program: &Program) -> anyhow::Result<u64> {
-    let statm = fs::read_to_string(format!("/proc/{}/statm", program.pid()))?;
-    let pages: u64 = statm
-        .split_whitespace()
-        .nth(1)
-        .context("no size")?
-        .parse()?;
-    Ok(pages * rustix::param::page_size() as u64)
 }
 
 const SIZES: [usize; 3] = [10, 1_000, 10_000];

@@ -2,7 +2,8 @@
 //!
 //! A test runs in a [`sandbox`], with a network and a folder of its own, and starts there what it
 //! needs: a Kubernetes API server ([`cluster`]), our binaries ([`program`], and both planes wired
-//! by [`planes`]), backends that say who they are ([`echo`]), a wire that can be cut ([`relay`]). It asks by [`http`] and waits for
+//! by [`planes`]), backends that say who they are ([`echo`]), a wire that can be cut ([`relay`]), a thousand proxies
+//! ([`swarm`]). It asks by [`http`] and waits for
 //! conditions by [`wait`], never for a while. [`tidy`] reads the sources themselves.
 
 pub mod campaign;
@@ -18,5 +19,6 @@ pub mod relay;
 pub mod sandbox;
 pub mod script;
 pub mod small_disk;
+pub mod swarm;
 pub mod tidy;
 pub mod wait;

@@ -17,7 +17,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, Error, bail};
+use roadstead_data_plane::config;
 
 use crate::{
     echo::Seen,
@@ -120,6 +121,16 @@ impl ControlPlane {
         let token =
             fs::read_to_string(&token).with_context(|| format!("read {}", token.display()))?;
         Operator::new(OPERATORS, token.trim())
+    }
+
+    /// How a proxy of this process's own reaches it.
+    pub fn way(&self) -> anyhow::Result<config::ControlPlane> {
+        Ok(config::ControlPlane {
+            addresses: vec![format!("https://{GRPC}").parse().map_err(Error::msg)?],
+            ca_file: Some(self.data.join("keys/ca.pem")),
+            token_file: Some(self.data.join("keys/proxy.token")),
+            ..config::ControlPlane::default()
+        })
     }
 
     pub fn program(&mut self) -> &mut Program {

@@ -19,6 +19,7 @@ use crate::sandbox::Sandbox;
 use crate::wait;
 
 pub mod built;
+mod cost;
 
 pub use rustix::process::Signal;
 

@@ -10,9 +10,10 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, Error, bail, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, api::DeleteParams, api::Patch, api::PatchParams};
+use roadstead_data_plane::config;
 use serde_json::{Value, json};
 
 use super::{ControlPlane, at, is_ready};
@@ -183,6 +184,21 @@ impl Replicas {
             seen: Vec::new(),
         });
         Ok(())
+    }
+
+    /// How proxies of this process's own reach all of them.
+    pub fn way(&self) -> anyhow::Result<config::ControlPlane> {
+        let keys = self.planes.first().context("no replica")?.plane.keys();
+        let addresses = self.planes.iter().map(|replica| {
+            let address = format!("https://{}", replica.plane.address());
+            address.parse().map_err(Error::msg)
+        });
+        Ok(config::ControlPlane {
+            addresses: addresses.collect::<anyhow::Result<_>>()?,
+            ca_file: Some(keys.join("ca.pem")),
+            token_file: Some(keys.join("proxy.token")),
+            ..config::ControlPlane::default()
+        })
     }
 
     /// Makes a site be as it says.
