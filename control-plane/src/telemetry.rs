@@ -205,7 +205,11 @@ impl Telemetry {
         };
         // Spans are for traces: lines say what they are about themselves, and without a
         // collector a span costs nothing.
-        let lines = lines.with_filter(filter.and(filter_fn(|metadata| metadata.is_event())));
+        let events = filter_fn(|metadata| metadata.is_event());
+        // With a bound of its own, because two filters together have one only if both have: every
+        // span of every library would else be made, for nobody.
+        let events = events.with_max_level_hint(LevelFilter::TRACE);
+        let lines = lines.with_filter(filter.and(events));
         let telemetry = Self {
             registry,
             meters: meters.build(),

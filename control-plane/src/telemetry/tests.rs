@@ -76,6 +76,17 @@ fn the_filter_changes_while_the_program_runs() {
 }
 
 #[test]
+fn what_is_below_the_level_of_the_filter_costs_nothing() {
+    for (filter, level) in [("info", LevelFilter::INFO), ("debug", LevelFilter::DEBUG)] {
+        let (_, subscriber) = Telemetry::build(&config(Format::Text, filter), io::sink).unwrap();
+        assert_eq!(subscriber.max_level_hint(), Some(level));
+        tracing::subscriber::with_default(subscriber, || {
+            assert!(tracing::trace_span!(target: "h2", "poll").is_disabled());
+        });
+    }
+}
+
+#[test]
 fn an_instrument_is_in_the_text() {
     let (telemetry, _) = Telemetry::build(&config(Format::Text, "info"), io::sink).unwrap();
     let counter = telemetry.meter().u64_counter("roadstead.things").build();
