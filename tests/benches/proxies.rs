@@ -41,8 +41,9 @@ fn main() {
     }
     if !only("folder") {
         println!(
-            "| proxies | sites | killed → next leads | leads → all served again | transfers: whole, \
-             buckets, delta | CPU of the next leader |\n|---|---|---|---|---|---|"
+            "| proxies | sites | killed → next leads | leads → all served again | its transfers: \
+             whole, buckets, delta | streams that replicas ended or sent elsewhere \
+             | CPU of the next leader |\n|---|---|---|---|---|---|---|"
         );
         sandbox::run_within(LIMIT, async |sandbox| failover(sandbox, &size).await);
     }
@@ -148,9 +149,18 @@ async fn failover(sandbox: &Sandbox, size: &Size) -> anyhow::Result<()> {
         let count = next.plane.metric("roadstead_transfers_total", &labels);
         sent.push(format!("{:.0}", count.await?));
     }
+    let mut ended = 0.0;
+    for (_, replica) in replicas
+        .planes
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| *index != first)
+    {
+        ended += replica.plane.metric("roadstead_streams_total", &[]).await?;
+    }
     let cpu = spent(&mut replicas, second)? - *cpu.get(second).context("the leader")?;
     println!(
-        "| {} | {} | {:.2} s | {:.2} s | {} | {:.2} s |",
+        "| {} | {} | {:.2} s | {:.2} s | {} | {ended} | {:.2} s |",
         size.proxies,
         size.sites,
         (leads - killed.0) as f64 / 1e3,
@@ -164,7 +174,9 @@ async fn failover(sandbox: &Sandbox, size: &Size) -> anyhow::Result<()> {
 /// When this replica said last that it leads, in milliseconds of the wall clock.
 fn leads_since(program: &Program) -> anyhow::Result<i64> {
     let log = program.log()?;
-    let line = log.lines().rfind(|line| line.contains("this replica leads"));
+    let line = log
+        .lines()
+        .rfind(|line| line.contains("this replica leads"));
     let time = line.and_then(|line| line.split_whitespace().next());
     let time: jiff::Timestamp = time.context("it does not lead")?.parse()?;
     Ok(time.as_millisecond())

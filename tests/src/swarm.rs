@@ -91,11 +91,7 @@ impl Swarm {
 
     /// Waits until all of them have acknowledged one and the same, which is more than this, and
     /// says what it is and when the last of them did so.
-    pub async fn beyond(
-        &mut self,
-        mark: Mark,
-        limit: Duration,
-    ) -> anyhow::Result<(Mark, Instant)> {
+    pub async fn beyond(&mut self, mark: Mark, limit: Duration) -> anyhow::Result<(Mark, Instant)> {
         let end = Instant::now() + limit;
         let mut newest = self.held.iter().max().copied().unwrap_or_default();
         let mut have = self.held.iter().filter(|held| **held == newest).count();
@@ -103,7 +99,9 @@ impl Swarm {
             let said = timeout_at(end, self.said.recv()).await;
             let count = self.held.len();
             let said = said.with_context(|| {
-                format!("after {limit:?} {have} of {count} hold {newest:?}; wanted: beyond {mark:?}")
+                format!(
+                    "after {limit:?} {have} of {count} hold {newest:?}; wanted: beyond {mark:?}"
+                )
             })?;
             let Said { proxy, answer, at } = said.context("all of them have ended")?;
             let held = match answer {
@@ -112,7 +110,10 @@ impl Swarm {
             };
             let known = self.held.get_mut(proxy).context("a proxy more")?;
             let before = std::mem::replace(known, held);
-            ensure!(held >= before, "proxy {proxy} went back from {before:?} to {held:?}");
+            ensure!(
+                held >= before,
+                "proxy {proxy} went back from {before:?} to {held:?}"
+            );
             self.at = at;
             if held > newest {
                 (newest, have) = (held, 1);

@@ -58,8 +58,7 @@ impl Proxy {
         let digest = &mut report.digest;
         let mut removed = transfer.removed;
         if !transfer.replaced.is_empty() {
-            let replaced =
-                |key: &&Key| transfer.replaced.contains(&bucket_of(key.kind, &key.name));
+            let replaced = |key: &&Key| transfer.replaced.contains(&bucket_of(key.kind, &key.name));
             removed.extend(self.resources.keys().filter(replaced).cloned());
         }
         for key in removed {
