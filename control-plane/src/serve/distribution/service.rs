@@ -1,22 +1,23 @@
 //! `DistributionService` as gRPC calls it.
 //!
-//! Written by hand where the other services are generated, for the codec: see `frame`.
+//! Written by hand where the other services are generated, for what is sent: see `frame`.
 
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use roadstead_proto::v1::{self, distribution_service_server::SERVICE_NAME};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
+use roadstead_proto::v1::distribution_service_server::SERVICE_NAME;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
-use tonic::server::{Grpc, NamedService, StreamingService};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::server::NamedService;
+use tonic::{Status, Streaming};
 use tower::Service;
 
 use crate::serve::distribution::Arrival;
-use crate::serve::distribution::frame::{Frame, FrameCodec};
+use crate::serve::distribution::frame::{Outgoing, ProxyDecoder};
 use crate::serve::listen::Peer;
 
 /// Takes streams in, and hands them to their owner.
@@ -47,40 +48,29 @@ impl Service<http::Request<Body>> for DistributionServer {
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let opened = Open(self.arrivals.clone());
+        let arrivals = self.arrivals.clone();
         Box::pin(async move {
             let method = request.uri().path().rsplit('/').next();
             if method != Some(METHOD) {
                 let status = Status::unimplemented("DistributionService has one method: Stream");
                 return Ok(status.into_http());
             }
-            let mut grpc = Grpc::new(FrameCodec).max_decoding_message_size(MESSAGE_BYTES);
-            Ok(grpc.streaming(opened, request).await)
-        })
-    }
-}
-
-struct Open(mpsc::Sender<Arrival>);
-
-impl StreamingService<v1::ProxyMessage> for Open {
-    type Response = Frame;
-    type ResponseStream = ReceiverStream<Result<Frame, Status>>;
-    type Future = BoxFuture<Result<Response<Self::ResponseStream>, Status>>;
-
-    fn call(&mut self, request: Request<Streaming<v1::ProxyMessage>>) -> Self::Future {
-        let arrivals = self.0.clone();
-        Box::pin(async move {
-            let (outbound, stream) = mpsc::channel(FRAMES);
-            let peer = request.extensions().get::<Peer>();
+            let (outbound, frames) = mpsc::channel(FRAMES);
+            let (parts, body) = request.into_parts();
+            let peer = parts.extensions.get::<Peer>();
             let arrival = Arrival {
                 peer: peer.and_then(Peer::address),
                 credential: peer.and_then(Peer::credential).cloned(),
-                inbound: request.into_inner(),
+                inbound: Streaming::new_request(ProxyDecoder, body, None, Some(MESSAGE_BYTES)),
                 outbound,
             };
-            let sent = arrivals.send(arrival).await;
-            sent.map_err(|_| Status::unavailable("the control plane stops: connect again"))?;
-            Ok(Response::new(ReceiverStream::new(stream)))
+            if arrivals.send(arrival).await.is_err() {
+                let status = Status::unavailable("the control plane stops: connect again");
+                return Ok(status.into_http());
+            }
+            let mut response = http::Response::new(Body::new(Outgoing::new(frames)));
+            response.headers_mut().insert(CONTENT_TYPE, GRPC);
+            Ok(response)
         })
     }
 }
@@ -88,5 +78,7 @@ impl StreamingService<v1::ProxyMessage> for Open {
 const METHOD: &str = "Stream";
 /// An acknowledgement with a few thousand faults.
 const MESSAGE_BYTES: usize = 4 << 20;
-/// Messages between a stream and its connection: with one, each would wait for the other.
-const FRAMES: usize = 2;
+/// Messages between a stream and its connection: all of a small transfer, so that they go out
+/// together.
+const FRAMES: usize = 3;
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
