@@ -20,6 +20,9 @@ fn a_status_follows_the_service_and_is_never_rewritten_or_taken_away_without_nee
         let cluster = Cluster::start(sandbox, &bare()).await?;
         let objects = cluster.objects();
         objects.apply(RIGHTS).await?;
+        objects
+            .apply(&right_to_lead("roadstead", "control-plane"))
+            .await?;
         objects.apply(SERVICE).await?;
         objects.apply(&ingress("a", "roadstead")).await?;
         objects.apply(&ingress("b", "roadstead")).await?;
@@ -270,7 +273,9 @@ subjects: [{kind: ServiceAccount, name: control-plane, namespace: roadstead}]
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: roadstead, namespace: roadstead}
-rules: [{apiGroups: [''], resources: [secrets], verbs: [get, list, create, update, delete]}]
+rules:
+- {apiGroups: [''], resources: [secrets], verbs: [get, list, watch, create, update, delete]}
+- {apiGroups: [''], resources: [configmaps], verbs: [get, create, update]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
