@@ -7,7 +7,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::{Api, Client};
 use roadstead_tests::{
     cluster::{Cluster, Options},
-    installation::{ControlPlane, SOON, start_proxy},
+    installation::{ControlPlane, SOON, right_to_lead, start_proxy},
     program::{Program, built},
     sandbox::{self, Sandbox},
     wait,
