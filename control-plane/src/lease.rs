@@ -5,6 +5,7 @@
 //! unnoticed is outbid everywhere. Clocks of different machines are never compared: a Lease is
 //! free when it did not change for as long as it says, by the own clock since it was seen.
 
+mod fence;
 mod hold;
 mod office;
 mod sight;
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 use crate::clock;
 use crate::event::Epoch;
 
+pub use fence::{Deposed, fenced};
 pub use hold::Holding;
 pub use office::Office;
 pub use sight::{Found, Holder, Sight};
