@@ -133,6 +133,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             frozen: None,
             start: begun..begun,
         };
+        engine.outlets.wanted(&engine.wanted);
         engine.restore(engine.fold.versions().last_change());
         engine.show_holds();
         engine
@@ -155,7 +156,9 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         self.acknowledged.clear();
         self.fold.forget_missing();
         self.highest_held = Version::default();
-        self.frozen = None;
+        if self.frozen.take().is_some() {
+            self.outlets.frozen(false);
+        }
         self.start = begun..later(begun, LISTED_WITHIN);
         let last_change = self.fold.versions().last_change();
         if let Err(error) = self.begin_term() {

@@ -34,6 +34,8 @@ pub struct Progress {
     pub newest: Seq,
     /// What another log must have in common with this one.
     pub place: Place,
+    /// How often another history took the place of all that was.
+    pub restarts: u64,
     pub versions: Versions,
     /// The endpoints of now, which no record holds.
     pub slices: SliceMap,
@@ -55,7 +57,22 @@ impl Recorder {
 
     /// All records up to the last of this fold are durable; or its endpoints changed.
     pub fn reached(&self, fold: &Fold) {
-        self.progress.send_replace(Progress::of(fold));
+        let restarts = self.progress.borrow().restarts;
+        let progress = Progress::of(fold);
+        self.progress.send_replace(Progress {
+            restarts,
+            ..progress
+        });
+    }
+
+    /// Another history took the place of what was.
+    pub fn restarted(&self, fold: &Fold) {
+        let restarts = self.progress.borrow().restarts + 1;
+        let progress = Progress::of(fold);
+        self.progress.send_replace(Progress {
+            restarts,
+            ..progress
+        });
     }
 
     /// What [`History`] needs.
@@ -69,6 +86,7 @@ impl Progress {
         Self {
             newest: fold.state().seq(),
             place: Place::of(fold.state().head()),
+            restarts: 0,
             versions: fold.versions().clone(),
             slices: fold.state().slices().clone(),
         }
@@ -164,9 +182,9 @@ impl History {
     }
 
     /// How a replica whose log ends there goes on.
-    pub async fn beginning(&self, after: Place) -> Result<Beginning, HistoryError> {
+    pub async fn beginning(&self, after: Place, leads: bool) -> Result<Beginning, HistoryError> {
         let here = self.progress.borrow().place.clone();
-        self.read(move |archive| beginning(archive, &here, &after))
+        self.read(move |archive| beginning(archive, &here, &after, leads))
             .await
     }
 
@@ -194,12 +212,15 @@ impl History {
 
     /// The snapshot that was served when this was the last record.
     pub async fn at(&self, asked: Seq) -> Result<Arc<Past>, HistoryError> {
-        if let Some(past) = self.recent.find(asked) {
+        let Progress {
+            newest,
+            versions,
+            restarts,
+            ..
+        } = self.progress.borrow().clone();
+        if let Some(past) = self.recent.find(restarts, asked) {
             return Ok(past);
         }
-        let Progress {
-            newest, versions, ..
-        } = self.progress.borrow().clone();
         if asked > newest {
             return Err(HistoryError::Future { asked, newest });
         }
@@ -209,11 +230,11 @@ impl History {
         let recent = self.recent.clone();
         let read = move |archive: &dyn Archive| {
             // Another may have asked for the same while this one waited.
-            if let Some(past) = recent.find(asked) {
+            if let Some(past) = recent.find(restarts, asked) {
                 return Ok(past);
             }
             let past = Arc::new(read::fold(archive, asked, until)?);
-            recent.remember(&past);
+            recent.remember(restarts, &past);
             Ok(past)
         };
         self.read(read).await

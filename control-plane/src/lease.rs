@@ -38,6 +38,16 @@ pub struct Timing {
     pub retry: Duration,
 }
 
+impl Timing {
+    /// How long an answer may take: so that there is time to ask again, by another connection.
+    fn patience(self) -> Duration {
+        self.renew_within / 3
+    }
+}
+
+/// More epochs than any installation sees.
+const MOST_ABOVE: u64 = 1_000_000;
+
 /// A replica that would lead.
 #[derive(Debug)]
 pub struct Candidate<S> {
@@ -60,13 +70,9 @@ impl<S: Store> Candidate<S> {
 
     /// Looks at the Lease, and says whether it can be taken now.
     pub async fn look(&mut self) -> Result<bool, LeaseError> {
-        let found = self.in_time(self.store.read()).await;
-        if let Ok(found) = &found {
-            self.sight.look(found.clone(), clock::since_boot());
-        }
-        // Without an answer, too, a leader may have been silent for too long by now.
+        let found = self.in_time(self.store.read()).await?;
         let now = clock::since_boot();
-        found?;
+        self.sight.look(found, now);
         Ok(self.sight.is_free(&self.me, now))
     }
 
@@ -74,7 +80,10 @@ impl<S: Store> Candidate<S> {
     /// was quicker.
     pub async fn take(&mut self, above: Epoch) -> Result<Option<Holding<S>>, LeaseError> {
         let over = self.sight.found();
-        let held = over.map_or(Epoch(0), |found| found.epoch);
+        // One that somebody wrote into it by hand must not use all epochs up.
+        let most = above.0.saturating_add(MOST_ABOVE);
+        let held = over.map(|found| found.epoch);
+        let held = held.filter(|held| held.0 <= most).unwrap_or(Epoch(0));
         let epoch = Epoch(held.max(above).0.saturating_add(1));
         let asked = clock::since_boot();
         let taken = self.store.take(over, &self.me, epoch, self.timing.duration);
@@ -113,7 +122,7 @@ impl<S: Store> Candidate<S> {
         &self,
         answer: impl Future<Output = Result<T, LeaseError>>,
     ) -> Result<T, LeaseError> {
-        let limit = self.timing.renew_within;
+        let limit = self.timing.patience();
         let answer = timeout(limit, answer).await;
         answer.unwrap_or(Err(LeaseError::Silent { after: limit }))
     }

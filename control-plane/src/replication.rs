@@ -52,6 +52,8 @@ impl fmt::Display for Place {
 pub enum Step {
     /// The first of a stream: asks where this log ends, which can be written then.
     Begin(oneshot::Sender<Place>),
+    /// Asks where it ends after all steps before; no answer if one of them was not taken.
+    Reached(oneshot::Sender<Place>),
     /// This log is not the beginning of the leader's. It begins anew with this checkpoint, or
     /// with the first record, if there are no entries.
     Restart(Vec<(Vec<u8>, Vec<u8>)>),

@@ -9,11 +9,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::checkpoint::{Dirty, Restored, restore};
+use crate::checkpoint::{Dirty, restore};
 use crate::engine::{Engine, Log, LogError, Outlets};
 use crate::model::key::ObjectKey;
 use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
+use crate::project::Fold;
 use crate::replication::{Place, Step};
 use crate::state::endpoints::SliceChange;
 
@@ -62,18 +63,18 @@ impl<L: Log, O: Outlets> Engine<L, O> {
 
     /// Takes a step. After one that could not be stored none is taken before a new beginning.
     pub fn step(&mut self, step: Step) {
-        if let Step::Begin(answer) = step {
-            if self.is_written_again() {
-                // Who asked may have given up.
-                let _ = answer.send(Place::of(self.fold.state().head()));
-            }
+        if matches!(step, Step::Begin(_)) && !self.is_written_again() {
             return;
         }
         if self.frozen.is_some() {
             return;
         }
         let taken = match step {
-            Step::Begin(_) => Ok(()),
+            Step::Begin(answer) | Step::Reached(answer) => {
+                // Who asked may have given up.
+                let _ = answer.send(Place::of(self.fold.state().head()));
+                return;
+            }
             Step::Restart(entries) => self.restart(entries),
             Step::Records(records) => self.log.append(&records).map(|()| {
                 self.take_in_records(&records);
@@ -140,32 +141,39 @@ impl<L: Log, O: Outlets> Engine<L, O> {
 
     fn restart(&mut self, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), LogError> {
         let stored = entries.clone();
-        let restored = if entries.is_empty() {
-            Restored::default()
+        let fold = if entries.is_empty() {
+            Fold::default()
         } else {
-            Restored::whole(restore(entries).map_err(LogError::new)?)
+            restore(entries).map_err(LogError::new)?
         };
         self.log.restart()?;
+        // What is known is never more than the log holds, whatever comes between.
+        self.take_place_of_all(Fold::default());
         if !stored.is_empty() {
-            let seq = restored.fold.state().seq();
+            let seq = fold.state().seq();
             let mut entries = stored
                 .into_iter()
                 .map(|(key, value)| Ok((key, Some(value))));
             self.log.begin_checkpoint(seq)?;
             self.log.add_to_checkpoint(&mut entries)?;
             self.log.finish_checkpoint(seq)?;
+            self.take_place_of_all(fold);
         }
-        self.fold = restored.fold;
+        Ok(())
+    }
+
+    /// Knows this from now on, and nothing else.
+    fn take_place_of_all(&mut self, fold: Fold) {
+        self.fold = fold;
         self.dirty = Dirty::default();
         self.storing = None;
         self.behind.clear();
         self.unpublished.clear();
         self.wanted = Wanted::of(self.fold.state());
+        self.outlets.wanted(&self.wanted);
         self.settings.lineage = self.fold.state().head().lineage.as_ref().into();
         // Numbers go on, but nobody can say any more what changed since.
         self.publication = self.publication.forgetting().into();
         self.outlets.restarted(&self.fold);
-        self.outlets.reached(&self.fold);
-        Ok(())
     }
 }

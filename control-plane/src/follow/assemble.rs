@@ -68,6 +68,11 @@ impl Assembly {
         }
     }
 
+    /// Whether this is the last record that came.
+    pub(super) fn ends_at(&self, seq: Seq) -> bool {
+        self.next.is_none_or(|next| next == seq.next())
+    }
+
     pub(super) fn take(
         &mut self,
         message: v1::FollowMessage,

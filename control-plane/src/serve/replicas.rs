@@ -86,7 +86,9 @@ impl ReplicationService for Replicas {
         let counted =
             counted.ok_or_else(|| Status::resource_exhausted("too many replicas follow"))?;
         let progress = self.history.progress();
-        let beginning = self.history.beginning(after.clone()).await;
+        let leads = matches!(*self.role.borrow(), Role::Leading { .. });
+        let restarts = progress.borrow().restarts;
+        let beginning = self.history.beginning(after.clone(), leads).await;
         let mut ready = VecDeque::new();
         let next = match beginning.map_err(|error| error::history(&error))? {
             Beginning::Next => after.seq.next(),
@@ -101,6 +103,7 @@ impl ReplicationService for Replicas {
             history: self.history.clone(),
             progress,
             stop: self.stop.clone(),
+            restarts,
             next,
             ready,
             endpoints: None,
@@ -119,6 +122,8 @@ struct Follower {
     history: History,
     progress: watch::Receiver<Progress>,
     stop: Stop,
+    /// How often the log had begun anew when this began: a second history is not gone on with.
+    restarts: u64,
     /// The first record that was not read.
     next: Seq,
     ready: VecDeque<Message>,
@@ -149,13 +154,16 @@ impl Follower {
             if let Some(message) = self.ready.pop_front() {
                 return Ok(message);
             }
-            let newest = self.progress.borrow_and_update().newest;
+            let newest = {
+                let progress = self.progress.borrow_and_update();
+                if progress.restarts != self.restarts {
+                    return Err(anew());
+                }
+                progress.newest
+            };
             if self.next <= newest {
                 self.read().await?;
                 continue;
-            }
-            if self.next > newest.next() {
-                return Err(Status::aborted("the log begins anew: follow it again"));
             }
             self.tell_endpoints()?;
             if !self.ready.is_empty() {
@@ -218,6 +226,9 @@ impl Follower {
         let size = |record: &Record| codec::encode(record).map_or(0, |bytes| bytes.len());
         let records = self.history.records(self.next, size).await;
         let records = records.map_err(|error| error::history(&error))?;
+        if self.progress.borrow().restarts != self.restarts {
+            return Err(anew());
+        }
         let Some(last) = records.last() else {
             return Err(Status::internal("the log has no records where it should"));
         };
@@ -236,6 +247,10 @@ impl Follower {
             .push_back(Message::Records(v1::Records { records }));
         Ok(())
     }
+}
+
+fn anew() -> Status {
+    Status::aborted("the log begins anew: follow it again")
 }
 
 /// Entries of a checkpoint, in messages that are not too long.

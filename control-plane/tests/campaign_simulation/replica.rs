@@ -85,7 +85,7 @@ impl Process {
         if writable.try_recv().is_err() {
             return;
         }
-        let next = match beginning(&archive, from, &after) {
+        let next = match beginning(&archive, from, &after, true) {
             Ok(Beginning::Next) => after.seq.next(),
             Ok(Beginning::Anew { entries, next }) => {
                 self.engine.step(Step::Restart(entries));

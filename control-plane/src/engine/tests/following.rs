@@ -109,6 +109,9 @@ fn what_cannot_be_stored_is_not_known_and_nothing_follows_before_a_new_beginning
     engine.step(Step::Records(records[..1].to_vec()));
     assert!(world(|world| world.frozen));
     world(|world| world.full = false);
+    let (answer, mut reached) = oneshot::channel();
+    engine.step(Step::Reached(answer));
+    assert!(reached.try_recv().is_err(), "not all before it was taken");
     // Without the one before it.
     engine.step(Step::Records(records[1..].to_vec()));
     assert_eq!(engine.fold().state().seq(), Seq(0));
