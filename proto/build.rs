@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "roadstead/v1/snapshots.proto",
         "roadstead/v1/events.proto",
         "roadstead/v1/proxies.proto",
+        "roadstead/v1/certificates.proto",
         "roadstead/v1/replication.proto",
     ];
     for file in files {

@@ -1,5 +1,6 @@
 //! The composition root: reads what is stored, builds the parts, joins the tasks, drains.
 
+mod access;
 mod compaction;
 mod endpoints;
 mod following;
@@ -19,10 +20,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admin::Admin;
+use crate::app::access::Guards;
 use crate::app::endpoints::Endpoints;
 use crate::app::opening::{Opened, log_folder};
 use crate::app::outlets::Sinks;
 use crate::app::replica::Replica;
+use crate::app::sources::Sources;
 use crate::app::stored_log::{InOffice, Keep, StoredArchive, StoredLog};
 use crate::config::{self, Cli, Command, Config, LogFormat};
 use crate::engine::Engine;
@@ -38,7 +41,6 @@ use crate::presence::Presence;
 use crate::publish::Publisher;
 use crate::serve::{self, Followers, Parts, Patience, Role};
 use crate::telemetry::{self, Telemetry};
-use crate::tokens::Tokens;
 
 /// Does what the command line says, until it is done or a signal ends it.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
@@ -84,9 +86,10 @@ async fn serve_until_stopped(
     telemetry: &Telemetry,
 ) -> anyhow::Result<()> {
     let keys = config.data_folder.join("keys");
-    let tokens = Tokens::open(&keys)?;
-    let endpoints = Endpoints::bind(&config, &keys).await?;
-    let dialer = Endpoints::dialer(&keys)?;
+    let sources = Sources::of(&config);
+    let guards = Guards::post(&config, &sources, &keys).await?;
+    let endpoints = Endpoints::bind(&config, guards.known.clone()).await?;
+    let dialer = guards.dialer(&config);
     let health = Health::new(Condition::ALL);
     let admin = Admin::bind(config.admin.address, health.clone(), telemetry.clone());
     let admin = admin
@@ -119,7 +122,8 @@ async fn serve_until_stopped(
         role: duty,
         followers: followers.clone(),
         history,
-        tokens,
+        access: guards.access,
+        issuing: guards.issuing,
         metrics: streams,
         patience: Patience::default(),
     };
@@ -167,6 +171,12 @@ async fn serve_until_stopped(
     let mut tasks: JoinSet<anyhow::Result<&'static str>> = JoinSet::new();
     let serving = serve::run(endpoints.listeners, parts, ended(stopped.clone()));
     tasks.spawn(async { Ok(serving.await.map(|()| "gRPC")?) });
+    if let Some(keeper) = guards.keeper {
+        tasks.spawn(async {
+            Box::pin(keeper.run()).await;
+            Ok("the keeper of the authority")
+        });
+    }
     tasks.spawn(async {
         endpoints.certificate.renew().await;
         Ok("the certificate")

@@ -4,6 +4,7 @@
 //! everyone else is given values that are valid. `config/settings.rs` makes of it what
 //! projection depends on.
 
+mod access;
 mod cli;
 mod defaults;
 mod lease;
@@ -25,6 +26,7 @@ use serde::Deserialize;
 
 use crate::model::settings::{HostOwnership, Protocol};
 
+pub use access::Access;
 pub use cli::{Cli, Command};
 
 /// The whole configuration. Every key may be left out.
@@ -52,6 +54,8 @@ pub struct Config {
     pub data_folder: PathBuf,
     /// Where proxies and operators connect.
     pub grpc: Grpc,
+    /// Who of them may, in a cluster.
+    pub access: Access,
     /// How one of several replicas comes to lead, where the Kubernetes API is a source.
     pub lease: Lease,
     /// The port for probes and metrics.
@@ -293,6 +297,7 @@ impl Config {
                 "this port has no TLS: use 127.0.0.1, or connect to grpc.address",
             );
         }
+        self.access.check()?;
         self.lease.check()?;
         if self.history.checkpoint_after == 0 {
             return invalid("history.checkpointAfter", "must not be 0", "use 10000");

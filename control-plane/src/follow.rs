@@ -14,6 +14,7 @@ use roadstead_proto::v1::{self, FollowRequest, GetPlaceRequest};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tonic::Status;
+use tonic::transport::Channel;
 
 use crate::backoff::delay;
 use crate::event::{Epoch, Seq};
@@ -155,7 +156,7 @@ async fn stream(
     }
 }
 
-fn client(channel: dial::Dialed) -> ReplicationServiceClient<dial::Dialed> {
+fn client(channel: Channel) -> ReplicationServiceClient<Channel> {
     ReplicationServiceClient::new(channel).max_decoding_message_size(MESSAGE)
 }
 

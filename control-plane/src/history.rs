@@ -24,7 +24,7 @@ use crate::replication::Place;
 use crate::snapshot::Snapshot;
 use crate::versions::Versions;
 
-pub use replay::Beginning;
+pub use replay::{Beginning, beginning};
 
 /// How far the log has come.
 #[derive(Clone, Debug, Default)]
@@ -162,7 +162,7 @@ impl History {
     /// How a replica whose log ends there goes on.
     pub async fn beginning(&self, after: Place) -> Result<Beginning, HistoryError> {
         let here = self.progress.borrow().place.clone();
-        self.read(move |archive| replay::beginning(archive, &here, &after))
+        self.read(move |archive| beginning(archive, &here, &after))
             .await
     }
 

@@ -1,8 +1,11 @@
-//! Which installation this is, in a cluster: an id in a Secret of our own namespace.
+//! Which installation this is, in a cluster, and the last term that was begun in it: a Secret of
+//! our own namespace.
 //!
-//! Apart from the folder of keys, which each replica has for itself. Beside the id stands the UID
-//! of the cluster's `kube-system`: a Secret that was copied into another cluster begins another
-//! installation there, whose proxies must not be told of versions of the first.
+//! Apart from the folder of keys, which each replica has for itself, and from the Lease, which
+//! anybody may delete: a term that was begun twice would give two records one version. Beside
+//! them stands the UID of the cluster's `kube-system`: a Secret that was copied into another
+//! cluster begins another installation there, whose proxies must not be told of versions of the
+//! first.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -15,6 +18,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::{Api, Client, Error};
 use tokio::time::timeout;
+
+use crate::event::Epoch;
 
 /// The id cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -34,14 +39,24 @@ pub enum InstallationError {
     Silent,
 }
 
-/// The id of this installation. At its first start it is the one that the own log or folder
-/// knows, or a fresh one, and the Secret keeps it from then on.
-pub async fn lineage(
+/// What became of a term that was to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It may, in the installation of this id, and no other of the same epoch ever will.
+    Term { lineage: Arc<str> },
+    /// One of this epoch was begun before: the next must be above it.
+    Outbid { epoch: Epoch },
+}
+
+/// Notes that a term begins. At the first start the installation's id is the one that the own log
+/// or folder knows, or a fresh one, and the Secret keeps it from then on.
+pub async fn begin(
     client: &Client,
     namespace: &str,
     known: Option<&str>,
     fresh: &str,
-) -> Result<Arc<str>, InstallationError> {
+    epoch: Epoch,
+) -> Result<Begun, InstallationError> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let cluster = in_time(cluster_uid(client)).await?;
     let failed = |doing: &str| {
@@ -57,6 +72,7 @@ pub async fn lineage(
             remedy,
         }
     };
+    let kept;
     let mut known = known.unwrap_or(fresh);
     let found = in_time(async { secrets.get_opt(NAME).await.map_err(failed("read")) }).await?;
     if let Some(found) = &found {
@@ -73,18 +89,26 @@ pub async fn lineage(
         };
         let lineage = lineage.ok_or_else(unreadable)?;
         if text(CLUSTER).is_none_or(|of| of == cluster) {
-            return Ok(lineage.into());
+            // One that somebody spoilt says nothing; the Lease and the logs do.
+            let last = text(EPOCH).and_then(|epoch| epoch.parse().ok());
+            let last = Epoch(last.unwrap_or(0));
+            if last >= epoch {
+                return Ok(Begun::Outbid { epoch: last });
+            }
+            kept = lineage;
+            known = &kept;
+        } else {
+            if lineage == known {
+                known = fresh;
+            }
+            tracing::warn!(
+                %lineage, new = known,
+                "the Secret {namespace}/{NAME} is of another cluster: this is a new installation"
+            );
         }
-        if lineage == known {
-            known = fresh;
-        }
-        tracing::warn!(
-            %lineage, new = known,
-            "the Secret {namespace}/{NAME} is of another cluster: this is a new installation"
-        );
     }
     let over = found.and_then(|found| found.metadata.resource_version);
-    let secret = secret(known, &cluster, over.clone());
+    let secret = secret(known, &cluster, epoch, over.clone());
     let parameters = PostParams::default();
     let written = async {
         match over {
@@ -93,8 +117,11 @@ pub async fn lineage(
         }
         .map_err(failed("write"))
     };
+    // Over what was read, or not at all: of two that begin one term one fails.
     in_time(written).await?;
-    Ok(known.into())
+    Ok(Begun::Term {
+        lineage: known.into(),
+    })
 }
 
 async fn cluster_uid(client: &Client) -> Result<String, InstallationError> {
@@ -111,7 +138,7 @@ async fn cluster_uid(client: &Client) -> Result<String, InstallationError> {
     Ok(found.metadata.uid.unwrap_or_default())
 }
 
-fn secret(lineage: &str, cluster: &str, over: Option<String>) -> Secret {
+fn secret(lineage: &str, cluster: &str, epoch: Epoch, over: Option<String>) -> Secret {
     let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
     Secret {
         metadata: ObjectMeta {
@@ -127,6 +154,7 @@ fn secret(lineage: &str, cluster: &str, over: Option<String>) -> Secret {
         data: Some(BTreeMap::from([
             (LINEAGE.to_owned(), bytes(lineage)),
             (CLUSTER.to_owned(), bytes(cluster)),
+            (EPOCH.to_owned(), bytes(&epoch.to_string())),
         ])),
         ..Secret::default()
     }
@@ -141,6 +169,7 @@ async fn in_time<T>(
 
 const NAME: &str = "roadstead-installation";
 const LINEAGE: &str = "lineage";
+const EPOCH: &str = "epoch";
 /// The entry that holds the UID of this namespace, and its name.
 const CLUSTER: &str = "kube-system";
 const LONGEST: usize = 128;

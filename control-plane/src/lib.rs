@@ -38,6 +38,7 @@ pub mod pki;
 mod private_file;
 pub mod publish;
 pub mod recovery;
+pub mod review;
 pub mod serve;
 pub mod status;
 pub mod telemetry;

@@ -2,23 +2,38 @@
 //!
 //! Apart from the certificates of users' hosts: nothing here is ever seen by a browser.
 
+mod authorities;
+mod issue;
+pub mod keeper;
+pub mod rotation;
 pub mod server;
+mod subject;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData as _,
 };
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::sign::CertifiedKey;
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::server::VerifierBuilderError;
+use tokio::sync::watch;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
 use crate::model::time::Timestamp;
 use crate::private_file;
+
+pub use authorities::Authorities;
+pub use issue::{Request, RequestError};
+pub use subject::{Credential, Subject};
+
+/// The authorities as they are now; none while they cannot be had.
+pub type Known = watch::Receiver<Option<Arc<Authorities>>>;
 
 /// The authority cannot be had, or cannot issue.
 #[derive(Debug, thiserror::Error)]
@@ -46,12 +61,22 @@ pub enum PkiError {
     Make(rcgen::Error),
     #[error("cannot set up TLS: {0}")]
     Tls(rustls::Error),
+    #[error("cannot set up TLS: the authorities' certificates: {0}")]
+    Bundle(pem::Error),
+    #[error("cannot set up TLS: {0}")]
+    Verifier(VerifierBuilderError),
+    #[error(
+        "{name:?} cannot be a replica's name: a pod's has 1 to 253 lower case letters, digits, \
+         '.' and '-'"
+    )]
+    Replica { name: String },
 }
 
 /// A certificate authority.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    certificate: CertificateDer<'static>,
+    /// PEM.
+    certificate: String,
 }
 
 impl Authority {
@@ -64,60 +89,43 @@ impl Authority {
         let text = match kept {
             Some(text) => text,
             None => {
-                let text = make(now).map_err(PkiError::Make)?;
+                let (certificate, key) = make(now).map_err(PkiError::Make)?;
+                // In one file, so that they cannot part.
+                let text = certificate + &key;
                 private_file::write(&path, &text).map_err(failed("write", &path))?;
                 text
             }
         };
         let unreadable = || PkiError::Unreadable { path: path.clone() };
-        let certificate =
-            CertificateDer::from_pem_slice(text.as_bytes()).map_err(|_| unreadable())?;
-        let key = PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes());
-        let key = key.map_err(|_| unreadable())?;
-        let key = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ECDSA_P256_SHA256)
-            .map_err(|_| unreadable())?;
         // Only the certificate, which comes first: the key must not get into the other file.
         let end = text.find(END_OF_CERTIFICATE).ok_or_else(unreadable)?;
-        let certificate_text = text.get(..end + END_OF_CERTIFICATE.len());
-        let certificate_text = certificate_text.ok_or_else(unreadable)?;
-        private_file::write_public(&public, &format!("{certificate_text}\n"))
-            .map_err(failed("write", &public))?;
-        Ok(Self {
-            issuer: Issuer::new(authority(now), key),
-            certificate,
+        let certificate = text.get(..end + END_OF_CERTIFICATE.len());
+        let certificate = format!("{}\n", certificate.ok_or_else(unreadable)?);
+        let authority = Self::from_pem(&certificate, &text).ok_or_else(unreadable)?;
+        private_file::write_public(&public, &certificate).map_err(failed("write", &public))?;
+        Ok(authority)
+    }
+
+    /// An authority from its certificate and its key, both PEM; none if they are no such, or
+    /// not of each other.
+    pub(crate) fn from_pem(certificate: &str, key: &str) -> Option<Self> {
+        let der = CertificateDer::from_pem_slice(certificate.as_bytes()).ok()?;
+        let key = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).ok()?;
+        let key = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ECDSA_P256_SHA256).ok()?;
+        let (_, parsed) = X509Certificate::from_der(&der).ok()?;
+        if !parsed.is_ca() || parsed.public_key().raw != key.subject_public_key_info() {
+            return None;
+        }
+        Some(Self {
+            issuer: Issuer::from_ca_cert_der(&der, key).ok()?,
+            certificate: certificate.to_owned(),
         })
     }
 
-    /// The authority's certificate.
-    pub fn certificate(&self) -> &CertificateDer<'static> {
-        &self.certificate
-    }
-
-    /// A certificate and its key for a server of these names and addresses, for a week.
-    pub fn issue(&self, names: &[String], now: Timestamp) -> Result<CertifiedKey, PkiError> {
-        let issued = || {
-            let mut params = CertificateParams::new(names)?;
-            params.distinguished_name = named("Roadstead control plane");
-            params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-            params.use_authority_key_identifier_extension = true;
-            // A proxy whose clock is behind must still be able to connect.
-            params.not_before = system_time(now, -CLOCK_SKEW).into();
-            params.not_after = system_time(now, LIFETIME).into();
-            let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-            let certificate = params.signed_by(&key, &self.issuer)?;
-            Ok((certificate, key))
-        };
-        let (certificate, key) = issued().map_err(|source| PkiError::Issue {
-            names: names.join(", "),
-            source,
-        })?;
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|source| PkiError::Use {
-            names: names.join(", "),
-            source,
-        })?;
-        Ok(CertifiedKey::new(vec![certificate.der().clone()], key))
+    /// Known as the only one there is, for good.
+    pub fn alone(self) -> Known {
+        let bundle = self.certificate.clone();
+        watch::channel(Some(Arc::new(Authorities::new(self, bundle)))).1
     }
 }
 
@@ -128,11 +136,11 @@ impl std::fmt::Debug for Authority {
     }
 }
 
-/// A new authority: its certificate, then its key, in one text, so that they cannot part.
-fn make(now: Timestamp) -> Result<String, rcgen::Error> {
+/// A new authority: its certificate and its key, PEM.
+fn make(now: Timestamp) -> Result<(String, String), rcgen::Error> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let certificate = authority(now).self_signed(&key)?;
-    Ok(format!("{}{}", certificate.pem(), key.serialize_pem()))
+    Ok((certificate.pem(), key.serialize_pem()))
 }
 
 fn authority(now: Timestamp) -> CertificateParams {
@@ -173,7 +181,8 @@ const END_OF_CERTIFICATE: &str = "-----END CERTIFICATE-----";
 const HOUR: i64 = 3_600_000;
 const CLOCK_SKEW: i64 = HOUR;
 const LIFETIME: i64 = 7 * 24 * HOUR;
-/// Replacing it means to visit every proxy; stealing its key means to have stolen the folder.
+/// In the folder mode replacing it means to visit every proxy, and stealing its key means to have
+/// stolen the folder. In a cluster it is replaced each year.
 const AUTHORITY_LIFETIME: i64 = 20 * 365 * 24 * HOUR;
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
-//! gRPC: the stream to proxies and the services for operators, behind tokens.
+//! gRPC: the stream to proxies and the services for operators, behind tokens
+//! and certificates.
 //!
 //! Apart from what is served: this knows of connections, calls and limits, and of publications
 //! and the past only what their handles say.
 
 mod auth;
+mod certificates;
 mod distribution;
 mod error;
 mod events;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roadstead_proto::DESCRIPTORS;
+use roadstead_proto::v1::certificate_service_server::CertificateServiceServer;
 use roadstead_proto::v1::event_service_server::EventServiceServer;
 use roadstead_proto::v1::proxy_service_server::ProxyServiceServer;
 use roadstead_proto::v1::replication_service_server::ReplicationServiceServer;
@@ -37,6 +40,7 @@ use crate::history::History;
 use crate::metrics::streams::StreamMetrics;
 use crate::presence::Presence;
 use crate::serve::auth::Authenticate;
+use crate::serve::certificates::Certificates;
 use crate::serve::distribution::{Common, Distribution};
 use crate::serve::events::Events;
 use crate::serve::listen::Listener;
@@ -45,8 +49,9 @@ use crate::serve::replicas::Replicas;
 use crate::serve::snapshots::Snapshots;
 use crate::serve::stop::{Stop, Stopper};
 use crate::snapshot::publication::Publication;
-use crate::tokens::Tokens;
 
+pub use auth::Access;
+pub use certificates::Issuing;
 pub use distribution::Patience;
 pub use followers::Followers;
 pub use role::Role;
@@ -60,7 +65,9 @@ pub struct Parts {
     pub role: watch::Receiver<Role>,
     pub followers: Followers,
     pub history: History,
-    pub tokens: Tokens,
+    pub access: Access,
+    /// By what proxies get certificates, if they do.
+    pub issuing: Option<Issuing>,
     pub metrics: StreamMetrics,
     pub patience: Patience,
 }
@@ -89,7 +96,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let (stopper, stop) = Stopper::new();
-    let tokens = Arc::new(parts.tokens.clone());
+    let access = Arc::new(parts.access.clone());
     let metrics = parts.metrics.clone();
     let (distribution, routes) = services(parts, &stop)?;
     let mut tasks: JoinSet<Result<(), ServeError>> = JoinSet::new();
@@ -99,7 +106,7 @@ pub async fn run(
         Ok(())
     });
     for listener in listeners {
-        let authenticate = Authenticate::new(Arc::clone(&tokens), metrics.clone());
+        let authenticate = Authenticate::new(Arc::clone(&access), metrics.clone());
         let (routes, stop) = (routes.clone(), stop.clone());
         tasks.spawn(serve(listener, authenticate, routes, stop));
     }
@@ -135,7 +142,8 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
         role,
         followers,
         history,
-        tokens: _,
+        access: _,
+        issuing,
         metrics,
         patience,
     } = parts;
@@ -143,6 +151,7 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
     };
+    let certificates = Certificates::new(issuing, metrics.clone());
     let common = Common::new(publications.clone(), role.clone(), metrics, patience);
     let (distribution, server) = Distribution::new(common);
     let snapshots = Snapshots::new(publications.clone(), history.clone());
@@ -157,6 +166,10 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
         )
         .add_service(
             ReplicationServiceServer::new(replicas).max_decoding_message_size(REQUEST_BYTES),
+        )
+        .add_service(
+            CertificateServiceServer::new(certificates)
+                .max_decoding_message_size(CERTIFICATE_BYTES),
         )
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
@@ -187,11 +200,14 @@ async fn serve(
 /// A proxy behind a cable that was pulled is found dead after their sum.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A token has about 1 KiB.
 const HEADER_BYTES: u32 = 16 * 1024;
 /// Of one connection.
 const STREAMS: u32 = 64;
 /// Operators' requests are names and numbers.
 const REQUEST_BYTES: usize = 64 * 1024;
+/// A request for a certificate is a key and a signature.
+const CERTIFICATE_BYTES: usize = 8 * 1024;
 const GRACE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

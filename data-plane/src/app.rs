@@ -25,8 +25,8 @@ use tracing::{info, warn};
 use self::{keep::Keeping, live::Live, signals::Signals, threads::Threads, traffic::Traffic};
 use crate::active::Active;
 use crate::admin::{Admin, Server};
-use crate::config::{Change, Cli, Command, Config, Watch};
-use crate::control::{Applier, Client, Connector, Metrics};
+use crate::config::{Change, Cli, Config, Watch};
+use crate::control::{Applier, Client, Connector, Metrics, Renewal};
 use crate::prepare;
 use crate::readiness::Readiness;
 use crate::report::Identity;
@@ -131,7 +131,12 @@ impl App {
         if config.control_plane.addresses.is_empty() {
             warn!("controlPlane.addresses is empty: only what was kept is served");
         }
-        let connector = Connector::new(config.control_plane);
+        let renewal = Renewal::new(&config.control_plane, metrics.clone());
+        let (renewal, certificates) = renewal.unzip();
+        if let Some(renewal) = renewal {
+            self.spawn("certificate", renewal.run());
+        }
+        let connector = Connector::new(config.control_plane, certificates);
         let client = Client::new(identity, connector, orders, report, accepted, metrics);
         let client = self.spawn("control plane's client", client.run());
         Ok([client, heartbeat])

@@ -71,8 +71,15 @@ pub struct ControlPlane {
     pub addresses: Vec<Address>,
     /// PEM file with the control plane's own CA. Needed for https addresses.
     pub ca_file: Option<PathBuf>,
-    /// File with the token that this proxy proves itself by. Read anew for each connection.
+    /// File with the token that this proxy proves itself by. Read anew each time. In a cluster:
+    /// that of a projected volume (serviceAccountToken) with the control plane's audience.
     pub token_file: Option<PathBuf>,
+    /// In a cluster: the folder that keeps this proxy's certificate and key, for streams to be
+    /// opened by them; the token then only proves on which node the proxy is, and what it was
+    /// last given serves for seven days without it. Made if it does not exist. It should be a
+    /// tmpfs, such as /run/roadstead, so that no disk holds the key. If not set: streams are
+    /// opened by the token.
+    pub certificate_folder: Option<PathBuf>,
     /// The name in the control plane's certificate, if it is not the host of the address.
     pub server_name: Option<String>,
 }
@@ -128,6 +135,17 @@ impl Config {
                 key: "controlPlane.caFile",
                 problem: "not set, and an address is https".to_owned(),
                 remedy: "name the PEM file with the control plane's CA (--ca-file)",
+            });
+        }
+        let plain = |address: &&Address| !address.is_https();
+        if let (Some(_), Some(address)) = (
+            &self.control_plane.certificate_folder,
+            self.control_plane.addresses.iter().find(plain),
+        ) {
+            return Err(ConfigError::Invalid {
+                key: "controlPlane.certificateFolder",
+                problem: format!("set, and {address} is not https"),
+                remedy: "name https addresses only, or leave the key out",
             });
         }
         if self.proxy.is_empty() {

@@ -5,13 +5,16 @@
 
 mod applier;
 mod backoff;
+mod certificate;
 mod client;
 mod connect;
+mod dial;
 mod metrics;
 
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 
 pub use applier::{Applier, Order};
+pub use certificate::{Certificates, Renewal};
 pub use client::Client;
 pub use connect::Connector;
 pub use metrics::Metrics;

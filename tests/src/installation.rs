@@ -4,7 +4,9 @@
 //! it is about. Each control plane of a sandbox has a loopback address of its own, so that a
 //! second one can be compared with the first.
 
+pub mod accounts;
 pub mod barrier;
+pub mod guarded;
 pub mod operator;
 pub mod replicas;
 pub mod wired;
@@ -86,6 +88,8 @@ impl ControlPlane {
             "listeners": {"http": {"address": HTTP.ip(), "port": HTTP.port()}},
             "grpc": {"address": at(address, GRPC), "operators": at(address, OPERATORS)},
             "admin": {"address": at(address, ADMIN)},
+            // Those who connect to it are outside of the cluster.
+            "access": {"fileTokens": true},
         });
         if let (Some(settings), Some(keys)) = (settings.as_object_mut(), keys.as_object()) {
             settings.extend(keys.clone());
@@ -135,6 +139,16 @@ impl ControlPlane {
         Operator::new(at(self.address, OPERATORS), token.trim())
     }
 
+    /// Someone who has this token.
+    pub fn operator_by(&self, token: &str) -> anyhow::Result<Operator> {
+        Operator::new(at(self.address, OPERATORS), token)
+    }
+
+    /// Where proxies connect.
+    pub fn grpc(&self) -> SocketAddr {
+        at(self.address, GRPC)
+    }
+
     /// The sum of a metric's series whose labels hold all of these texts.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> anyhow::Result<f64> {
         let text = http::get(self.admin(), "localhost", "/metrics")
@@ -176,6 +190,51 @@ impl ControlPlane {
     fn admin(&self) -> SocketAddr {
         at(self.address, ADMIN)
     }
+}
+
+/// What the ServiceAccount of a control plane may do so that it can lead, and no more; with the
+/// Secret of its installation, which it may not make.
+pub fn right_to_lead(namespace: &str, account: &str) -> String {
+    let subject = format!("{{kind: ServiceAccount, name: {account}, namespace: {namespace}}}");
+    format!(
+        "apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: {account}-leads, namespace: {namespace}}}
+rules:
+- {{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}}
+- apiGroups: ['']
+  resources: [secrets]
+  resourceNames: [roadstead-installation]
+  verbs: [get, update]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: {account}-leads, namespace: {namespace}}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: {account}-leads}}
+subjects: [{subject}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {{name: {account}-leads}}
+rules:
+- apiGroups: ['']
+  resources: [namespaces]
+  resourceNames: [kube-system]
+  verbs: [get]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {{name: {account}-leads}}
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {account}-leads}}
+subjects: [{subject}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {{name: roadstead-installation, namespace: {namespace}}}
+type: roadstead.dev/installation
+stringData: {{lineage: test}}
+"
+    )
 }
 
 /// Starts the one proxy of a sandbox, by a command that is given its executable and its

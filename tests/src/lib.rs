@@ -19,5 +19,6 @@ pub mod program;
 pub mod relay;
 pub mod sandbox;
 pub mod script;
+pub mod small_disk;
 pub mod tidy;
 pub mod wait;

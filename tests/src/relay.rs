@@ -24,6 +24,7 @@ pub struct Relay {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 struct Wire {
     blocked: bool,
+    refuses: bool,
     cuts: u64,
     silences: u64,
 }
@@ -66,6 +67,19 @@ impl Relay {
         self.wire.send_modify(|wire| wire.blocked = true);
     }
 
+    /// Connections that stand break, and new ones are closed as soon as they are there.
+    pub fn refuse(&self) {
+        self.wire.send_modify(|wire| {
+            wire.refuses = true;
+            wire.cuts += 1;
+        });
+    }
+
+    /// New connections are as ever.
+    pub fn accept(&self) {
+        self.wire.send_modify(|wire| wire.refuses = false);
+    }
+
     /// What was held up passes, and all that follows.
     pub fn unblock(&self) {
         self.wire.send_modify(|wire| wire.blocked = false);
@@ -90,6 +104,9 @@ async fn accept(listener: TcpListener, server: SocketAddr, wire: watch::Receiver
 async fn relay(client: TcpStream, server: SocketAddr, wire: watch::Receiver<Wire>) {
     let mut cuts = wire.clone();
     let before = cuts.borrow().cuts;
+    if cuts.borrow().refuses {
+        return;
+    }
     let both_ways = async {
         // A server that refuses closes the client's connection, as without the relay.
         let Ok(server) = TcpStream::connect(server).await else {

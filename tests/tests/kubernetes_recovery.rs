@@ -8,10 +8,11 @@ use std::{collections::BTreeSet, net::SocketAddr};
 use anyhow::{Context, ensure};
 use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
 use kube::{Api, api::ListParams};
+use roadstead_control_plane::{model::time::Timestamp, pki::rotation::Stored};
 use roadstead_tests::{
     cluster::{Cluster, Options},
     echo::Echo,
-    installation::{ControlPlane, HTTP, SOON, start_proxy},
+    installation::{ControlPlane, HTTP, SOON, right_to_lead, start_proxy},
     planes::{answers, refuses},
     program::{Program, built},
     sandbox::{self, Sandbox},
@@ -106,9 +107,21 @@ fn rights_that_are_missing_are_named_and_waited_for() {
         objects.apply(&backend(echo.address(), "10.1.0.1")).await?;
         objects.apply(&ingress("edited", "/")).await?;
         objects.apply(RIGHT_TO_WATCH).await?;
+        objects.apply(&authority()?).await?;
         let kubeconfig = cluster.kubeconfig_of("roadstead", "control-plane")?;
         let source = json!({"kubeconfig": kubeconfig, "ownNamespace": "roadstead"});
         let mut control = ControlPlane::start(sandbox, "control-plane", 1, &source)?;
+
+        let line = control.program().logged("Lease", SOON).await?;
+        for words in [
+            "ERROR",
+            "a Role in the namespace roadstead",
+            "resources: [leases], verbs: [get, create, update]",
+        ] {
+            assert!(line.contains(words), "{words}: {line}");
+        }
+        let leads = right_to_lead("roadstead", "control-plane");
+        objects.apply(&leads).await?;
 
         // Nothing is listed, so that nothing can be lost.
         let line = control.program().logged("cannot be read", SOON).await?;
@@ -279,11 +292,50 @@ rules:
 - {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}
 - {apiGroups: [''], resources: [services], verbs: [get, list, watch]}
 - {apiGroups: [events.k8s.io], resources: [events], verbs: [create]}
+- {apiGroups: [''], resources: [namespaces], resourceNames: [kube-system], verbs: [get]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
 metadata: {name: roadstead}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: roadstead}
+subjects: [{kind: ServiceAccount, name: control-plane, namespace: roadstead}]
+";
+
+/// The certificate authority, by which its proxy knows it, and the installation's id, and what it
+/// needs to read them and to lead.
+fn authority() -> anyhow::Result<String> {
+    let now = Timestamp(jiff::Timestamp::now().as_millisecond());
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "roadstead-control-plane-ca", "namespace": "roadstead"},
+        "stringData": {"authorities.json": String::from_utf8(Stored::first(now)?.text()?)?},
+    });
+    let installation = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "roadstead-installation", "namespace": "roadstead"},
+        "stringData": {"lineage": "0123456789abcdef"},
+    });
+    Ok(format!(
+        "{RIGHT_TO_LEAD}\n---\n{secret}\n---\n{installation}"
+    ))
+}
+
+const RIGHT_TO_LEAD: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: authority, namespace: roadstead}
+rules:
+- {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}
+- {apiGroups: [''], resources: [configmaps], verbs: [get, create, update]}
+- apiGroups: ['']
+  resources: [secrets]
+  resourceNames: [roadstead-control-plane-ca, roadstead-installation]
+  verbs: [get, list, watch, update]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: authority, namespace: roadstead}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: authority}
 subjects: [{kind: ServiceAccount, name: control-plane, namespace: roadstead}]
 ";
 

@@ -12,7 +12,7 @@ use roadstead_tests::{
     cluster::client_of,
     echo::Echo,
     installation::{
-        HTTP, SOON,
+        HTTP, SOON, right_to_lead,
         wired::{Wired, bare, ours},
     },
     planes::{answers, objects::Site, refuses},
@@ -178,6 +178,9 @@ fn what_may_not_be_listed_stays_as_it_was_and_is_found_again_when_it_may() {
         let mut parts = Wired::start(sandbox, &bare(&[]), async |cluster, wire| {
             let objects = cluster.objects();
             objects.apply(&rights(true)).await?;
+            objects
+                .apply(&right_to_lead("default", "roadstead"))
+                .await?;
             let kubeconfig = cluster.kubeconfig_of("default", "roadstead")?;
             until_services_may_be_listed(&kubeconfig, true).await?;
             let keys = json!({"watchSeconds": 5});

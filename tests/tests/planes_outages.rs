@@ -4,12 +4,11 @@
 
 use std::{
     fs::{self, File},
-    io::{ErrorKind, Write},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use roadstead_proto::v1::Version;
 use roadstead_tests::{
     echo::Echo,
@@ -20,6 +19,7 @@ use roadstead_tests::{
     },
     program::{Program, built},
     sandbox::{self, Sandbox},
+    small_disk::SmallDisk,
     wait,
 };
 
@@ -193,10 +193,10 @@ fn a_full_disk_freezes_the_configuration_and_not_the_endpoints() {
         let operator = control.operator()?;
         metric_is(CONTROL_ADMIN, "roadstead_log_writable", 1.0).await?;
 
-        let filler = fill(&disk.folder)?;
+        let filler = disk.fill()?;
         // More than what the log has reserved.
         let many = site("many", &apples);
-        many.replace(sandbox, &with_many_paths(&many))?;
+        many.replace(sandbox, &many.yaml_with_many_paths())?;
         metric_is(CONTROL_ADMIN, "roadstead_log_writable", 0.0).await?;
         wait::until_ok("it is not ready, and says why", SOON, async || {
             let ready = http::get(CONTROL_ADMIN, "localhost", "/readyz").await?;
@@ -268,7 +268,7 @@ fn a_start_on_a_disk_without_room_for_records_serves_what_is_durable_until_there
 
         control.kill()?;
         disk.trim()?;
-        let filler = fill(&disk.folder)?;
+        let filler = disk.fill()?;
         // sled cannot open its store without any room at all: it ends what it recovered.
         let filled = File::options().write(true).open(&filler)?;
         filled.set_len(filled.metadata()?.len() - (6 << 20))?;
@@ -327,87 +327,20 @@ async fn served_from_a_small_disk(sandbox: &Sandbox, site: Site<'_>) -> anyhow::
 /// A control plane whose event log lies on a disk of its own, which stays when it ends.
 async fn on_a_small_disk(sandbox: &Sandbox) -> anyhow::Result<(ControlPlane, SmallDisk)> {
     let folder = sandbox.folder().join("control-plane/log");
-    fs::create_dir_all(&folder)?;
-    let script = "mount -t tmpfs -o size=48m tmpfs \"$1\" && echo mounted && exec sleep infinity";
-    let arguments = [
-        "--mount".as_ref(),
-        "sh".as_ref(),
-        "-c".as_ref(),
-        script.as_ref(),
-        "sh".as_ref(),
-        folder.as_os_str(),
-    ];
-    let mut holder = Program::start(sandbox, "disk", Path::new("unshare"), arguments)?;
-    holder.logged("mounted", SOON).await?;
-    let process = format!("/proc/{}", holder.pid());
+    let disk = SmallDisk::mount(sandbox, "disk", &folder).await?;
     let executable = built::binary("roadstead-control-plane")?;
     let control = ControlPlane::start_by(sandbox, ONE_LISTENER, |config| {
-        let namespace = format!("--mount={process}/ns/mnt");
+        let [enter, namespace] = disk.seen_by();
         let arguments = [
-            namespace.as_ref(),
-            executable.as_os_str(),
-            "--config".as_ref(),
-            config.as_os_str(),
+            namespace,
+            executable.into_os_string(),
+            "--config".into(),
+            config.as_os_str().to_owned(),
         ];
-        Program::start(sandbox, "control-plane", Path::new("nsenter"), arguments)
+        Program::start(sandbox, "control-plane", Path::new(&enter), arguments)
     })
     .await?;
-    let folder = Path::new(&process)
-        .join("root")
-        .join(folder.strip_prefix("/")?);
-    let disk = SmallDisk {
-        _holder: holder,
-        folder,
-    };
     Ok((control, disk))
-}
-
-/// A disk that only some programs see, as long as a program holds it.
-struct SmallDisk {
-    _holder: Program,
-    /// Where it is seen from here.
-    folder: PathBuf,
-}
-
-impl SmallDisk {
-    /// Gives back what the log has reserved behind its end, as a copy of its files would.
-    fn trim(&self) -> anyhow::Result<()> {
-        let data = self.folder.join("sled/db");
-        let data = File::options().write(true).open(data)?;
-        Ok(data.set_len(data.metadata()?.len())?)
-    }
-}
-
-/// Writes until nothing more fits.
-fn fill(disk: &Path) -> anyhow::Result<PathBuf> {
-    let filler = disk.join("filler");
-    let mut file = File::create(&filler)?;
-    for bytes in [1 << 20, 4 << 10, 1] {
-        let zeros = vec![0; bytes];
-        loop {
-            match file.write_all(&zeros) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::StorageFull => break,
-                Err(error) => bail!("fill {}: {error}", filler.display()),
-            }
-        }
-    }
-    Ok(filler)
-}
-
-/// The site's objects with so many paths that their record is larger than half a MiB.
-fn with_many_paths(site: &Site<'_>) -> String {
-    let yaml = site.yaml();
-    let path = format!(
-        "      - path: {}\n        pathType: Prefix\n        \
-         backend: {{service: {{name: {}, port: {{number: 80}}}}}}\n",
-        site.path, site.name
-    );
-    let long = "x".repeat(300);
-    let paths: String = (0..2000)
-        .map(|number| path.replace("path: /", &format!("path: /{number}/{long}")))
-        .collect();
-    yaml.replacen(&path, &paths, 1)
 }
 
 /// A site on a host of its own.

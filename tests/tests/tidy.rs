@@ -37,6 +37,7 @@ const CONTROL_PLANE: Ranks<'_> = Ranks {
             "pki",
             "publish",
             "recovery",
+            "review",
             "status",
             "telemetry",
             "tokens",

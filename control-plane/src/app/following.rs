@@ -203,7 +203,7 @@ fn point(whom: &watch::Sender<Followed>, to: Followed) {
 }
 
 /// As the kernel knows it.
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
     name.map_or_else(|_| "replica".to_owned(), |name| name.trim().to_owned())
 }

@@ -23,7 +23,7 @@ use crate::follow::dial::Dialer;
 use crate::health::Health;
 use crate::history::Progress;
 use crate::identity::{self, Identity};
-use crate::installation;
+use crate::installation::{self, Begun};
 use crate::lease::{Holding, Leases, Office};
 use crate::metrics::leadership::LeadershipMetrics;
 use crate::model::settings::Settings;
@@ -97,8 +97,14 @@ impl Replica {
         mut engine: Machine,
         office: &Office,
     ) -> anyhow::Result<Machine> {
-        let Some(lineage) = Box::pin(self.lineage(cluster, &engine, office)).await? else {
-            return Ok(engine);
+        let lineage = match Box::pin(self.begin(cluster, &engine, office)).await? {
+            Some(Begun::Term { lineage }) => lineage,
+            Some(Begun::Outbid { epoch }) => {
+                tracing::warn!(%epoch, "the Lease knew less than was: another term begins above this epoch");
+                identity::claim(&self.keys, epoch)?;
+                return Ok(engine);
+            }
+            None => return Ok(engine),
         };
         let of_log = &engine.fold().state().head().lineage;
         if !of_log.is_empty() && **of_log != *lineage {
@@ -108,31 +114,34 @@ impl Replica {
         Box::pin(lead(self, engine, office.clone(), lineage)).await
     }
 
-    /// The id of the installation; `None` if it could not be had before the term was over.
-    async fn lineage(
+    /// Notes that the term begins; `None` if that could not be done before it was over.
+    async fn begin(
         &self,
         cluster: &Cluster,
         engine: &Machine,
         office: &Office,
-    ) -> anyhow::Result<Option<Arc<str>>> {
+    ) -> anyhow::Result<Option<Begun>> {
         let (remembered, _) = identity::remembered(&self.keys)?;
         let of_log = engine.fold().state().head().lineage.clone();
         let of_log = Some(of_log.into_string()).filter(|lineage| !lineage.is_empty());
         let (known, fresh) = (of_log.or(remembered), identity::new_lineage()?);
-        let Cluster { client, namespace } = cluster;
+        let Cluster {
+            client, namespace, ..
+        } = cluster;
         let mut failures = 0;
         loop {
-            let asked = installation::lineage(client, namespace, known.as_deref(), &fresh);
+            let known = known.as_deref();
+            let begun = installation::begin(client, namespace, known, &fresh, office.epoch());
             let error = tokio::select! {
-                found = asked => match found {
-                    Ok(lineage) => return Ok(Some(lineage)),
+                begun = begun => match begun {
+                    Ok(begun) => return Ok(Some(begun)),
                     Err(error) => error,
                 },
                 () = office.over() => return Ok(None),
                 () = self.stopped() => return Ok(None),
             };
             failures += 1;
-            tracing::error!(%error, "the installation's id is not known, and nothing is done without it");
+            tracing::error!(%error, "the term cannot begin; trying on");
             tokio::select! {
                 () = tokio::time::sleep(delay(failures).min(LONGEST)) => {}
                 () = office.over() => return Ok(None),

@@ -36,6 +36,8 @@ struct Kubernetes {
 pub(super) struct Cluster {
     pub(super) client: Client,
     pub(super) namespace: String,
+    /// How long the API server lets a watch live there.
+    pub(super) watch_seconds: u32,
 }
 
 /// What the tasks of all sources are given.
@@ -70,6 +72,11 @@ impl Sources {
         Self { folder, kubernetes }
     }
 
+    /// Whether a folder is one.
+    pub(super) fn has_folder(&self) -> bool {
+        self.folder.is_some()
+    }
+
     /// The API server and our own namespace there, if it is a source.
     pub(super) async fn cluster(&self) -> anyhow::Result<Option<Cluster>> {
         let Some(source) = &self.kubernetes else {
@@ -78,7 +85,11 @@ impl Sources {
         let client = source.connect().await?;
         let namespace = source.own_namespace.clone();
         let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
-        Ok(Some(Cluster { client, namespace }))
+        Ok(Some(Cluster {
+            client,
+            namespace,
+            watch_seconds: source.scope.watch_seconds,
+        }))
     }
 
     pub(super) fn awaited(&self) -> BTreeSet<(Origin, Kind)> {

@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::config::{
-    Admin, Config, Grpc, History, Kubernetes, Lease, Listener, Log, LogFormat, Otlp, Sources,
+    Access, Admin, Config, Grpc, History, Kubernetes, Lease, Listener, Log, LogFormat, Otlp,
+    Sources,
 };
 use crate::model::settings::{HostOwnership, Protocol};
 
@@ -39,6 +40,7 @@ impl Default for Config {
             status_writes: true,
             data_folder: "/var/lib/roadstead/control-plane".into(),
             grpc: Grpc::default(),
+            access: Access::default(),
             lease: Lease::default(),
             admin: Admin::default(),
             log: Log::default(),

@@ -40,6 +40,7 @@ impl Config {
             status_writes,
             data_folder,
             grpc,
+            access,
             lease,
             admin,
             log,
@@ -51,6 +52,7 @@ impl Config {
         compare("statusWrites", self.status_writes == *status_writes);
         compare("dataFolder", self.data_folder == *data_folder);
         compare("grpc", self.grpc == *grpc);
+        compare("access", self.access == *access);
         compare("lease", self.lease == *lease);
         compare("admin", self.admin == *admin);
         compare("log.format", self.log.format == log.format);

@@ -52,6 +52,15 @@ fn what_cannot_be_used_is_refused_by_key() {
         ("sources: {folder: {}}", "path"),
         ("history: {checkpointAfter: 0}", "history.checkpointAfter"),
         (
+            "access: {certificateSeconds: 60}",
+            "access.certificateSeconds: 60 is too short or too long; use 600 to 604800",
+        ),
+        (
+            "access: {proxyAccounts: [proxies]}",
+            "access.proxyAccounts: \"proxies\" is no ServiceAccount; write NAMESPACE/NAME",
+        ),
+        ("access: {audience: ''}", "access.audience"),
+        (
             "sources: {kubernetes: {watchSeconds: 300}}",
             "sources.kubernetes.watchSeconds: 300 is too short or too long; use 5 to 290",
         ),

@@ -52,7 +52,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     }
 
     /// Takes a step. After one that could not be stored none is taken before a new beginning.
-    pub(super) fn step(&mut self, step: Step) {
+    pub fn step(&mut self, step: Step) {
         if let Step::Begin(answer) = step {
             if self.is_written_again() {
                 // Who asked may have given up.

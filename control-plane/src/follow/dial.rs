@@ -6,26 +6,29 @@ use std::time::Duration;
 
 use tokio::net::lookup_host;
 use tokio::time::timeout;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
-use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tonic::{Request, Status};
 
 /// There is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
     #[error("{address} is no address of a replica: {problem}")]
     Address { address: String, problem: String },
+    #[error("the certificate authority is not known yet")]
+    NoAuthority,
     #[error("cannot connect to {address}: {problem}")]
     Connect { address: String, problem: String },
 }
 
 /// Makes connections, and says who this replica is.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Dialer {
-    tls: ClientTlsConfig,
-    token: MetadataValue<Ascii>,
+    tls: Arc<dyn Fn() -> Option<ClientTlsConfig> + Send + Sync>,
+}
+
+impl std::fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dialer").finish_non_exhaustive()
+    }
 }
 
 /// Where a replica is.
@@ -37,34 +40,19 @@ pub struct Peer {
     pub name: Option<Arc<str>>,
 }
 
-/// A connection.
-pub type Dialed = InterceptedService<Channel, Token>;
-
-/// Bears the token on each call.
-#[derive(Clone, Debug)]
-pub struct Token(MetadataValue<Ascii>);
-
-impl Interceptor for Token {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let headers = request.metadata_mut();
-        headers.insert("authorization", self.0.clone());
-        Ok(request)
-    }
-}
-
 impl Dialer {
-    /// By this authority, as the bearer of this token.
-    pub fn new(tls: ClientTlsConfig, token: MetadataValue<Ascii>) -> Self {
-        Self { tls, token }
+    /// By what this gives for each connection: whom to believe, and who this replica is.
+    pub fn new(tls: impl Fn() -> Option<ClientTlsConfig> + Send + Sync + 'static) -> Self {
+        Self { tls: Arc::new(tls) }
     }
 
     /// Connects to a replica.
-    pub async fn dial(&self, peer: &Peer) -> Result<Dialed, DialError> {
+    pub async fn dial(&self, peer: &Peer) -> Result<Channel, DialError> {
         let address = &*peer.address;
-        let tls = match &peer.name {
-            Some(name) => self.tls.clone().domain_name(&**name),
-            None => self.tls.clone(),
-        };
+        let mut tls = (self.tls)().ok_or(DialError::NoAuthority)?;
+        if let Some(name) = &peer.name {
+            tls = tls.domain_name(&**name);
+        }
         let endpoint = Endpoint::from_shared(address.to_owned());
         let endpoint = endpoint.map_err(|error| DialError::Address {
             address: address.to_owned(),
@@ -87,7 +75,7 @@ impl Dialer {
             .connect()
             .await
             .map_err(failed)?;
-        Ok(InterceptedService::new(channel, Token(self.token.clone())))
+        Ok(channel)
     }
 }
 

@@ -20,7 +20,8 @@ pub enum Beginning {
     },
 }
 
-pub(super) fn beginning(
+/// How a replica goes on whose log ends there, from a log that ends here.
+pub fn beginning(
     archive: &dyn Archive,
     here: &Place,
     after: &Place,

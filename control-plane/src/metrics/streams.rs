@@ -37,6 +37,10 @@ pub enum End {
     Role,
     /// Something did not come in time.
     Timeout,
+    /// Its certificate ended.
+    Expired,
+    /// The proxy called itself other than its certificate does.
+    OtherName,
     /// The proxy did not keep to the protocol, or refused too often.
     Protocol,
 }
@@ -59,8 +63,16 @@ pub enum Refused {
     NoToken,
     /// Its token is nobody's.
     UnknownToken,
-    /// Its token is for other calls.
+    /// Its token, or its certificate, is for other calls.
     OtherRole,
+    /// Its connection has no certificate, or one that has ended.
+    NoCertificate,
+    /// Its account lacks the right.
+    Forbidden,
+    /// The API server could not be asked about its token.
+    NotReviewed,
+    /// There are too many like it.
+    TooMany,
 }
 
 impl StreamMetrics {
@@ -90,7 +102,10 @@ impl StreamMetrics {
                 "roadstead.ack",
                 "From the end of a transfer to its acknowledgement.",
             ),
-            calls_refused: counter("roadstead.calls.refused", "Calls without the right token."),
+            calls_refused: counter(
+                "roadstead.calls.refused",
+                "Calls that were not let through.",
+            ),
         }
     }
 
@@ -102,6 +117,8 @@ impl StreamMetrics {
             End::Shutdown => "shutdown",
             End::Role => "role",
             End::Timeout => "timeout",
+            End::Expired => "expired",
+            End::OtherName => "other_name",
             End::Protocol => "protocol",
         };
         self.ended.add(1, &[KeyValue::new("end", end)]);
@@ -136,6 +153,10 @@ impl StreamMetrics {
             Refused::NoToken => "no_token",
             Refused::UnknownToken => "unknown_token",
             Refused::OtherRole => "other_role",
+            Refused::NoCertificate => "no_certificate",
+            Refused::Forbidden => "forbidden",
+            Refused::NotReviewed => "not_reviewed",
+            Refused::TooMany => "too_many",
         };
         self.calls_refused.add(1, &[KeyValue::new("cause", cause)]);
     }

@@ -1,6 +1,10 @@
-//! Who may call what: every call, reflection included, bears a token.
+//! Who may call what: every call, reflection included, bears a token, or comes on a connection
+//! with a certificate of ours.
 //!
 //! A layer around all services, so that none can be forgotten.
+
+mod call;
+mod refusal;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,40 +13,149 @@ use std::task::{Context, Poll};
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
-use roadstead_proto::v1::distribution_service_server::SERVICE_NAME as DISTRIBUTION;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+use crate::clock;
 use crate::metrics::streams::{Refused, StreamMetrics};
+use crate::pki::{Credential, Subject};
+use crate::review::{Review, ReviewError, Right};
+use crate::serve::auth::call::Call;
+use crate::serve::auth::refusal::{Refusal, lacks};
 use crate::serve::listen::Peer;
 use crate::tokens::{Role, Tokens};
 
-/// Lets calls through whose token is for them.
+/// How callers can prove who they are, besides by a certificate.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Tokens from files, if they are good for calls.
+    pub tokens: Option<Tokens>,
+    /// Who knows operators' tokens in a cluster, and of which audience they are.
+    pub operators: Option<(Arc<dyn Review>, String)>,
+}
+
+/// Lets calls through that may be made.
 #[derive(Clone, Debug)]
 pub(super) struct Authenticate {
-    tokens: Arc<Tokens>,
+    access: Arc<Access>,
     metrics: StreamMetrics,
 }
 
 impl Authenticate {
-    pub(super) fn new(tokens: Arc<Tokens>, metrics: StreamMetrics) -> Self {
-        Self { tokens, metrics }
+    pub(super) fn new(access: Arc<Access>, metrics: StreamMetrics) -> Self {
+        Self { access, metrics }
     }
 
-    fn check(&self, path: &str, headers: &HeaderMap) -> Result<(), Status> {
-        let needed = needed(path);
-        let refusal = match bearer(headers) {
-            None => Refused::NoToken,
-            Some(token) => match self.tokens.role(token) {
-                None => Refused::UnknownToken,
-                Some(role) if role == needed => return Ok(()),
-                Some(_) => Refused::OtherRole,
+    /// Whether a call may be made, where that is known at once.
+    fn check(&self, call: Call, headers: &HeaderMap, peer: Option<&Peer>) -> Checked {
+        let credential = peer.and_then(Peer::credential);
+        let credential = credential.filter(|found| clock::now() < found.expires);
+        let subject = credential.map(|found: &Arc<Credential>| &found.subject);
+        let (role, right) = match (call, subject) {
+            (Call::Stream, Some(Subject::Proxy { .. }))
+            | (Call::Replica, Some(Subject::Replica { .. })) => return Checked::Known,
+            (Call::Certificate, _) => return Checked::Proves,
+            (Call::Replica, _) => {
+                let problem = "this call is for replicas of the control plane, which have a \
+                               certificate of their own";
+                return self.refuse(Refused::NoCertificate, problem, None);
+            }
+            (Call::Stream, _) if self.access.tokens.is_none() => {
+                let problem = "this call needs a client certificate: a proxy gets it by \
+                               CertificateService (set controlPlane.certificateFolder in its \
+                               configuration)";
+                return self.refuse(Refused::NoCertificate, problem, None);
+            }
+            (Call::Stream, _) => (Role::Proxy, None),
+            (Call::Operator(right), _) => (Role::Operator, right),
+        };
+        let Some(token) = bearer(headers) else {
+            let problem = "this call needs the header \"authorization: Bearer TOKEN\"";
+            return self.refuse(Refused::NoToken, problem, Some(role));
+        };
+        let tokens = self.access.tokens.as_ref();
+        match tokens.and_then(|tokens| tokens.role(token)) {
+            Some(found) if found == role => Checked::Known,
+            Some(_) => {
+                let problem = "the token is not for this call";
+                self.refuse(Refused::OtherRole, problem, Some(role))
+            }
+            None => match (&self.access.operators, role) {
+                (Some((reviewer, _)), Role::Operator) => {
+                    Checked::ToReview(Arc::clone(reviewer), token.to_owned(), right)
+                }
+                (Some(_) | None, _) => {
+                    let problem = "the token is not known";
+                    self.refuse(Refused::UnknownToken, problem, Some(role))
+                }
+            },
+        }
+    }
+
+    async fn review(
+        &self,
+        reviewer: &dyn Review,
+        token: &str,
+        right: Option<Right>,
+    ) -> Result<(), Refusal> {
+        let failed = |error: ReviewError| match error {
+            ReviewError::NotAuthentic(_) => self.refusal(
+                Refused::UnknownToken,
+                error.to_string(),
+                Some(Role::Operator),
+            ),
+            ReviewError::Unavailable(_) => Refusal {
+                cause: Refused::NotReviewed,
+                problem: error.to_string(),
+                file: None,
+                audience: None,
             },
         };
-        self.metrics.call_refused(refusal);
-        Err(status(refusal, needed))
+        let account = reviewer.authenticate(token).await.map_err(failed)?;
+        let Some(right) = right else {
+            return Ok(());
+        };
+        if reviewer.allows(&account, right).await.map_err(failed)? {
+            return Ok(());
+        }
+        Err(Refusal {
+            cause: Refused::Forbidden,
+            problem: lacks(&account.name, right),
+            file: None,
+            audience: None,
+        })
     }
+
+    fn refuse(&self, cause: Refused, problem: &str, role: Option<Role>) -> Checked {
+        Checked::Refused(self.refusal(cause, problem.to_owned(), role))
+    }
+
+    fn refusal(&self, cause: Refused, problem: String, role: Option<Role>) -> Refusal {
+        let operators = self.access.operators.as_ref();
+        let operators = operators.filter(|_| role == Some(Role::Operator));
+        Refusal {
+            cause,
+            problem,
+            file: role.filter(|_| self.access.tokens.is_some()),
+            audience: operators.map(|(_, audience)| audience.clone()),
+        }
+    }
+
+    fn told(&self, refusal: &Refusal) -> Status {
+        self.metrics.call_refused(refusal.cause);
+        refusal.status()
+    }
+}
+
+/// What is known of a call at once.
+enum Checked {
+    Known,
+    /// It is a stranger's until the service has proof.
+    Proves,
+    Refused(Refusal),
+    /// The token is to be reviewed, and then the right.
+    ToReview(Arc<dyn Review>, String, Option<Right>),
 }
 
 impl<S> Layer<S> for Authenticate {
@@ -65,9 +178,10 @@ pub(super) struct Authenticated<S> {
 
 impl<S, B> Service<Request<B>> for Authenticated<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: 'static,
+    B: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -78,30 +192,38 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let path = request.uri().path();
-        match self.authenticate.check(path, request.headers()) {
-            Ok(()) => {
-                if let Some(peer) = request.extensions().get::<Peer>() {
-                    peer.is_known();
-                }
+        let call = Call::of(request.uri().path());
+        let peer = request.extensions().get::<Peer>().cloned();
+        let authenticate = self.authenticate.clone();
+        match authenticate.check(call, request.headers(), peer.as_ref()) {
+            Checked::Known => {
+                peer.iter().for_each(Peer::is_known);
                 Box::pin(self.inner.call(request))
             }
-            Err(status) => Box::pin(async move { Ok(status.into_http()) }),
+            Checked::Proves => Box::pin(self.inner.call(request)),
+            Checked::Refused(refusal) => {
+                let status = authenticate.told(&refusal);
+                Box::pin(async move { Ok(status.into_http()) })
+            }
+            Checked::ToReview(reviewer, token, right) => {
+                // The one that is ready, and not its clone.
+                let clone = self.inner.clone();
+                let mut inner = std::mem::replace(&mut self.inner, clone);
+                Box::pin(async move {
+                    let reviewed = authenticate.review(&*reviewer, &token, right).await;
+                    if let Err(refusal) = reviewed {
+                        return Ok(authenticate.told(&refusal).into_http());
+                    }
+                    peer.iter().for_each(Peer::is_known);
+                    inner.call(request).await
+                })
+            }
         }
     }
 }
 
-/// Whose calls these are. What does not exist is an operator's to find out.
-fn needed(path: &str) -> Role {
-    let service = path.strip_prefix('/').and_then(|path| path.split_once('/'));
-    match service {
-        Some((DISTRIBUTION, _)) => Role::Proxy,
-        Some(_) | None => Role::Operator,
-    }
-}
-
 /// The token of the only `authorization` header.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (value, None) = (values.next()?, values.next()) else {
         return None;
@@ -111,63 +233,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && token.len() <= LONGEST).then_some(token)
 }
 
-fn status(refusal: Refused, needed: Role) -> Status {
-    let file = needed.file_name();
-    match refusal {
-        Refused::NoToken => Status::unauthenticated(format!(
-            "this call needs the header \"authorization: Bearer TOKEN\"; the token is in the file \
-             {file} among the control plane's keys"
-        )),
-        Refused::UnknownToken => Status::unauthenticated(format!(
-            "the token is not known: compare it with the file {file} among the control plane's keys"
-        )),
-        Refused::OtherRole => Status::permission_denied(format!(
-            "the token is not for this call: use the one in the file {file} among the control \
-             plane's keys"
-        )),
-    }
-}
-
-const LONGEST: usize = 512;
+/// A ServiceAccount's token has about 1 KiB.
+const LONGEST: usize = 8 * 1024;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_stream_is_for_proxies() {
-        for (path, role) in [
-            ("/roadstead.v1.DistributionService/Stream", Role::Proxy),
-            ("/roadstead.v1.DistributionService", Role::Operator),
-            ("/roadstead.v1.DistributionServiceX/Stream", Role::Operator),
-            ("/roadstead.v1.SnapshotService/GetSnapshot", Role::Operator),
-            ("/", Role::Operator),
-            ("", Role::Operator),
-        ] {
-            assert_eq!(needed(path), role, "{path}");
-        }
-    }
-
-    #[test]
-    fn a_bearer_token_is_read_from_one_header_of_one_shape() {
-        let read = |values: &[&str]| {
-            let mut headers = HeaderMap::new();
-            for value in values {
-                headers.append(AUTHORIZATION, value.parse().unwrap());
-            }
-            bearer(&headers).map(str::to_owned)
-        };
-        assert_eq!(read(&["Bearer abc"]).as_deref(), Some("abc"));
-        assert_eq!(read(&["bearer  abc "]).as_deref(), Some("abc"));
-        let long = format!("Bearer {}", "a".repeat(LONGEST + 1));
-        for wrong in [
-            &[][..],
-            &["abc"],
-            &["Basic abc"],
-            &[&long],
-            &["Bearer a", "Bearer b"],
-        ] {
-            assert_eq!(read(wrong), None, "{wrong:?}");
-        }
-    }
-}
+mod tests;

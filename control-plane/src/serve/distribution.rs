@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use tonic::{Status, Streaming};
 
 use crate::metrics::streams::StreamMetrics;
+use crate::pki::Credential;
 use crate::presence::StreamId;
 use crate::serve::Role;
 use crate::serve::distribution::frame::Frame;
@@ -98,6 +99,8 @@ impl Common {
 /// A stream that was just opened.
 struct Arrival {
     peer: Option<SocketAddr>,
+    /// What its certificate says, if it was not let in by a token.
+    credential: Option<Arc<Credential>>,
     inbound: Streaming<v1::ProxyMessage>,
     outbound: mpsc::Sender<Result<Frame, Status>>,
 }

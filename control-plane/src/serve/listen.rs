@@ -8,12 +8,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, stream};
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,12 +21,16 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use crate::pki::Credential;
+use crate::pki::server::Tls;
+
 /// Whether calls are encrypted.
 #[derive(Clone, Debug)]
 pub enum Security {
     /// Only on loopback addresses: a token on a network is anyone's.
     Plaintext,
-    Tls(Arc<ServerConfig>),
+    /// Once there is an authority; handshakes wait for it.
+    Tls(Tls),
 }
 
 /// A listener cannot be opened.
@@ -76,9 +79,9 @@ impl Listener {
     /// Connections that are ready for HTTP/2.
     pub(super) fn incoming(self) -> impl Stream<Item = io::Result<Connection>> + Send {
         let Self { socket, security } = self;
-        let acceptor = match security {
+        let tls = match security {
             Security::Plaintext => None,
-            Security::Tls(config) => Some(TlsAcceptor::from(config)),
+            Security::Tls(tls) => Some(tls),
         };
         let permits = Arc::new(Semaphore::new(CONNECTIONS));
         let accepted = stream::unfold((socket, permits), |(socket, permits)| async {
@@ -86,7 +89,7 @@ impl Listener {
             Some((accepted, (socket, permits)))
         });
         accepted
-            .map(move |(stream, permit)| shake_hands(acceptor.clone(), stream, permit))
+            .map(move |(stream, permit)| shake_hands(tls.clone(), stream, permit))
             .buffer_unordered(HANDSHAKES)
     }
 }
@@ -110,21 +113,35 @@ async fn accept(socket: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, P
 }
 
 async fn shake_hands(
-    acceptor: Option<TlsAcceptor>,
+    tls: Option<Tls>,
     stream: TcpStream,
     permit: Permit,
 ) -> io::Result<Connection> {
-    let peer = stream.peer_addr().ok();
-    let Some(acceptor) = acceptor else {
+    let address = stream.peer_addr().ok();
+    let Some(tls) = tls else {
+        let peer = Peer::new(address, None);
         return Ok(Connection::new(Transport::Plain(stream), peer, permit));
     };
-    let shaken = timeout(HANDSHAKE, acceptor.accept(stream)).await;
+    let shaken = timeout(HANDSHAKE, secured(tls, stream)).await;
     let shaken = shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     if let Err(error) = &shaken {
-        tracing::debug!(?peer, %error, "no TLS with this peer");
+        tracing::debug!(?address, %error, "no TLS with this peer");
     }
-    let stream = Transport::Tls(Box::new(shaken?));
+    let stream = shaken?;
+    let certificates = stream.get_ref().1.peer_certificates();
+    let credential = certificates.and_then(|all| Credential::read(all.first()?));
+    let stream = Transport::Tls(Box::new(stream));
+    let peer = Peer::new(address, credential);
     Ok(Connection::new(stream, peer, permit))
+}
+
+async fn secured(mut tls: Tls, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    let config = match tls.wait_for(Option::is_some).await {
+        Ok(config) => config.clone(),
+        Err(_) => None,
+    };
+    let config = config.ok_or(io::ErrorKind::NotConnected)?;
+    TlsAcceptor::from(config).accept(stream).await
 }
 
 type Permit = Option<OwnedSemaphorePermit>;
@@ -142,10 +159,32 @@ pub(super) struct Connection {
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     address: Option<SocketAddr>,
+    credential: Option<Arc<Credential>>,
     known: Arc<AtomicBool>,
+    /// Certificates that it has asked for.
+    asked: Arc<AtomicU32>,
 }
 
 impl Peer {
+    pub(super) fn new(address: Option<SocketAddr>, credential: Option<Credential>) -> Self {
+        Self {
+            address,
+            credential: credential.map(Arc::new),
+            known: Arc::default(),
+            asked: Arc::default(),
+        }
+    }
+
+    /// What its certificate says, if it has shown one of ours.
+    pub(super) fn credential(&self) -> Option<&Arc<Credential>> {
+        self.credential.as_ref()
+    }
+
+    /// How many certificates it has asked for, this one included.
+    pub(super) fn asks(&self) -> u32 {
+        self.asked.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
     pub(super) fn address(&self) -> Option<SocketAddr> {
         self.address
     }
@@ -162,13 +201,10 @@ enum Transport {
 }
 
 impl Connection {
-    fn new(stream: Transport, address: Option<SocketAddr>, permit: Permit) -> Self {
+    fn new(stream: Transport, peer: Peer, permit: Permit) -> Self {
         Self {
             stream,
-            peer: Peer {
-                address,
-                known: Arc::default(),
-            },
+            peer,
             strange: Some(Box::pin(sleep(STRANGE))),
             _permit: permit,
         }
@@ -261,7 +297,7 @@ const CONNECTIONS: usize = 12_000;
 /// At once; a handshake costs a signature.
 const HANDSHAKES: usize = 256;
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long a connection may take until a call on it bears a right token.
+/// How long a connection may take until a call on it is let through.
 const STRANGE: Duration = Duration::from_secs(10);
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 

@@ -11,6 +11,7 @@ controlPlane:
   addresses: [https://a.example:8443, http://127.0.0.1:8443]
   caFile: /etc/ca.pem
   tokenFile: /etc/token
+  certificateFolder: /run/roadstead
   serverName: roadstead
 stateFolder: /tmp/state
 threads: 3
@@ -42,6 +43,8 @@ fn every_key_is_read() {
         config.control_plane.server_name.as_deref(),
         Some("roadstead")
     );
+    let folder = config.control_plane.certificate_folder.as_deref();
+    assert_eq!(folder, Some(Path::new("/run/roadstead")));
     assert_eq!(config.threads().get(), 3);
     assert_eq!(config.access_log, LogFormat::Json);
     assert_eq!(config.log.format, TextOrJson::Json);
@@ -91,6 +94,18 @@ fn https_needs_a_ca() {
 }
 
 #[test]
+fn a_certificate_is_shown_by_tls_only() {
+    let text = "controlPlane: {addresses: ['http://127.0.0.1:1'], certificateFolder: /run/r}";
+    let error = Config::parse(text)
+        .unwrap()
+        .finish()
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("controlPlane.certificateFolder"), "{error}");
+    assert!(error.contains("http://127.0.0.1:1"), "{error}");
+}
+
+#[test]
 fn a_limit_that_cannot_work_is_refused() {
     let config = Config::parse("limits: {http2: {streamWindow: 2147483648}}").unwrap();
     let error = config.finish().unwrap_err().to_string();
@@ -117,7 +132,7 @@ fn flags_win_over_the_file() {
         "--config",
         file,
         "--proxy=other",
-        "--control-plane=http://127.0.0.1:1",
+        "--control-plane=https://127.0.0.1:1",
         "--access-log=off",
         "--threads=2",
     ];

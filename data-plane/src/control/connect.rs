@@ -1,28 +1,29 @@
 //! Opens a stream to the control plane.
 //!
-//! Apart from what is said on it: addresses, TLS and the token are here, and read anew each
-//! time, because files are replaced while a proxy runs.
+//! Apart from what is said on it, and from the way there.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use roadstead_proto::LEADER;
 use roadstead_proto::v1::{
     ProxyMessage, TransferMessage, distribution_service_client::DistributionServiceClient,
 };
-use tokio::{fs, sync::mpsc, time::timeout};
+use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{
-    Request, Status, Streaming,
-    metadata::{Ascii, MetadataValue},
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
-};
+use tonic::{Code, Request, Status, Streaming, transport::Channel};
 
+use super::{
+    certificate::{Certificates, Held},
+    dial::{self, DialError},
+};
 use crate::config::{Address, ControlPlane};
 
 /// Knows where the control plane is.
 #[derive(Debug)]
 pub struct Connector {
     settings: ControlPlane,
+    /// What the proxy proves itself by; a token, if it has none.
+    certificates: Option<Certificates>,
     /// The address to try next.
     next: usize,
     /// Where the leader is, as a replica told.
@@ -41,19 +42,10 @@ pub(super) struct Connection {
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
-    #[error("cannot read {what} {}: {source}", path.display())]
-    File {
-        what: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
-    #[error("the token file {} holds no token", path.display())]
-    Token { path: PathBuf },
-    #[error("cannot connect to {address}: {}", chain(source))]
-    Connect {
-        address: Address,
-        source: tonic::transport::Error,
-    },
+    #[error("{0}")]
+    Dial(#[from] DialError),
+    #[error("this proxy has no certificate yet")]
+    NoCertificate,
     #[error("{address} refused the stream: {source}")]
     Refused {
         address: Address,
@@ -64,9 +56,10 @@ pub(super) enum ConnectError {
 }
 
 impl Connector {
-    pub fn new(settings: ControlPlane) -> Self {
+    pub fn new(settings: ControlPlane, certificates: Option<Certificates>) -> Self {
         Self {
             settings,
+            certificates,
             next: 0,
             leader: None,
             told: 0,
@@ -119,12 +112,34 @@ impl Connector {
         address: Address,
         hello: ProxyMessage,
     ) -> Result<Connection, ConnectError> {
-        let token = self.token().await?;
-        let connected = self.endpoint(&address).await?.connect().await;
-        let channel = connected.map_err(|source| ConnectError::Connect {
-            address: address.clone(),
-            source,
-        })?;
+        let Some(certificates) = &self.certificates else {
+            return self.open_by(address, hello, None).await;
+        };
+        let held = certificates.get().await;
+        let held: Arc<Held> = held.ok_or(ConnectError::NoCertificate)?;
+        let opened = self.open_by(address, hello, Some(&held)).await;
+        if opened
+            .as_ref()
+            .is_err_and(ConnectError::may_be_of_certificate)
+        {
+            certificates.doubt();
+        }
+        opened
+    }
+
+    async fn open_by(
+        &self,
+        address: Address,
+        hello: ProxyMessage,
+        shown: Option<&Held>,
+    ) -> Result<Connection, ConnectError> {
+        let token = match shown {
+            Some(_) => None,
+            None => dial::token(&self.settings).await?,
+        };
+        let endpoint = dial::endpoint(&self.settings, &address, shown).await?;
+        let channel = endpoint.connect().await;
+        let channel = channel.map_err(DialError::connect(&address))?;
         let (answers, outgoing) = mpsc::channel(ANSWERS);
         // There is room: the channel is new.
         let _: Result<(), _> = answers.try_send(hello);
@@ -145,46 +160,20 @@ impl Connector {
             Err(_) => Err(ConnectError::Silent { address }),
         }
     }
+}
 
-    async fn endpoint(&self, address: &Address) -> Result<Endpoint, ConnectError> {
-        let mut endpoint = Endpoint::from(address.uri().clone())
-            .connect_timeout(CONNECT_TIME)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PING_TIME)
-            .keep_alive_while_idle(true)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(STREAM_WINDOW);
-        if let (true, Some(path)) = (address.is_https(), &self.settings.ca_file) {
-            let ca = read("the CA file", path).await?;
-            let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
-            if let Some(name) = &self.settings.server_name {
-                tls = tls.domain_name(name);
+impl ConnectError {
+    /// Whether another certificate might mend it. One that is not believed ends the connection,
+    /// at its beginning or with the first call.
+    fn may_be_of_certificate(&self) -> bool {
+        match self {
+            Self::Dial(DialError::Connect { .. }) => true,
+            Self::Refused { source, .. } => {
+                source.code() == Code::Unauthenticated || source.source().is_some()
             }
-            endpoint = endpoint
-                .tls_config(tls)
-                .map_err(|source| ConnectError::Connect {
-                    address: address.clone(),
-                    source,
-                })?;
-        }
-        Ok(endpoint)
-    }
-
-    async fn token(&self) -> Result<Option<MetadataValue<Ascii>>, ConnectError> {
-        let Some(path) = &self.settings.token_file else {
-            return Ok(None);
-        };
-        let text = read("the token file", path).await?;
-        let token = String::from_utf8(text).unwrap_or_default();
-        let token = token.trim();
-        let value = format!("Bearer {token}").parse::<MetadataValue<Ascii>>();
-        match value {
-            Ok(mut value) if !token.is_empty() => {
-                value.set_sensitive(true);
-                Ok(Some(value))
-            }
-            _ => Err(ConnectError::Token { path: path.clone() }),
+            Self::Dial(DialError::File { .. } | DialError::Token { .. })
+            | Self::NoCertificate
+            | Self::Silent { .. } => false,
         }
     }
 }
@@ -193,38 +182,11 @@ fn client(channel: Channel) -> DistributionServiceClient<Channel> {
     DistributionServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE)
 }
 
-async fn read(what: &'static str, path: &PathBuf) -> Result<Vec<u8>, ConnectError> {
-    fs::read(path).await.map_err(|source| ConnectError::File {
-        what,
-        path: path.clone(),
-        source,
-    })
-}
-
-/// tonic's own message says only "transport error".
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
-const CONNECT_TIME: Duration = Duration::from_secs(3);
-
 /// From the hello to the first answer, which a server gives before any transfer.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 
-/// A control plane that is gone without a word is noticed after the sum of these two.
-const PING_EVERY: Duration = Duration::from_secs(3);
-const PING_TIME: Duration = Duration::from_secs(3);
-
 /// A chunk is 1 MiB or one larger resource.
 const MAX_MESSAGE: usize = 4 << 20;
-
-const STREAM_WINDOW: u32 = 2 << 20;
 
 /// Redirects that are followed at once, one after the other.
 const REDIRECTS: u32 = 3;

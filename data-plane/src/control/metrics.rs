@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use opentelemetry::{
     KeyValue,
     metrics::{Counter, Gauge, Histogram, Meter},
@@ -23,6 +24,8 @@ pub struct Metrics {
     epoch: Gauge<u64>,
     seq: Gauge<u64>,
     resources: Gauge<u64>,
+    certificates: Counter<u64>,
+    certificate_until: Gauge<i64>,
 }
 
 impl Metrics {
@@ -73,6 +76,15 @@ impl Metrics {
                 "Sequence number of the version that is live",
             ),
             resources: gauge("roadstead_resources", "What the live version has, by kind"),
+            certificates: counter(
+                "roadstead_certificate_requests",
+                "Requests for a certificate of this proxy, by result",
+            ),
+            certificate_until: meter
+                .i64_gauge("roadstead_certificate_until")
+                .with_unit("s")
+                .with_description("When the certificate of this proxy ends, in Unix time")
+                .build(),
         }
     }
 
@@ -87,6 +99,15 @@ impl Metrics {
 
     pub(super) fn disconnected(&self) {
         self.connected.record(0, &[]);
+    }
+
+    pub(super) fn certificate(&self, given: bool) {
+        let result = if given { "given" } else { "failed" };
+        self.certificates.add(1, &[KeyValue::new("result", result)]);
+    }
+
+    pub(super) fn certificate_until(&self, end: Timestamp) {
+        self.certificate_until.record(end.as_second(), &[]);
     }
 
     pub(super) fn applied(&self, is_new: bool, time: Duration) {

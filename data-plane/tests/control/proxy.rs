@@ -100,10 +100,13 @@ impl Proxy {
 
         let token = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(token.path(), "a token\n").unwrap();
-        let connector = Connector::new(ControlPlane {
-            token_file: Some(token.path().to_owned()),
-            ..settings
-        });
+        let connector = Connector::new(
+            ControlPlane {
+                token_file: Some(token.path().to_owned()),
+                ..settings
+            },
+            None,
+        );
         let (_, accepted) = watch::channel(None);
         let client = Client::new(
             identity,

@@ -6,7 +6,7 @@ use std::{
     ffi::OsString,
     fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -24,6 +24,7 @@ use crate::{
     program::{Program, built},
     relay::Relay,
     sandbox::Sandbox,
+    small_disk::SmallDisk,
     wait,
 };
 
@@ -66,11 +67,13 @@ pub struct Replicas {
     pub terms: Terms,
 }
 
-/// One replica, and its way to the API server.
+/// One replica, its way to the API server, the disk that its log is on, and its clock.
 #[derive(Debug)]
 pub struct Replica {
     pub plane: ControlPlane,
     pub wire: Relay,
+    pub disk: SmallDisk,
+    clock: PathBuf,
 }
 
 /// A proxy of all replicas. Its traffic is on an address of its own.
@@ -132,9 +135,27 @@ impl Replicas {
         if let Some(first) = self.planes.first() {
             share_keys(&first.plane, &sandbox.folder().join(&name).join("keys")).await?;
         }
-        let start = |config: &Path| program(sandbox, &name, "roadstead-control-plane", config);
+        let log = sandbox.folder().join(&name).join("log");
+        let disk = SmallDisk::mount(sandbox, &format!("disk-{number}"), &log).await?;
+        let clock = sandbox.write(&format!("{name}.clock"), "+0")?;
+        let mut command = disk.seen_by().to_vec();
+        command.extend(clocked_by(&clock));
+        command.push(built::binary("roadstead-control-plane")?.into());
+        let start = |config: &Path| {
+            let [executable, arguments @ ..] = &command[..] else {
+                bail!("a command");
+            };
+            let mut arguments = arguments.to_vec();
+            arguments.extend(["--config".into(), config.to_owned().into_os_string()]);
+            Program::start(sandbox, &name, Path::new(executable), arguments)
+        };
         let plane = ControlPlane::start_by(sandbox, &name, number, &sources, &keys, start)?;
-        self.planes.push(Replica { plane, wire });
+        self.planes.push(Replica {
+            plane,
+            wire,
+            disk,
+            clock,
+        });
         Ok(())
     }
 
@@ -167,6 +188,14 @@ impl Replicas {
     /// Makes a site be as it says.
     pub async fn serve(&self, site: &Site<'_>) -> anyhow::Result<()> {
         self.objects.apply(&ours(&site.yaml())).await?;
+        Ok(())
+    }
+
+    /// The same with so many paths, and not at the root, that the record of it is large.
+    pub async fn serve_with_many_paths(&self, site: &Site<'_>) -> anyhow::Result<()> {
+        self.objects
+            .apply(&ours(&site.yaml_with_many_paths()))
+            .await?;
         Ok(())
     }
 
@@ -261,6 +290,14 @@ impl Replicas {
 }
 
 impl Replica {
+    /// Somebody sets its wall clock: so many seconds from what it should be.
+    pub fn set_clock(&self, seconds: i64) -> anyhow::Result<()> {
+        // Replaced, because it is read all the time.
+        let draft = self.clock.with_extension("draft");
+        fs::write(&draft, format!("{seconds:+}"))?;
+        Ok(fs::rename(&draft, &self.clock)?)
+    }
+
     /// Whether it says of itself that it leads.
     pub async fn leads(&self) -> bool {
         let leads = self.plane.metric("roadstead_leading", &[]).await;
@@ -269,6 +306,11 @@ impl Replica {
 }
 
 impl Proxy {
+    /// How many versions it was seen to hold.
+    pub fn versions(&self) -> usize {
+        self.seen.len()
+    }
+
     /// The version that it holds now, which is no lower than before.
     pub async fn look(&mut self) -> anyhow::Result<(u64, u64)> {
         let reply = http::get(self.admin, "localhost", "/snapshot").await?;
@@ -340,8 +382,24 @@ fn program(sandbox: &Sandbox, name: &str, binary: &str, config: &Path) -> anyhow
     Program::start(sandbox, name, &executable, arguments)
 }
 
+/// What a command has to begin with so that its wall clock is as a file says.
+fn clocked_by(file: &Path) -> [OsString; 5] {
+    let mut named = OsString::from("FAKETIME_TIMESTAMP_FILE=");
+    named.push(file);
+    [
+        "env".into(),
+        format!("LD_PRELOAD={FAKE_TIME}").into(),
+        named,
+        "FAKETIME_NO_CACHE=1".into(),
+        "FAKETIME_DONT_FAKE_MONOTONIC=1".into(),
+    ]
+}
+
 fn grpc(number: u8) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 1, number)), super::GRPC)
 }
+
+/// Of Debian's package `faketime`; the loader knows where.
+const FAKE_TIME: &str = "/usr/$LIB/faketime/libfaketimeMT.so.1";
 
 const LEASE: &str = "roadstead-control-plane";

@@ -39,6 +39,22 @@ impl Site<'_> {
         sandbox.folder().join(name)
     }
 
+    /// The three objects with so many long paths, each below a number, that the record of the
+    /// Ingress is larger than half a MiB.
+    pub fn yaml_with_many_paths(&self) -> String {
+        let yaml = self.yaml();
+        let path = format!(
+            "      - path: {}\n        pathType: Prefix\n        \
+             backend: {{service: {{name: {}, port: {{number: 80}}}}}}\n",
+            self.path, self.name
+        );
+        let long = "x".repeat(300);
+        let paths: String = (0..2000)
+            .map(|number| path.replace("path: /", &format!("path: /{number}/{long}")))
+            .collect();
+        yaml.replacen(&path, &paths, 1)
+    }
+
     /// The three objects.
     pub fn yaml(&self) -> String {
         let Self {

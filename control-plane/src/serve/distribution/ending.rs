@@ -42,6 +42,13 @@ pub(super) enum Ending {
     },
     #[error("the hello is refused: {0}")]
     Hello(#[from] HelloError),
+    #[error(
+        "the certificate is of {subject}, and the proxy calls itself {proxy}: set `proxy` in its \
+         configuration to the node's name, or that, a slash and more"
+    )]
+    OtherName { subject: String, proxy: Arc<str> },
+    #[error("the certificate of this connection has ended: connect again, by a new one")]
+    Expired,
     #[error("out of order: {0}")]
     Protocol(&'static str),
     #[error("the proxy refused {times} transfers one after the other, the last because: {reason}")]
@@ -67,6 +74,8 @@ impl Ending {
             Self::Elsewhere(leader) => Some(redirect(text, leader)),
             Self::Full => Some(Status::resource_exhausted(text)),
             Self::Timeout { .. } => Some(Status::deadline_exceeded(text)),
+            Self::OtherName { .. } => Some(Status::permission_denied(text)),
+            Self::Expired => Some(Status::unauthenticated(text)),
             Self::Hello(_) | Self::Protocol(_) => Some(Status::invalid_argument(text)),
             Self::Refused { .. } => Some(Status::failed_precondition(text)),
         }
@@ -80,6 +89,8 @@ impl Ending {
             Self::Stopping => End::Shutdown,
             Self::Elsewhere(_) | Self::Role => End::Role,
             Self::Timeout { .. } => End::Timeout,
+            Self::Expired => End::Expired,
+            Self::OtherName { .. } => End::OtherName,
             Self::Full | Self::Hello(_) | Self::Protocol(_) | Self::Refused { .. } => End::Protocol,
         }
     }

@@ -74,6 +74,7 @@ impl StreamingService<v1::ProxyMessage> for Open {
             let peer = request.extensions().get::<Peer>();
             let arrival = Arrival {
                 peer: peer.and_then(Peer::address),
+                credential: peer.and_then(Peer::credential).cloned(),
                 inbound: request.into_inner(),
                 outbound,
             };

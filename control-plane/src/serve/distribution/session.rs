@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roadstead_proto::v1::{self, proxy_message::Message};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::Streaming;
 
+use crate::clock;
+use crate::pki::Credential;
 use crate::presence::{Connected, Report};
 use crate::serve::distribution::ending::Ending;
 use crate::serve::distribution::exchange::{Exchange, next};
@@ -55,6 +57,15 @@ async fn serve(common: Arc<Common>, mut arrival: Arrival, stop: &Stop) -> Ending
             return ending;
         }
     };
+    let ours = |credential: &Credential| credential.subject.may_stream_as(&hello.proxy);
+    if let Some(credential) = arrival.credential.as_deref().filter(|found| !ours(found)) {
+        let ending = Ending::OtherName {
+            subject: credential.subject.to_string(),
+            proxy: hello.proxy,
+        };
+        tracing::warn!(peer, %ending, "a stream is refused");
+        return ending;
+    }
     let stream = common.next_stream();
     let seat = match common.seats.take(&hello.proxy, stream) {
         Ok(seat) => seat,
@@ -78,6 +89,7 @@ async fn serve(common: Arc<Common>, mut arrival: Arrival, stop: &Stop) -> Ending
         biased;
         () = seat.replaced() => Ending::Replaced,
         () = stop.stopped() => Ending::Stopping,
+        () = ended(arrival.credential.as_deref()) => Ending::Expired,
         () = role::changed(&mut role) => Ending::of_role(&role),
         Err(ending) = exchange.transfers(hello) => ending,
     };
@@ -85,6 +97,21 @@ async fn serve(common: Arc<Common>, mut arrival: Arrival, stop: &Stop) -> Ending
     let left = Report::Disconnected { proxy, stream };
     exchange.report(left).await;
     ending
+}
+
+/// Waits for the end of a certificate; for ever without one. The wall clock is looked at often,
+/// because it can be set.
+async fn ended(credential: Option<&Credential>) {
+    let Some(credential) = credential else {
+        return std::future::pending().await;
+    };
+    loop {
+        let left = credential.expires.0.saturating_sub(clock::now().0);
+        let Some(left) = u64::try_from(left).ok().filter(|left| *left > 0) else {
+            return;
+        };
+        sleep(Duration::from_millis(left).min(LOOK_EVERY)).await;
+    }
 }
 
 async fn first(
@@ -128,4 +155,5 @@ async fn greet(exchange: &Exchange, hello: &Hello, peer: &str) {
     exchange.report(Report::Connected(connected)).await;
 }
 
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 const FAREWELL: Duration = Duration::from_secs(1);

@@ -3,18 +3,18 @@
 use roadstead_proto::v1::follow_message::Message;
 use roadstead_proto::v1::replication_service_client::ReplicationServiceClient;
 use roadstead_proto::v1::{self, FollowRequest, GetPlaceRequest};
+use tonic::transport::Channel;
 use tonic::{Code, Streaming};
 
 use crate::checkpoint;
 use crate::event::Seq;
 use crate::event::codec;
-use crate::serve::tests::world::{Authorized, LINEAGE, World};
-use crate::tokens::Role;
+use crate::serve::tests::world::{LINEAGE, World};
 
-type Client = ReplicationServiceClient<Authorized>;
+type Client = ReplicationServiceClient<Channel>;
 
 async fn client(world: &World) -> Client {
-    ReplicationServiceClient::new(world.channel(Role::Operator).await)
+    ReplicationServiceClient::new(world.replica().await)
 }
 
 async fn follow(client: &mut Client, after: v1::Place) -> Streaming<v1::FollowMessage> {
@@ -44,7 +44,7 @@ fn seqs(message: &Message) -> Vec<u64> {
 
 #[tokio::test]
 async fn an_empty_log_is_told_all_records_and_then_each_as_it_comes() {
-    let mut world = World::begun().await;
+    let mut world = World::guarded().await;
     let mut client = client(&world).await;
     let mut stream = follow(&mut client, v1::Place::default()).await;
     let messages = all(&mut stream).await;
@@ -59,7 +59,7 @@ async fn an_empty_log_is_told_all_records_and_then_each_as_it_comes() {
 
 #[tokio::test]
 async fn a_log_that_has_the_beginning_is_told_the_rest() {
-    let mut world = World::begun().await;
+    let mut world = World::guarded().await;
     let mut client = client(&world).await;
     let place = client
         .get_place(GetPlaceRequest {})
@@ -77,7 +77,7 @@ async fn a_log_that_has_the_beginning_is_told_the_rest() {
 
 #[tokio::test]
 async fn a_log_that_is_another_begins_anew() {
-    let world = World::begun().await;
+    let world = World::guarded().await;
     let mut client = client(&world).await;
     let place = client
         .get_place(GetPlaceRequest {})
@@ -118,7 +118,7 @@ async fn a_log_that_is_another_begins_anew() {
 
 #[tokio::test]
 async fn a_log_that_has_more_is_not_told_to_throw_it_away() {
-    let world = World::begun().await;
+    let world = World::guarded().await;
     let mut client = client(&world).await;
     let ahead = v1::Place {
         lineage: LINEAGE.into(),
@@ -133,7 +133,7 @@ async fn a_log_that_has_more_is_not_told_to_throw_it_away() {
 
 #[tokio::test]
 async fn what_is_no_longer_retained_comes_as_a_checkpoint() {
-    let mut world = World::begun().await;
+    let mut world = World::guarded().await;
     world.route("a", &["a.example/=s"]);
     world.compact(Seq(4));
     let mut client = client(&world).await;

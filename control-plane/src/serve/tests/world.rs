@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use roadstead_matcher::host::HostPattern;
@@ -11,9 +13,10 @@ use roadstead_proto::v1::ResourceType;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
+use crate::clock::now;
 use crate::event::{Epoch, Event, Record, Seq};
 use crate::history::{History, Recorder};
 use crate::metrics::leadership::LeadershipMetrics;
@@ -25,12 +28,16 @@ use crate::model::service::{Service, ServicePort, Target};
 use crate::model::settings::{HostOwnership, Listener as ListenerSettings, Protocol, Settings};
 use crate::model::time::Timestamp;
 use crate::observe::Observation;
+use crate::pki::Authorities;
+use crate::pki::rotation::Stored;
+use crate::pki::server::ServerCertificate;
 use crate::presence::Presence;
 use crate::project::{Fold, REVISION};
 use crate::publish::Publisher;
+use crate::review::{Account, Review, ReviewError, Right};
 use crate::serve::listen::{Listener, Security};
 use crate::serve::tests::memory::Memory;
-use crate::serve::{Followers, Parts, Patience, Role as Duty, ServeError, run};
+use crate::serve::{Access, Followers, Issuing, Parts, Patience, Role as Duty, ServeError, run};
 use crate::snapshot::publication::Publication;
 use crate::snapshot::{Change, ResourceId, Snapshot, Version};
 use crate::tokens::{Role, Tokens};
@@ -53,6 +60,22 @@ pub(super) struct World {
     stop: Option<oneshot::Sender<()>>,
     server: JoinSet<Result<(), ServeError>>,
     _engine: JoinSet<()>,
+    authorities: Option<Arc<Authorities>>,
+}
+
+/// Knows no tokens: it is out of reach.
+#[derive(Debug)]
+struct Away;
+
+impl Review for Away {
+    fn authenticate<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Account, ReviewError>> {
+        let error = ReviewError::Unavailable("away".to_owned());
+        std::future::ready(Err(error)).boxed()
+    }
+
+    fn allows<'a>(&'a self, _: &'a Account, _: Right) -> BoxFuture<'a, Result<bool, ReviewError>> {
+        std::future::ready(Ok(false)).boxed()
+    }
 }
 
 impl World {
@@ -62,6 +85,47 @@ impl World {
     }
 
     pub(super) async fn with(patience: Patience, security: Security) -> Self {
+        Self::issuing(patience, security, None).await
+    }
+
+    /// One that has begun, with TLS, an authority, and certificates for proxies that have one.
+    pub(super) async fn guarded() -> Self {
+        let stored = Stored::first(now()).unwrap();
+        let authorities = Arc::new(stored.authorities().unwrap());
+        let known = watch::channel(Some(Arc::clone(&authorities))).1;
+        let names = vec!["127.0.0.1".to_owned()];
+        let server = ServerCertificate::new(known.clone(), names, now).unwrap();
+        let issuing = Issuing {
+            authorities: known,
+            reviewer: Arc::new(Away),
+            users: Vec::new(),
+            life: 3_600_000,
+        };
+        let security = Security::Tls(server.tls());
+        let mut world = Self::issuing(Patience::default(), security, Some(issuing)).await;
+        world.authorities = Some(authorities);
+        world.begin();
+        world
+    }
+
+    /// Who signs, with TLS.
+    pub(super) fn authorities(&self) -> &Authorities {
+        self.authorities.as_deref().unwrap()
+    }
+
+    /// A connection by TLS.
+    pub(super) async fn connect(&self, tls: ClientTlsConfig) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("https://{}", self.address)).unwrap();
+        endpoint.tls_config(tls).unwrap().connect().await.unwrap()
+    }
+
+    /// That of another replica.
+    pub(super) async fn replica(&self) -> Channel {
+        let tls = self.authorities().replica_tls("roadstead-1", now());
+        self.connect(tls.unwrap()).await
+    }
+
+    async fn issuing(patience: Patience, security: Security, issuing: Option<Issuing>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let publisher = Publisher::new();
         let (presence, presence_rx) = watch::channel(Presence::default());
@@ -96,7 +160,11 @@ impl World {
             role: duty.subscribe(),
             followers: Followers::new(LeadershipMetrics::new(&meter)),
             history: History::new(archive.clone(), recorder.subscribe()),
-            tokens: Tokens::open(folder.path()).unwrap(),
+            access: Access {
+                tokens: Some(Tokens::open(folder.path()).unwrap()),
+                operators: None,
+            },
+            issuing,
             metrics: StreamMetrics::new(&meter, presence_rx.clone(), newest),
             patience,
         };
@@ -122,6 +190,7 @@ impl World {
             stop: Some(stop),
             server,
             _engine: engine,
+            authorities: None,
         }
     }
 

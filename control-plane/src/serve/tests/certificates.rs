@@ -1,0 +1,183 @@
+//! Connections by certificates, over TLS.
+
+use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384};
+use roadstead_proto::v1::certificate_service_client::CertificateServiceClient;
+use roadstead_proto::v1::distribution_service_client::DistributionServiceClient;
+use roadstead_proto::v1::{self, IssueRequest, proxy_message::Message};
+use tonic::body::Body;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Code, Status};
+use tower::{Service as _, ServiceExt as _};
+
+use crate::clock::now;
+use crate::pki::rotation::Stored;
+use crate::pki::{Authorities, Request, Subject};
+use crate::serve::tests::world::World;
+
+/// A client of this identity.
+fn client(authorities: &Authorities, identity: Option<Identity>) -> ClientTlsConfig {
+    let ca = Certificate::from_pem(authorities.bundle());
+    let tls = ClientTlsConfig::new().ca_certificate(ca);
+    match identity {
+        Some(identity) => tls.identity(identity),
+        None => tls,
+    }
+}
+
+fn proxy(authorities: &Authorities, node: &str) -> Identity {
+    let subject = Subject::proxy(node).unwrap();
+    let (certificate, key) = authorities.signing().issue_client(&subject, now()).unwrap();
+    Identity::from_pem(certificate, key)
+}
+
+/// The first answer to a stream of this name.
+async fn stream(channel: Channel, name: &str) -> Result<v1::TransferMessage, Status> {
+    let hello = Message::Hello(v1::Hello {
+        proxy: name.to_owned(),
+        boot_id: "boot".to_owned(),
+        binary_version: "test".to_owned(),
+        ..v1::Hello::default()
+    });
+    let hello = v1::ProxyMessage {
+        message: Some(hello),
+    };
+    let mut client = DistributionServiceClient::new(channel);
+    let stream = client.stream(tokio_stream::once(hello)).await?;
+    let answer = stream.into_inner().message().await?;
+    answer.ok_or_else(|| Status::ok("it ended"))
+}
+
+/// The status of an empty call.
+async fn call(mut channel: Channel, path: &str) -> Code {
+    let request = http::Request::post(format!("https://roadstead{path}"))
+        .header("content-type", "application/grpc")
+        .body(Body::empty());
+    let channel = channel.ready().await.unwrap();
+    let response = channel.call(request.unwrap()).await.unwrap();
+    Status::from_header_map(response.headers()).unwrap().code()
+}
+
+#[tokio::test]
+async fn a_certificate_streams_under_its_own_name_without_a_token() {
+    let world = World::guarded().await;
+    let authorities = world.authorities();
+    let connect = || {
+        let identity = proxy(authorities, "node-1");
+        world.connect(client(authorities, Some(identity)))
+    };
+    stream(connect().await, "node-1").await.unwrap();
+    stream(connect().await, "node-1/pod-a").await.unwrap();
+    let status = stream(connect().await, "node-2").await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied, "{status}");
+    assert!(status.message().contains("proxy/node-1"), "{status}");
+}
+
+#[tokio::test]
+async fn a_replica_is_known_by_the_certificate_that_it_makes_itself() {
+    let world = World::guarded().await;
+    let authorities = world.authorities();
+    let replica = world.replica().await;
+    let path = "/roadstead.v1.ReplicationService/Nothing";
+    assert_eq!(call(replica, path).await, Code::Unimplemented);
+    for identity in [Some(proxy(authorities, "node-1")), None] {
+        let other = world.connect(client(authorities, identity)).await;
+        assert_eq!(call(other, path).await, Code::Unauthenticated);
+    }
+    let error = authorities.replica_tls("Not a pod", now()).unwrap_err();
+    assert!(error.to_string().contains("Not a pod"), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_authority_is_refused() {
+    let world = World::guarded().await;
+    let authorities = world.authorities();
+    let other = Stored::first(now()).unwrap().authorities().unwrap();
+    let identity = proxy(&other, "node-1");
+    let endpoint = Endpoint::from_shared(format!("https://{}", world.address)).unwrap();
+    let tls = client(authorities, Some(identity));
+    // It is refused after what the client takes for the end of the handshake.
+    if let Ok(channel) = endpoint.tls_config(tls).unwrap().connect().await {
+        let status = stream(channel, "node-1").await.unwrap_err();
+        assert!(std::error::Error::source(&status).is_some(), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_certificate_that_opened_it() {
+    let world = World::guarded().await;
+    let authorities = world.authorities();
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let request = CertificateParams::default()
+        .serialize_request(&key)
+        .unwrap();
+    let request = Request::parse(request.der()).unwrap();
+    let subject = Subject::proxy("node-1").unwrap();
+    let signing = authorities.signing();
+    let certificate = signing.answer(&request, &subject, now(), now(), 3000);
+    let identity = Identity::from_pem(certificate.unwrap(), key.serialize_pem());
+    let channel = world.connect(client(authorities, Some(identity))).await;
+    let hello = Message::Hello(v1::Hello {
+        proxy: "node-1".to_owned(),
+        boot_id: "boot".to_owned(),
+        binary_version: "test".to_owned(),
+        ..v1::Hello::default()
+    });
+    let hello = v1::ProxyMessage {
+        message: Some(hello),
+    };
+    // It says nothing more, and does not end.
+    let (says, said) = tokio::sync::mpsc::channel(1);
+    says.send(hello).await.unwrap();
+    let said = tokio_stream::wrappers::ReceiverStream::new(said);
+    let opened = DistributionServiceClient::new(channel).stream(said).await;
+    let mut opened = opened.unwrap().into_inner();
+    let status = loop {
+        match opened.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("it ended without a word"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(status.code(), Code::Unauthenticated, "{status}");
+    assert!(status.message().contains("has ended"), "{status}");
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_used_is_refused_and_so_are_too_many() {
+    let world = World::guarded().await;
+    let authorities = world.authorities();
+    let identity = proxy(authorities, "node-1");
+    let channel = world.connect(client(authorities, Some(identity))).await;
+    let mut client = CertificateServiceClient::new(channel);
+    let request = |key: &KeyPair| CertificateParams::default().serialize_request(key);
+    let good = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+    let good = request(&good).unwrap().der().to_vec();
+    let other = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).unwrap();
+    let other = request(&other).unwrap().der().to_vec();
+    let mut forged = good.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    for (bytes, word) in [
+        (other, "P-256"),
+        (forged, "signature"),
+        (vec![], "cannot be read"),
+        (vec![0x30; 5000], "longer than"),
+    ] {
+        let status = client.issue(IssueRequest {
+            certification_request: bytes,
+        });
+        let status = status.await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+        assert!(status.message().contains(word), "{status}");
+    }
+    let mut given = 0;
+    let status = loop {
+        let asked = client.issue(IssueRequest {
+            certification_request: good.clone(),
+        });
+        match asked.await {
+            Ok(_) => given += 1,
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((given, status.code()), (12, Code::ResourceExhausted));
+}

@@ -1,0 +1,528 @@
+//! The world around the replicas, and what befalls it, drawn from a seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use roadstead_control_plane::event::{Epoch, Event};
+use roadstead_control_plane::lease::Found;
+use roadstead_control_plane::model::ingress::{ClassRef, Ingress, Rule};
+use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
+use roadstead_control_plane::model::object::{Age, Meta, Spec};
+use roadstead_control_plane::model::settings::{HostOwnership, Settings};
+use roadstead_control_plane::model::time::Timestamp;
+use roadstead_control_plane::observe::{Observation, Seen};
+use roadstead_control_plane::presence::{Connected, Report, StreamId};
+use roadstead_control_plane::snapshot::Version;
+use roadstead_matcher::host::HostPattern;
+
+use crate::ports::{Shared, Side, shared};
+use crate::replica::{Process, holder, time};
+
+/// A bug that is built in on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plant {
+    /// What is published is not yet on the disk.
+    PublishBeforeFlush,
+    /// A leader writes on when its term is over.
+    NoFence,
+    /// What was deleted while nobody led is not missed in the list.
+    LostDelete,
+}
+
+impl Plant {
+    pub(crate) const ALL: [Self; 3] = [Self::PublishBeforeFlush, Self::NoFence, Self::LostDelete];
+}
+
+/// What a schedule came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Figures {
+    pub(crate) terms: usize,
+    pub(crate) versions: usize,
+}
+
+pub(crate) struct World {
+    random: Random,
+    plant: Option<Plant>,
+    /// By name: which of that name it is, and its version.
+    objects: BTreeMap<u64, (u64, u64)>,
+    /// Names, in the order of their changes.
+    changes: Vec<u64>,
+    versions: u64,
+    lease: Option<Found>,
+    revision: u64,
+    /// The last term, as the Secret of the installation tells it.
+    begun: Epoch,
+    processes: Vec<Option<Process>>,
+    /// What each proxy held, in order.
+    proxies: Vec<Vec<Version>>,
+}
+
+impl World {
+    /// Plays the schedule of a seed, then lets everything come to rest, and says what was not
+    /// kept.
+    pub(crate) fn play(seed: u64, plant: Option<Plant>) -> Result<Figures, String> {
+        shared(|shared| {
+            *shared = Shared {
+                plant,
+                now: 1_000_000,
+                ..Shared::default()
+            };
+            shared.sides.resize_with(REPLICAS, Side::default);
+        });
+        let mut world = Self {
+            random: Random(seed),
+            plant,
+            objects: BTreeMap::new(),
+            changes: Vec::new(),
+            versions: 0,
+            lease: None,
+            revision: 0,
+            begun: Epoch(0),
+            processes: (0..REPLICAS)
+                .map(|side| Some(Process::start(side)))
+                .collect(),
+            proxies: vec![Vec::new(); PROXIES],
+        };
+        for _ in 0..STEPS {
+            let passed = world.random.below(400);
+            shared(|shared| shared.now += passed);
+            world.step();
+            kept()?;
+        }
+        world.rest()?;
+        Ok(world.figures())
+    }
+
+    fn step(&mut self) {
+        let side = self.random.index(REPLICAS);
+        match self.random.below(1000) {
+            0..120 => self.edit(),
+            120..480 => self.lease_of(side),
+            480..640 => self.watch(side),
+            640..760 => self.publish(side),
+            760..860 => self.follow(side),
+            860..950 => self.stream(),
+            950..965 => self.kill(side),
+            965..985 => self.start(side),
+            985..992 => {
+                let until = now() + self.random.below(40_000);
+                if let Some(process) = &mut self.processes[side] {
+                    process.stopped_until = until;
+                }
+            }
+            992..995 => {
+                let durable = self.random.below(2) == 0;
+                shared(|shared| shared.sides[side].dies = Some(durable));
+            }
+            995..998 => {
+                if let Some(process) = self.running(side) {
+                    process.engine.housekeep();
+                }
+            }
+            _ => self.meddle(),
+        }
+        self.bury();
+    }
+
+    /// A user makes, changes or deletes an object.
+    fn edit(&mut self) {
+        let name = u64::try_from(self.random.below(NAMES)).unwrap();
+        self.versions += 1;
+        if self.objects.contains_key(&name) && self.random.below(3) == 0 {
+            self.objects.remove(&name);
+        } else {
+            let version = self.versions;
+            let object = self.objects.entry(name).or_insert((version, version));
+            object.1 = version;
+        }
+        self.changes.push(name);
+    }
+
+    /// A replica looks at the Lease, takes or renews it.
+    fn lease_of(&mut self, side: usize) {
+        let (lost, unheard) = (self.random.below(12) == 0, self.random.below(12) == 0);
+        let found = self.lease.clone();
+        let Some(process) = self.running(side) else {
+            return;
+        };
+        let asked = now();
+        let office = shared(|shared| shared.sides[side].office);
+        if let Some((_, until)) = office
+            && asked >= until
+            && shared(|shared| shared.plant) != Some(Plant::NoFence)
+        {
+            process.step_down(side);
+            return;
+        }
+        if asked < process.due || lost {
+            return;
+        }
+        process.due = asked + RETRY;
+        let Some((epoch, _)) = office else {
+            process.sight.look(found.clone(), time(asked));
+            if !process.sight.is_free(&holder(side), time(asked)) {
+                return;
+            }
+            let held = found.map_or(Epoch(0), |found| found.epoch);
+            let floor = process.place().epoch.max(process.floor);
+            let epoch = Epoch(held.max(floor).0 + 1);
+            self.write_lease(side, epoch);
+            if unheard {
+                return;
+            }
+            let begun = self.begun;
+            self.begun = begun.max(epoch);
+            if let Some(process) = self.running(side) {
+                if begun < epoch {
+                    process.lead(side, epoch, asked + RENEW_WITHIN);
+                } else {
+                    process.floor = begun;
+                }
+            }
+            return;
+        };
+        let ours = found.as_ref().and_then(|found| found.holder.as_ref()) == Some(&holder(side));
+        if !ours || found.is_some_and(|found| found.epoch != epoch) {
+            process.step_down(side);
+            return;
+        }
+        self.write_lease(side, epoch);
+        if !unheard {
+            shared(|shared| shared.sides[side].office = Some((epoch, asked + RENEW_WITHIN)));
+        }
+    }
+
+    fn write_lease(&mut self, side: usize, epoch: Epoch) {
+        self.revision += 1;
+        self.lease = Some(Found {
+            holder: Some(holder(side)),
+            epoch,
+            duration: time(DURATION),
+            transitions: 0,
+            acquired: None,
+            revision: self.revision.to_string().into(),
+        });
+        shared(|shared| shared.claimed = shared.claimed.max(epoch));
+    }
+
+    /// Somebody deletes the Lease, or gives it to somebody who does not exist.
+    fn meddle(&mut self) {
+        shared(|shared| shared.meddled = true);
+        self.revision += 1;
+        let revision = self.revision.to_string().into();
+        self.lease = self
+            .lease
+            .take()
+            .filter(|_| self.revision.is_multiple_of(2));
+        if let Some(found) = &mut self.lease {
+            found.holder = Some(holder(99));
+            found.revision = revision;
+        }
+    }
+
+    /// The API server tells a leader what there is, or what changed.
+    fn watch(&mut self, side: usize) {
+        if !leads(side) {
+            return;
+        }
+        let dropped = self.random.below(15) == 0;
+        let (objects, changes) = (self.objects.clone(), self.changes.clone());
+        let lost = self.plant == Some(Plant::LostDelete);
+        let Some(process) = self.running(side) else {
+            return;
+        };
+        if dropped {
+            process.watched = None;
+        }
+        match process.watched {
+            None => {
+                let mut listed: Vec<Seen> =
+                    objects.iter().map(|(name, o)| seen(*name, *o)).collect();
+                if lost {
+                    // What is not there any more is told of as if it were.
+                    let known = process.engine.fold().state().objects();
+                    let there: BTreeSet<ObjectKey> =
+                        listed.iter().map(|seen| seen.key.clone()).collect();
+                    let gone = known.filter(|(key, _)| !there.contains(*key));
+                    let gone = gone.filter_map(|(key, held)| {
+                        let good = held.good.as_ref()?;
+                        Some(Seen {
+                            key: key.clone(),
+                            meta: good.meta.clone(),
+                            spec: Ok(good.spec.clone()),
+                        })
+                    });
+                    listed.extend(gone);
+                }
+                process.see(Observation::Listed {
+                    origin: Origin::Kubernetes,
+                    kind: Kind::Ingress,
+                    objects: listed,
+                    unreadable: Vec::new(),
+                });
+                process.watched = Some(changes.len());
+            }
+            Some(seen_up_to) => {
+                let Some(name) = changes.get(seen_up_to) else {
+                    return;
+                };
+                process.watched = Some(seen_up_to + 1);
+                process.see(match objects.get(name) {
+                    Some(object) => Observation::Changed(seen(*name, *object)),
+                    None => Observation::Deleted(key(*name)),
+                });
+            }
+        }
+    }
+
+    fn publish(&mut self, side: usize) {
+        if leads(side)
+            && let Some(process) = self.running(side)
+        {
+            process.engine.publish();
+        }
+        // What a planted bug left for later.
+        shared(|shared| {
+            let disk = &mut shared.sides[side].disk;
+            let late = std::mem::take(&mut disk.volatile);
+            disk.records.extend(late);
+        });
+    }
+
+    /// A replica that does not lead gets some of the log of whoever the Lease names.
+    fn follow(&mut self, side: usize) {
+        let most = self.random.index(8) + 1;
+        if leads(side) {
+            return;
+        }
+        let found = self.lease.clone();
+        let Some(of) = self.running(side).and_then(|process| {
+            process.sight.look(found, time(now()));
+            let leader = process.sight.leader(&holder(side), time(now()))?;
+            leader.parse::<usize>().ok()
+        }) else {
+            return;
+        };
+        let Some(from) = self.running_at(of).map(|leader| leader.place()) else {
+            return;
+        };
+        if let Some(process) = self.running(side) {
+            process.follow(&from, of, most);
+        }
+    }
+
+    /// A proxy hears from some replica, be it the leader or one that believes so.
+    fn stream(&mut self) {
+        let (proxy, side) = (self.random.index(PROXIES), self.random.index(REPLICAS));
+        let held = self.proxies[proxy].last().copied();
+        if self.running(side).is_none() {
+            return;
+        }
+        if leads(side)
+            && let (Some(held), Some(process)) = (held, self.running(side))
+        {
+            process.see(Observation::Proxy(Report::Connected(Connected {
+                proxy: "p".into(),
+                stream: StreamId(1),
+                boot_id: "b".into(),
+                peer: "test".into(),
+                binary_version: "test".into(),
+                capabilities: Vec::new(),
+                held: Some(held),
+            })));
+        }
+        let publication = shared(|shared| shared.sides[side].publication.clone());
+        let version = publication.snapshot().version();
+        if publication.is_something() && held.is_none_or(|held| version > held) {
+            self.proxies[proxy].push(version);
+        }
+    }
+
+    fn kill(&mut self, side: usize) {
+        self.processes[side] = None;
+        shared(|shared| {
+            shared.sides[side].office = None;
+            shared.sides[side].disk.crash();
+        });
+    }
+
+    fn start(&mut self, side: usize) {
+        if self.processes[side].is_none() {
+            self.processes[side] = Some(Process::start(side));
+        }
+    }
+
+    /// Those that died within an append.
+    fn bury(&mut self) {
+        for side in 0..REPLICAS {
+            if shared(|shared| shared.sides[side].died) {
+                self.kill(side);
+                shared(|shared| shared.sides[side].died = false);
+            }
+        }
+    }
+
+    /// Nothing more befalls anyone, until nothing changes: then all agree with what there is.
+    fn rest(&mut self) -> Result<(), String> {
+        for side in 0..REPLICAS {
+            shared(|shared| shared.sides[side].dies = None);
+            self.start(side);
+            if let Some(process) = &mut self.processes[side] {
+                process.stopped_until = 0;
+            }
+        }
+        let mut leader = None;
+        for _ in 0..QUIET {
+            shared(|shared| shared.now += 500);
+            for side in 0..REPLICAS {
+                self.lease_of(side);
+                for _ in 0..8 {
+                    self.watch(side);
+                }
+                self.publish(side);
+                self.follow(side);
+                if let Some(process) = self.running(side) {
+                    process.engine.housekeep();
+                }
+            }
+            self.stream();
+            kept()?;
+            leader = (0..REPLICAS).find(|side| leads(*side));
+        }
+        let leader = leader.ok_or("nobody leads in the end")?;
+        let process = self.processes[leader]
+            .as_ref()
+            .ok_or("the leader is gone")?;
+        let state = process.engine.fold().state();
+        let known: BTreeMap<ObjectKey, String> = state
+            .objects()
+            .filter_map(|(key, held)| {
+                Some((
+                    key.clone(),
+                    held.good.as_ref()?.meta.resource_version.to_string(),
+                ))
+            })
+            .collect();
+        let there: BTreeMap<ObjectKey, String> = self
+            .objects
+            .iter()
+            .map(|(name, (_, version))| (key(*name), version.to_string()))
+            .collect();
+        if known != there {
+            return Err(format!(
+                "the leader knows {known:?}, and there is {there:?}"
+            ));
+        }
+        let place = process.place();
+        for (side, process) in self.processes.iter().enumerate() {
+            let other = process.as_ref().map(Process::place);
+            if other.as_ref() != Some(&place) {
+                return Err(format!(
+                    "replica {side} ended at {other:?}, and not at {place:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn figures(&self) -> Figures {
+        let records = shared(|shared| shared.sides[0].disk.records.clone());
+        let began = |event: &Event| matches!(event, Event::EpochBegan { .. });
+        Figures {
+            terms: records.iter().filter(|record| began(&record.event)).count(),
+            versions: self.proxies.iter().map(Vec::len).sum(),
+        }
+    }
+
+    fn running(&mut self, side: usize) -> Option<&mut Process> {
+        let process = self.processes.get_mut(side)?.as_mut();
+        process.filter(|process| process.stopped_until <= now())
+    }
+
+    fn running_at(&self, side: usize) -> Option<&Process> {
+        let process = self.processes.get(side)?.as_ref();
+        process.filter(|process| process.stopped_until <= now())
+    }
+}
+
+fn kept() -> Result<(), String> {
+    shared(|shared| shared.broken.clone()).map_or(Ok(()), Err)
+}
+
+fn leads(side: usize) -> bool {
+    shared(|shared| shared.sides[side].office.is_some())
+}
+
+fn now() -> i64 {
+    shared(|shared| shared.now)
+}
+
+fn key(name: u64) -> ObjectKey {
+    ObjectKey {
+        origin: Origin::Kubernetes,
+        kind: Kind::Ingress,
+        namespace: "a".into(),
+        name: name.to_string().into(),
+    }
+}
+
+fn seen(name: u64, (uid, version): (u64, u64)) -> Seen {
+    let rule = Rule {
+        host: HostPattern::parse(&format!("v{version}.example")).unwrap(),
+        paths: None,
+    };
+    let ingress = Ingress {
+        class: ClassRef::Field("roadstead".into()),
+        default_backend: None,
+        rules: vec![rule],
+        shares_hosts_with: Vec::new(),
+    };
+    Seen {
+        key: key(name),
+        meta: Meta {
+            uid: uid.to_string().into(),
+            resource_version: version.to_string().into(),
+            age: Age {
+                created: Timestamp(i64::try_from(uid).unwrap()),
+                rank: name.to_string().into(),
+            },
+        },
+        spec: Ok(Spec::Ingress(ingress)),
+    }
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings {
+        listeners: BTreeMap::new(),
+        ingress_class: "roadstead".into(),
+        host_ownership: HostOwnership::Shared,
+        allow_local_external_names: false,
+    }
+}
+
+/// Numbers that a seed repeats (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: i64) -> i64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        i64::try_from((mixed ^ (mixed >> 31)) >> 1).unwrap() % limit
+    }
+
+    fn index(&mut self, limit: usize) -> usize {
+        usize::try_from(self.below(i64::try_from(limit).unwrap())).unwrap()
+    }
+}
+
+const REPLICAS: usize = 3;
+const PROXIES: usize = 2;
+const NAMES: i64 = 6;
+/// Of a schedule, and of the time in which it comes to rest.
+const STEPS: usize = 1500;
+const QUIET: usize = 200;
+/// Of the Lease, in milliseconds.
+const DURATION: i64 = 15_000;
+const RENEW_WITHIN: i64 = 10_000;
+const RETRY: i64 = 2_000;
