@@ -25,7 +25,7 @@ use tracing::{info, warn};
 use self::{keep::Keeping, live::Live, signals::Signals, threads::Threads, traffic::Traffic};
 use crate::active::Active;
 use crate::admin::{Admin, Server};
-use crate::config::{Change, Cli, Config, Watch};
+use crate::config::{Change, Cli, Command, Config, Watch};
 use crate::control::{Applier, Client, Connector, Metrics, Renewal};
 use crate::prepare;
 use crate::readiness::Readiness;
