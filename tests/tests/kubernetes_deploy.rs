@@ -14,7 +14,7 @@ use roadstead_tests::{
     deploy::{
         chart::{self, NAMESPACE, RELEASE, helm},
         file,
-        rights::{self, Mode, documented, expected, held},
+        rights::{self, Mode, SERVICE, documented, expected, held},
         yaml_files,
     },
     sandbox,
@@ -93,7 +93,8 @@ fn each_account_has_the_rights_that_the_readme_lists_and_no_other() {
         let cluster = Cluster::start(sandbox, &Options::default()).await?;
         namespaces(&cluster, &["shop", "blog"]).await?;
         let table = documented()?;
-        let modes: [(&str, Mode<'_>); 4] = [
+        let service = format!("controlPlane.config.ingressStatus.service={NAMESPACE}/{SERVICE}");
+        let modes: [(&str, Mode<'_>); 5] = [
             ("", Mode { when: &["statusWrites"], ..Mode::default() }),
             ("statusWrites=false", Mode::default()),
             (
@@ -104,6 +105,13 @@ fn each_account_has_the_rights_that_the_readme_lists_and_no_other() {
                 "controlPlane.config.ingressStatus.nodes={externalIP}",
                 Mode {
                     when: &["statusWrites", "ingressStatus", "ingressStatus.nodes"],
+                    ..Mode::default()
+                },
+            ),
+            (
+                &service,
+                Mode {
+                    when: &["statusWrites", "ingressStatus", "ingressStatus.service"],
                     ..Mode::default()
                 },
             ),

@@ -142,9 +142,10 @@ fn text<'a>(of: &'a Value, at: &str) -> anyhow::Result<&'a str> {
     }
 }
 
-const OF_THE_CLUSTER: [&str; 4] = [
+const OF_THE_CLUSTER: [&str; 5] = [
     "ClusterRole",
     "ClusterRoleBinding",
     "IngressClass",
+    "PriorityClass",
     "SecurityContextConstraints",
 ];

@@ -106,9 +106,10 @@ readinessProbe:
   timeoutSeconds: 5
 {{- end -}}
 
-{{/* The prefix of both pods' specifications: scheduling. Argument: the plane's values, root. */}}
+{{/* Where and before whom pods run. Arguments: root, values (of the plane). */}}
 {{- define "roadstead.scheduling" -}}
-{{- with .values.priorityClassName }}
+{{- $made := ternary (include "roadstead.global" .root) "" .root.Values.priorityClass.create }}
+{{- with .values.priorityClassName | default $made }}
 priorityClassName: {{ . }}
 {{- end }}
 {{- with .values.nodeSelector }}
