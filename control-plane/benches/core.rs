@@ -15,6 +15,7 @@ use std::sync::Arc;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use roadstead_control_plane::event::{Epoch, Event, Record, codec};
 use roadstead_control_plane::model::endpoints::{Condition, Endpoint, EndpointPort, EndpointSlice};
+use roadstead_control_plane::model::guard::DeletionGuard;
 use roadstead_control_plane::model::ingress::{
     BackendRef, ClassRef, Ingress, PathRule, PortRef, Rule,
 };
@@ -124,6 +125,7 @@ fn records(size: usize) -> Vec<Record> {
             ingress_class: "roadstead".into(),
             host_ownership: HostOwnership::Namespace,
             allow_local_external_names: false,
+            deletion_guard: DeletionGuard::default(),
         },
     };
     let services = size.div_ceil(100);

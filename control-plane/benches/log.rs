@@ -21,6 +21,7 @@ use roadstead_control_plane::event::{Epoch, Event, Record, Seq, codec};
 use roadstead_control_plane::event_log::{
     self, Entry, Options, ReadError, Retention, Writer, spare_checkpoints,
 };
+use roadstead_control_plane::model::guard::DeletionGuard;
 use roadstead_control_plane::model::ingress::{
     BackendRef, ClassRef, Ingress, PathRule, PortRef, Rule,
 };
@@ -133,6 +134,7 @@ fn event(seq: u64) -> Event {
                 ingress_class: "roadstead".into(),
                 host_ownership: HostOwnership::Namespace,
                 allow_local_external_names: false,
+                deletion_guard: DeletionGuard::default(),
             },
         },
         _ => ingress(seq),

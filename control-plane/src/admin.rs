@@ -22,6 +22,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::health::Health;
+use crate::state::hold::Hold;
 use crate::telemetry::Telemetry;
 
 /// The admin port, open.
@@ -133,11 +134,13 @@ fn answer(
                 .iter()
                 .map(|(origin, kind)| format!("\ncannot be listed: {origin} {kind}"))
                 .collect();
+            let held: String = health.holds().iter().map(banner).collect();
             if unmet.is_empty() {
                 // What is known of such a kind is served on; nobody gains by our absence.
-                text(StatusCode::OK, format!("ready{unlistable}"))
+                text(StatusCode::OK, format!("ready{unlistable}{held}"))
             } else {
-                let message = format!("not ready: {}{unlistable}", unmet.join("; "));
+                let unmet = unmet.join("; ");
+                let message = format!("not ready: {unmet}{unlistable}{held}");
                 text(StatusCode::SERVICE_UNAVAILABLE, message)
             }
         }
@@ -150,6 +153,11 @@ fn answer(
             "there are /livez, /readyz and /metrics".into(),
         ),
     }
+}
+
+fn banner(hold: &Hold) -> String {
+    let Hold { id, extent, .. } = hold;
+    format!("\nnot found any more, and held until it is confirmed (hold {id}): {extent}")
 }
 
 fn text(status: StatusCode, mut body: String) -> Response<Full<Bytes>> {

@@ -101,9 +101,10 @@ async fn serve_until_stopped(
 
     let (relist, relisted) = watch::channel(0);
     let (wanted, recovery) = watch::channel(Wanted::default());
+    let (holds, held) = watch::channel(Vec::new());
     let (presence, present) = watch::channel(Presence::default());
     let (frozen, is_frozen) = watch::channel(false);
-    let (settings, configured) = watch::channel(config.settings());
+    let (settings, configured) = watch::channel(config.live());
     let (role, duty) = watch::channel(Role::Following { leader: None });
     let (stop, stopped) = watch::channel(false);
     let publisher = Publisher::new();
@@ -118,7 +119,8 @@ async fn serve_until_stopped(
     let (teller, office) = (Arc::default(), InOffice::default());
     let parts = Parts {
         publications: publisher.subscribe(),
-        presence: present,
+        presence: present.clone(),
+        holds: held,
         role: duty,
         followers: followers.clone(),
         history,
@@ -136,6 +138,7 @@ async fn serve_until_stopped(
         role,
         followers,
         settings: configured,
+        presence: present,
         progress: recorder.subscribe(),
         wanted: recovery,
         relisted,
@@ -151,6 +154,7 @@ async fn serve_until_stopped(
         presence,
         recorder,
         teller,
+        holds,
         office: Arc::clone(&office),
         frozen,
         wanted,

@@ -7,6 +7,8 @@
 mod access;
 mod cli;
 mod defaults;
+mod guard;
+mod ingress_status;
 mod lease;
 mod settings;
 #[cfg(test)]
@@ -28,6 +30,9 @@ use crate::model::settings::{HostOwnership, Protocol};
 
 pub use access::Access;
 pub use cli::{Cli, Command};
+pub use guard::Guard;
+pub use ingress_status::{AddressSource, IngressStatus, NodeAddress};
+pub use settings::Live;
 
 /// The whole configuration. Every key may be left out.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -47,8 +52,13 @@ pub struct Config {
     /// Permits Services of type ExternalName that resolve to loopback, link-local and metadata
     /// addresses. Applied without a restart.
     pub allow_local_external_names: bool,
-    /// Whether Kubernetes Events are written on users' objects.
+    /// Whether objects that vanish all at once are held back.
+    pub deletion_guard: Guard,
+    /// Whether anything is written on users' objects: Kubernetes Events, and the statuses of
+    /// Ingresses. `false` to run beside another controller.
     pub status_writes: bool,
+    /// Which addresses the statuses of Ingresses name.
+    pub ingress_status: IngressStatus,
     /// Folder for the event log, and in it `keys` for what must not be lost. Made if it does
     /// not exist.
     pub data_folder: PathBuf,
@@ -298,6 +308,8 @@ impl Config {
             );
         }
         self.access.check()?;
+        self.deletion_guard.check()?;
+        self.ingress_status.check()?;
         self.lease.check()?;
         if self.history.checkpoint_after == 0 {
             return invalid("history.checkpointAfter", "must not be 0", "use 10000");

@@ -8,6 +8,7 @@ mod batch;
 mod endpoints;
 mod following;
 mod frozen;
+mod holds;
 mod ports;
 mod recovery;
 mod run;
@@ -32,6 +33,7 @@ use crate::project::{Changed, Fold};
 use crate::snapshot::publication::Publication;
 use crate::snapshot::{ResourceId, Version};
 use crate::state::endpoints::SliceChange;
+use crate::state::hold::HoldNow;
 use crate::telemetry::trace;
 
 use endpoints::Renewal;
@@ -74,6 +76,8 @@ pub struct Engine<L, O> {
     dirty: Dirty,
     /// The log may have a step to take of what can wait.
     untidy: bool,
+    /// What is held back, as it was shown.
+    holds: Vec<HoldNow>,
     /// Endpoints that are to be written behind.
     behind: BTreeMap<ObjectKey, SliceChange>,
     /// Which versions all proxies hold: facts that nothing waits for, appended with the next
@@ -114,6 +118,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             unpublished: Vec::new(),
             dirty,
             untidy: true,
+            holds: Vec::new(),
             behind: BTreeMap::new(),
             acknowledged: Vec::new(),
             renewal: Renewal::from(begun),
@@ -122,6 +127,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             start: begun..begun,
         };
         engine.restore(engine.fold.versions().last_change());
+        engine.show_holds();
         engine
     }
 
@@ -140,6 +146,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         self.presence = Presence::default();
         self.outlets.presence(&self.presence);
         self.acknowledged.clear();
+        self.fold.forget_missing();
         self.highest_held = Version::default();
         self.frozen = None;
         self.start = begun..later(begun, LISTED_WITHIN);
@@ -149,12 +156,14 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         }
         self.outlets.wanted(&self.wanted);
         self.restore(last_change);
+        self.show_holds();
     }
 
     /// Takes in what was seen. The observations of a batch do not speak of the same object.
     pub fn turn(&mut self, batch: Batch) {
         let waited = !self.awaited.is_empty();
         self.take_in_batch(batch);
+        self.show_holds();
         if waited && self.awaited.is_empty() {
             let served = later(self.outlets.now(), SERVED_WITHIN);
             self.start.end = self.start.end.min(served);
@@ -181,6 +190,9 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             events.extend(observed.events);
             for change in observed.slices {
                 self.apply_endpoints(change);
+            }
+            for change in observed.missing {
+                self.fold.apply_missing(change);
             }
         }
         if self.frozen.is_some() {
@@ -295,7 +307,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
 
     fn note(&mut self, observation: &Observation) {
         let (origin, kind) = match observation {
-            Observation::Listed { origin, kind, .. } => {
+            Observation::Listed { origin, kind, .. }
+            | Observation::Unconfigured { origin, kind } => {
                 self.outlets.listable(*origin, *kind, true);
                 (*origin, *kind)
             }
@@ -319,6 +332,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             Observation::Configured(_)
             | Observation::Changed(_)
             | Observation::Deleted(_)
+            | Observation::Vanished { .. }
+            | Observation::Confirmed(_)
             | Observation::Proxy(_) => return,
         };
         self.awaited.remove(&(origin, kind));

@@ -4,6 +4,7 @@
 //! it stands. What an event means never changes: see `event/codec.rs` for its bytes.
 
 pub mod codec;
+pub mod hold;
 pub mod recovery;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::hold::{Extent, HoldId};
 use crate::model::{
     endpoints::EndpointSlice,
     key::{ObjectKey, Origin},
@@ -107,6 +109,18 @@ pub enum Event {
     },
     /// An object is gone.
     ObjectDeleted { key: ObjectKey },
+    /// Objects were not found any more, so many that they are held until an operator confirms,
+    /// or they come back. Replaces a hold of the same origin and kind that was of another size.
+    DeletionHeld { extent: Extent },
+    /// An operator wants what is held to be gone.
+    DeletionConfirmed {
+        hold: HoldId,
+        /// Who said so, and why.
+        by: Box<str>,
+        reason: Box<str>,
+    },
+    /// Of what was held nothing is missing any more: it is back, or gone.
+    DeletionHoldEnded { hold: HoldId },
     /// The first lists of all kinds from these origins are complete: from here on this log
     /// knows what there is. Before, it knows a part, which must not be served to whoever was
     /// served more, and of which no recovery record may be judged.
@@ -174,6 +188,9 @@ impl Event {
             Self::ObjectRefused { .. } => "ObjectRefused",
             Self::ObjectRecovered { .. } => "ObjectRecovered",
             Self::ObjectDeleted { .. } => "ObjectDeleted",
+            Self::DeletionHeld { .. } => "DeletionHeld",
+            Self::DeletionConfirmed { .. } => "DeletionConfirmed",
+            Self::DeletionHoldEnded { .. } => "DeletionHoldEnded",
             Self::SourcesListed { .. } => "SourcesListed",
             Self::ProxyJoined { .. } => "ProxyJoined",
             Self::ProxyLeft { .. } => "ProxyLeft",
@@ -191,9 +208,12 @@ impl Event {
             | Self::ObjectRefused { .. }
             | Self::ObjectRecovered { .. }
             | Self::ObjectDeleted { .. } => Class::Configuration,
-            Self::EpochBegan { .. } | Self::LogInterrupted { .. } | Self::SourcesListed { .. } => {
-                Class::Lifecycle
-            }
+            Self::EpochBegan { .. }
+            | Self::LogInterrupted { .. }
+            | Self::DeletionHeld { .. }
+            | Self::DeletionConfirmed { .. }
+            | Self::DeletionHoldEnded { .. }
+            | Self::SourcesListed { .. } => Class::Lifecycle,
             Self::ProxyJoined { .. }
             | Self::ProxyLeft { .. }
             | Self::FaultBegan { .. }
@@ -212,6 +232,9 @@ impl Event {
             Self::EpochBegan { .. }
             | Self::LogInterrupted { .. }
             | Self::Configured { .. }
+            | Self::DeletionHeld { .. }
+            | Self::DeletionConfirmed { .. }
+            | Self::DeletionHoldEnded { .. }
             | Self::SourcesListed { .. }
             | Self::ProxyJoined { .. }
             | Self::ProxyLeft { .. }
@@ -249,6 +272,14 @@ impl fmt::Display for Event {
                 write!(f, "the last good version of {key} was recovered")
             }
             Self::ObjectDeleted { key } => write!(f, "{key} was deleted"),
+            Self::DeletionHeld { extent } => write!(f, "not found any more, and held: {extent}"),
+            Self::DeletionConfirmed { hold, by, reason } => {
+                write!(
+                    f,
+                    "that what hold {hold} holds be gone was confirmed by {by}: {reason}"
+                )
+            }
+            Self::DeletionHoldEnded { hold } => write!(f, "hold {hold} ended"),
             Self::SourcesListed { .. } => f.write_str("all sources were listed"),
             Self::ProxyJoined { proxy, .. } => write!(f, "proxy {proxy} joined"),
             Self::ProxyLeft { proxy, .. } => write!(f, "proxy {proxy} left"),

@@ -93,13 +93,34 @@ pub async fn run(
     }
 }
 
-/// Where a replica's log ends.
-pub async fn place_of(dialer: &Dialer, peer: &Peer) -> Result<Place, FollowError> {
+/// What a replica says of itself.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Where its log ends.
+    pub place: Place,
+    /// Who leads, as far as it knows.
+    pub leader: Option<Peer>,
+}
+
+/// Asks a replica where its log ends, and who leads.
+pub async fn ask(dialer: &Dialer, peer: &Peer) -> Result<Answer, FollowError> {
     let asked = async {
         let mut client = client(dialer.dial(peer).await?);
-        let place = client.get_place(GetPlaceRequest {}).await;
-        let place = place.map_err(|status| FollowError::Refused(status.into()))?;
-        Ok(place_from(place.into_inner()))
+        let answer = client.get_place(GetPlaceRequest {}).await;
+        let answer = answer.map_err(|status| FollowError::Refused(status.into()))?;
+        let v1::GetPlaceResponse {
+            place,
+            leader,
+            leads,
+        } = answer.into_inner();
+        let elsewhere = (!leader.is_empty()).then(|| Peer {
+            address: leader.into(),
+            name: None,
+        });
+        Ok(Answer {
+            place: place_from(place.unwrap_or_default()),
+            leader: if leads { Some(peer.clone()) } else { elsewhere },
+        })
     };
     let asked = timeout(ANSWER, asked).await;
     asked.unwrap_or(Err(FollowError::Silent { after: ANSWER }))

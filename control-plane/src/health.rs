@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::model::key::{Kind, Origin};
+use crate::state::hold::Hold;
 
 /// What must be so before this process is ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +50,7 @@ pub struct Health {
 struct State {
     unmet: BTreeSet<Condition>,
     unlistable: BTreeSet<(Origin, Kind)>,
+    holds: Vec<Hold>,
     beat: Instant,
 }
 
@@ -58,6 +60,7 @@ impl Health {
         let state = State {
             unmet: conditions.into_iter().collect(),
             unlistable: BTreeSet::new(),
+            holds: Vec::new(),
             beat: Instant::now(),
         };
         Self {
@@ -90,6 +93,16 @@ impl Health {
     /// Kinds that cannot be listed: what is known of them is served, and may be old.
     pub fn unlistable(&self) -> BTreeSet<(Origin, Kind)> {
         self.state.borrow().unlistable.clone()
+    }
+
+    /// This is held back.
+    pub fn hold(&self, holds: Vec<Hold>) {
+        self.state.send_modify(|state| state.holds = holds);
+    }
+
+    /// What is held back: it serves, and waits for an operator.
+    pub fn holds(&self) -> Vec<Hold> {
+        self.state.borrow().holds.clone()
     }
 
     /// The engine took a turn, or looked whether there was one to take. To be called about

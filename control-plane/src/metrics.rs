@@ -14,6 +14,7 @@
 //! | `roadstead_published_epoch`, `roadstead_published_seq` | | the version served now |
 //! | `roadstead_resources` | `type` | resources of the snapshot served now |
 //! | `roadstead_objects_refused` | `kind`, `reason` | objects that cannot be used as they are now |
+//! | `roadstead_objects_held` | `origin`, `kind` | objects that were not found any more and are held back |
 //! | `roadstead_kinds_unlistable` | `origin`, `kind` | 1 for a kind that cannot be listed now |
 //! | `roadstead_watch_lists_total` | `kind` | complete lists from the Kubernetes API |
 //! | `roadstead_watch_failures_total` | `kind`, `cause` | lists and watches that failed |
@@ -24,6 +25,7 @@
 //! | `roadstead_folder_unused_documents_total` | | documents without a name, or there a second time |
 //! | `roadstead_recovery_records` | `origin`, `state` | recovery records that are wanted, stored, left out |
 //! | `roadstead_recovery_failures_total` | `origin`, `cause` | recovery records that could not be read, written, removed |
+//! | `roadstead_ingress_status_writes_total` | `outcome` | statuses of Ingresses that were to be written |
 //! | `roadstead_proxies` | `state` | connected proxies that hold the version served now, or do not yet |
 //! | `roadstead_streams_total` | `end` | streams of proxies that ended, by why |
 //! | `roadstead_transfers_total` | `scope` | transfers to proxies |
@@ -39,6 +41,7 @@ pub mod folder;
 pub mod leadership;
 pub mod log;
 pub mod recovery;
+pub mod status;
 pub mod streams;
 pub mod watch;
 

@@ -3,7 +3,9 @@
 //! Apart from the Kubernetes types, because those change with the API and hold
 //! much that no decision needs; what is stored for years must be small and ours.
 
+pub mod address;
 pub mod endpoints;
+pub mod guard;
 pub mod ingress;
 pub mod key;
 pub mod object;

@@ -4,6 +4,7 @@
 //! changed, and what was deleted while nobody watched.
 
 pub mod convert;
+pub mod guard;
 mod relist;
 
 use crate::event::Event;
@@ -13,9 +14,11 @@ use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Meta, Spec};
 use crate::model::refusal::Refusal;
 use crate::model::settings::Settings;
+use crate::observe::guard::Confirmation;
 use crate::presence::Report;
 use crate::state::State;
 use crate::state::endpoints::SliceChange;
+use crate::state::hold::MissingChange;
 
 /// Something seen outside.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +40,17 @@ pub enum Observation {
         /// and not gone.
         unreadable: Vec<Unreadable>,
     },
+    /// These objects of one kind were not found any more. Nobody saw them being deleted, and of
+    /// others nothing is said.
+    Vanished {
+        origin: Origin,
+        kind: Kind,
+        keys: Vec<ObjectKey>,
+    },
+    /// The configuration does not name this origin: of no kind has it any object.
+    Unconfigured { origin: Origin, kind: Kind },
+    /// An operator confirmed that what is held shall be gone.
+    Confirmed(Confirmation),
     /// A kind cannot be listed: what `State` has of it stays.
     Unlistable {
         origin: Origin,
@@ -75,6 +89,8 @@ pub struct Observed {
     pub events: Vec<Event>,
     /// Changes of endpoints, which are applied at once and not logged.
     pub slices: Vec<SliceChange>,
+    /// Which objects are missing now, which is applied at once and not logged.
+    pub missing: Vec<MissingChange>,
 }
 
 /// The facts in an observation: none if `State` holds them already.
@@ -104,8 +120,23 @@ pub fn observe(state: &State, observation: Observation) -> Observed {
             relist::compare(state, list, &mut observed);
         }
         Observation::Unlistable { .. } | Observation::Proxy(_) => {}
-        Observation::Changed(seen) => changed(state, seen, &mut observed),
-        Observation::Deleted(key) => deleted(state, key, &mut observed),
+        Observation::Vanished { origin, kind, keys } => {
+            guard::vanished(state, origin, kind, keys, &mut observed);
+        }
+        Observation::Unconfigured { origin, kind } => {
+            guard::unconfigured(state, origin, kind, &mut observed);
+        }
+        Observation::Confirmed(confirmation) => {
+            guard::confirmed(state, confirmation, &mut observed);
+        }
+        Observation::Changed(seen) => {
+            guard::seen(state, &seen.key, &mut observed);
+            changed(state, seen, &mut observed);
+        }
+        Observation::Deleted(key) => {
+            guard::seen(state, &key, &mut observed);
+            deleted(state, key, &mut observed);
+        }
     }
     observed
 }

@@ -4,3 +4,4 @@
 //! an effect that was cut short, or came to nothing, needs no note of its own.
 
 pub mod recovery;
+pub mod status;

@@ -16,6 +16,7 @@ use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::project::standing::{Standing, StandingChange};
 use crate::snapshot::{ResourceId, Snapshot, Version};
 use crate::state::endpoints::SliceChange;
+use crate::state::hold::MissingChange;
 use crate::state::{State, Touched};
 use crate::versions::Versions;
 
@@ -86,6 +87,16 @@ impl Fold {
             resources: self.snapshot.configure_endpoints(endpoints),
             ..Changed::default()
         }
+    }
+
+    /// Takes in which objects are missing: nothing that is projected.
+    pub fn apply_missing(&mut self, change: MissingChange) {
+        self.state.apply_missing(change);
+    }
+
+    /// Forgets which objects are missing: they were looked for in another term.
+    pub fn forget_missing(&mut self) {
+        self.state.forget_missing();
     }
 
     /// Takes over from a checkpoint of the same state what only history tells.

@@ -10,6 +10,7 @@ mod distribution;
 mod error;
 mod events;
 mod followers;
+mod guard;
 pub mod listen;
 mod page;
 mod proxies;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use roadstead_proto::DESCRIPTORS;
 use roadstead_proto::v1::certificate_service_server::CertificateServiceServer;
 use roadstead_proto::v1::event_service_server::EventServiceServer;
+use roadstead_proto::v1::guard_service_server::GuardServiceServer;
 use roadstead_proto::v1::proxy_service_server::ProxyServiceServer;
 use roadstead_proto::v1::replication_service_server::ReplicationServiceServer;
 use roadstead_proto::v1::snapshot_service_server::SnapshotServiceServer;
@@ -43,12 +45,14 @@ use crate::serve::auth::Authenticate;
 use crate::serve::certificates::Certificates;
 use crate::serve::distribution::{Common, Distribution};
 use crate::serve::events::Events;
+use crate::serve::guard::Guard;
 use crate::serve::listen::Listener;
 use crate::serve::proxies::Proxies;
 use crate::serve::replicas::Replicas;
 use crate::serve::snapshots::Snapshots;
 use crate::serve::stop::{Stop, Stopper};
 use crate::snapshot::publication::Publication;
+use crate::state::hold::HoldNow;
 
 pub use auth::Access;
 pub use certificates::Issuing;
@@ -61,6 +65,8 @@ pub use role::Role;
 pub struct Parts {
     pub publications: watch::Receiver<Arc<Publication>>,
     pub presence: watch::Receiver<Presence>,
+    /// What the guard against mass deletion holds.
+    pub holds: watch::Receiver<Vec<HoldNow>>,
     /// Whether this replica leads.
     pub role: watch::Receiver<Role>,
     pub followers: Followers,
@@ -139,6 +145,7 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
     let Parts {
         publications,
         presence,
+        holds,
         role,
         followers,
         history,
@@ -152,14 +159,16 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
             .register_encoded_file_descriptor_set(DESCRIPTORS)
     };
     let certificates = Certificates::new(issuing, metrics.clone());
+    let guard = Guard::new(holds, role.clone());
     let common = Common::new(publications.clone(), role.clone(), metrics, patience);
     let (distribution, server) = Distribution::new(common);
     let snapshots = Snapshots::new(publications.clone(), history.clone());
-    let replicas = Replicas::new(&history, stop.clone(), followers);
+    let replicas = Replicas::new(&history, stop.clone(), followers, role.clone());
     let events = Events::new(history, stop.clone());
     let routes = Routes::new(server)
         .add_service(SnapshotServiceServer::new(snapshots).max_decoding_message_size(REQUEST_BYTES))
         .add_service(EventServiceServer::new(events).max_decoding_message_size(REQUEST_BYTES))
+        .add_service(GuardServiceServer::new(guard).max_decoding_message_size(REQUEST_BYTES))
         .add_service(
             ProxyServiceServer::new(Proxies::new(presence, publications, role))
                 .max_decoding_message_size(REQUEST_BYTES),

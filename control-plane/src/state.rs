@@ -5,18 +5,19 @@
 //! a clock or cause an effect; it says what it touched.
 
 pub mod claims;
+mod class;
 pub mod endpoints;
 mod held;
+pub mod hold;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Epoch, Event, Record, Seq};
 use crate::model::endpoints::EndpointSlice;
-use crate::model::ingress::{ClassRef, Ingress, IngressClass, PortRef};
+use crate::model::ingress::{ClassRef, Ingress, PortRef};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Meta, Spec};
 use crate::model::service::Service;
@@ -24,8 +25,10 @@ use crate::model::settings::Settings;
 use crate::model::time::Timestamp;
 use crate::state::claims::Claims;
 use crate::state::endpoints::{SliceChange, Slices};
+use crate::state::hold::{Hold, Missing};
 use crate::state::references::References;
 
+pub use class::CONTROLLER;
 pub use held::{Good, Held, Refused};
 
 /// What is known: the fold of all records up to [`State::seq`], and endpoints.
@@ -37,6 +40,7 @@ pub struct State {
     claims: Claims,
     references: References,
     slices: Slices,
+    missing: Missing,
 }
 
 /// What is known apart from objects.
@@ -56,6 +60,9 @@ pub struct Head {
     /// Sources that were listed as a whole since the log began.
     #[serde(default)]
     pub listed: BTreeSet<Origin>,
+    /// What is held back, at most one for each origin and kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<Hold>,
 }
 
 /// What a change touched: where projection must look again.
@@ -125,6 +132,13 @@ impl State {
                 self.replace(key, Some(held), &mut touched);
             }
             Event::ObjectDeleted { key } => self.replace(key, None, &mut touched),
+            Event::DeletionHeld { extent } => self.head.hold(extent),
+            Event::DeletionConfirmed { hold, .. } => {
+                for held in self.head.holds.iter_mut().filter(|held| held.id == *hold) {
+                    held.confirmed = true;
+                }
+            }
+            Event::DeletionHoldEnded { hold } => self.head.holds.retain(|held| held.id != *hold),
             Event::SourcesListed { origins } => self.head.listed.extend(origins),
             // Kept for people; what is connected now is Presence, and is not folded.
             Event::LogInterrupted { .. }
@@ -241,54 +255,14 @@ impl State {
         self.references.users(service)
     }
 
+    /// The Services that have slices, and would have none without these.
+    pub fn services_emptied_by(&self, slices: &BTreeSet<ObjectKey>) -> BTreeSet<&ObjectKey> {
+        self.slices.emptied_by(slices)
+    }
+
     /// All Services that claiming Ingresses send to, whether they exist or not.
     pub fn services_in_use(&self) -> impl Iterator<Item = &ObjectKey> {
         self.references.services()
-    }
-
-    /// Whether an Ingress of this origin and class is ours to serve.
-    ///
-    /// The annotation or field must name a class that is ours: an IngressClass with our
-    /// controller name, or the name in our settings. With neither, the cluster's default
-    /// class decides; in a folder, which has no other controller, it is ours.
-    pub fn serves(&self, origin: Origin, class: &ClassRef) -> bool {
-        match class {
-            ClassRef::Annotation(name) | ClassRef::Field(name) => {
-                let configured = self
-                    .head
-                    .settings
-                    .as_ref()
-                    .is_some_and(|settings| settings.ingress_class == *name);
-                match self.class_is_ours(origin, name) {
-                    Some(ours) => ours,
-                    None => configured,
-                }
-            }
-            ClassRef::Unset => {
-                origin == Origin::Folder
-                    || self
-                        .keys(origin, Kind::IngressClass)
-                        .filter_map(|key| self.ingress_class(key))
-                        .any(|class| class.is_default && &*class.controller == CONTROLLER)
-            }
-        }
-    }
-
-    fn class_is_ours(&self, origin: Origin, name: &str) -> Option<bool> {
-        let key = ObjectKey {
-            origin,
-            kind: Kind::IngressClass,
-            namespace: Arc::default(),
-            name: name.into(),
-        };
-        Some(&*self.ingress_class(&key)?.controller == CONTROLLER)
-    }
-
-    fn ingress_class(&self, key: &ObjectKey) -> Option<&IngressClass> {
-        match &self.objects.get(key)?.good.as_ref()?.spec {
-            Spec::IngressClass(class) => Some(class),
-            Spec::EndpointSlice(_) | Spec::Ingress(_) | Spec::Service(_) => None,
-        }
     }
 
     fn replace(&mut self, key: &ObjectKey, held: Option<Held>, touched: &mut Touched) {
@@ -361,19 +335,6 @@ impl State {
         };
     }
 
-    /// The Ingresses whose class a change of this IngressClass decides.
-    fn ingresses_of_class<'a>(
-        &'a self,
-        class: &'a ObjectKey,
-    ) -> impl Iterator<Item = &'a ObjectKey> {
-        self.keys(class.origin, Kind::Ingress).filter(|key| {
-            self.class_of(key).is_some_and(|named| match named {
-                ClassRef::Unset => true,
-                ClassRef::Annotation(name) | ClassRef::Field(name) => **name == *class.name,
-            })
-        })
-    }
-
     /// Enters an Ingress' claims, if it is ours to serve.
     fn claim(&mut self, key: &ObjectKey, touched: &mut Touched) {
         let Some((meta, ingress)) = self.ingress(key) else {
@@ -417,6 +378,3 @@ impl State {
         }
     }
 }
-
-/// `spec.controller` of the IngressClasses that are ours.
-pub const CONTROLLER: &str = "roadstead.dev/ingress-controller";

@@ -18,12 +18,15 @@ mod round;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::metrics::watch::WatchMetrics;
+use crate::model::address::Sighting;
 use crate::observe::Observation;
 use crate::observe::convert::types::{EndpointSlice, Ingress, IngressClass, Service};
 use crate::watch::guard::Guarded;
@@ -42,12 +45,17 @@ pub struct Scope {
     pub watch_seconds: u32,
 }
 
+/// Who is told of the statuses of Ingresses, if anyone. They are no observations: what we write
+/// there must not come back as a change.
+pub type Sightings = Option<Arc<dyn Fn(Sighting) + Send + Sync>>;
+
 /// Watches all kinds until the engine is gone. Each change of `relist` makes all lists anew.
 pub async fn run(
     client: Client,
     scope: Scope,
     inbox: mpsc::Sender<Observation>,
     relist: watch::Receiver<u64>,
+    sightings: Sightings,
     metrics: WatchMetrics,
 ) {
     let all = watcher::Config::default()
@@ -62,6 +70,7 @@ pub async fn run(
     let source = Source {
         inbox,
         relist,
+        sightings,
         metrics,
     };
     kinds.spawn(follow(source.kind::<IngressClass>(classes, all.clone())));
@@ -88,6 +97,7 @@ pub async fn run(
 struct Source {
     inbox: mpsc::Sender<Observation>,
     relist: watch::Receiver<u64>,
+    sightings: Sightings,
     metrics: WatchMetrics,
 }
 
@@ -101,6 +111,7 @@ impl Source {
             config,
             inbox: self.inbox.clone(),
             relist: self.relist.clone(),
+            sightings: self.sightings.clone(),
             metrics: self.metrics.clone(),
         }
     }

@@ -83,6 +83,9 @@ impl Machine {
                 let changed = self.fold.apply_endpoints(change);
                 outcome.resources.extend(changed.resources);
             }
+            for change in observed.missing {
+                self.fold.apply_missing(change);
+            }
             for event in observed.events {
                 let record = Record {
                     seq: self.fold.state().seq().next(),

@@ -10,13 +10,16 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use roadstead_control_plane::checkpoint::{self, Dirty};
 use roadstead_control_plane::event::{Epoch, Event, Record, Seq, codec};
+use roadstead_control_plane::model::guard::DeletionGuard;
 use roadstead_control_plane::model::key::{Kind, Origin};
 use roadstead_control_plane::model::time::Timestamp;
+use roadstead_control_plane::observe::guard::{Confirmation, Holds};
 use roadstead_control_plane::observe::{Observation, Seen, observe};
 use roadstead_control_plane::plan::recovery::Wanted;
 use roadstead_control_plane::project::{Fold, REVISION, project_all};
 use roadstead_control_plane::snapshot::publication::Publication;
 use roadstead_control_plane::snapshot::{ResourceId, Snapshot};
+use roadstead_control_plane::state::endpoints::SliceChange;
 
 use world::{Step, step, steps};
 
@@ -48,6 +51,9 @@ impl Machine {
         }
         for change in observed.slices {
             self.fold.apply_endpoints(change);
+        }
+        for change in observed.missing {
+            self.fold.apply_missing(change);
         }
         facts
     }
@@ -263,6 +269,57 @@ proptest! {
         machine.see(Observation::Changed(Seen { key: key.clone(), meta, spec: Err(world::refusal()) }));
         gone.see(Observation::Deleted(key));
         prop_assert_eq!(bytes(machine.fold.snapshot()), bytes(gone.fold.snapshot()));
+    }
+
+    #[test]
+    fn what_is_held_changes_no_route_and_confirming_it_is_the_plain_list(before in steps(), missed in steps()) {
+        let guarded = |percent| {
+            let mut settings = world::settings();
+            settings.deletion_guard = DeletionGuard { percent, at_least: 1 };
+            Observation::Configured(settings)
+        };
+        let mut plain = Machine::after(&before);
+        let mut held = plain.clone();
+        held.see(guarded(0));
+        let all: Vec<Step> = before.iter().chain(&missed).cloned().collect();
+        for observation in world::lists(&all) {
+            let Observation::Listed { origin, kind, objects, .. } = &observation else { unreachable!() };
+            let mut kept = held.clone();
+            for seen in objects.clone() {
+                kept.see(Observation::Changed(seen));
+            }
+            let stood = held.fold.state().hold(*origin, *kind).is_some();
+            prop_assert!(!stood);
+            held.see(observation.clone());
+            if held.fold.state().hold(*origin, *kind).is_some() {
+                prop_assert_eq!(bytes(held.fold.snapshot()), bytes(kept.fold.snapshot()));
+            }
+            plain.see(observation.clone());
+        }
+        // Found again by a log that forgot which objects are missing.
+        let mut restarted = held.clone();
+        restarted.fold = checkpoint_of(&held);
+        for slice in held.fold.state().slices() {
+            let (key, slice) = (slice.0.clone(), Some(slice.1.clone()));
+            restarted.fold.apply_endpoints(SliceChange { key, slice });
+        }
+        for observation in world::lists(&all) {
+            restarted.see(observation);
+        }
+        for (origin, kind) in Kind::ALL.map(|kind| (Origin::Kubernetes, kind)) {
+            let missing = |machine: &Machine| machine.fold.state().missing(origin, kind).cloned();
+            prop_assert_eq!(missing(&restarted), missing(&held));
+        }
+        for mut machine in [held, restarted] {
+            machine.see(Observation::Confirmed(Confirmation {
+                of: Holds::All,
+                by: "a test".into(),
+                reason: "meant".into(),
+            }));
+            prop_assert_eq!(machine.fold.state().holds_now(), vec![]);
+            prop_assert_eq!(bytes(machine.fold.snapshot()), bytes(plain.fold.snapshot()));
+            prop_assert_eq!(machine.fold.standings(), plain.fold.standings());
+        }
     }
 
     #[test]

@@ -115,6 +115,9 @@ fn known(event: &Event) -> &'static str {
         | Event::ObjectRefused { .. }
         | Event::ObjectRecovered { .. }
         | Event::ObjectDeleted { .. }
+        | Event::DeletionHeld { .. }
+        | Event::DeletionConfirmed { .. }
+        | Event::DeletionHoldEnded { .. }
         | Event::SourcesListed { .. }
         | Event::ProxyJoined { .. }
         | Event::ProxyLeft { .. }
@@ -125,7 +128,7 @@ fn known(event: &Event) -> &'static str {
 }
 
 /// As many as [`known`] knows.
-const KINDS: usize = 13;
+const KINDS: usize = 16;
 
 /// All that a fold of records holds, and what it says to proxies.
 fn show(fold: &Fold) -> String {

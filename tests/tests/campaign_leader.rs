@@ -299,7 +299,8 @@ fn firewall(rules: &[String]) -> anyhow::Result<()> {
     if !rules.is_empty() {
         let rules = rules.join("\n");
         script += &format!(
-            "table inet faults {{ chain output {{ type filter hook output priority 0; {rules}\n }} }}\n"
+            "table inet faults {{\nchain output {{\ntype filter hook output priority 0;\n\
+             {rules}\n}}\n}}\n"
         );
     }
     let file = tempfile::NamedTempFile::new()?;

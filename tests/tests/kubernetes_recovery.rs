@@ -292,7 +292,6 @@ rules:
 - {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}
 - {apiGroups: [''], resources: [services], verbs: [get, list, watch]}
 - {apiGroups: [events.k8s.io], resources: [events], verbs: [create]}
-- {apiGroups: [''], resources: [namespaces], resourceNames: [kube-system], verbs: [get]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -301,8 +300,7 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: roadstea
 subjects: [{kind: ServiceAccount, name: control-plane, namespace: roadstead}]
 ";
 
-/// The certificate authority, by which its proxy knows it, and the installation's id, and what it
-/// needs to read them and to lead.
+/// The certificate authority, by which its proxy knows it, and what it needs to read that.
 fn authority() -> anyhow::Result<String> {
     let now = Timestamp(jiff::Timestamp::now().as_millisecond());
     let secret = json!({
@@ -310,26 +308,18 @@ fn authority() -> anyhow::Result<String> {
         "metadata": {"name": "roadstead-control-plane-ca", "namespace": "roadstead"},
         "stringData": {"authorities.json": String::from_utf8(Stored::first(now)?.text()?)?},
     });
-    let installation = json!({
-        "apiVersion": "v1", "kind": "Secret",
-        "metadata": {"name": "roadstead-installation", "namespace": "roadstead"},
-        "stringData": {"lineage": "0123456789abcdef"},
-    });
-    Ok(format!(
-        "{RIGHT_TO_LEAD}\n---\n{secret}\n---\n{installation}"
-    ))
+    Ok(format!("{RIGHT_TO_CONNECT}\n---\n{secret}"))
 }
 
-const RIGHT_TO_LEAD: &str = "
+const RIGHT_TO_CONNECT: &str = "
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: authority, namespace: roadstead}
 rules:
-- {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}
 - {apiGroups: [''], resources: [configmaps], verbs: [get, create, update]}
 - apiGroups: ['']
   resources: [secrets]
-  resourceNames: [roadstead-control-plane-ca, roadstead-installation]
+  resourceNames: [roadstead-control-plane-ca]
   verbs: [get, list, watch, update]
 ---
 apiVersion: rbac.authorization.k8s.io/v1

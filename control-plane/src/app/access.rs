@@ -91,10 +91,13 @@ impl Guards {
         let name = as_name(&name);
         let known = self.known.clone();
         Dialer::new(move || {
-            let authorities = known.borrow().clone()?;
-            let tls = authorities.replica_tls(&name, clock::now());
-            tls.inspect_err(|error| tracing::error!(%error, "no other replica can be reached"))
-                .ok()
+            let (mut known, name) = (known.clone(), name.clone());
+            Box::pin(async move {
+                let authorities = known.wait_for(Option::is_some).await.ok()?.clone()?;
+                let tls = authorities.replica_tls(&name, clock::now());
+                tls.inspect_err(|error| tracing::error!(%error, "no other replica can be reached"))
+                    .ok()
+            })
         })
     }
 }

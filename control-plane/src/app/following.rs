@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::app::replica::{Machine, Replica};
 use crate::app::sources::Cluster;
 use crate::follow::dial::{Peer, resolve};
-use crate::follow::{self, Followed};
+use crate::follow::{self, Answer, Followed};
 use crate::health::Condition;
 use crate::identity;
 use crate::lease::{Candidate, Holder, Holding, LeaseError, Leases, Timing};
@@ -89,13 +89,19 @@ impl Following {
         let mut free_since: Option<Instant> = None;
         loop {
             let looked = self.candidate.look().await;
-            let leader = self.candidate.leader();
-            say_role(replica, leader.clone());
-            let followed = leader.map(|address| Peer {
-                address,
-                name: None,
-            });
-            point(whom, followed);
+            let leader = match self.candidate.leader() {
+                // Others may see what this replica cannot.
+                None if looked.is_err() => heard_of(replica).await,
+                leader => leader.map(|address| Peer {
+                    address,
+                    name: None,
+                }),
+            };
+            say_role(
+                replica,
+                leader.as_ref().map(|leader| leader.address.clone()),
+            );
+            point(whom, leader);
             match looked {
                 Ok(true) => {
                     let since = *free_since.get_or_insert_with(Instant::now);
@@ -159,8 +165,23 @@ impl Following {
     }
 }
 
+/// Who leads, as the replicas say that can be reached.
+async fn heard_of(replica: &Replica) -> Option<Peer> {
+    let answers = ask_all(replica).await.into_iter();
+    answers.filter_map(|(_, answer)| answer.leader).next()
+}
+
 /// Of the replicas that can be reached, the one whose log is farthest ahead of this one's.
 async fn ahead(replica: &Replica) -> Option<(Peer, Place)> {
+    let here = replica.progress.borrow().place.clone();
+    let answers = ask_all(replica).await.into_iter();
+    answers
+        .map(|(peer, answer)| (peer, answer.place))
+        .filter(|(_, place)| place.is_ahead_of(&here))
+        .reduce(|a, b| if b.1.is_ahead_of(&a.1) { b } else { a })
+}
+
+async fn ask_all(replica: &Replica) -> Vec<(Peer, Answer)> {
     let peers = replica
         .config
         .lease
@@ -170,14 +191,10 @@ async fn ahead(replica: &Replica) -> Option<(Peer, Place)> {
     let peers = join_all(peers).await.into_iter().flatten();
     let dialer = &replica.dialer;
     let asked = peers.map(|peer| async move {
-        let place = follow::place_of(dialer, &peer).await;
-        place.ok().map(|place| (peer, place))
+        let answer = follow::ask(dialer, &peer).await;
+        answer.ok().map(|answer| (peer, answer))
     });
-    let answers = join_all(asked).await.into_iter().flatten();
-    let here = replica.progress.borrow().place.clone();
-    answers
-        .filter(|(_, place)| place.is_ahead_of(&here))
-        .reduce(|a, b| if b.1.is_ahead_of(&a.1) { b } else { a })
+    join_all(asked).await.into_iter().flatten().collect()
 }
 
 fn say_role(replica: &Replica, leader: Option<Arc<str>>) {

@@ -23,6 +23,7 @@ use crate::project::Fold;
 use crate::project::standing::StandingChange;
 use crate::publish::Publisher;
 use crate::snapshot::publication::Publication;
+use crate::state::hold::HoldNow;
 use crate::status::Teller;
 
 /// All of them.
@@ -33,6 +34,7 @@ pub(super) struct Sinks {
     pub(super) published: Arc<Publication>,
     pub(super) presence: watch::Sender<Presence>,
     pub(super) recorder: Recorder,
+    pub(super) holds: watch::Sender<Vec<HoldNow>>,
     /// Tells users of their objects, while this replica leads.
     pub(super) teller: Arc<ArcSwapOption<Teller>>,
     pub(super) office: InOffice,
@@ -60,7 +62,9 @@ impl Outlets for Sinks {
         let snapshot = publication.snapshot();
         let version = snapshot.version();
         let resources = snapshot.resources().len();
-        for (name, reachable) in availability::changes(&self.published, &publication) {
+        let tells = self.office.load().is_some();
+        let changes = availability::changes(&self.published, &publication);
+        for (name, reachable) in changes.filter(|_| tells) {
             if reachable {
                 tracing::info!(upstream = name, "has endpoints now");
             } else {
@@ -95,10 +99,18 @@ impl Outlets for Sinks {
             | Event::ObjectDeleted { .. } => {
                 tracing::info!(version = %format_args!("{epoch}.{seq}"), "{event}");
             }
-            Event::ObjectRecovered { .. } | Event::FaultBegan { .. } => tracing::warn!("{event}"),
+            Event::DeletionHeld { .. } => {
+                let remedy = "see GuardService/ListHolds; if they shall go, ConfirmDeletions, or \
+                              name the hold in deletionGuard.confirm";
+                tracing::error!(hold = %format_args!("{epoch}.{seq}"), remedy, "{event}");
+            }
+            Event::ObjectRecovered { .. }
+            | Event::DeletionConfirmed { .. }
+            | Event::FaultBegan { .. } => tracing::warn!("{event}"),
             Event::EpochBegan { .. }
             | Event::LogInterrupted { .. }
             | Event::Configured { .. }
+            | Event::DeletionHoldEnded { .. }
             | Event::SourcesListed { .. }
             | Event::ProxyJoined { .. }
             | Event::ProxyLeft { .. }
@@ -135,8 +147,18 @@ impl Outlets for Sinks {
         self.health.listable(origin, kind, listable);
     }
 
+    fn holds(&mut self, holds: &[HoldNow]) {
+        self.metrics.holds(holds);
+        self.health
+            .hold(holds.iter().map(|now| now.hold.clone()).collect());
+        self.holds.send_replace(holds.to_vec());
+    }
+
     fn synced(&mut self) {
         tracing::info!("all first lists are complete");
+        if let Some(teller) = &*self.teller.load() {
+            teller.complete();
+        }
         self.health.set(Condition::Listed, true);
     }
 

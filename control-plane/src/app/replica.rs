@@ -16,7 +16,7 @@ use crate::app::sources::{Cluster, Sources};
 use crate::app::stored_log::{InOffice, StoredLog};
 use crate::app::term::lead;
 use crate::backoff::delay;
-use crate::config::Config;
+use crate::config::{Config, Live};
 use crate::engine::Engine;
 use crate::event::Epoch;
 use crate::follow::dial::Dialer;
@@ -26,8 +26,8 @@ use crate::identity::{self, Identity};
 use crate::installation::{self, Begun};
 use crate::lease::{Holding, Leases, Office};
 use crate::metrics::leadership::LeadershipMetrics;
-use crate::model::settings::Settings;
 use crate::plan::recovery::Wanted;
+use crate::presence::Presence;
 use crate::serve::{Followers, Role};
 use crate::status::Teller;
 
@@ -43,7 +43,8 @@ pub(super) struct Replica {
     pub(super) health: Health,
     pub(super) role: watch::Sender<Role>,
     pub(super) followers: Followers,
-    pub(super) settings: watch::Receiver<Settings>,
+    pub(super) settings: watch::Receiver<Live>,
+    pub(super) presence: watch::Receiver<Presence>,
     pub(super) progress: watch::Receiver<Progress>,
     pub(super) wanted: watch::Receiver<Wanted>,
     pub(super) relisted: watch::Receiver<u64>,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kube::Client;
 use opentelemetry::metrics::Meter;
@@ -12,12 +13,15 @@ use crate::config::{self, Config};
 use crate::folder;
 use crate::metrics::folder::FolderMetrics;
 use crate::metrics::recovery::RecoveryMetrics;
+use crate::metrics::status::StatusMetrics;
 use crate::metrics::watch::WatchMetrics;
+use crate::model::address::Sighting;
 use crate::model::key::{Kind, Origin};
 use crate::observe::Observation;
 use crate::plan::recovery::Wanted;
+use crate::presence::Presence;
 use crate::recovery::{self, Keeper, Store, Tenure};
-use crate::status::Status;
+use crate::status::{Publishing, Status, Whereabouts};
 use crate::watch::{self as kubernetes, Scope};
 
 /// Where objects come from.
@@ -47,6 +51,7 @@ pub(super) struct Common<'a> {
     pub(super) relisted: &'a watch::Receiver<u64>,
     pub(super) tenure: Tenure,
     pub(super) wanted: watch::Receiver<Wanted>,
+    pub(super) presence: &'a watch::Receiver<Presence>,
     pub(super) meter: &'a Meter,
 }
 
@@ -113,15 +118,25 @@ impl Sources {
     ) -> anyhow::Result<()> {
         let in_use: Vec<Origin> = self.origins().collect();
         let mut client = None;
+        let mut publishing = None;
         if let Some(source) = self.kubernetes {
             let connected = source.connect().await?;
             let secrets = recovery::Secrets::new(connected.clone(), source.own_namespace);
             let listable = common.keep(secrets, "the keeper of Secrets");
+            publishing = config
+                .status_writes
+                .then(|| common.publishing(config))
+                .flatten();
+            let sightings = publishing.as_ref().map(|publishing| {
+                let told = status.sightings(publishing.take_over);
+                Arc::new(told) as Arc<dyn Fn(Sighting) + Send + Sync>
+            });
             let watching = kubernetes::run(
                 connected.clone(),
                 source.scope,
                 common.inbox.clone(),
                 common.relisted.clone(),
+                sightings,
                 WatchMetrics::new(common.meter),
             );
             common.tasks.spawn(async {
@@ -152,7 +167,7 @@ impl Sources {
             });
         }
         common.tasks.spawn(async {
-            Box::pin(status.run(client)).await;
+            Box::pin(status.run(client, publishing)).await;
             Ok("the teller of standings")
         });
         Ok(())
@@ -167,6 +182,21 @@ impl Kubernetes {
 }
 
 impl Common<'_> {
+    /// How statuses of Ingresses are written, if they are.
+    fn publishing(&self, config: &Config) -> Option<Publishing> {
+        let keys = &config.ingress_status;
+        Some(Publishing {
+            whereabouts: Whereabouts {
+                source: keys.source()?,
+                most: keys.most,
+                presence: self.presence.clone(),
+            },
+            writes_per_second: keys.writes_per_second,
+            take_over: keys.take_over,
+            metrics: StatusMetrics::new(self.meter),
+        })
+    }
+
     /// Keeps the recovery records of an origin, and tells when that may be listed.
     fn keep<S: Store>(&mut self, store: S, task: &'static str) -> oneshot::Receiver<()> {
         let metrics = RecoveryMetrics::new(self.meter);
@@ -190,13 +220,9 @@ async fn not_configured(
 ) -> anyhow::Result<&'static str> {
     loop {
         for kind in Kind::ALL {
-            let nothing = Observation::Listed {
-                origin,
-                kind,
-                objects: Vec::new(),
-                unreadable: Vec::new(),
-            };
-            inbox.send(nothing).await?;
+            inbox
+                .send(Observation::Unconfigured { origin, kind })
+                .await?;
         }
         relisted.changed().await?;
     }

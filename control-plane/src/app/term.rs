@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 
 use crate::app::replica::{Machine, Replica};
 use crate::app::sources::{Common, Sources};
+use crate::config::Live;
 use crate::engine::Settings;
 use crate::health::Condition;
 use crate::lease::Office;
-use crate::model::settings::Settings as ServedBy;
 use crate::observe::Observation;
 use crate::recovery::Tenure;
 use crate::serve::Role;
@@ -27,7 +27,7 @@ pub(super) async fn lead(
     lineage: Arc<str>,
 ) -> anyhow::Result<Machine> {
     let (inbox, observations) = mpsc::channel(INBOX);
-    let (teller, status) = Status::new();
+    let (teller, status) = Status::new(engine.fold().standings());
     let config = &replica.config;
     let sources = Sources::of(config);
     let settings = Settings {
@@ -44,7 +44,9 @@ pub(super) async fn lead(
     // The first observation, so that the settings stand before any object does.
     let mut configured = replica.settings.clone();
     let first = configured.borrow_and_update().clone();
-    inbox.send(Observation::Configured(first)).await?;
+    for observation in first.observations() {
+        inbox.send(observation).await?;
+    }
 
     let floor = Duration::from_millis(config.publish_interval_milliseconds);
     let (over, runtime) = (office.clone(), Handle::current());
@@ -68,6 +70,7 @@ pub(super) async fn lead(
             epoch: office.epoch(),
         },
         wanted: replica.wanted.clone(),
+        presence: &replica.presence,
         meter: &replica.meter,
     };
     let begun = sources.spawn(config, &replica.keys, status, common).await;
@@ -110,12 +113,14 @@ pub(super) async fn lead(
 
 /// Tells the engine of the settings whenever they change.
 async fn configure(
-    mut settings: watch::Receiver<ServedBy>,
+    mut settings: watch::Receiver<Live>,
     inbox: mpsc::Sender<Observation>,
 ) -> anyhow::Result<&'static str> {
     while settings.changed().await.is_ok() {
         let configured = settings.borrow_and_update().clone();
-        inbox.send(Observation::Configured(configured)).await?;
+        for observation in configured.observations() {
+            inbox.send(observation).await?;
+        }
     }
     std::future::pending().await
 }

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::config::{
-    Access, Admin, Config, Grpc, History, Kubernetes, Lease, Listener, Log, LogFormat, Otlp,
-    Sources,
+    Access, Admin, Config, Grpc, Guard, History, IngressStatus, Kubernetes, Lease, Listener, Log,
+    LogFormat, Otlp, Sources,
 };
 use crate::model::settings::{HostOwnership, Protocol};
 
@@ -37,7 +37,9 @@ impl Default for Config {
             ingress_class: "roadstead".into(),
             host_ownership: HostOwnership::Namespace,
             allow_local_external_names: false,
+            deletion_guard: Guard::default(),
             status_writes: true,
+            ingress_status: IngressStatus::default(),
             data_folder: "/var/lib/roadstead/control-plane".into(),
             grpc: Grpc::default(),
             access: Access::default(),

@@ -2,8 +2,33 @@
 
 use crate::config::Config;
 use crate::model::settings::{Listener, Settings};
+use crate::observe::Observation;
+use crate::observe::guard::Confirmation;
+
+/// What applies without a restart, and the leader's engine is told of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Live {
+    pub settings: Settings,
+    confirmation: Option<Confirmation>,
+}
+
+impl Live {
+    /// What the engine is told, in order.
+    pub fn observations(self) -> impl Iterator<Item = Observation> {
+        let confirmed = self.confirmation.map(Observation::Confirmed);
+        std::iter::once(Observation::Configured(self.settings)).chain(confirmed)
+    }
+}
 
 impl Config {
+    /// What applies without a restart.
+    pub fn live(&self) -> Live {
+        Live {
+            settings: self.settings(),
+            confirmation: self.deletion_guard.confirmation(),
+        }
+    }
+
     /// The part that projection depends on, and that is a fact in the log.
     pub fn settings(&self) -> Settings {
         let listeners = self.listeners.iter().map(|(name, listener)| {
@@ -19,6 +44,7 @@ impl Config {
             ingress_class: self.ingress_class.clone(),
             host_ownership: self.host_ownership,
             allow_local_external_names: self.allow_local_external_names,
+            deletion_guard: self.deletion_guard.bounds(),
         }
     }
 
@@ -37,7 +63,9 @@ impl Config {
             ingress_class: _,
             host_ownership: _,
             allow_local_external_names: _,
+            deletion_guard: _,
             status_writes,
+            ingress_status,
             data_folder,
             grpc,
             access,
@@ -50,6 +78,7 @@ impl Config {
         } = other;
         compare("sources", self.sources == *sources);
         compare("statusWrites", self.status_writes == *status_writes);
+        compare("ingressStatus", self.ingress_status == *ingress_status);
         compare("dataFolder", self.data_folder == *data_folder);
         compare("grpc", self.grpc == *grpc);
         compare("access", self.access == *access);

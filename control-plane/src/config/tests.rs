@@ -1,4 +1,5 @@
 use super::*;
+use crate::observe::guard::Holds;
 
 fn error(text: &str) -> String {
     match Config::parse(text) {
@@ -50,6 +51,29 @@ fn what_cannot_be_used_is_refused_by_key() {
         ),
         ("hostOwnership: mine", "mine"),
         ("sources: {folder: {}}", "path"),
+        (
+            "deletionGuard: {percent: 0}",
+            "deletionGuard.percent: 0 is no share; use 1 to 100",
+        ),
+        (
+            "deletionGuard: {confirm: [3.5, x]}",
+            "deletionGuard.confirm: no hold has the name \"x\"",
+        ),
+        (
+            "ingressStatus: {service: a/b, addresses: [192.0.2.1]}",
+            "ingressStatus.addresses: addresses come from one place; set one of addresses, service, nodes",
+        ),
+        (
+            "ingressStatus: {addresses: ['192.0.2.1:80']}",
+            "is neither an IP address nor a DNS name",
+        ),
+        ("ingressStatus: {service: public}", "use namespace/name"),
+        ("ingressStatus: {nodes: [hostname]}", "hostname"),
+        ("ingressStatus: {most: 0}", "ingressStatus.most"),
+        (
+            "ingressStatus: {writesPerSecond: 0}",
+            "ingressStatus.writesPerSecond",
+        ),
         ("history: {checkpointAfter: 0}", "history.checkpointAfter"),
         (
             "access: {certificateSeconds: 60}",
@@ -116,19 +140,63 @@ async fn a_good_edit_is_observed_and_a_bad_one_changes_nothing() {
         log_level: None,
     };
     let config = cli.config().unwrap();
-    let (settings, mut seen) = tokio::sync::watch::channel(config.settings());
-    let watching = watch::run(cli, config, settings, |_| {});
+    let (live, mut seen) = tokio::sync::watch::channel(config.live());
+    let watching = watch::run(cli, config, live, |_| {});
     let editing = async {
         for text in ["ingressClass: [broken", "ingressClass: seven"] {
             tokio::time::sleep(Duration::from_secs(3)).await;
             fs::write(&path, text).unwrap();
         }
         seen.changed().await.unwrap();
-        seen.borrow().ingress_class.clone()
+        seen.borrow().settings.ingress_class.clone()
     };
     let class = tokio::select! {
         () = watching => panic!("it stopped watching"),
         class = editing => class,
     };
     assert_eq!(&*class, "seven");
+}
+
+#[test]
+fn holds_are_confirmed_by_name_or_by_turning_the_guard_off() {
+    let confirmed = |text: &str| {
+        let config = Config::parse(text).unwrap();
+        config.check().unwrap();
+        config.deletion_guard.confirmation().map(|found| found.of)
+    };
+    assert_eq!(confirmed("deletionGuard: {atLeast: 3}"), None);
+    let id = "3.1204".parse().unwrap();
+    assert_eq!(
+        confirmed("deletionGuard: {confirm: ['3.1204']}"),
+        Some(Holds::These([id].into()))
+    );
+    assert_eq!(confirmed("deletionGuard: {percent: 100}"), Some(Holds::All));
+}
+
+#[test]
+fn addresses_for_statuses_come_from_where_the_file_says_and_else_from_nowhere() {
+    let source = |text: &str| {
+        let config = Config::parse(text).unwrap();
+        config.check().unwrap();
+        config.ingress_status.source()
+    };
+    assert_eq!(source(""), None);
+    let service = AddressSource::Service {
+        namespace: "roadstead".into(),
+        name: "public".into(),
+    };
+    assert_eq!(
+        source("ingressStatus: {service: roadstead/public}"),
+        Some(service)
+    );
+    let nodes = AddressSource::Nodes(vec![NodeAddress::External, NodeAddress::Internal]);
+    assert_eq!(
+        source("ingressStatus: {nodes: [externalIP, internalIP]}"),
+        Some(nodes)
+    );
+    let given = ["lb.example.com", "192.0.2.1"].map(|text| text.parse().unwrap());
+    assert_eq!(
+        source("ingressStatus: {addresses: [lb.example.com, 192.0.2.1]}"),
+        Some(AddressSource::Given(given.into()))
+    );
 }

@@ -9,15 +9,14 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::{Cli, Config};
-use crate::model::settings::Settings;
+use crate::config::{Cli, Config, Live};
 
-/// Follows the file of this command line for as long as someone wants the settings. `apply` is
+/// Follows the file of this command line for as long as someone wants what applies live. `apply` is
 /// given each good configuration, for the keys that are no part of them.
 pub async fn run(
     cli: Cli,
     mut current: Config,
-    settings: watch::Sender<Settings>,
+    live: watch::Sender<Live>,
     mut apply: impl FnMut(&Config),
 ) {
     let Some(path) = cli.config.clone() else {
@@ -56,7 +55,7 @@ pub async fn run(
         tracing::info!(path = %path.display(), "the configuration was read anew");
         apply(&config);
         current = config;
-        settings.send_replace(current.settings());
+        live.send_replace(current.live());
     }
 }
 

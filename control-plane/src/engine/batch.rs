@@ -36,9 +36,26 @@ impl Batch {
                     }
                     free
                 }
-                Observation::Listed { origin, kind, .. } => {
+                Observation::Confirmed(_) => {
+                    // What is held may be of any kind, and is deleted.
+                    let free = self.seen.is_empty() && self.listed.is_empty();
+                    for origin in Origin::ALL {
+                        self.listed.extend(Kind::ALL.map(|kind| (origin, kind)));
+                    }
+                    free
+                }
+                Observation::Listed { origin, kind, .. }
+                | Observation::Unconfigured { origin, kind } => {
                     let kind = (*origin, *kind);
                     !self.seen.contains(&kind) && self.listed.insert(kind)
+                }
+                Observation::Vanished { keys, .. } => {
+                    let free = |key: &ObjectKey| {
+                        !self.listed.contains(&(key.origin, key.kind))
+                            && !self.objects.contains(key)
+                    };
+                    let free = keys.iter().all(free);
+                    free && keys.iter().all(|key| self.admit(key))
                 }
                 Observation::Changed(seen) => self.admit(&seen.key),
                 Observation::Deleted(key) => self.admit(key),

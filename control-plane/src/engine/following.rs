@@ -22,6 +22,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.awaited.clear();
         self.acknowledged.clear();
+        // The leader knows.
+        self.fold.forget_missing();
         self.presence = Presence::default();
         self.outlets.presence(&self.presence);
         loop {
@@ -73,7 +75,10 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             }),
         };
         match taken {
-            Ok(()) => self.restore(self.fold.versions().last_change()),
+            Ok(()) => {
+                self.restore(self.fold.versions().last_change());
+                self.show_holds();
+            }
             Err(error) => {
                 tracing::error!(%error, "the leader's log is not followed until it can be stored");
                 self.frozen = Some(self.outlets.now());

@@ -14,6 +14,7 @@ use crate::project::Fold;
 use crate::project::standing::StandingChange;
 use crate::snapshot::publication::Publication;
 use crate::state::endpoints::SliceChange;
+use crate::state::hold::HoldNow;
 
 /// What the engine needs of the log.
 pub trait Log: Send {
@@ -99,6 +100,9 @@ pub trait Outlets: Send {
 
     /// A kind was listed, or cannot be.
     fn listable(&mut self, origin: Origin, kind: Kind, listable: bool);
+
+    /// This is held back now, and was not so before.
+    fn holds(&mut self, holds: &[HoldNow]);
 
     /// All awaited lists are complete.
     fn synced(&mut self);

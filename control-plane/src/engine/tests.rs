@@ -2,6 +2,7 @@
 
 mod acknowledgements;
 mod following;
+mod holds;
 mod recovery;
 mod term;
 mod world;

@@ -4,11 +4,12 @@
 //! to: of an object that stands twice, the first counts, and what a broken file held before
 //! keeps serving. Of an object is kept no more than where it stands and a hash.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::folder::document::Contents;
-use crate::model::key::{Kind, ObjectKey};
+use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Age, Meta};
 use crate::model::refusal::{Reason, Refusal};
 use crate::model::time::Timestamp;
@@ -97,11 +98,9 @@ impl Shelf {
         }
         // What routes need comes before them, and goes after them.
         changed.sort_by_key(|seen| order(seen.key.kind));
-        deleted.sort_by_key(|key| std::cmp::Reverse(order(key.kind)));
         let changed = changed.into_iter().map(Observation::Changed);
         update.observations.extend(changed);
-        let deleted = deleted.into_iter().map(Observation::Deleted);
-        update.observations.extend(deleted);
+        update.observations.extend(vanished(deleted));
         update
     }
 
@@ -228,6 +227,18 @@ fn lost(key: &ObjectKey, rank: &Arc<str>, standing: &Standing, file: Option<&She
         },
         spec: Err(Refusal::new(Reason::Malformed, "", message)),
     }
+}
+
+/// Objects that no file holds any more, together: only all of them show how much is gone.
+fn vanished(gone: Vec<ObjectKey>) -> impl Iterator<Item = Observation> {
+    let mut by_kind: BTreeMap<_, Vec<ObjectKey>> = BTreeMap::new();
+    for key in gone {
+        let place = (Reverse(order(key.kind)), key.kind);
+        by_kind.entry(place).or_default().push(key);
+    }
+    let origin = Origin::Folder;
+    let kinds = by_kind.into_iter();
+    kinds.map(move |((_, kind), keys)| Observation::Vanished { origin, kind, keys })
 }
 
 /// The order in which kinds are told.

@@ -335,11 +335,17 @@ async fn next(seen: &mut mpsc::Receiver<Observation>) -> String {
             Observation::Changed(seen) => {
                 return format!("{} {:?}", seen.key.name, seen.spec.is_ok());
             }
-            Observation::Deleted(key) => return format!("{} gone", key.name),
+            Observation::Vanished { keys, .. } => {
+                let names: Vec<&str> = keys.iter().map(|key| &*key.name).collect();
+                return format!("{} gone", names.join(" "));
+            }
             Observation::Listed { .. } => {}
             other @ (Observation::Configured(_)
             | Observation::Recovered { .. }
             | Observation::Unlistable { .. }
+            | Observation::Deleted(_)
+            | Observation::Unconfigured { .. }
+            | Observation::Confirmed(_)
             | Observation::Proxy(_)) => panic!("{other:?}"),
         }
     }

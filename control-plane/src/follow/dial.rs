@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
@@ -22,7 +23,7 @@ pub enum DialError {
 /// Makes connections, and says who this replica is.
 #[derive(Clone)]
 pub struct Dialer {
-    tls: Arc<dyn Fn() -> Option<ClientTlsConfig> + Send + Sync>,
+    tls: Arc<dyn Fn() -> BoxFuture<'static, Option<ClientTlsConfig>> + Send + Sync>,
 }
 
 impl std::fmt::Debug for Dialer {
@@ -42,14 +43,18 @@ pub struct Peer {
 
 impl Dialer {
     /// By what this gives for each connection: whom to believe, and who this replica is.
-    pub fn new(tls: impl Fn() -> Option<ClientTlsConfig> + Send + Sync + 'static) -> Self {
+    pub fn new(
+        tls: impl Fn() -> BoxFuture<'static, Option<ClientTlsConfig>> + Send + Sync + 'static,
+    ) -> Self {
         Self { tls: Arc::new(tls) }
     }
 
     /// Connects to a replica.
     pub async fn dial(&self, peer: &Peer) -> Result<Channel, DialError> {
         let address = &*peer.address;
-        let mut tls = (self.tls)().ok_or(DialError::NoAuthority)?;
+        // At a start the authority is about to be read.
+        let tls = timeout(AUTHORITY, (self.tls)()).await;
+        let mut tls = tls.ok().flatten().ok_or(DialError::NoAuthority)?;
         if let Some(name) = &peer.name {
             tls = tls.domain_name(&**name);
         }
@@ -107,6 +112,7 @@ fn story(error: &dyn std::error::Error) -> String {
     text
 }
 
+const AUTHORITY: Duration = Duration::from_secs(3);
 const CONNECT: Duration = Duration::from_secs(1);
 /// A replica that is gone without a word is noticed after two of these.
 const PING: Duration = Duration::from_secs(3);

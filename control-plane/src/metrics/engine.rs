@@ -17,6 +17,7 @@ use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::refusal::Reason;
 use crate::snapshot::publication::Publication;
 use crate::state::State;
+use crate::state::hold::HoldNow;
 
 /// What the engine records.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub struct EngineMetrics {
     publications: Counter<u64>,
     refused: Gauge<u64>,
     unlistable: Gauge<u64>,
+    missing: Gauge<u64>,
     /// Why each refused object is, to know what its acceptance or deletion takes away.
     refusals: BTreeMap<ObjectKey, Reason>,
     counts: BTreeMap<(Kind, Reason), u64>,
@@ -52,6 +54,10 @@ impl EngineMetrics {
                 .u64_gauge("roadstead.kinds.unlistable")
                 .with_description("1 for a kind that cannot be listed now.")
                 .build(),
+            missing: meter
+                .u64_gauge("roadstead.objects.held")
+                .with_description("Objects that were not found any more and are held back.")
+                .build(),
             refusals: BTreeMap::new(),
             counts: BTreeMap::new(),
         }
@@ -78,6 +84,26 @@ impl EngineMetrics {
             KeyValue::new("kind", kind.as_str()),
         ];
         self.unlistable.record(u64::from(!listable), &labels);
+    }
+
+    /// This is held back now, and nothing else.
+    pub fn holds(&self, holds: &[HoldNow]) {
+        for (origin, kind) in Origin::ALL
+            .iter()
+            .flat_map(|o| Kind::ALL.map(|kind| (*o, kind)))
+        {
+            let of =
+                |now: &&HoldNow| (now.hold.extent.origin, now.hold.extent.kind) == (origin, kind);
+            let held = holds.iter().find(of).map_or(0, |now| {
+                let missing = now.missing.and_then(|missing| u32::try_from(missing).ok());
+                missing.unwrap_or(now.hold.extent.objects)
+            });
+            let labels = [
+                KeyValue::new("origin", origin.to_string()),
+                KeyValue::new("kind", kind.as_str()),
+            ];
+            self.missing.record(held.into(), &labels);
+        }
     }
 
     /// A turn is over.

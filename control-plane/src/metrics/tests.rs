@@ -9,6 +9,7 @@ use crate::metrics::engine::EngineMetrics;
 use crate::metrics::folder::FolderMetrics;
 use crate::metrics::log::LogMetrics;
 use crate::metrics::recovery::RecoveryMetrics;
+use crate::metrics::status::StatusMetrics;
 use crate::metrics::streams::{End, Refused, Scope, StreamMetrics};
 use crate::metrics::watch::WatchMetrics;
 use crate::model::key::{Kind, ObjectKey, Origin};
@@ -62,6 +63,7 @@ impl Scrape {
         recovery.stored(Origin::Folder, 1);
         recovery.left_out(Origin::Folder, 0);
         recovery.failure(Origin::Folder, "unavailable");
+        StatusMetrics::new(&meter).write("written");
         let streams = StreamMetrics::new(&meter, presence.subscribe(), publisher.subscribe());
         streams.ended(End::Proxy);
         streams.transferred(Scope::Delta, 9);
@@ -121,6 +123,7 @@ fn refused(name: &str) -> Record {
 fn the_table_names_every_metric_and_no_other() {
     let mut scrape = Scrape::of_everything();
     scrape.engine.recorded(&refused("a"));
+    scrape.engine.holds(&[]);
     let text = scrape.text();
     let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let exposed: BTreeSet<&str> = names.map(|rest| rest.split(' ').next().unwrap()).collect();

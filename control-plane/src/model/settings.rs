@@ -7,6 +7,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::guard::DeletionGuard;
+
 /// The part of the configuration file that projection depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -19,6 +21,9 @@ pub struct Settings {
     /// Permits Services of type ExternalName that resolve to loopback, link-local and
     /// metadata addresses.
     pub allow_local_external_names: bool,
+    /// What is observed depends on it, not what is projected.
+    #[serde(default, skip_serializing_if = "DeletionGuard::is_default")]
+    pub deletion_guard: DeletionGuard,
 }
 
 /// A port that proxies open.

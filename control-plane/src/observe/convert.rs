@@ -9,6 +9,7 @@ mod endpoint_slice;
 mod ingress;
 mod ingress_class;
 mod name;
+mod published;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use k8s_openapi::Metadata;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::model::address::Published;
 use crate::model::ingress::ClassRef;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Age, Meta, Spec};
@@ -28,6 +30,7 @@ use crate::observe::Seen;
 
 pub use document::{Document, metadata, read, read_as};
 pub use name::{is_label, is_subdomain};
+pub use published::published;
 
 /// The Kubernetes types that are watched.
 pub mod types {
@@ -46,6 +49,11 @@ pub trait Convert: Metadata<Ty = ObjectMeta> + k8s_openapi::Resource {
 
     /// The class that an Ingress names; other kinds have none.
     fn class(&self) -> Option<ClassRef> {
+        None
+    }
+
+    /// The status of an Ingress; that of other kinds is never written.
+    fn published(&self) -> Option<Published> {
         None
     }
 }

@@ -11,7 +11,7 @@ use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Age, Meta};
 use crate::model::refusal::{Reason, Refusal};
 use crate::model::time::Timestamp;
-use crate::observe::{Observed, Seen, Unreadable};
+use crate::observe::{Observed, Seen, Unreadable, guard};
 use crate::state::State;
 
 /// A complete list of one kind.
@@ -35,12 +35,16 @@ pub(super) fn compare(state: &State, list: List, observed: &mut Observed) {
         .filter(|key| !listed.contains(*key))
         .cloned()
         .collect();
+    let mut not_found = BTreeSet::new();
     for key in gone {
         match unread(state, &key, &list.unreadable) {
             Some(event) => observed.events.extend(event),
-            None => super::deleted(state, key, observed),
+            None => {
+                not_found.insert(key);
+            }
         }
     }
+    guard::unlisted(state, list.origin, list.kind, not_found, observed);
 }
 
 /// Whether an object that is not listed may stand in a file that cannot be read; then it is

@@ -45,6 +45,8 @@ pub struct Patience {
     pub send: Duration,
     /// Until it answers a transfer.
     pub answer: Duration,
+    /// Until it is to look elsewhere, while this replica knows of no leader: another may.
+    pub leaderless: Duration,
 }
 
 impl Default for Patience {
@@ -54,6 +56,7 @@ impl Default for Patience {
             hello: Duration::from_secs(10),
             send: Duration::from_secs(30),
             answer: Duration::from_secs(60),
+            leaderless: Duration::from_secs(10),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use tonic::Status;
 
+use crate::event::hold::HoldId;
 use crate::history::HistoryError;
 
 /// The past cannot be told.
@@ -43,6 +44,26 @@ pub(super) fn resource_type(number: i32) -> Status {
         "there is no resource type {number}: use RESOURCE_TYPE_LISTENER, _ROUTE, _UPSTREAM or \
          _ENDPOINTS, or leave it out for all"
     ))
+}
+
+/// A confirmation that says too little.
+pub(super) fn confirmation(what: &str) -> Status {
+    Status::invalid_argument(what)
+}
+
+/// A hold that ended, or was of another size.
+pub(super) fn no_such_hold(id: HoldId) -> Status {
+    Status::failed_precondition(format!(
+        "hold {id} does not stand any more, or never did; ListHolds has those that do"
+    ))
+}
+
+/// The engine did not come to record it.
+pub(super) fn not_recorded() -> Status {
+    Status::deadline_exceeded(
+        "the confirmation is not in the event log yet; ListHolds tells whether it came to be, \
+         /readyz whether the log can be written",
+    )
 }
 
 /// An answer that no message can hold.

@@ -17,23 +17,30 @@ use crate::event::{Epoch, Record, Seq};
 use crate::history::{Beginning, History, Progress};
 use crate::model::time::Timestamp;
 use crate::replication::Place;
-use crate::serve::error;
 use crate::serve::followers::{self, Followers};
 use crate::serve::stop::Stop;
+use crate::serve::{Role, error};
 
 #[derive(Debug)]
 pub(super) struct Replicas {
     history: History,
     stop: Stop,
     followers: Followers,
+    role: watch::Receiver<Role>,
 }
 
 impl Replicas {
-    pub(super) fn new(history: &History, stop: Stop, followers: Followers) -> Self {
+    pub(super) fn new(
+        history: &History,
+        stop: Stop,
+        followers: Followers,
+        role: watch::Receiver<Role>,
+    ) -> Self {
         Self {
             history: history.apart(),
             stop,
             followers,
+            role,
         }
     }
 }
@@ -43,13 +50,20 @@ impl ReplicationService for Replicas {
     async fn get_place(
         &self,
         _: Request<v1::GetPlaceRequest>,
-    ) -> Result<Response<v1::Place>, Status> {
+    ) -> Result<Response<v1::GetPlaceResponse>, Status> {
         let place = self.history.progress().borrow().place.clone();
-        Ok(Response::new(v1::Place {
-            lineage: place.lineage.into(),
-            seq: place.seq.0,
-            epoch: place.epoch.0,
-            time: place.time.0,
+        let role = self.role.borrow().clone();
+        Ok(Response::new(v1::GetPlaceResponse {
+            place: Some(v1::Place {
+                lineage: place.lineage.into(),
+                seq: place.seq.0,
+                epoch: place.epoch.0,
+                time: place.time.0,
+            }),
+            leader: role
+                .elsewhere()
+                .map_or_else(String::new, |at| at.to_string()),
+            leads: matches!(role, Role::Leading { .. }),
         }))
     }
 

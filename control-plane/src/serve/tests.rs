@@ -3,6 +3,7 @@
 mod access;
 mod certificates;
 mod faults;
+mod guard;
 mod memory;
 mod operators;
 mod past;

@@ -49,6 +49,20 @@ impl Slices {
         &self.all
     }
 
+    /// The Services all of whose slices these are.
+    pub(super) fn emptied_by(&self, slices: &BTreeSet<ObjectKey>) -> BTreeSet<&ObjectKey> {
+        let mut emptied = BTreeSet::new();
+        let mut spared = BTreeSet::new();
+        for (service, slice) in &self.by_service {
+            if slices.contains(slice) {
+                emptied.insert(service);
+            } else {
+                spared.insert(service);
+            }
+        }
+        &emptied - &spared
+    }
+
     pub(super) fn of(&self, service: &ObjectKey) -> impl Iterator<Item = &EndpointSlice> {
         let before_all = ObjectKey::before_all(service.origin, Kind::EndpointSlice);
         let slices = self.by_service.range((service.clone(), before_all)..);

@@ -1,4 +1,4 @@
-//! How many Events are written: a token bucket, of which news that nobody waits for gets the upper half only.
+//! How many writes there are: a token bucket, of which news that nobody waits for gets the upper half only.
 //!
 //! Its own, because an installation of ten thousand Ingresses must not become ten thousand
 //! writes, and a warning must not be lost among them.
@@ -10,14 +10,31 @@ use tokio::time::Instant;
 /// Tokens, refilled by time.
 #[derive(Debug)]
 pub(super) struct Bucket {
+    size: f64,
+    /// Tokens a second.
+    refill: f64,
     tokens: f64,
     at: Instant,
 }
 
 impl Bucket {
+    /// For Events.
     pub(super) fn full(now: Instant) -> Self {
         Self {
+            size: SIZE,
+            refill: REFILL,
             tokens: SIZE,
+            at: now,
+        }
+    }
+
+    /// For so many a second.
+    pub(super) fn of(refill: u32, now: Instant) -> Self {
+        let refill = f64::from(refill);
+        Self {
+            size: refill,
+            refill,
+            tokens: refill,
             at: now,
         }
     }
@@ -25,9 +42,9 @@ impl Bucket {
     /// Whether one more may be written now.
     pub(super) fn take(&mut self, now: Instant, awaited: bool) -> bool {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = passed.mul_add(REFILL, self.tokens).min(SIZE);
+        self.tokens = passed.mul_add(self.refill, self.tokens).min(self.size);
         self.at = now;
-        let floor = if awaited { 0.0 } else { SIZE / 2.0 };
+        let floor = if awaited { 0.0 } else { self.size / 2.0 };
         let granted = self.tokens - 1.0 >= floor;
         if granted {
             self.tokens -= 1.0;
@@ -37,7 +54,7 @@ impl Bucket {
 
     /// From when none was left until there is one.
     pub(super) fn until_next(&self) -> Duration {
-        Duration::from_secs_f64((1.0 - self.tokens).clamp(0.0, 1.0) / REFILL) + ROUNDING
+        Duration::from_secs_f64((1.0 - self.tokens).clamp(0.0, 1.0) / self.refill) + ROUNDING
     }
 }
 

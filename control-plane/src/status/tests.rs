@@ -1,3 +1,5 @@
+mod ingress;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::mpsc;
@@ -115,7 +117,7 @@ fn logged(program: impl FnOnce()) -> Vec<String> {
 async fn each_of_many_refusals_is_told_however_many_objects_are_well() {
     let _alone = ALONE.lock().await;
     let (client, events) = server(&[]);
-    let (teller, status) = Status::new();
+    let (teller, status) = Status::new(&BTreeMap::new());
     let lines = logged(|| {
         for number in 0..5_200 {
             let good = number % 26 != 0;
@@ -125,7 +127,7 @@ async fn each_of_many_refusals_is_told_however_many_objects_are_well() {
     let warnings = lines.iter().filter(|line| line.contains("WARN"));
     assert_eq!(warnings.count(), 200);
     drop(teller);
-    status.run(Some(client)).await;
+    status.run(Some(client), None).await;
     let reasons = reasons(&events);
     let refused = |name: &str| reasons.get(name).cloned();
     for number in (0..5_200).step_by(26) {
@@ -143,11 +145,11 @@ async fn each_of_many_refusals_is_told_however_many_objects_are_well() {
 async fn an_event_that_the_server_cannot_take_now_is_written_later() {
     let _alone = ALONE.lock().await;
     let (client, events) = server(&[500, 503, 429, 429]);
-    let (teller, status) = Status::new();
+    let (teller, status) = Status::new(&BTreeMap::new());
     teller.tell(change("a", None, Some(false)));
     drop(teller);
     let began = Instant::now();
-    status.run(Some(client)).await;
+    status.run(Some(client), None).await;
     assert_eq!(reasons(&events)["a"], ["InvalidHost"]);
     // 0.1, 0.2, 0.4 and 0.8 s at least.
     assert!(began.elapsed().as_millis() >= 1500, "{:?}", began.elapsed());
@@ -157,11 +159,11 @@ async fn an_event_that_the_server_cannot_take_now_is_written_later() {
 async fn an_event_that_is_refused_for_good_keeps_no_other_from_being_written() {
     let _alone = ALONE.lock().await;
     let (client, events) = server(&[403]);
-    let (teller, status) = Status::new();
+    let (teller, status) = Status::new(&BTreeMap::new());
     teller.tell(change("forbidden", None, Some(false)));
     teller.tell(change("b", None, Some(false)));
     drop(teller);
-    status.run(Some(client)).await;
+    status.run(Some(client), None).await;
     let reasons: Vec<String> = reasons(&events).into_keys().collect();
     assert_eq!(reasons, ["b"]);
 }
@@ -170,7 +172,7 @@ async fn an_event_that_is_refused_for_good_keeps_no_other_from_being_written() {
 async fn what_changes_while_it_waits_is_told_once_as_it_is_then() {
     let _alone = ALONE.lock().await;
     let (client, events) = server(&[]);
-    let (teller, status) = Status::new();
+    let (teller, status) = Status::new(&BTreeMap::new());
     // Refused, and well again before anyone was told.
     teller.tell(change("mended", Some(true), Some(false)));
     teller.tell(change("mended", Some(false), Some(true)));
@@ -179,7 +181,7 @@ async fn what_changes_while_it_waits_is_told_once_as_it_is_then() {
     teller.tell(change("broken", None, Some(true)));
     teller.tell(change("broken", Some(true), Some(false)));
     drop(teller);
-    status.run(Some(client)).await;
+    status.run(Some(client), None).await;
     let expected = BTreeMap::from([("broken".to_owned(), vec!["InvalidHost".to_owned()])]);
     assert_eq!(reasons(&events), expected);
 }

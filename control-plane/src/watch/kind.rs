@@ -12,9 +12,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::metrics::watch::WatchMetrics;
-use crate::model::key::Origin;
+use crate::model::address::Sighting;
+use crate::model::key::{Kind, Origin};
 use crate::observe::convert::{Convert, NameError, Place, key, malformed, seen};
 use crate::observe::{Observation, Seen};
+use crate::watch::Sightings;
 use crate::watch::failure::{Cause, missing_rule};
 use crate::watch::guard::Guarded;
 use crate::watch::offered::is_absent;
@@ -28,6 +30,7 @@ pub(super) struct KindWatch<K> {
     pub(super) config: watcher::Config,
     pub(super) inbox: mpsc::Sender<Observation>,
     pub(super) relist: watch::Receiver<u64>,
+    pub(super) sightings: Sightings,
     pub(super) metrics: WatchMetrics,
 }
 
@@ -158,8 +161,8 @@ impl<K: Watched> KindWatch<K> {
         let item = match event {
             Event::Init => Ok(Item::Begin),
             Event::InitDone => Ok(Item::End),
-            Event::InitApply(object) => convert(object).map(Item::Listed),
-            Event::Apply(object) => convert(object).map(Item::Changed),
+            Event::InitApply(object) => self.convert(object).map(Item::Listed),
+            Event::Apply(object) => self.convert(object).map(Item::Changed),
             Event::Delete(object) => {
                 let version = object.meta().resource_version.as_deref();
                 let version = version.unwrap_or_default().into();
@@ -174,6 +177,37 @@ impl<K: Watched> KindWatch<K> {
                 self.metrics.unnamed(K::MODEL_KIND);
                 None
             }
+        }
+    }
+
+    fn convert(&self, object: &Guarded<K>) -> Result<Seen, NameError> {
+        let seen = match &object.0 {
+            Ok(object) => seen(Place::Kubernetes, object),
+            Err(broken) => malformed::<K>(Place::Kubernetes, &broken.metadata, &broken.error),
+        }?;
+        if let Some(told) = &self.sightings
+            && let Ok(object) = &object.0
+            && let Some(published) = object.published()
+        {
+            told(Sighting::Is(seen.key.clone(), published));
+        }
+        Ok(seen)
+    }
+
+    /// What else there is to tell of statuses.
+    fn sight(&self, observation: &Observation) {
+        let Some(told) = self
+            .sightings
+            .as_ref()
+            .filter(|_| K::MODEL_KIND == Kind::Ingress)
+        else {
+            return;
+        };
+        if let Observation::Deleted(key) = observation {
+            told(Sighting::Gone(key.clone()));
+        } else if let Observation::Listed { objects, .. } = observation {
+            let keys = objects.iter().map(|seen| seen.key.clone());
+            told(Sighting::All(keys.collect()));
         }
     }
 
@@ -210,6 +244,7 @@ impl<K: Watched> KindWatch<K> {
     /// Returns whether the engine is still there.
     async fn send(&self, observations: Vec<Observation>, begun: Instant, said: &mut Said) -> bool {
         for observation in observations {
+            self.sight(&observation);
             match &observation {
                 Observation::Listed { objects, .. } => {
                     self.metrics.list(K::MODEL_KIND);
@@ -228,6 +263,9 @@ impl<K: Watched> KindWatch<K> {
                 | Observation::Recovered { .. }
                 | Observation::Changed(_)
                 | Observation::Deleted(_)
+                | Observation::Vanished { .. }
+                | Observation::Unconfigured { .. }
+                | Observation::Confirmed(_)
                 | Observation::Proxy(_) => {}
             }
             if self.inbox.send(observation).await.is_err() {
@@ -281,13 +319,6 @@ impl Said {
         if std::mem::take(&mut self.trouble) {
             tracing::info!(kind = %K::MODEL_KIND, "the API server answers again");
         }
-    }
-}
-
-fn convert<K: Watched>(object: &Guarded<K>) -> Result<Seen, NameError> {
-    match &object.0 {
-        Ok(object) => seen(Place::Kubernetes, object),
-        Err(broken) => malformed::<K>(Place::Kubernetes, &broken.metadata, &broken.error),
     }
 }
 

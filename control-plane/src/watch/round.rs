@@ -202,6 +202,9 @@ mod tests {
                     Observation::Deleted(key) => format!("deleted {}", key.name),
                     Observation::Configured(_)
                     | Observation::Recovered { .. }
+                    | Observation::Vanished { .. }
+                    | Observation::Unconfigured { .. }
+                    | Observation::Confirmed(_)
                     | Observation::Proxy(_) => panic!("{o:?}"),
                 })),
             }

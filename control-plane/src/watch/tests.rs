@@ -36,6 +36,7 @@ fn begin(namespaces: &[&str]) -> Setting {
             .page_size(2),
         inbox,
         relist: relisted,
+        sightings: None,
         metrics: WatchMetrics::new(&opentelemetry::global::meter("test")),
     };
     let mut running = JoinSet::new();
@@ -67,9 +68,12 @@ fn show(observation: Observation) -> String {
         Observation::Unlistable { message, .. } => format!("unlistable: {message}"),
         Observation::Changed(seen) => format!("changed: {}", one(seen)),
         Observation::Deleted(key) => format!("deleted: {key}"),
-        Observation::Configured(_) | Observation::Recovered { .. } | Observation::Proxy(_) => {
-            panic!("no source says that")
-        }
+        Observation::Configured(_)
+        | Observation::Recovered { .. }
+        | Observation::Vanished { .. }
+        | Observation::Unconfigured { .. }
+        | Observation::Confirmed(_)
+        | Observation::Proxy(_) => panic!("no API server says that"),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use roadstead_control_plane::event::{Epoch, Event};
 use roadstead_control_plane::lease::Found;
+use roadstead_control_plane::model::guard::DeletionGuard;
 use roadstead_control_plane::model::ingress::{ClassRef, Ingress, Rule};
 use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
 use roadstead_control_plane::model::object::{Age, Meta, Spec};
@@ -496,6 +497,7 @@ pub(crate) fn settings() -> Settings {
         ingress_class: "roadstead".into(),
         host_ownership: HostOwnership::Shared,
         allow_local_external_names: false,
+        deletion_guard: DeletionGuard::default(),
     }
 }
 

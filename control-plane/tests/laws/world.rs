@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use roadstead_control_plane::model::endpoints::{Condition, Endpoint, EndpointPort, EndpointSlice};
+use roadstead_control_plane::model::guard::DeletionGuard;
 use roadstead_control_plane::model::ingress::{
     BackendRef, ClassRef, Ingress, IngressClass, PathRule, PortRef, Rule,
 };
@@ -102,6 +103,11 @@ pub(crate) fn settings() -> Settings {
         ingress_class: "roadstead".into(),
         host_ownership: HostOwnership::Namespace,
         allow_local_external_names: false,
+        // Most laws are about what a list says.
+        deletion_guard: DeletionGuard {
+            percent: 100,
+            at_least: 0,
+        },
     }
 }
 

@@ -405,4 +405,5 @@ rules:
 - {apiGroups: [roadstead.dev], resources: [snapshots], verbs: [get, list]}
 - {apiGroups: [roadstead.dev], resources: [events], verbs: [list, watch]}
 - {apiGroups: [roadstead.dev], resources: [proxies], verbs: [list]}
+- {apiGroups: [roadstead.dev], resources: [holds], verbs: [list, update]}
 ";

@@ -5,9 +5,11 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use anyhow::Context;
 use roadstead_proto::digest::Digest;
 use roadstead_proto::v1::{
-    DecodedResource, ListEventsRequest, ListProxiesRequest, LoggedEvent, Proxy, ResourceType,
-    StreamSnapshotRequest, decoded_resource::Body, event_service_client::EventServiceClient,
-    proxy_service_client::ProxyServiceClient, snapshot_service_client::SnapshotServiceClient,
+    ConfirmDeletionsRequest, DecodedResource, Hold, ListEventsRequest, ListHoldsRequest,
+    ListProxiesRequest, LoggedEvent, Proxy, ResourceType, StreamSnapshotRequest,
+    decoded_resource::Body, event_service_client::EventServiceClient,
+    guard_service_client::GuardServiceClient, proxy_service_client::ProxyServiceClient,
+    snapshot_service_client::SnapshotServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -83,6 +85,24 @@ impl Operator {
         self.each_event(|event| history.push((event.seq, event.epoch, event.json)))
             .await?;
         Ok(history)
+    }
+
+    /// What the guard against mass deletion holds.
+    pub async fn holds(&self) -> anyhow::Result<Vec<Hold>> {
+        let mut client = GuardServiceClient::new(self.channel.clone());
+        let answer = client.list_holds(ListHoldsRequest {}).await?;
+        Ok(answer.into_inner().holds)
+    }
+
+    /// Says that what these hold shall be gone, and waits until it is.
+    pub async fn confirm(&self, holds: &[Hold]) -> anyhow::Result<()> {
+        let mut client = GuardServiceClient::new(self.channel.clone());
+        let request = ConfirmDeletionsRequest {
+            holds: holds.iter().map(|hold| hold.id.clone()).collect(),
+            reason: "a test".into(),
+        };
+        client.confirm_deletions(request).await?;
+        Ok(())
     }
 
     /// The connected proxies.

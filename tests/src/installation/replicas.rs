@@ -358,9 +358,9 @@ async fn plane_serves(plane: &ControlPlane) -> anyhow::Result<()> {
     .await
 }
 
-/// Until replicas find them in a Secret, they are given the same keys.
+/// Whoever has a token of one replica has it of all.
 async fn share_keys(from: &ControlPlane, to: &Path) -> anyhow::Result<()> {
-    let names = ["authority.pem", "ca.pem", "operator.token", "proxy.token"];
+    let names = ["operator.token", "proxy.token"];
     let keys = from.keys();
     wait::until("the first replica has its keys", super::SOON, async || {
         names

@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, bail};
 use roadstead_proto::v1::{
-    GetSnapshotRequest, GetSnapshotResponse, ListEventsRequest, ListProxiesRequest,
-    ListProxiesResponse, LoggedEvent, Proxy, event_service_client::EventServiceClient,
+    ConfirmDeletionsRequest, GetSnapshotRequest, GetSnapshotResponse, Hold, ListEventsRequest,
+    ListHoldsRequest, ListProxiesRequest, ListProxiesResponse, LoggedEvent, Proxy,
+    event_service_client::EventServiceClient, guard_service_client::GuardServiceClient,
     proxy_service_client::ProxyServiceClient, snapshot_service_client::SnapshotServiceClient,
 };
 use tonic::{
@@ -53,6 +54,24 @@ impl Operator {
             page_size: 1000,
         };
         Ok(client.list_events(request).await?.into_inner().events)
+    }
+
+    /// What the guard against mass deletion holds.
+    pub async fn holds(&self) -> anyhow::Result<Vec<Hold>> {
+        let mut client = GuardServiceClient::new(self.channel.clone());
+        let answer = client.list_holds(ListHoldsRequest {}).await?;
+        Ok(answer.into_inner().holds)
+    }
+
+    /// Says that what these hold shall be gone, and waits until it is.
+    pub async fn confirm(&self, holds: &[Hold]) -> anyhow::Result<()> {
+        let mut client = GuardServiceClient::new(self.channel.clone());
+        let request = ConfirmDeletionsRequest {
+            holds: holds.iter().map(|hold| hold.id.clone()).collect(),
+            reason: "a test".into(),
+        };
+        client.confirm_deletions(request).await?;
+        Ok(())
     }
 
     /// Waits for an event of this kind about this object (empty: about none), and returns the

@@ -16,6 +16,7 @@ use crate::project::Fold;
 use crate::project::standing::StandingChange;
 use crate::snapshot::publication::Publication;
 use crate::state::endpoints::SliceChange;
+use crate::state::hold::HoldNow;
 
 thread_local! {
     static WORLD: RefCell<World> = RefCell::default();
@@ -35,6 +36,7 @@ pub(super) struct World {
     pub(super) listable: Vec<(Origin, Kind, bool)>,
     pub(super) synced: usize,
     pub(super) wanted: Wanted,
+    pub(super) holds: Vec<HoldNow>,
     pub(super) behind: usize,
     pub(super) checkpoints: Vec<Seq>,
     /// Steps that the log can take of what can wait.
@@ -153,6 +155,10 @@ impl Outlets for TestOutlets {
 
     fn listable(&mut self, origin: Origin, kind: Kind, listable: bool) {
         world(|world| world.listable.push((origin, kind, listable)));
+    }
+
+    fn holds(&mut self, holds: &[HoldNow]) {
+        world(|world| world.holds = holds.to_vec());
     }
 
     fn synced(&mut self) {

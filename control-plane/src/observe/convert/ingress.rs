@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use roadstead_matcher::host::HostPattern;
 use roadstead_matcher::path::PathPattern;
 
+use crate::model::address::Published;
 use crate::model::ingress::{BackendRef, ClassRef, Ingress, PathRule, PortRef, Rule};
 use crate::model::key::{Kind, Origin};
 use crate::model::object::Spec;
@@ -41,6 +42,10 @@ impl Convert for types::Ingress {
 
     fn class(&self) -> Option<ClassRef> {
         class(self).ok()
+    }
+
+    fn published(&self) -> Option<Published> {
+        Some(super::published(self))
     }
 }
 

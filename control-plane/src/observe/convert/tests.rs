@@ -1,5 +1,7 @@
 //! Objects in, model or refusal out: what the golden tests, which see only what is served, do not.
 
+use serde_json::{Value, json};
+
 use crate::model::ingress::ClassRef;
 use crate::model::key::Origin;
 use crate::model::object::Spec;
@@ -239,4 +241,42 @@ fn of_an_endless_class_only_so_much_is_kept_that_it_is_none() {
         panic!("{:?}", ingress.class);
     };
     assert!((254..=256).contains(&class.len()), "{}", class.len());
+}
+
+#[test]
+fn a_status_says_what_is_there_and_who_set_it() {
+    let manager = |name: &str, operation: &str, field: &str| {
+        json!({
+            "manager": name, "operation": operation,
+            "fieldsV1": {"f:status": {"f:loadBalancer": {field: {}}}},
+        })
+    };
+    let published = |managers: Vec<Value>, entries: Value| {
+        let ingress = serde_json::from_value(json!({
+            "metadata": {"name": "a", "uid": "u", "resourceVersion": "12", "managedFields": managers},
+            "status": {"loadBalancer": {"ingress": entries}},
+        }));
+        super::published(&ingress.unwrap())
+    };
+    let ours = published(
+        vec![
+            manager("roadstead", "Apply", "f:ingress"),
+            manager("kubectl", "Update", "f:other"),
+        ],
+        json!([{"ip": "192.0.2.1"}, {"hostname": "lb.example.com"}, {}]),
+    );
+    let shown: Vec<String> = ours.addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["192.0.2.1", "lb.example.com"]);
+    assert_eq!((&*ours.uid, ours.resource_version), ("u", 12));
+    assert_eq!((ours.ours, ours.others), (true, None));
+    let theirs = published(vec![manager("roadstead", "Update", "f:ingress")], json!([]));
+    assert_eq!(
+        (theirs.ours, theirs.others.as_deref()),
+        (false, Some("roadstead"))
+    );
+    let nobodys = published(vec![], json!(null));
+    assert_eq!(
+        (nobodys.ours, nobodys.others, nobodys.addresses.len()),
+        (false, None, 0)
+    );
 }

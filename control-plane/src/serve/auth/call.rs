@@ -3,7 +3,8 @@
 use roadstead_proto::v1::{
     certificate_service_server::SERVICE_NAME as CERTIFICATES,
     distribution_service_server::SERVICE_NAME as DISTRIBUTION,
-    event_service_server::SERVICE_NAME as EVENTS, proxy_service_server::SERVICE_NAME as PROXIES,
+    event_service_server::SERVICE_NAME as EVENTS, guard_service_server::SERVICE_NAME as GUARD,
+    proxy_service_server::SERVICE_NAME as PROXIES,
     snapshot_service_server::SERVICE_NAME as SNAPSHOTS,
 };
 
@@ -38,6 +39,9 @@ impl Call {
             (EVENTS, "ListEvents") => ("list", "events"),
             (EVENTS, "WatchEvents") => ("watch", "events"),
             (PROXIES, "ListProxies") => ("list", "proxies"),
+            (GUARD, "ListHolds") => ("list", "holds"),
+            // As one would delete what is held.
+            (GUARD, "ConfirmDeletions") => ("update", "holds"),
             _ => ("*", "*"),
         };
         Self::Operator(Some(Right { verb, resource }))

@@ -33,6 +33,8 @@ pub(super) enum Ending {
     Elsewhere(Arc<str>),
     #[error("this replica leads no longer, or leads now: connect again")]
     Role,
+    #[error("this replica knows of no leader: look elsewhere")]
+    Leaderless,
     #[error("there are too many streams")]
     Full,
     #[error("nothing within {after:?} of {awaited}")]
@@ -70,7 +72,7 @@ impl Ending {
         match self {
             Self::Closed | Self::Broken(_) => None,
             Self::Replaced => Some(Status::aborted(text)),
-            Self::Stopping | Self::Role => Some(Status::unavailable(text)),
+            Self::Stopping | Self::Role | Self::Leaderless => Some(Status::unavailable(text)),
             Self::Elsewhere(leader) => Some(redirect(text, leader)),
             Self::Full => Some(Status::resource_exhausted(text)),
             Self::Timeout { .. } => Some(Status::deadline_exceeded(text)),
@@ -87,7 +89,7 @@ impl Ending {
             Self::Closed | Self::Broken(_) => End::Proxy,
             Self::Replaced => End::Replaced,
             Self::Stopping => End::Shutdown,
-            Self::Elsewhere(_) | Self::Role => End::Role,
+            Self::Elsewhere(_) | Self::Role | Self::Leaderless => End::Role,
             Self::Timeout { .. } => End::Timeout,
             Self::Expired => End::Expired,
             Self::OtherName { .. } => End::OtherName,

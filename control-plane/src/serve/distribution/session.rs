@@ -85,12 +85,24 @@ async fn serve(common: Arc<Common>, mut arrival: Arrival, stop: &Stop) -> Ending
         renewable: Instant::now(),
     };
     greet(&exchange, &hello, &peer).await;
+    let (alone, stay) = (
+        exchange.reports.is_none(),
+        exchange.common.patience.leaderless,
+    );
+    let leaderless = async move {
+        if alone {
+            sleep(stay).await;
+        } else {
+            std::future::pending().await
+        }
+    };
     let ending = tokio::select! {
         biased;
         () = seat.replaced() => Ending::Replaced,
         () = stop.stopped() => Ending::Stopping,
         () = ended(arrival.credential.as_deref()) => Ending::Expired,
         () = role::changed(&mut role) => Ending::of_role(&role),
+        () = leaderless => Ending::Leaderless,
         Err(ending) = exchange.transfers(hello) => ending,
     };
     tracing::info!(proxy = &*proxy, peer, %ending, "a proxy's stream ended");

@@ -65,7 +65,9 @@ async fn a_log_that_has_the_beginning_is_told_the_rest() {
         .get_place(GetPlaceRequest {})
         .await
         .unwrap()
-        .into_inner();
+        .into_inner()
+        .place
+        .unwrap();
     assert_eq!(
         (place.lineage.as_str(), place.epoch, place.seq),
         (LINEAGE, 1, 2)
@@ -83,7 +85,9 @@ async fn a_log_that_is_another_begins_anew() {
         .get_place(GetPlaceRequest {})
         .await
         .unwrap()
-        .into_inner();
+        .into_inner()
+        .place
+        .unwrap();
     let strange = [
         v1::Place {
             lineage: "another".into(),

@@ -21,6 +21,7 @@ use crate::event::{Epoch, Event, Record, Seq};
 use crate::history::{History, Recorder};
 use crate::metrics::leadership::LeadershipMetrics;
 use crate::metrics::streams::StreamMetrics;
+use crate::model::guard::DeletionGuard;
 use crate::model::ingress::{BackendRef, ClassRef, Ingress, PathRule, PortRef, Rule};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Age, Meta, Spec};
@@ -40,6 +41,7 @@ use crate::serve::tests::memory::Memory;
 use crate::serve::{Access, Followers, Issuing, Parts, Patience, Role as Duty, ServeError, run};
 use crate::snapshot::publication::Publication;
 use crate::snapshot::{Change, ResourceId, Snapshot, Version};
+use crate::state::hold::HoldNow;
 use crate::tokens::{Role, Tokens};
 
 pub(super) const LINEAGE: &str = "test-installation";
@@ -48,7 +50,9 @@ pub(super) const LINEAGE: &str = "test-installation";
 pub(super) struct World {
     pub(super) address: SocketAddr,
     pub(super) presence: watch::Receiver<Presence>,
-    /// What proxies' reports came to, in sentences.
+    /// What is held back.
+    pub(super) holds: watch::Sender<Vec<HoldNow>>,
+    /// What proxies' reports and operators' words came to, in sentences.
     pub(super) transitions: mpsc::UnboundedReceiver<String>,
     folder: tempfile::TempDir,
     fold: Fold,
@@ -130,11 +134,19 @@ impl World {
         let publisher = Publisher::new();
         let (presence, presence_rx) = watch::channel(Presence::default());
         let (reports, mut inbox) = mpsc::channel(16);
+        let (holds, held) = watch::channel(Vec::new());
+        let shown = holds.clone();
         let (said, transitions) = mpsc::unbounded_channel();
         let mut engine = JoinSet::new();
         engine.spawn(async move {
             let mut now = Timestamp(1_700_000_000_000);
             while let Some(observation) = inbox.recv().await {
+                if let Observation::Confirmed(confirmation) = &observation {
+                    // As the engine does, for what it was shown.
+                    shown.send_modify(Vec::clear);
+                    let _ = said.send(format!("{confirmation:?}"));
+                    continue;
+                }
                 let Observation::Proxy(report) = observation else {
                     panic!("streams tell of proxies only");
                 };
@@ -157,6 +169,7 @@ impl World {
         let parts = Parts {
             publications: publisher.subscribe(),
             presence: presence_rx.clone(),
+            holds: held,
             role: duty.subscribe(),
             followers: Followers::new(LeadershipMetrics::new(&meter)),
             history: History::new(archive.clone(), recorder.subscribe()),
@@ -179,6 +192,7 @@ impl World {
         Self {
             address,
             presence: presence_rx,
+            holds,
             transitions,
             folder,
             fold,
@@ -218,6 +232,7 @@ impl World {
                 ingress_class: "roadstead".into(),
                 host_ownership: HostOwnership::Namespace,
                 allow_local_external_names: false,
+                deletion_guard: DeletionGuard::default(),
             },
         });
         self.publish();

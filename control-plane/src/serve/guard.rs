@@ -1,0 +1,121 @@
+//! `GuardService`: what the guard against mass deletion holds, and the word that it shall go.
+//!
+//! It knows the holds from what the engine shows, and tells it as any source does: by an
+//! observation. What that came to is seen, too.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use roadstead_proto::v1::{self, guard_service_server::GuardService};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tonic::{Request, Response, Status};
+
+use crate::event::hold::HoldId;
+use crate::observe::Observation;
+use crate::observe::guard::{Confirmation, Holds};
+use crate::serve::listen::Peer;
+use crate::serve::wire::timestamp;
+use crate::serve::{Role, error};
+use crate::state::hold::HoldNow;
+
+#[derive(Debug)]
+pub(super) struct Guard {
+    holds: watch::Receiver<Vec<HoldNow>>,
+    role: watch::Receiver<Role>,
+}
+
+impl Guard {
+    pub(super) fn new(holds: watch::Receiver<Vec<HoldNow>>, role: watch::Receiver<Role>) -> Self {
+        Self { holds, role }
+    }
+}
+
+#[tonic::async_trait]
+impl GuardService for Guard {
+    async fn list_holds(
+        &self,
+        _: Request<v1::ListHoldsRequest>,
+    ) -> Result<Response<v1::ListHoldsResponse>, Status> {
+        let holds = self.holds.borrow().iter().map(wire).collect();
+        Ok(Response::new(v1::ListHoldsResponse { holds }))
+    }
+
+    async fn confirm_deletions(
+        &self,
+        request: Request<v1::ConfirmDeletionsRequest>,
+    ) -> Result<Response<v1::ConfirmDeletionsResponse>, Status> {
+        let peer = request.extensions().get::<Peer>().and_then(Peer::address);
+        let by = peer.map_or_else(
+            || "an operator".to_owned(),
+            |peer| format!("an operator at {peer}"),
+        );
+        let v1::ConfirmDeletionsRequest { holds, reason } = request.into_inner();
+        let reason = reason.trim();
+        if reason.is_empty() || reason.chars().count() > LONGEST_REASON {
+            return Err(error::confirmation(
+                "reason: say why, in 1 to 1,000 characters",
+            ));
+        }
+        if holds.is_empty() || holds.len() > MOST_HOLDS {
+            return Err(error::confirmation(
+                "holds: name 1 to 16 that ListHolds tells",
+            ));
+        }
+        let mut ids = BTreeSet::new();
+        for hold in holds {
+            let id = hold.parse::<HoldId>();
+            ids.insert(id.map_err(|wrong| error::confirmation(&format!("holds: {wrong}")))?);
+        }
+        let mut shown = self.holds.clone();
+        if let Some(missing) = ids.iter().find(|id| !stands(&shown.borrow(), **id)) {
+            return Err(error::no_such_hold(*missing));
+        }
+        let confirmation = Confirmation {
+            of: Holds::These(ids.clone()),
+            by: by.into(),
+            reason: reason.into(),
+        };
+        let role = self.role.borrow().clone();
+        let Some(inbox) = role.reports() else {
+            return Err(error::not_leading(role.elsewhere().as_deref()));
+        };
+        let sent = inbox.send(Observation::Confirmed(confirmation)).await;
+        sent.map_err(|_| error::stopping())?;
+        let settled = shown.wait_for(|holds| {
+            let mut meant = holds.iter().filter(|now| ids.contains(&now.hold.id));
+            meant.all(|now| now.hold.confirmed)
+        });
+        match timeout(PATIENCE, settled).await {
+            Ok(Ok(_)) => Ok(Response::new(v1::ConfirmDeletionsResponse {})),
+            Ok(Err(_)) => Err(error::stopping()),
+            Err(_) => Err(error::not_recorded()),
+        }
+    }
+}
+
+fn stands(holds: &[HoldNow], id: HoldId) -> bool {
+    holds.iter().any(|now| now.hold.id == id)
+}
+
+fn wire(now: &HoldNow) -> v1::Hold {
+    let HoldNow { hold, missing } = now;
+    let extent = &hold.extent;
+    v1::Hold {
+        id: hold.id.to_string(),
+        origin: extent.origin.to_string(),
+        kind: extent.kind.to_string(),
+        since: Some(timestamp(hold.since)),
+        objects: extent.objects,
+        missing: missing.and_then(|missing| u32::try_from(missing).ok()),
+        routes: extent.routes,
+        of_routes: extent.of_routes,
+        sample: extent.sample.iter().map(ToString::to_string).collect(),
+        confirmed: hold.confirmed,
+    }
+}
+
+const LONGEST_REASON: usize = 1_000;
+const MOST_HOLDS: usize = 16;
+/// Longer than any flush of a disk that can still be used.
+const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,0 +1,227 @@
+//! What is known of the statuses of Ingresses, and which have to be looked at.
+//!
+//! Three sides write here, and none waits: the engine, which Ingresses are served; the watch, what
+//! their statuses are; the source of addresses, what they should be. What differs is found when
+//! its turn comes, so that an Ingress that changed often is written once, and one that is as it
+//! should be costs nothing. A single change goes before the many that new addresses bring.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::model::address::{Address, Published, Sighting};
+use crate::model::key::{Kind, ObjectKey, Origin};
+use crate::plan::status::{Step, step};
+use crate::project::standing::Standing;
+
+/// Handed around; each clone of the pointer is the same board.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    known: watch::Sender<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    served: BTreeSet<ObjectKey>,
+    published: BTreeMap<ObjectKey, Published>,
+    wanted: Option<Arc<[Address]>>,
+    take_over: bool,
+    /// What changed by itself, what it came in first.
+    changed: VecDeque<ObjectKey>,
+    /// The same, to be found.
+    waiting: BTreeSet<ObjectKey>,
+    /// What new addresses made different, and what failed.
+    others: BTreeSet<ObjectKey>,
+    /// Which Ingresses are served is known. Before, one that we wrote may seem not to be ours.
+    complete: bool,
+    /// Somebody writes; without, nothing is remembered.
+    written: bool,
+    ended: bool,
+}
+
+/// A status to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) key: ObjectKey,
+    pub(super) uid: Arc<str>,
+    /// [`Step::Nothing`] is never due.
+    pub(super) step: Step,
+    /// Empty to take away.
+    pub(super) addresses: Arc<[Address]>,
+    /// Who else wrote it.
+    pub(super) others: Option<Box<str>>,
+}
+
+impl Board {
+    /// Begins with which Ingresses are served.
+    pub(super) fn of<'a>(standings: impl Iterator<Item = (&'a ObjectKey, &'a Standing)>) -> Self {
+        let served = standings.filter(|(key, standing)| is_ours(key) && standing.served);
+        let known = Known {
+            served: served.map(|(key, _)| key.clone()).collect(),
+            ..Known::default()
+        };
+        Self {
+            known: watch::Sender::new(known),
+        }
+    }
+
+    /// Somebody will write, over others or not.
+    pub(super) fn open(&self, take_over: bool) {
+        self.known.send_modify(|known| {
+            known.written = true;
+            known.take_over = take_over;
+        });
+    }
+
+    /// An Ingress stands so now.
+    pub(super) fn stands(&self, key: &ObjectKey, standing: Option<&Standing>) {
+        if !is_ours(key) {
+            return;
+        }
+        let served = standing.is_some_and(|standing| standing.served);
+        self.known.send_if_modified(|known| {
+            let changed = if served {
+                known.served.insert(key.clone())
+            } else {
+                known.served.remove(key)
+            };
+            changed && known.look_at(key)
+        });
+    }
+
+    /// Which Ingresses are served is known as a whole.
+    pub(super) fn complete(&self) {
+        self.known.send_modify(|known| known.complete = true);
+    }
+
+    /// The watch saw this.
+    pub(super) fn see(&self, sighting: Sighting) {
+        self.known.send_if_modified(|known| known.see(sighting));
+    }
+
+    /// Ingresses should have these addresses; none: that is not known.
+    pub(super) fn want(&self, addresses: Option<Arc<[Address]>>) {
+        self.known.send_if_modified(|known| {
+            if known.wanted == addresses {
+                return false;
+            }
+            known.wanted = addresses;
+            let all = known.published.keys().cloned();
+            known.others.extend(all);
+            true
+        });
+    }
+
+    /// To be looked at again, after all others.
+    pub(super) fn again(&self, key: &ObjectKey) {
+        self.known.send_modify(|known| {
+            known.others.insert(key.clone());
+        });
+    }
+
+    /// Nothing comes any more.
+    pub(super) fn end(&self) {
+        self.known.send_modify(|known| known.ended = true);
+    }
+
+    /// The next status that is not as it should be, once there is one; none at the end.
+    pub(super) async fn next(&self) -> Option<Due> {
+        let mut coming = self.known.subscribe();
+        loop {
+            // Before the look at what is due, so that nothing comes unseen between the two.
+            let ended = coming.borrow_and_update().ended;
+            if ended {
+                return None;
+            }
+            let mut due = None;
+            self.known.send_if_modified(|known| {
+                due = known.take();
+                false
+            });
+            if due.is_some() {
+                return due;
+            }
+            // It fails only when there is no board any more.
+            coming.changed().await.ok()?;
+        }
+    }
+}
+
+impl Known {
+    fn look_at(&mut self, key: &ObjectKey) -> bool {
+        let worth = self.written && self.due(key).is_some() && self.waiting.insert(key.clone());
+        if worth {
+            self.changed.push_back(key.clone());
+        }
+        worth
+    }
+
+    fn see(&mut self, sighting: Sighting) -> bool {
+        if !self.written {
+            return false;
+        }
+        match sighting {
+            Sighting::Is(key, published) => {
+                let known = self.published.get(&key);
+                let older = known.is_some_and(|known| {
+                    known.uid == published.uid
+                        && known.resource_version > published.resource_version
+                });
+                if older {
+                    return false;
+                }
+                self.published.insert(key.clone(), published);
+                self.look_at(&key)
+            }
+            Sighting::Gone(key) => {
+                self.published.remove(&key);
+                false
+            }
+            Sighting::All(keys) => {
+                self.published.retain(|key, _| keys.contains(key));
+                false
+            }
+        }
+    }
+
+    fn due(&self, key: &ObjectKey) -> Option<Due> {
+        let published = self.published.get(key)?;
+        let wanted = self.wanted.as_deref();
+        let served = self.served.contains(key);
+        let step = step(served, wanted, published, self.take_over);
+        let addresses = match step {
+            Step::Nothing => return None,
+            Step::Write | Step::Taken => self.wanted.clone().unwrap_or_default(),
+            Step::Clear => Arc::default(),
+        };
+        Some(Due {
+            key: key.clone(),
+            uid: published.uid.clone(),
+            step,
+            addresses,
+            others: published.others.clone(),
+        })
+    }
+
+    fn take(&mut self) -> Option<Due> {
+        if !self.complete {
+            return None;
+        }
+        loop {
+            let key = self.changed.pop_front();
+            if let Some(key) = &key {
+                self.waiting.remove(key);
+            }
+            let key = key.or_else(|| self.others.pop_first())?;
+            if let Some(due) = self.due(&key) {
+                return Some(due);
+            }
+        }
+    }
+}
+
+/// A folder's Ingresses have no status that anyone reads.
+fn is_ours(key: &ObjectKey) -> bool {
+    (key.origin, key.kind) == (Origin::Kubernetes, Kind::Ingress)
+}
