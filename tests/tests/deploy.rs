@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 #[test]
 fn systemd_takes_the_units_and_finds_little_exposed() {
     let folder = tempfile::tempdir().unwrap();
-    for unit in ["roadstead-control-plane.service", "roadstead-data-plane.service"] {
+    for unit in [
+        "roadstead-control-plane.service",
+        "roadstead-data-plane.service",
+    ] {
         let text = fs::read_to_string(file("systemd").join(unit)).unwrap();
         // The program need not be installed here.
         let (before, after) = text.split_once("ExecStart=/usr/local/bin/").unwrap();
@@ -22,7 +25,11 @@ fn systemd_takes_the_units_and_finds_little_exposed() {
         let copy = folder.path().join(unit);
         fs::write(&copy, format!("{before}ExecStart=/bin/true {after}")).unwrap();
         let mut verify = Command::new("systemd-analyze");
-        let output = verify.args(["verify", "--man=no"]).arg(&copy).output().unwrap();
+        let output = verify
+            .args(["verify", "--man=no"])
+            .arg(&copy)
+            .output()
+            .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         // A key that it does not know is only told.
         assert!(output.status.success() && said.is_empty(), "{unit}: {said}");
@@ -64,7 +71,11 @@ fn what_compose_starts_has_no_right_that_it_does_not_need() {
         };
         assert_eq!(of("read_only"), &json!(true), "{name}");
         assert_eq!(of("cap_drop"), &json!(["ALL"]), "{name}");
-        assert_eq!(of("security_opt"), &json!(["no-new-privileges:true"]), "{name}");
+        assert_eq!(
+            of("security_opt"),
+            &json!(["no-new-privileges:true"]),
+            "{name}"
+        );
         assert_eq!(of("privileged"), &Value::Null, "{name}");
         let rights = match name.as_str() {
             "folders" => json!(["CHOWN", "FOWNER", "NET_BIND_SERVICE"]),

@@ -57,16 +57,25 @@ fn an_upgrade_changes_what_its_values_change_and_nothing_else() {
         // The control plane takes listeners without a restart, and so do its proxies.
         let more = ["--set", "listeners.shop.port=8081"];
         release(&cluster, "upgrade", &more)?;
-        ensure!(generations(&cluster).await? == before, "pods are replaced for a listener");
+        ensure!(
+            generations(&cluster).await? == before,
+            "pods are replaced for a listener"
+        );
         let more = ["--set", "dataPlane.config.accessLog=json"];
         release(&cluster, "upgrade", &more)?;
         let [control_plane, data_plane] = generations(&cluster).await?;
-        ensure!(control_plane == before[0], "replicas are replaced for the proxies");
+        ensure!(
+            control_plane == before[0],
+            "replicas are replaced for the proxies"
+        );
         ensure!(data_plane > before[1], "proxies go on without what was set");
         let log = "controlPlane.config.history.records=5000";
         release(&cluster, "upgrade", &["--set", log])?;
         let [control_plane, _] = generations(&cluster).await?;
-        ensure!(control_plane > before[0], "replicas go on without what was set");
+        ensure!(
+            control_plane > before[0],
+            "replicas go on without what was set"
+        );
         Ok(())
     });
 }
@@ -95,11 +104,20 @@ fn each_account_has_the_rights_that_the_readme_lists_and_no_other() {
         let table = documented()?;
         let service = format!("controlPlane.config.ingressStatus.service={NAMESPACE}/{SERVICE}");
         let modes: [(&str, Mode<'_>); 5] = [
-            ("", Mode { when: &["statusWrites"], ..Mode::default() }),
+            (
+                "",
+                Mode {
+                    when: &["statusWrites"],
+                    ..Mode::default()
+                },
+            ),
             ("statusWrites=false", Mode::default()),
             (
                 "watch.namespaces={shop}",
-                Mode { namespaces: &["shop"], when: &["statusWrites"] },
+                Mode {
+                    namespaces: &["shop"],
+                    when: &["statusWrites"],
+                },
             ),
             (
                 "controlPlane.config.ingressStatus.nodes={externalIP}",
@@ -125,7 +143,12 @@ fn each_account_has_the_rights_that_the_readme_lists_and_no_other() {
                 seen.extend(documented.clone());
                 documented.extend(of_all.clone());
                 let control = account(&cluster, "roadstead-control-plane").await?;
-                agree(values, namespace, &held(&control, namespace).await?, &documented)?;
+                agree(
+                    values,
+                    namespace,
+                    &held(&control, namespace).await?,
+                    &documented,
+                )?;
                 let data = account(&cluster, "roadstead-data-plane").await?;
                 agree(values, namespace, &held(&data, namespace).await?, &of_all)?;
             }
@@ -197,13 +220,18 @@ fn objects_of(cluster: &Cluster) -> anyhow::Result<Vec<Value>> {
     let kubeconfig = cluster.kubeconfig();
     let kubeconfig = text(&kubeconfig)?;
     let about = ["get", "manifest", RELEASE, "--namespace", NAMESPACE];
-    chart::objects(&helm(about.into_iter().chain(["--kubeconfig", kubeconfig]))?)
+    chart::objects(&helm(
+        about.into_iter().chain(["--kubeconfig", kubeconfig]),
+    )?)
 }
 
 /// Generations of both planes' pods: one more for each change of them.
 async fn generations(cluster: &Cluster) -> anyhow::Result<[i64; 2]> {
     let mut generations = [0; 2];
-    let planes = [("StatefulSet", "control-plane"), ("DaemonSet", "data-plane")];
+    let planes = [
+        ("StatefulSet", "control-plane"),
+        ("DaemonSet", "data-plane"),
+    ];
     for (generation, (kind, plane)) in generations.iter_mut().zip(planes) {
         let object = json!({
             "apiVersion": "apps/v1", "kind": kind,

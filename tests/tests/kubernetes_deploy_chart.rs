@@ -116,7 +116,10 @@ fn the_plain_manifests_are_those_of_the_chart() {
     let shipped = files(&file("kubernetes"));
     let mut expected = files(drawn.path());
     // The one that is written by hand.
-    expected.insert("namespace.yaml".into(), shipped[Path::new("namespace.yaml")].clone());
+    expected.insert(
+        "namespace.yaml".into(),
+        shipped[Path::new("namespace.yaml")].clone(),
+    );
     let names: BTreeSet<_> = expected.keys().collect();
     assert_eq!(shipped.keys().collect::<BTreeSet<_>>(), names);
     for (name, text) in expected {
@@ -146,10 +149,7 @@ fn the_values_have_each_key_of_the_control_plane_that_the_chart_does_not_set() {
             "sources listeners ingressClass statusWrites dataFolder grpc admin",
         ),
         ("lease", "name identity address peers"),
-        (
-            "access",
-            "authoritySecret authorityConfigMap proxyAccounts",
-        ),
+        ("access", "authoritySecret authorityConfigMap proxyAccounts"),
     ]);
     let read = |text: &Path| ControlPlane::read(text).err().map(|e| e.to_string());
     keys_agree("controlPlane", &of_the_chart, read);

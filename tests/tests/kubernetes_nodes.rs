@@ -63,7 +63,11 @@ fn three_nodes_serve_while_replicas_are_replaced_moved_and_killed() {
 
         // Upgrade of the control plane: pods of it are replaced, one after the other.
         let mut loads = scene.loads();
-        scene.release("upgrade", &["--set", "controlPlane.podAnnotations.upgrade=one"])
+        scene
+            .release(
+                "upgrade",
+                &["--set", "controlPlane.podAnnotations.upgrade=one"],
+            )
             .await?;
         go_on(&mut loads).await?;
         scene.settled().await?;
@@ -220,7 +224,12 @@ impl Scene {
             let address = Nodes::address(*node, 80);
             wait::until_ok("a node serves", SOON, async || {
                 let reply = get(address, HOST, path).await?;
-                ensure!(reply.status.is_success(), "{} {}", reply.status, reply.text());
+                ensure!(
+                    reply.status.is_success(),
+                    "{} {}",
+                    reply.status,
+                    reply.text()
+                );
                 Ok(())
             })
             .await?;
@@ -253,7 +262,9 @@ impl Scene {
         wait::until_ok("somebody leads", TAKEOVER, async || {
             let lease = leases.get("roadstead-control-plane").await?;
             let holder = lease.spec.and_then(|spec| spec.holder_identity);
-            let holder = holder.filter(|holder| !holder.is_empty()).context("nobody")?;
+            let holder = holder
+                .filter(|holder| !holder.is_empty())
+                .context("nobody")?;
             let (pod, _) = holder.split_once('_').context(holder.clone())?;
             Ok(pod.to_owned())
         })
@@ -263,7 +274,10 @@ impl Scene {
     async fn node_of_leader(&self) -> anyhow::Result<(String, u8)> {
         let leader = self.leader().await?;
         let pod = self.pods().get(&leader).await?;
-        let node = pod.spec.and_then(|spec| spec.node_name).context("no node")?;
+        let node = pod
+            .spec
+            .and_then(|spec| spec.node_name)
+            .context("no node")?;
         let (_, index) = node.split_once('-').context("a node's name")?;
         Ok((leader, index.parse()?))
     }

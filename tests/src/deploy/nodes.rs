@@ -133,7 +133,8 @@ impl Nodes {
                 let pod = pod?.path();
                 for container in fs::read_dir(&pod)? {
                     let container = container?.path();
-                    let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned());
+                    let name =
+                        |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned());
                     for log in fs::read_dir(&container)? {
                         let log = log?.path();
                         let parts = [name(&pod), name(&container), name(&log)];

@@ -52,7 +52,9 @@ fn row(line: &str) -> anyhow::Result<Row> {
     };
     let words = |cell: &&str| -> Vec<String> {
         let words = cell.split_whitespace();
-        words.map(|word| word.trim_matches('`').to_owned()).collect()
+        words
+            .map(|word| word.trim_matches('`').to_owned())
+            .collect()
     };
     let group = if *group == "core" { "" } else { group };
     let names = match *names {
@@ -63,7 +65,12 @@ fn row(line: &str) -> anyhow::Result<Row> {
     Ok(Row {
         place: (*place).to_owned(),
         when: when.trim_matches('`').to_owned(),
-        rights: product(&[group.to_owned()], &words(resources), &names, &words(verbs)),
+        rights: product(
+            &[group.to_owned()],
+            &words(resources),
+            &names,
+            &words(verbs),
+        ),
     })
 }
 
