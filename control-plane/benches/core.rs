@@ -26,7 +26,7 @@ use roadstead_control_plane::model::settings::{HostOwnership, Listener, Protocol
 use roadstead_control_plane::model::time::Timestamp;
 use roadstead_control_plane::project::{Fold, REVISION, project_all};
 use roadstead_control_plane::snapshot::publication::Publication;
-use roadstead_control_plane::state::endpoints::SliceChange;
+use roadstead_control_plane::state::endpoints::{HeldSlice, SliceChange};
 use roadstead_matcher::host::HostPattern;
 use roadstead_matcher::path::PathPattern;
 
@@ -96,13 +96,16 @@ fn slice(n: usize, address: u32) -> SliceChange {
     };
     SliceChange {
         key: key(Kind::EndpointSlice, format!("object-{n}").into()),
-        slice: Some(EndpointSlice {
-            service: format!("object-{n}").into(),
-            ports: vec![EndpointPort {
-                name: "http".into(),
-                number: 8080,
-            }],
-            endpoints: vec![endpoint],
+        slice: Some(HeldSlice {
+            uid: format!("slice-{n}").into(),
+            spec: EndpointSlice {
+                service: format!("object-{n}").into(),
+                ports: vec![EndpointPort {
+                    name: "http".into(),
+                    number: 8080,
+                }],
+                endpoints: vec![endpoint],
+            },
         }),
     }
 }

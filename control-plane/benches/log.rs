@@ -92,7 +92,7 @@ fn write(folder: &Path, records: u64) {
             let mut draft = writer.begin_checkpoint(Seq(seq)).unwrap();
             let entries = dirty.entries(&fold).map(Result::unwrap);
             writer.add_to_checkpoint(&mut draft, entries).unwrap();
-            writer.finish_checkpoint(draft).unwrap();
+            writer.finish_checkpoint(draft, Seq(seq)).unwrap();
             dirty = Dirty::default();
             spare(&mut writer, Seq(seq));
             writer.refresh().unwrap();

@@ -43,29 +43,62 @@ impl Restored {
 #[derive(Clone, Debug, Default)]
 pub struct Dirty {
     records: u64,
-    objects: BTreeSet<ObjectKey>,
-    resources: BTreeSet<ResourceId>,
-    versions: BTreeSet<Seq>,
+    parts: BTreeSet<Part>,
+}
+
+/// What is an entry of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Object(ObjectKey),
+    Resource(ResourceId),
+    Version(Seq),
+}
+
+impl Part {
+    /// Its key, and its value unless it is gone.
+    fn entry(&self, fold: &Fold) -> Result<Entry, serde_json::Error> {
+        match self {
+            Self::Object(key) => entry(b'o', Some(key), fold.state().object(key)),
+            Self::Resource(id) => {
+                let resource = fold.snapshot().resources().get(id);
+                let value = resource.and_then(|r| Some((r.hash, pair(r.changed_at?))));
+                let name = (i32::from(id.kind), id.name.as_ref());
+                entry(b'r', Some(&name), value.as_ref())
+            }
+            Self::Version(seq) => entry(b'v', Some(seq), fold.versions().made_by(*seq)),
+        }
+    }
 }
 
 impl Dirty {
     /// Remembers what a record changed.
     pub fn note(&mut self, record: &Record, changed: &Changed) {
         self.records += 1;
-        self.objects.extend(record.event.object().cloned());
+        let object = record.event.object().cloned();
         let resources = changed.resources.iter().filter(|id| !id.is_endpoints());
-        self.resources.extend(resources.cloned());
-        self.versions.extend(&changed.versions);
+        let versions = changed.versions.iter().copied();
+        self.parts.extend(object.map(Part::Object));
+        self.parts.extend(resources.cloned().map(Part::Resource));
+        self.parts.extend(versions.map(Part::Version));
+    }
+
+    /// Adds what another one remembers.
+    pub fn absorb(&mut self, other: Self) {
+        self.records += other.records;
+        self.parts.extend(other.parts);
     }
 
     /// As if nothing of this were stored.
     pub fn all(fold: &Fold) -> Self {
+        let objects = fold.state().objects().map(|(key, _)| key.clone());
         let resources = fold.snapshot().resources().keys();
+        let resources = resources.filter(|id| !id.is_endpoints()).cloned();
+        let versions = fold.versions().iter().map(|made| made.seq);
+        let parts = objects.map(Part::Object);
+        let parts = parts.chain(resources.map(Part::Resource));
         Self {
             records: 0,
-            objects: fold.state().objects().map(|(key, _)| key.clone()).collect(),
-            resources: resources.filter(|id| !id.is_endpoints()).cloned().collect(),
-            versions: fold.versions().iter().map(|made| made.seq).collect(),
+            parts: parts.chain(versions.map(Part::Version)).collect(),
         }
     }
 
@@ -77,29 +110,75 @@ impl Dirty {
     /// The entries to write: each key with its value, or without one if it is gone. Made one by
     /// one, because all of them together may be as much as the state.
     pub fn entries(&self, fold: &Fold) -> impl Iterator<Item = Result<Entry, serde_json::Error>> {
-        let head = Stored {
-            schema: SCHEMA,
-            head: fold.state().head().clone(),
-            version: pair(fold.snapshot().version()),
-            older_versions_forgotten: fold.versions().is_truncated(),
-        };
-        let head = std::iter::once_with(move || entry(b'h', None::<&()>, Some(&head)));
-        let objects = self
-            .objects
-            .iter()
-            .map(|key| entry(b'o', Some(key), fold.state().object(key)));
-        let resources = self.resources.iter().map(|id| {
-            let resource = fold.snapshot().resources().get(id);
-            let value = resource.and_then(|r| Some((r.hash, pair(r.changed_at?))));
-            let name = (i32::from(id.kind), id.name.as_ref());
-            entry(b'r', Some(&name), value.as_ref())
-        });
-        let versions = self
-            .versions
-            .iter()
-            .map(|seq| entry(b'v', Some(seq), fold.versions().made_by(*seq)));
-        head.chain(objects).chain(resources).chain(versions)
+        let parts = self.parts.iter().map(|part| part.entry(fold));
+        std::iter::once_with(move || head(fold)).chain(parts)
     }
+}
+
+/// A checkpoint that is being stored in steps, between which records go on.
+///
+/// What changes after it was written is written again before the end: what is stored is the
+/// state at the end, and at no time before.
+#[derive(Clone, Debug)]
+pub struct Storing {
+    /// All that is stored by it, which is lost if it fails.
+    all: Dirty,
+    waiting: BTreeSet<Part>,
+    rounds: usize,
+}
+
+impl Storing {
+    /// Begins with what has changed so far.
+    pub fn new(changed: Dirty) -> Self {
+        Self {
+            waiting: changed.parts.clone(),
+            all: changed,
+            rounds: 0,
+        }
+    }
+
+    /// How many entries are to be written.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The next entries to write, up to so many.
+    pub fn next(
+        &mut self,
+        fold: &Fold,
+        most: usize,
+    ) -> impl Iterator<Item = Result<Entry, serde_json::Error>> {
+        let parts = std::iter::from_fn(|| self.waiting.pop_first());
+        parts.take(most).map(move |part| part.entry(fold))
+    }
+
+    /// Takes over what has changed meanwhile.
+    pub fn go_on(&mut self, changed: Dirty) {
+        self.waiting.extend(changed.parts.iter().cloned());
+        self.all.absorb(changed);
+        self.rounds += 1;
+    }
+
+    /// How often it took over more.
+    pub fn rounds(&self) -> usize {
+        self.rounds
+    }
+
+    /// What was to be stored.
+    pub fn into_all(self) -> Dirty {
+        self.all
+    }
+}
+
+/// The entry that each checkpoint writes: what is known apart from the parts.
+pub fn head(fold: &Fold) -> Result<Entry, serde_json::Error> {
+    let head = Stored {
+        schema: SCHEMA,
+        head: fold.state().head().clone(),
+        version: pair(fold.snapshot().version()),
+        older_versions_forgotten: fold.versions().is_truncated(),
+    };
+    entry(b'h', None::<&()>, Some(&head))
 }
 
 /// A key, and its value unless it is gone.

@@ -12,6 +12,7 @@ mod holds;
 mod ports;
 mod recovery;
 mod run;
+mod storing;
 mod term;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 use tracing::info_span;
 
-use crate::checkpoint::{Dirty, Restored};
+use crate::checkpoint::{Dirty, Restored, Storing};
 use crate::event::{Epoch, Event, Record};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::time::Timestamp;
@@ -74,12 +75,16 @@ pub struct Engine<L, O> {
     /// Lists that must be complete before anything new is published.
     awaited: BTreeSet<(Origin, Kind)>,
     dirty: Dirty,
+    /// The checkpoint that is being stored.
+    storing: Option<Storing>,
     /// The log may have a step to take of what can wait.
     untidy: bool,
     /// What is held back, as it was shown.
     holds: Vec<HoldNow>,
     /// Endpoints that are to be written behind.
     behind: BTreeMap<ObjectKey, SliceChange>,
+    /// It is time that they are.
+    behind_due: bool,
     /// Which versions all proxies hold: facts that nothing waits for, appended with the next
     /// that something does, or within a second. Each change would else be flushed twice.
     acknowledged: Vec<Event>,
@@ -117,9 +122,11 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             publication: Arc::default(),
             unpublished: Vec::new(),
             dirty,
+            storing: None,
             untidy: true,
             holds: Vec::new(),
             behind: BTreeMap::new(),
+            behind_due: false,
             acknowledged: Vec::new(),
             renewal: Renewal::from(begun),
             highest_held: Version::default(),
@@ -240,7 +247,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         }
     }
 
-    /// What need not happen at once: endpoints written behind, a checkpoint that is due, an
+    /// What need not happen at once becomes due: endpoints written behind, a checkpoint, an
     /// attempt to write again. To be called about once a second; soon after a start it waits.
     pub fn housekeep(&mut self) {
         if self.frozen.is_some() {
@@ -253,9 +260,9 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             return;
         }
         self.renew_endpoints();
-        self.write_behind();
+        self.behind_due = true;
         if self.dirty.records() >= self.checkpoint_after {
-            self.checkpoint();
+            self.begin_checkpoint();
         }
     }
 
@@ -265,17 +272,23 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         self.start.contains(&self.outlets.now())
     }
 
-    /// Whether the log has a step to take of what can wait.
+    /// Whether there is a step to take of what can wait.
     pub fn is_untidy(&self) -> bool {
         self.untidy && self.frozen.is_none()
     }
 
     /// Takes a step of it, between two turns.
     pub fn tidy(&mut self) {
-        self.untidy = self.log.tidy().unwrap_or_else(|error| {
-            tracing::warn!(%error, "the log was not made shorter");
-            false
-        });
+        if self.behind_due {
+            self.behind_due = self.write_some_behind();
+        } else if self.storing.is_some() {
+            self.store();
+        } else {
+            self.untidy = self.log.tidy().unwrap_or_else(|error| {
+                tracing::warn!(%error, "the log was not tidied up");
+                false
+            });
+        }
     }
 
     /// Appends what was acknowledged and is not yet in the log.
@@ -284,19 +297,6 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             && let Err(error) = self.record(Vec::new())
         {
             self.freeze(&error);
-        }
-    }
-
-    /// Stores a checkpoint of now.
-    pub fn checkpoint(&mut self) {
-        let entries = self.dirty.entries(&self.fold);
-        let mut entries = entries.map(|entry| entry.map_err(LogError::new));
-        let result = self.log.checkpoint(self.fold.state().seq(), &mut entries);
-        drop(entries);
-        match result {
-            Ok(()) => self.dirty = Dirty::default(),
-            // The dirty set stays, and the next attempt writes it.
-            Err(error) => tracing::warn!(%error, "no checkpoint was stored"),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::model::settings::Settings;
 use crate::observe::guard::Confirmation;
 use crate::presence::Report;
 use crate::state::State;
-use crate::state::endpoints::SliceChange;
+use crate::state::endpoints::{HeldSlice, SliceChange};
 use crate::state::hold::MissingChange;
 
 /// Something seen outside.
@@ -149,10 +149,14 @@ fn changed(state: &State, seen: Seen, observed: &mut Observed) {
                 // It was refused: that it no longer is, is a fact.
                 observed.events.push(Event::ObjectAccepted {
                     key: key.clone(),
-                    meta,
+                    meta: meta.clone(),
                     spec: Spec::EndpointSlice(slice.clone()),
                 });
             }
+            let slice = HeldSlice {
+                uid: meta.uid,
+                spec: slice,
+            };
             if state.slices().get(&key) != Some(&slice) {
                 observed.slices.push(SliceChange {
                     key,
@@ -184,9 +188,7 @@ fn changed(state: &State, seen: Seen, observed: &mut Observed) {
             if known {
                 return;
             }
-            let good = state
-                .object(&key)
-                .and_then(|held| Some(&held.good.as_ref()?.meta.uid));
+            let good = uid_of_good(state, &key);
             let last_good = if good.is_some_and(|uid| is_another(key.origin, uid, &meta.uid)) {
                 // What the other was is not what this one was.
                 deleted(state, key.clone(), observed);
@@ -216,7 +218,10 @@ fn recovered(state: &State, origin: Origin, records: Vec<RecoveryRecord>, observ
         if let Spec::EndpointSlice(slice) = &record.spec {
             observed.slices.push(SliceChange {
                 key: record.key.clone(),
-                slice: Some(slice.clone()),
+                slice: Some(HeldSlice {
+                    uid: record.meta.uid.clone(),
+                    spec: slice.clone(),
+                }),
             });
         }
         observed.events.push(record.into_event());
@@ -228,7 +233,17 @@ fn last_good(state: &State, key: &ObjectKey) -> Option<EndpointSlice> {
     let held = state.object(key);
     let recorded = held.is_some_and(|held| held.good.is_some());
     let slice = state.slices().get(key).filter(|_| !recorded);
-    slice.cloned()
+    slice.map(|slice| slice.spec.clone())
+}
+
+/// Which object the last good version is of, if there is one and that is known.
+fn uid_of_good<'a>(state: &'a State, key: &ObjectKey) -> Option<&'a str> {
+    let held = state.object(key).and_then(|held| held.good.as_ref());
+    let uid = match held {
+        Some(good) => &good.meta.uid,
+        None => &state.slices().get(key)?.uid,
+    };
+    Some(&**uid).filter(|uid| !uid.is_empty())
 }
 
 /// Whether an object is not the one that had its name before. In a folder the name is all

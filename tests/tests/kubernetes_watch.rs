@@ -3,6 +3,9 @@
 
 #![cfg(test)]
 
+#[path = "kubernetes_watch/objects.rs"]
+mod objects;
+
 use std::{fs, net::SocketAddr, path::Path};
 
 use anyhow::{Context, ensure};
@@ -19,6 +22,8 @@ use roadstead_tests::{
     sandbox, wait,
 };
 use serde_json::{Value, json};
+
+use objects::{bad, bad_slice, rights};
 
 #[test]
 fn a_dropped_watch_goes_on_where_it_was() {
@@ -225,44 +230,6 @@ fn what_may_not_be_listed_stays_as_it_was_and_is_found_again_when_it_may() {
     });
 }
 
-/// A service account, and what it may do: all that it needs, or all but watch Services.
-fn rights(services: bool) -> String {
-    let core = if services {
-        "[endpoints, services]"
-    } else {
-        "[endpoints]"
-    };
-    format!(
-        "{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: roadstead}}}}\n---\n\
-         apiVersion: rbac.authorization.k8s.io/v1\n\
-         kind: ClusterRole\n\
-         metadata: {{name: roadstead}}\n\
-         rules:\n\
-         - {{apiGroups: [\"\"], resources: {core}, verbs: [get, list, watch]}}\n\
-         - {{apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}}\n\
-         - apiGroups: [networking.k8s.io]\n\
-        \x20 resources: [ingresses, ingressclasses]\n\
-        \x20 verbs: [get, list, watch]\n\
-         ---\n\
-         apiVersion: rbac.authorization.k8s.io/v1\n\
-         kind: ClusterRoleBinding\n\
-         metadata: {{name: roadstead}}\n\
-         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: roadstead}}\n\
-         subjects: [{{kind: ServiceAccount, name: roadstead, namespace: default}}]\n---\n\
-         apiVersion: rbac.authorization.k8s.io/v1\n\
-         kind: Role\n\
-         metadata: {{name: roadstead}}\n\
-         rules:\n\
-         - {{apiGroups: [\"\"], resources: [secrets], verbs: [get, list, create, update, delete]}}\n\
-         ---\n\
-         apiVersion: rbac.authorization.k8s.io/v1\n\
-         kind: RoleBinding\n\
-         metadata: {{name: roadstead}}\n\
-         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: roadstead}}\n\
-         subjects: [{{kind: ServiceAccount, name: roadstead, namespace: default}}]\n"
-    )
-}
-
 /// The API server's own view of who may what is a moment behind.
 async fn until_services_may_be_listed(kubeconfig: &Path, may: bool) -> anyhow::Result<()> {
     let services: Api<Service> = Api::all(client_of(kubeconfig).await?);
@@ -300,6 +267,44 @@ fn what_happened_while_the_control_plane_was_away_is_seen_when_it_is_back() {
         refuses(HTTP, "more.bad.example", "/b", "no-route").await?;
         Ok(())
     });
+}
+
+#[test]
+fn endpoints_that_were_made_anew_unseen_and_are_bad_are_not_those_of_before() {
+    sandbox::run(async |sandbox| {
+        let [one, _] = echoes().await?;
+        let mut parts = Wired::start_as_admin(sandbox, &bare(&[]), &json!({})).await?;
+        for name in ["a", "b", "bad"] {
+            parts.serve(&site(name, &[one.address()])).await?;
+            answers(HTTP, &format!("{name}.example"), "/", "one").await?;
+        }
+        // On a list of a running control plane.
+        parts.wire.block();
+        make_slice_anew(&parts, "a").await?;
+        parts.objects.apply(&bad_slice("bad")).await?;
+        parts.cluster.compact().await?;
+        parts.cluster.api_server().restart().await?;
+        parts.wire.cut();
+        parts.wire.unblock();
+        refuses(HTTP, "a.example", "/", "no-endpoints").await?;
+        // After a restart.
+        parts
+            .while_it_is_away(async |parts| make_slice_anew(parts, "b").await)
+            .await?;
+        refuses(HTTP, "b.example", "/", "no-endpoints").await?;
+        refuses(HTTP, "a.example", "/", "no-endpoints").await?;
+        // One that was edited keeps its addresses.
+        answers(HTTP, "bad.example", "/", "one").await?;
+        Ok(())
+    });
+}
+
+/// A site's slice is deleted, and another made of its name that cannot be used.
+async fn make_slice_anew(parts: &Wired, name: &str) -> anyhow::Result<()> {
+    let bad = bad_slice(name);
+    parts.objects.delete(&bad).await?;
+    parts.objects.apply(&bad).await?;
+    Ok(())
 }
 
 #[test]
@@ -430,23 +435,6 @@ fn site<'a>(name: &'static str, backends: &'a [SocketAddr]) -> Site<'a> {
         path: "/",
         backends,
     }
-}
-
-/// An Ingress that the API server takes and we do not, with another host than the site has.
-fn bad(name: &str) -> String {
-    let backend = format!("backend: {{service: {{name: {name}, port: {{number: 80}}}}}}");
-    format!(
-        "apiVersion: networking.k8s.io/v1\n\
-         kind: Ingress\n\
-         metadata: {{name: {name}}}\n\
-         spec:\n\
-        \x20 ingressClassName: roadstead\n\
-        \x20 rules:\n\
-        \x20 - host: more.{name}.example\n\
-        \x20   http:\n\
-        \x20     paths:\n\
-        \x20     - {{path: /a/../b, pathType: ImplementationSpecific, {backend}}}\n"
-    )
 }
 
 /// Complete lists so far, of all kinds.

@@ -17,17 +17,16 @@ use crate::clock;
 use crate::engine::{Log, LogError};
 use crate::event::codec::{self, DecodeError};
 use crate::event::{Class, Epoch, Record, Seq};
-use crate::event_log::{Entry, EventLog, ReadError, Writer};
+use crate::event_log::{Draft, Entry, EventLog, ReadError, Writer};
 use crate::history::archive::{Archive, ArchiveError, Records, Want};
 use crate::identity;
 use crate::lease::Office;
 use crate::metrics::log::LogMetrics;
-use crate::model::endpoints::EndpointSlice;
 use crate::model::key::ObjectKey;
 use crate::model::object::Spec;
 use crate::model::time::Timestamp;
 use crate::project::Fold;
-use crate::state::endpoints::SliceChange;
+use crate::state::endpoints::{HeldSlice, SliceChange};
 
 /// The term that this replica is in, if it leads.
 pub(super) type InOffice = Arc<ArcSwapOption<Office>>;
@@ -52,6 +51,10 @@ pub(super) struct StoredLog {
     keep: Keep,
     metrics: LogMetrics,
     compacting: Compacting,
+    /// The checkpoint that is being stored.
+    draft: Option<Draft>,
+    /// From where on endpoints are to be looked at that may have expired.
+    expiring: Option<Vec<u8>>,
     /// The longest batch that could not be appended since one could, in bytes.
     refused: usize,
 }
@@ -73,6 +76,8 @@ impl StoredLog {
             keep,
             metrics,
             compacting: Compacting::default(),
+            draft: None,
+            expiring: None,
             refused: 0,
         }
     }
@@ -119,6 +124,8 @@ impl Log for StoredLog {
     fn resume(&mut self, after: Seq) -> Result<Vec<Record>, LogError> {
         // What its last steps came to is not known.
         self.compacting = Compacting::default();
+        self.draft = None;
+        self.expiring = None;
         self.writer.reopen().map_err(LogError::new)?;
         // A disk with room for a little would freeze again as soon as everything is listed.
         self.writer.reserve(self.refused).map_err(LogError::new)?;
@@ -135,28 +142,40 @@ impl Log for StoredLog {
 
     fn restart(&mut self) -> Result<(), LogError> {
         self.compacting = Compacting::default();
+        self.draft = None;
+        self.expiring = None;
         let aside = self.writer.restart().map_err(LogError::new)?;
         tracing::warn!(aside = %aside.display(), "the event log begins anew; what it held is there");
         Ok(())
     }
 
-    fn checkpoint(
+    fn begin_checkpoint(&mut self, seq: Seq) -> Result<(), LogError> {
+        self.draft = None;
+        let begun = self.writer.begin_checkpoint(seq);
+        self.draft = Some(begun.map_err(LogError::new)?);
+        Ok(())
+    }
+
+    fn add_to_checkpoint(
         &mut self,
-        seq: Seq,
         changed: &mut dyn Iterator<Item = Result<checkpoint::Entry, LogError>>,
     ) -> Result<(), LogError> {
-        let mut draft = self.writer.begin_checkpoint(seq).map_err(LogError::new)?;
+        let draft = self.draft.as_mut().ok_or_else(none_begun)?;
         for entry in changed {
-            let added = self.writer.add_to_checkpoint(&mut draft, [entry?]);
+            let added = self.writer.add_to_checkpoint(draft, [entry?]);
             added.map_err(LogError::new)?;
         }
-        let finished = self.writer.finish_checkpoint(draft);
+        Ok(())
+    }
+
+    fn finish_checkpoint(&mut self, seq: Seq) -> Result<(), LogError> {
+        let draft = self.draft.take().ok_or_else(none_begun)?;
+        let finished = self.writer.finish_checkpoint(draft, seq);
         finished.map_err(LogError::new)?;
         self.compacting
             .begin(&self.writer.log(), seq, self.keep.records)?;
         // What expired is no longer seen anywhere: what is in use is renewed.
-        let expired = self.writer.endpoints_expire(clock::now());
-        expired.map_err(LogError::new)?;
+        self.expiring = Some(Vec::new());
         if let Ok(bytes) = self.writer.log().bytes_on_disk() {
             self.metrics.size(bytes);
         }
@@ -164,6 +183,11 @@ impl Log for StoredLog {
     }
 
     fn tidy(&mut self) -> Result<bool, LogError> {
+        if let Some(from) = self.expiring.take() {
+            let looked = self.writer.endpoints_expire(clock::now(), &from, LOOKED_AT);
+            self.expiring = looked.map_err(LogError::new)?;
+            return Ok(true);
+        }
         let more = self.compacting.step(&mut self.writer)?;
         if matches!(self.compacting, Compacting::Idle) && !more {
             self.writer.refresh().map_err(LogError::new)?;
@@ -264,9 +288,8 @@ pub(super) fn restore(log: &EventLog, now: Timestamp) -> Result<Restored, Archiv
     let fold = &mut restored.fold;
     for (key, value) in log.endpoints_read(now).map_err(unreadable)? {
         let key: Result<ObjectKey, _> = serde_json::from_slice(&key);
-        let slice: Result<EndpointSlice, _> = serde_json::from_slice(&value);
         // Written by another release, and found again by listing.
-        if let (Ok(key), Ok(slice)) = (key, slice) {
+        if let (Ok(key), Ok(slice)) = (key, HeldSlice::from_json(&value)) {
             let slice = Some(slice);
             fold.apply_endpoints(SliceChange { key, slice });
         }
@@ -279,16 +302,19 @@ pub(super) fn restore(log: &EventLog, now: Timestamp) -> Result<Restored, Archiv
 }
 
 fn recorded_slices(fold: &Fold) -> Vec<SliceChange> {
-    let good = fold
-        .state()
-        .objects()
-        .filter_map(|(key, held)| match &held.good.as_ref()?.spec {
-            Spec::EndpointSlice(slice) => Some(SliceChange {
-                key: key.clone(),
-                slice: Some(slice.clone()),
+    let good = fold.state().objects().filter_map(|(key, held)| {
+        let good = held.good.as_ref()?;
+        let Spec::EndpointSlice(slice) = &good.spec else {
+            return None;
+        };
+        Some(SliceChange {
+            key: key.clone(),
+            slice: Some(HeldSlice {
+                uid: good.meta.uid.clone(),
+                spec: slice.clone(),
             }),
-            Spec::Ingress(_) | Spec::IngressClass(_) | Spec::Service(_) => None,
-        });
+        })
+    });
     good.collect()
 }
 
@@ -322,8 +348,14 @@ fn decode(entry: &Entry) -> Result<Record, DecodeError> {
     codec::decode(entry.seq, entry.schema, &entry.bytes)
 }
 
+fn none_begun() -> LogError {
+    LogError::new("no checkpoint was begun, or what was begun is lost")
+}
+
 /// Records that are in memory as bytes at once.
 const AT_ONCE: usize = 1024;
+/// Endpoints looked at in a step: some milliseconds.
+const LOOKED_AT: usize = 512;
 
 fn newer(error: &impl ToString) -> ArchiveError {
     ArchiveError::Newer(error.to_string().into())

@@ -2,6 +2,7 @@
 //!
 //! Apart from the turns, because nothing waits for it and no record tells of it.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use crate::engine::{Engine, Log, Outlets};
@@ -48,6 +49,18 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         }
     }
 
+    /// Stores some of them; returns whether there are more.
+    pub(super) fn write_some_behind(&mut self) -> bool {
+        let rest = match self.behind.keys().nth(WRITTEN_AT_ONCE).cloned() {
+            Some(next) => self.behind.split_off(&next),
+            None => BTreeMap::new(),
+        };
+        self.write_behind();
+        let more = self.behind.is_empty() && !rest.is_empty();
+        self.behind.extend(rest);
+        more
+    }
+
     /// Writes some endpoints again before they no longer count.
     pub(super) fn renew_endpoints(&mut self) {
         let now = self.outlets.now();
@@ -77,3 +90,4 @@ impl<L: Log, O: Outlets> Engine<L, O> {
 const RENEW_AFTER: i64 = 3_600_000;
 /// Some milliseconds of a housekeeping.
 const RENEWED_AT_ONCE: usize = 256;
+const WRITTEN_AT_ONCE: usize = 256;

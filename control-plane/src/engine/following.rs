@@ -2,6 +2,7 @@
 //!
 //! Apart from the turns, because nothing is observed here, and nothing is decided.
 
+use std::future::ready;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -32,11 +33,12 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                     Some(step) => self.step(step),
                     None => break,
                 },
+                () = ready(()), if self.is_untidy() => {}
                 _ = housekeeping.tick() => {
                     if self.frozen.is_none() {
                         self.untidy = true;
                         if self.dirty.records() >= self.checkpoint_after {
-                            self.checkpoint();
+                            self.begin_checkpoint();
                         }
                     }
                     self.outlets.beat();
@@ -121,10 +123,13 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             let mut entries = stored
                 .into_iter()
                 .map(|(key, value)| Ok((key, Some(value))));
-            self.log.checkpoint(seq, &mut entries)?;
+            self.log.begin_checkpoint(seq)?;
+            self.log.add_to_checkpoint(&mut entries)?;
+            self.log.finish_checkpoint(seq)?;
         }
         self.fold = restored.fold;
         self.dirty = Dirty::default();
+        self.storing = None;
         self.behind.clear();
         self.unpublished.clear();
         self.wanted = Wanted::of(self.fold.state());

@@ -33,12 +33,19 @@ pub trait Log: Send {
     /// Moves everything out of the way, so that another history can be stored.
     fn restart(&mut self) -> Result<(), LogError>;
 
-    /// Stores what changed since the last checkpoint, as of this record.
-    fn checkpoint(
+    /// Begins a checkpoint of this record or a later one. What was begun before and not
+    /// finished is given up.
+    fn begin_checkpoint(&mut self, seq: Seq) -> Result<(), LogError>;
+
+    /// Stores some of what changed since the last checkpoint. Of an entry that comes again the
+    /// last one counts.
+    fn add_to_checkpoint(
         &mut self,
-        seq: Seq,
         changed: &mut dyn Iterator<Item = Result<Entry, LogError>>,
     ) -> Result<(), LogError>;
+
+    /// Finishes the checkpoint, as one of the state at this record.
+    fn finish_checkpoint(&mut self, seq: Seq) -> Result<(), LogError>;
 
     /// Takes a step of what can wait, which makes the log shorter, in bounded time. Says whether
     /// there is another that can be taken at once.

@@ -48,11 +48,11 @@ impl Writer {
     ) -> Result<Checkpoint, CheckpointError> {
         let mut draft = self.begin_checkpoint(seq)?;
         self.add_to_checkpoint(&mut draft, changes)?;
-        self.finish_checkpoint(draft)
+        self.finish_checkpoint(draft, seq)
     }
 
-    /// Begins a checkpoint of the state at this place, which the log must have reached. In a
-    /// log that holds nothing yet, any place will do: the log then begins behind it.
+    /// Begins a checkpoint of the state at this place or a later one, which the log must have
+    /// reached. In a log that holds nothing yet, any place will do: the log then begins behind it.
     pub fn begin_checkpoint(&mut self, seq: Seq) -> Result<Draft, CheckpointError> {
         let newest = self.newest_checkpoint()?.unwrap_or_default();
         if seq <= newest.seq {
@@ -61,10 +61,7 @@ impl Writer {
                 newest: newest.seq,
             });
         }
-        let last = self.last_or_zero();
-        if last > Seq(0) && seq > last {
-            return Err(CheckpointError::Ahead { seq, last });
-        }
+        self.check_reached(seq)?;
         self.reserve(0)?;
         self.write(|pen| {
             clear_draft(pen, newest.seq)?;
@@ -102,11 +99,24 @@ impl Writer {
         Ok(())
     }
 
-    /// Closes the checkpoint. Once this returned, it is there whatever happens.
+    /// Closes the checkpoint, as one of the state at this place: that at which it was begun, or
+    /// a later one, if everything was added that changed up to it. Once this returned, it is
+    /// there whatever happens.
     #[expect(clippy::needless_pass_by_value, reason = "a finished draft is used up")]
-    pub fn finish_checkpoint(&mut self, draft: Draft) -> Result<Checkpoint, CheckpointError> {
+    pub fn finish_checkpoint(
+        &mut self,
+        draft: Draft,
+        seq: Seq,
+    ) -> Result<Checkpoint, CheckpointError> {
         self.check_draft(&draft)?;
-        let Draft { checkpoint } = draft;
+        let Draft { checkpoint: begun } = draft;
+        if seq < begun.seq {
+            let newest = begun.seq;
+            return Err(CheckpointError::NotNewer { seq, newest });
+        }
+        self.check_reached(seq)?;
+        // Its values stay under the place where it began: no checkpoint lies between the two.
+        let checkpoint = Checkpoint { seq, ..begun };
         let first = self.last_or_zero() == Seq(0);
         self.reserve(0)?;
         self.write(|pen| {
@@ -124,6 +134,14 @@ impl Writer {
             self.acknowledge(checkpoint.seq);
         }
         Ok(checkpoint)
+    }
+
+    fn check_reached(&self, seq: Seq) -> Result<(), CheckpointError> {
+        let last = self.last_or_zero();
+        if last > Seq(0) && seq > last {
+            return Err(CheckpointError::Ahead { seq, last });
+        }
+        Ok(())
     }
 
     fn check_draft(&self, draft: &Draft) -> Result<(), CheckpointError> {

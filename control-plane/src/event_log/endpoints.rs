@@ -12,7 +12,7 @@ use crate::event_log::{
     error::{ReadError, WriteError},
     keyed,
     pen::Pen,
-    store::{StoreError, Tree},
+    store::Tree,
     writer::Writer,
 };
 use crate::model::time::Timestamp;
@@ -45,21 +45,35 @@ impl Writer {
         self.write(Pen::flush)
     }
 
-    /// Takes away what no longer counts.
-    pub fn endpoints_expire(&mut self, now: Timestamp) -> Result<(), WriteError> {
+    /// Takes away what no longer counts of up to so many values, beginning at a place, of which
+    /// the first is empty. Says at which place to go on, if there is more to look at.
+    pub fn endpoints_expire(
+        &mut self,
+        now: Timestamp,
+        from: &[u8],
+        most: usize,
+    ) -> Result<Option<Vec<u8>>, WriteError> {
         self.reserve_to_free()?;
         self.write(|pen| {
-            let all = chunks::range(pen.store(), Tree::Endpoints, &[], Bound::Unbounded);
-            let expired = all.filter(|value| match value {
-                Ok(value) => live(value, now).is_none(),
-                Err(_) => true,
-            });
-            let keys: Result<Vec<_>, StoreError> =
-                expired.map(|value| value.map(|value| value.key)).collect();
-            for key in keys? {
-                chunks::remove(pen, Tree::Endpoints, &key)?;
+            let (mut expired, mut next) = (Vec::new(), None);
+            let values = chunks::range(pen.store(), Tree::Endpoints, from, Bound::Unbounded);
+            for (looked_at, value) in values.enumerate() {
+                let value = value?;
+                if looked_at >= most {
+                    next = Some(value.key);
+                    break;
+                }
+                if live(&value, now).is_none() {
+                    expired.push(value.key);
+                }
             }
-            pen.flush()
+            for key in &expired {
+                chunks::remove(pen, Tree::Endpoints, key)?;
+            }
+            if !expired.is_empty() {
+                pen.flush()?;
+            }
+            Ok(next)
         })
     }
 }

@@ -4,7 +4,7 @@ mod compaction;
 mod damage;
 mod model;
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use super::*;
 use crate::event::Class;
@@ -240,7 +240,7 @@ fn a_checkpoint_that_was_not_finished_leaves_nothing() {
     let (mut writer, report) = start(folder.path());
     assert!(report.unfinished_checkpoint);
     assert_eq!(report.checkpoint.unwrap().seq, Seq(1));
-    let late = writer.finish_checkpoint(draft);
+    let late = writer.finish_checkpoint(draft, Seq(2));
     assert!(
         matches!(late, Err(CheckpointError::Abandoned { .. })),
         "{late:?}"
@@ -257,6 +257,48 @@ fn a_checkpoint_that_was_not_finished_leaves_nothing() {
     );
     let pair = |key: &str, value: &str| (key.into(), value.into());
     assert_eq!(entries(&writer.log(), 4), [pair("a", "1"), pair("d", "4")]);
+}
+
+#[test]
+fn a_checkpoint_may_end_at_a_later_place_than_it_began_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut writer, _) = start(folder.path());
+    writer.append(&numbered(1..=5)).unwrap();
+    writer.checkpoint(Seq(1), [change("a", Some("1"))]).unwrap();
+    let mut draft = writer.begin_checkpoint(Seq(3)).unwrap();
+    let changes = [change("a", Some("3")), change("b", Some("3"))];
+    writer.add_to_checkpoint(&mut draft, changes).unwrap();
+    writer.append(&numbered(6..=7)).unwrap();
+    let changes = [change("b", None), change("c", Some("7"))];
+    writer.add_to_checkpoint(&mut draft, changes).unwrap();
+    writer.finish_checkpoint(draft, Seq(7)).unwrap();
+
+    let pair = |key: &str, value: &str| (key.into(), value.into());
+    assert_eq!(entries(&writer.log(), 1), [pair("a", "1")]);
+    assert_eq!(entries(&writer.log(), 7), [pair("a", "3"), pair("c", "7")]);
+    writer.append(&numbered(8..=9)).unwrap();
+    writer.checkpoint(Seq(9), [change("a", Some("9"))]).unwrap();
+    let all = BTreeSet::from([Seq(1), Seq(9)]);
+    let retention = Retention {
+        checkpoints: all,
+        ..Retention::default()
+    };
+    let verified = writer.log().verify(Seq(7)).unwrap();
+    writer.compact(&retention, verified).unwrap();
+    assert_eq!(entries(&writer.log(), 7), [pair("a", "3"), pair("c", "7")]);
+
+    let draft = writer.begin_checkpoint(Seq(8)).unwrap();
+    let earlier = writer.finish_checkpoint(draft, Seq(7));
+    assert!(
+        matches!(earlier, Err(CheckpointError::NotNewer { .. })),
+        "{earlier:?}"
+    );
+    let draft = writer.begin_checkpoint(Seq(8)).unwrap();
+    let ahead = writer.finish_checkpoint(draft, Seq(10));
+    assert!(
+        matches!(ahead, Err(CheckpointError::Ahead { .. })),
+        "{ahead:?}"
+    );
 }
 
 #[test]
@@ -380,7 +422,9 @@ fn endpoints_count_until_their_time() {
     let pair = |name: &str, value: &str| (key(name), value.as_bytes().to_vec());
     assert_eq!(held(&writer, 99), [pair("a", "1"), pair("b", "2")]);
     assert_eq!(held(&writer, 100), [pair("b", "2")]);
-    writer.endpoints_expire(Timestamp(150)).unwrap();
+    let mut expire = |from: &[u8]| writer.endpoints_expire(Timestamp(150), from, 1).unwrap();
+    let next = expire(&[]).unwrap();
+    assert_eq!(expire(&next), None);
     assert_eq!(held(&writer, 0), [pair("b", "2")]);
     drop(writer);
     assert_eq!(held(&start(folder.path()).0, 0), [pair("b", "2")]);

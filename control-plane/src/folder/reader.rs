@@ -123,11 +123,12 @@ fn form(name: &str) -> Form {
 /// The results in order; a few are not worth a thread. Each core takes the next few when it is
 /// done with some, because files that stand together are of one sort.
 fn on_all_cores<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let cores = thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_THREADS));
-    let threads = cores.min(items.len() / WORTH_A_THREAD);
-    if threads <= 1 {
+    let worth = items.len() / WORTH_A_THREAD;
+    if worth <= 1 {
         return items.iter().map(work).collect();
     }
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_THREADS));
+    let threads = cores.min(worth);
     let chunks: Vec<&[T]> = items.chunks(AT_ONCE).collect();
     let taken = AtomicUsize::new(0);
     let take_turns = || {

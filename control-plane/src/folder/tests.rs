@@ -187,6 +187,17 @@ fn a_broken_file_keeps_its_last_good_objects_live_and_after_a_restart() {
 }
 
 #[test]
+fn a_slice_that_goes_while_another_file_is_broken_is_gone() {
+    let mut world = World::new(&[("a.yaml", &slice("a-1")), ("b.yaml", &service("b", 2))]);
+    fs::remove_file(world.path("a.yaml")).unwrap();
+    fs::write(world.path("b.yaml"), BROKEN).unwrap();
+    world.restart();
+    assert_eq!(world.service("b"), Some((2, true)));
+    let slices = world.fold.state().slices();
+    assert!(!slices.contains_key(&key(Kind::EndpointSlice, "a-1")));
+}
+
+#[test]
 fn of_two_places_the_first_counts_and_the_other_takes_over() {
     let mut world = World::new(&[("b.yaml", &service("a", 2))]);
     world.edit("a.yaml", &service("a", 1));

@@ -4,7 +4,6 @@
 //! is nothing else. What was deleted while nobody watched is only ever seen here.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use crate::event::Event;
 use crate::model::key::{Kind, ObjectKey, Origin};
@@ -57,8 +56,8 @@ fn unread(state: &State, key: &ObjectKey, unreadable: &[Unreadable]) -> Option<O
     let meta = refused
         .map(|refused| &refused.meta)
         .or_else(|| good.map(|good| &good.meta));
-    let meta = meta.cloned().unwrap_or_else(nowhere);
-    // Of a slice that was never refused nobody knows the file: it may be any.
+    let meta = meta.cloned().unwrap_or_else(|| of_slice(state, key));
+    // Of a slice that was stored before uids were nobody knows the file: it may be any.
     let found = match file_of(&meta) {
         "" => first,
         file => unreadable.iter().find(|found| *found.file == *file)?,
@@ -75,15 +74,17 @@ fn unread(state: &State, key: &ObjectKey, unreadable: &[Unreadable]) -> Option<O
     }))
 }
 
-/// Identity of an object of a folder that stands nobody knows where.
-fn nowhere() -> Meta {
+/// Identity of a folder's slice that was never refused: its uid is the place where it stands.
+fn of_slice(state: &State, key: &ObjectKey) -> Meta {
+    let slice = state.slices().get(key);
+    let uid = slice.map(|slice| slice.uid.clone()).unwrap_or_default();
     Meta {
-        uid: Arc::default(),
-        resource_version: Arc::default(),
+        resource_version: "".into(),
         age: Age {
             created: Timestamp(0),
-            rank: Arc::default(),
+            rank: uid.clone(),
         },
+        uid,
     }
 }
 

@@ -4,6 +4,9 @@
 //! applied without a record.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::model::endpoints::EndpointSlice;
 use crate::model::key::{Kind, ObjectKey};
@@ -12,13 +15,43 @@ use crate::model::key::{Kind, ObjectKey};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SliceChange {
     pub key: ObjectKey,
-    pub slice: Option<EndpointSlice>,
+    pub slice: Option<HeldSlice>,
+}
+
+/// What is held of a slice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HeldSlice {
+    /// Of the object: another one of its name does not inherit what this says. Empty if not
+    /// known, as in what was stored before uids were.
+    pub uid: Arc<str>,
+    #[serde(flatten)]
+    pub spec: EndpointSlice,
+}
+
+impl HeldSlice {
+    /// Reads what was serialized, with a uid or, as it once was, without.
+    ///
+    /// # Errors
+    ///
+    /// If it is no slice.
+    pub fn from_json(json: &[u8]) -> serde_json::Result<Self> {
+        // By two looks: what is flattened is put together in memory first, which costs more.
+        let Identity { uid } = serde_json::from_slice(json)?;
+        let spec = serde_json::from_slice(json)?;
+        Ok(Self { uid, spec })
+    }
+}
+
+#[derive(Deserialize)]
+struct Identity {
+    #[serde(default)]
+    uid: Arc<str>,
 }
 
 /// All slices, indexed both ways.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Slices {
-    all: BTreeMap<ObjectKey, EndpointSlice>,
+    all: BTreeMap<ObjectKey, HeldSlice>,
     /// Each Service and its slices.
     by_service: BTreeSet<(ObjectKey, ObjectKey)>,
 }
@@ -29,7 +62,7 @@ impl Slices {
         let SliceChange { key, slice } = change;
         let before = match slice {
             Some(slice) => {
-                let service = key.sibling(Kind::Service, &slice.service);
+                let service = key.sibling(Kind::Service, &slice.spec.service);
                 self.by_service.insert((service.clone(), key.clone()));
                 services.insert(service);
                 self.all.insert(key.clone(), slice)
@@ -37,15 +70,15 @@ impl Slices {
             None => self.all.remove(&key),
         };
         let Some(before) = before else { return };
-        let service = key.sibling(Kind::Service, &before.service);
-        let still = self.all.get(&key).map(|slice| &slice.service);
-        if still != Some(&before.service) {
+        let service = key.sibling(Kind::Service, &before.spec.service);
+        let still = self.all.get(&key).map(|slice| &slice.spec.service);
+        if still != Some(&before.spec.service) {
             self.by_service.remove(&(service.clone(), key));
         }
         services.insert(service);
     }
 
-    pub(super) fn all(&self) -> &BTreeMap<ObjectKey, EndpointSlice> {
+    pub(super) fn all(&self) -> &BTreeMap<ObjectKey, HeldSlice> {
         &self.all
     }
 
@@ -68,6 +101,6 @@ impl Slices {
         let slices = self.by_service.range((service.clone(), before_all)..);
         slices
             .take_while(move |(of, _)| of == service)
-            .filter_map(|(_, slice)| self.all.get(slice))
+            .filter_map(|(_, slice)| Some(&self.all.get(slice)?.spec))
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Shared {
 #[derive(Default)]
 pub(crate) struct Side {
     pub(crate) disk: Disk,
+    /// The checkpoint that is being stored.
+    pub(crate) draft: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// Its term, and until when it counts, if it leads.
     pub(crate) office: Option<(Epoch, i64)>,
     pub(crate) publication: Arc<Publication>,
@@ -158,20 +160,31 @@ impl Log for SimLog {
         Ok(())
     }
 
-    fn checkpoint(
+    fn begin_checkpoint(&mut self, _: Seq) -> Result<(), LogError> {
+        shared(|shared| shared.sides[self.0].draft.clear());
+        Ok(())
+    }
+
+    fn add_to_checkpoint(
         &mut self,
-        seq: Seq,
         changed: &mut dyn Iterator<Item = Result<Entry, LogError>>,
     ) -> Result<(), LogError> {
         let entries: Result<Vec<Entry>, _> = changed.collect();
-        let entries = entries?
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, value?)));
+        let entries = entries?;
+        shared(|shared| shared.sides[self.0].draft.extend(entries));
+        Ok(())
+    }
+
+    fn finish_checkpoint(&mut self, seq: Seq) -> Result<(), LogError> {
         shared(|shared| {
-            let disk = &mut shared.sides[self.0].disk;
+            let side = &mut shared.sides[self.0];
+            let entries = std::mem::take(&mut side.draft).into_iter();
+            let disk = &mut side.disk;
             // Others are of no use here: all records are kept.
             if disk.records.is_empty() && disk.base.is_empty() {
-                disk.base = entries.collect();
+                disk.base = entries
+                    .filter_map(|(key, value)| Some((key, value?)))
+                    .collect();
                 disk.begin = seq;
             }
         });

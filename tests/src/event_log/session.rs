@@ -107,8 +107,15 @@ impl<W: Write> Session<'_, W> {
                 self.append_some(1)?;
             }
         }
-        self.writer.finish_checkpoint(draft)?;
-        self.say("checkpoint", last)
+        // As one of then, or, with what changed meanwhile, of now.
+        let mut end = last;
+        if self.random.one_in(2) {
+            end = self.last();
+            self.writer
+                .add_to_checkpoint(&mut draft, workload::changes(last, end))?;
+        }
+        self.writer.finish_checkpoint(draft, Seq(end))?;
+        self.say("checkpoint", end)
     }
 
     fn abandon_checkpoint(&mut self) -> anyhow::Result<()> {

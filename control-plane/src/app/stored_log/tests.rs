@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::event::Event;
 use crate::event_log::{Options, open};
+use crate::model::endpoints::EndpointSlice;
 use crate::model::ingress::IngressClass;
 use crate::model::key::{Kind, Origin};
 use crate::model::object::{Age, Meta};
@@ -48,10 +49,12 @@ impl Process {
     /// What an orderly end does.
     fn end(mut self) {
         let Restored { fold, dirty } = &self.restored;
+        let seq = fold.state().seq();
         let entries = dirty.entries(fold);
         let mut entries = entries.map(|entry| entry.map_err(LogError::new));
-        let stored = self.log.checkpoint(fold.state().seq(), &mut entries);
-        stored.unwrap();
+        self.log.begin_checkpoint(seq).unwrap();
+        self.log.add_to_checkpoint(&mut entries).unwrap();
+        self.log.finish_checkpoint(seq).unwrap();
     }
 
     fn held(&self) -> Vec<String> {
@@ -113,6 +116,44 @@ fn a_checkpoint_holds_what_was_recorded_before_a_crash_as_well() {
     let process = Process::start(&folder);
     assert_eq!(process.held(), all);
     assert_eq!(process.restored.dirty.records(), 0);
+}
+
+#[test]
+fn a_start_knows_which_object_the_endpoints_are_of() {
+    let folder = TempDir::new().unwrap();
+    let key = ObjectKey {
+        kind: Kind::EndpointSlice,
+        ..key("s")
+    };
+    let slice = |uid: &str| HeldSlice {
+        uid: uid.into(),
+        spec: EndpointSlice {
+            service: "s".into(),
+            ports: vec![],
+            endpoints: vec![],
+        },
+    };
+    let mut process = Process::start(&folder);
+    let change = SliceChange {
+        key: key.clone(),
+        slice: Some(slice("one")),
+    };
+    let changes = BTreeMap::from([(key.clone(), change)]);
+    process.log.write_endpoints(&changes, Timestamp(0)).unwrap();
+    drop(process);
+    let process = Process::start(&folder);
+    let slices = process.restored.fold.state().slices();
+    assert_eq!(slices.get(&key), Some(&slice("one")));
+
+    // As it was stored before uids were.
+    let old = r#"{"service":"s","ports":[],"endpoints":[]}"#;
+    let stored = (serde_json::to_vec(&key).unwrap(), Some(old.into()));
+    let mut log = process.log;
+    log.writer.endpoints_put([stored], Timestamp(1)).unwrap();
+    drop(log);
+    let process = Process::start(&folder);
+    let slices = process.restored.fold.state().slices();
+    assert_eq!(slices.get(&key), Some(&slice("")));
 }
 
 #[test]

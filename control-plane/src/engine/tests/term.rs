@@ -1,7 +1,7 @@
 //! Terms that begin late or anew, and lists and endpoints that do not come about.
 
 use crate::engine::tests::{
-    TestLog, TestOutlets, batch, begin, class, listed, names, slice, world,
+    TestLog, TestOutlets, batch, begin, class, listed, names, slice, tidy, world,
 };
 use crate::engine::{Engine, LISTED_WITHIN};
 use crate::event::{Epoch, Seq};
@@ -136,12 +136,16 @@ fn endpoints_in_use_are_written_again_before_they_expire() {
     ]));
     world(|world| world.now = LISTED_WITHIN);
     engine.housekeep();
+    tidy(&mut engine);
     engine.housekeep();
+    tidy(&mut engine);
     assert_eq!(world(|world| world.behind), 2);
     for hour in 1..=3 {
         world(|world| world.now = hour * 3_600_000);
         engine.housekeep();
+        tidy(&mut engine);
         engine.housekeep();
+        tidy(&mut engine);
     }
     assert_eq!(world(|world| world.behind), 8);
 }

@@ -38,6 +38,9 @@ pub(super) struct World {
     pub(super) wanted: Wanted,
     pub(super) holds: Vec<HoldNow>,
     pub(super) behind: usize,
+    /// Entries of the checkpoint that is being stored, and of those that were.
+    pub(super) draft: Option<Vec<Entry>>,
+    pub(super) stored: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) checkpoints: Vec<Seq>,
     /// Steps that the log can take of what can wait.
     pub(super) steps: usize,
@@ -90,16 +93,41 @@ impl Log for TestLog {
         world(|world| {
             world.records.clear();
             world.checkpoints.clear();
+            world.stored.clear();
+            world.draft = None;
         });
         Ok(())
     }
 
-    fn checkpoint(
+    fn begin_checkpoint(&mut self, _: Seq) -> Result<(), LogError> {
+        world(|world| world.draft = Some(vec![]));
+        Ok(())
+    }
+
+    fn add_to_checkpoint(
         &mut self,
-        seq: Seq,
-        _: &mut dyn Iterator<Item = Result<Entry, LogError>>,
+        changed: &mut dyn Iterator<Item = Result<Entry, LogError>>,
     ) -> Result<(), LogError> {
-        world(|world| world.checkpoints.push(seq));
+        let changed: Result<Vec<Entry>, LogError> = changed.collect();
+        world(|world| match &mut world.draft {
+            Some(draft) if !world.full => {
+                draft.extend(changed?);
+                Ok(())
+            }
+            _ => Err(LogError::new("no space left on device")),
+        })
+    }
+
+    fn finish_checkpoint(&mut self, seq: Seq) -> Result<(), LogError> {
+        world(|world| {
+            for (key, value) in world.draft.take().unwrap() {
+                match value {
+                    Some(value) => world.stored.insert(key, value),
+                    None => world.stored.remove(&key),
+                };
+            }
+            world.checkpoints.push(seq);
+        });
         Ok(())
     }
 
