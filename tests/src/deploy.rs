@@ -15,6 +15,7 @@ pub mod image;
 pub mod nodes;
 pub mod rights;
 pub mod rules;
+pub mod scene;
 
 /// A file or folder of `deploy/`.
 pub fn file(name: &str) -> PathBuf {

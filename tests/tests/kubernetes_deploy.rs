@@ -13,7 +13,6 @@ use roadstead_tests::{
     cluster::{Cluster, Options, client_of},
     deploy::{
         chart::{self, NAMESPACE, RELEASE, helm},
-        file,
         rights::{self, Mode, SERVICE, documented, expected, held},
         yaml_files,
     },
@@ -84,13 +83,10 @@ fn an_upgrade_changes_what_its_values_change_and_nothing_else() {
 fn the_plain_manifests_are_taken_by_an_api_server() {
     sandbox::run(async |sandbox| {
         let cluster = Cluster::start(sandbox, &Options::default()).await?;
-        let kustomization = fs::read_to_string(file("kubernetes/kustomization.yaml"))?;
-        let kustomization: Value = serde_saphyr::from_str(&kustomization)?;
-        let resources = kustomization["resources"].as_array().context("resources")?;
-        for resource in resources.iter().filter_map(Value::as_str) {
-            let yaml = fs::read_to_string(file("kubernetes").join(resource))?;
+        for file in chart::manifests()? {
+            let yaml = fs::read_to_string(&file)?;
             let applied = cluster.objects().apply(&yaml).await;
-            applied.with_context(|| resource.to_owned())?;
+            applied.with_context(|| file.display().to_string())?;
         }
         Ok(())
     });

@@ -36,6 +36,16 @@ pub fn render(values: &[&Path]) -> anyhow::Result<Vec<Value>> {
     objects(&ran(&mut command)?)
 }
 
+/// The files of the plain manifests, as their kustomization lists them.
+pub fn manifests() -> anyhow::Result<Vec<PathBuf>> {
+    let folder = file("kubernetes");
+    let text = std::fs::read_to_string(folder.join("kustomization.yaml"))?;
+    let kustomization: Value = serde_saphyr::from_str(&text)?;
+    let resources = kustomization["resources"].as_array().context("resources")?;
+    let names = resources.iter().filter_map(Value::as_str);
+    Ok(names.map(|name| folder.join(name)).collect())
+}
+
 /// The objects of a stream of YAML documents.
 pub fn objects(yaml: &str) -> anyhow::Result<Vec<Value>> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).context("read YAML")?;

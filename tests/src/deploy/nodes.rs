@@ -37,7 +37,9 @@ impl Nodes {
         images: &[&Path],
     ) -> anyhow::Result<Self> {
         let state = cluster.state().to_owned();
-        let network = format!("roadstead-{}", std::process::id());
+        // As unique as the folder, of which each test has its own.
+        let network = sandbox.folder().file_name().context("a folder's name")?;
+        let network = network.to_string_lossy().into_owned();
         // The shell is born in the sandbox's network.
         let name = format!("exec ip netns attach {network} $$");
         ran(Command::new("sh").args(["-c", &name]))?;
