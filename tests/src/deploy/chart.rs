@@ -41,7 +41,8 @@ pub fn manifests() -> anyhow::Result<Vec<PathBuf>> {
     let folder = file("kubernetes");
     let text = std::fs::read_to_string(folder.join("kustomization.yaml"))?;
     let kustomization: Value = serde_saphyr::from_str(&text)?;
-    let resources = kustomization["resources"].as_array().context("resources")?;
+    let resources = kustomization.get("resources").and_then(Value::as_array);
+    let resources = resources.context("no resources")?;
     let names = resources.iter().filter_map(Value::as_str);
     Ok(names.map(|name| folder.join(name)).collect())
 }

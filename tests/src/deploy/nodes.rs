@@ -100,7 +100,7 @@ impl Nodes {
     }
 
     /// A node dies at once, with all that runs on it.
-    pub fn kill(&mut self, index: u8) -> anyhow::Result<()> {
+    pub fn kill(&self, index: u8) -> anyhow::Result<()> {
         let number = index.to_string();
         ran(Command::new(script("kill.sh")).args([&self.network, &number]))?;
         Ok(())
@@ -114,9 +114,11 @@ impl Drop for Nodes {
             let _ = node.signal(Signal::TERM);
         }
         for node in &mut self.running {
-            let end = std::time::Instant::now() + STOP;
-            while matches!(node.ended(), Ok(None)) && std::time::Instant::now() < end {
-                std::thread::sleep(Duration::from_millis(50));
+            for _ in 0..PATIENCE {
+                if !matches!(node.ended(), Ok(None)) {
+                    break;
+                }
+                std::thread::sleep(PAUSE);
             }
         }
         let _ = self.keep_logs();
@@ -176,4 +178,6 @@ pub const VOLUMES: &str = "/var/lib/volumes";
 /// The user of the image.
 const OWNER: u32 = 65532;
 const START: Duration = Duration::from_secs(120);
-const STOP: Duration = Duration::from_secs(30);
+/// Pauses until a node that was told to end is no longer waited for.
+const PATIENCE: u32 = 600;
+const PAUSE: Duration = Duration::from_millis(50);

@@ -54,7 +54,7 @@ fn configuration(object: &Value, folder: &Path) -> anyhow::Result<()> {
     } else {
         let mut config = DataPlane::read(&file)?;
         // As by the pod's environment.
-        config.proxy = "node".to_owned();
+        "node".clone_into(&mut config.proxy);
         config.finish()?;
     }
     Ok(())
@@ -76,7 +76,7 @@ fn service(object: &Value) -> anyhow::Result<()> {
         .iter()
         .any(|port| port["name"] == "admin");
     ensure!(
-        !admin || object["spec"]["clusterIP"] == "None",
+        !admin || at(object, "/spec/clusterIP") == "None",
         "a public admin port"
     );
     Ok(())
@@ -86,7 +86,7 @@ fn pods(object: &Value) -> anyhow::Result<()> {
     let pod = object.pointer("/spec/template/spec").context("no pod")?;
     let of_pod = &pod["securityContext"];
     ensure!(of_pod["runAsNonRoot"] == true && of_pod["runAsUser"] != 0);
-    ensure!(of_pod["seccompProfile"]["type"] == "RuntimeDefault");
+    ensure!(at(of_pod, "/seccompProfile/type") == "RuntimeDefault");
     ensure!(pod.get("hostPID").is_none() && pod.get("hostIPC").is_none());
     let proxy = text(object, "/metadata/name")?.ends_with("-data-plane");
     ensure!(!proxy || pod["automountServiceAccountToken"] == false);
@@ -118,7 +118,7 @@ fn contained(container: &Value) -> anyhow::Result<()> {
     ensure!(rights.get("privileged").is_none(), "privileged");
     ensure!(rights["allowPrivilegeEscalation"] == false);
     ensure!(rights["readOnlyRootFilesystem"] == true);
-    ensure!(rights["capabilities"]["drop"] == json!(["ALL"]));
+    ensure!(*at(rights, "/capabilities/drop") == json!(["ALL"]));
     for right in items(rights, "/capabilities/add") {
         let known = ["NET_BIND_SERVICE", "CHOWN", "FOWNER"].map(Value::from);
         ensure!(known.contains(right), "{right}");
@@ -128,6 +128,10 @@ fn contained(container: &Value) -> anyhow::Result<()> {
         ensure!(container.pointer(&at).is_some(), "no {at}");
     }
     Ok(())
+}
+
+fn at<'a>(of: &'a Value, at: &str) -> &'a Value {
+    of.pointer(at).unwrap_or(&Value::Null)
 }
 
 fn items<'a>(of: &'a Value, at: &str) -> &'a [Value] {
