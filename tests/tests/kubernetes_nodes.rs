@@ -124,6 +124,31 @@ fn an_upgrade_of_proxies_leaves_all_nodes_but_one_serving() {
     });
 }
 
+#[test]
+#[expect(clippy::print_stderr, reason = "the figures, shown by tests/run")]
+fn an_upgrade_of_proxies_behind_a_service_refuses_no_connection() {
+    sandbox::run_within(LIMIT, async |sandbox| {
+        let scene = Scene::start(sandbox, Shipped::NodePort).await?;
+        let before = scene.proxies().await?;
+        let more = ["--set", "dataPlane.podAnnotations.upgrade=one"];
+        let upgrade = tokio::spawn(scene.release("upgrade", &more));
+        let mut asked = 0;
+        // Until the last of the old proxies is gone. Of connections of its own each: those that a
+        // client keeps while nothing is asked are closed by a proxy that ends.
+        while !upgrade.is_finished() || !before.is_disjoint(&scene.proxies().await?) {
+            for node in &scene.serving {
+                let reply = get(scene.address(*node), HOST, "/first").await;
+                let reply = reply.with_context(|| format!("node-{node}, request {asked}"))?;
+                ensure!(reply.status.is_success(), "{}", reply.status);
+                asked += 1;
+            }
+        }
+        upgrade.await??;
+        eprintln!("{asked} requests were answered while proxies behind a Service were replaced");
+        Ok(())
+    });
+}
+
 /// Whether this node answers. What waits in the queue of a listener that closes is reset.
 async fn answers(node: u8) -> anyhow::Result<bool> {
     let address = Nodes::address(node, 80);

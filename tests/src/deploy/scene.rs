@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub enum Shipped {
     Chart,
     /// The plain manifests.
     Manifests,
+    /// The chart, with proxies behind a port of all nodes.
+    NodePort,
 }
 
 /// The installation.
@@ -42,6 +45,7 @@ pub struct Scene {
     pub nodes: Nodes,
     /// Nodes that serve.
     pub serving: Vec<u8>,
+    shipped: Shipped,
     backend: Echo,
 }
 
@@ -69,10 +73,13 @@ impl Scene {
             cluster,
             nodes,
             serving: (0..NODES).collect(),
+            shipped,
             backend,
         };
         match shipped {
-            Shipped::Chart => scene.release("install", &["--create-namespace"]).await?,
+            Shipped::Chart | Shipped::NodePort => {
+                scene.release("install", &["--create-namespace"]).await?;
+            }
             Shipped::Manifests => {
                 for file in chart::manifests()? {
                     let yaml = fs::read_to_string(file)?;
@@ -92,6 +99,13 @@ impl Scene {
         arguments.extend(["--namespace", NAMESPACE, "--kubeconfig"].map(str::to_owned));
         arguments.push(self.cluster.kubeconfig().display().to_string());
         arguments.extend(["--values".to_owned(), values.display().to_string()]);
+        if self.shipped == Shipped::NodePort {
+            let values = chart.join("examples/node-port.yaml");
+            arguments.extend(["--values".to_owned(), values.display().to_string()]);
+            // No load balancer looks which nodes have a proxy.
+            let everywhere = "dataPlane.service.externalTrafficPolicy=Cluster";
+            arguments.extend(["--set", everywhere].map(str::to_owned));
+        }
         arguments.extend(["--wait", "--timeout", "5m"].map(str::to_owned));
         arguments.extend(more.iter().map(ToString::to_string));
         arguments
@@ -127,10 +141,19 @@ impl Scene {
         self.served(&path).await
     }
 
+    /// Where a node takes requests.
+    pub fn address(&self, node: u8) -> SocketAddr {
+        let port = match self.shipped {
+            Shipped::Chart | Shipped::Manifests => 80,
+            Shipped::NodePort => 30080,
+        };
+        Nodes::address(node, port)
+    }
+
     /// Each node serves this path.
     pub async fn served(&self, path: &str) -> anyhow::Result<()> {
         for node in &self.serving {
-            let address = Nodes::address(*node, 80);
+            let address = self.address(*node);
             wait::until_ok("a node serves", SOON, async || {
                 let reply = get(address, HOST, path).await?;
                 ensure!(
@@ -179,9 +202,10 @@ impl Scene {
         Ok(pods.items.iter().map(|pod| pod.name_any()).collect())
     }
 
+    /// A load on each node that serves.
     pub fn loads(&self) -> Vec<Load> {
         let load = |node: &u8| {
-            let address = Nodes::address(*node, 80);
+            let address = self.address(*node);
             Load::paced(address, HOST, "/first", PACE)
         };
         self.serving.iter().map(load).collect()
