@@ -180,6 +180,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
 
     fn take_in_batch(&mut self, batch: Batch) {
         let mut events = Vec::new();
+        let mut endpoints = false;
         for observation in batch.into_observations() {
             self.note(&observation);
             if let Observation::Proxy(report) = observation {
@@ -197,10 +198,14 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             events.extend(observed.events);
             for change in observed.slices {
                 self.apply_endpoints(change);
+                endpoints = true;
             }
             for change in observed.missing {
                 self.fold.apply_missing(change);
             }
+        }
+        if endpoints {
+            self.outlets.reached(&self.fold);
         }
         if self.frozen.is_some() {
             self.acknowledged.clear();

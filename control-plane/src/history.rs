@@ -22,6 +22,7 @@ use crate::model::time::Timestamp;
 use crate::project::Fold;
 use crate::replication::Place;
 use crate::snapshot::Snapshot;
+use crate::state::endpoints::SliceMap;
 use crate::versions::Versions;
 
 pub use replay::{Beginning, beginning};
@@ -34,6 +35,8 @@ pub struct Progress {
     /// What another log must have in common with this one.
     pub place: Place,
     pub versions: Versions,
+    /// The endpoints of now, which no record holds.
+    pub slices: SliceMap,
 }
 
 /// The side of the engine: tells how far the log has come.
@@ -50,7 +53,7 @@ impl Recorder {
         }
     }
 
-    /// All records up to the last of this fold are durable.
+    /// All records up to the last of this fold are durable; or its endpoints changed.
     pub fn reached(&self, fold: &Fold) {
         self.progress.send_replace(Progress::of(fold));
     }
@@ -67,6 +70,7 @@ impl Progress {
             newest: fold.state().seq(),
             place: Place::of(fold.state().head()),
             versions: fold.versions().clone(),
+            slices: fold.state().slices().clone(),
         }
     }
 }

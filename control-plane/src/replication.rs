@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::event::{Epoch, Record, Seq};
 use crate::model::time::Timestamp;
 use crate::state::Head;
+use crate::state::endpoints::SliceChange;
 
 /// Where a log ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,4 +57,9 @@ pub enum Step {
     Restart(Vec<(Vec<u8>, Vec<u8>)>),
     /// Records that follow.
     Records(Vec<Record>),
+    /// Endpoints that changed; or all there are, and no others.
+    Endpoints {
+        all: bool,
+        changes: Vec<SliceChange>,
+    },
 }

@@ -2,6 +2,7 @@
 //!
 //! Apart from the turns, because nothing is observed here, and nothing is decided.
 
+use std::collections::BTreeSet;
 use std::future::ready;
 use std::time::Duration;
 
@@ -10,9 +11,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::checkpoint::{Dirty, Restored, restore};
 use crate::engine::{Engine, Log, LogError, Outlets};
+use crate::model::key::ObjectKey;
 use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
 use crate::replication::{Place, Step};
+use crate::state::endpoints::SliceChange;
 
 impl<L: Log, O: Outlets> Engine<L, O> {
     /// Follows a leader until nothing comes any more.
@@ -37,6 +40,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 _ = housekeeping.tick() => {
                     if self.frozen.is_none() {
                         self.untidy = true;
+                        self.renew_endpoints();
+                        self.write_some_behind();
                         if self.dirty.records() >= self.checkpoint_after {
                             self.begin_checkpoint();
                         }
@@ -75,6 +80,10 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 self.settings.lineage = self.fold.state().head().lineage.as_ref().into();
                 self.outlets.reached(&self.fold);
             }),
+            Step::Endpoints { all, changes } => {
+                self.take_in_endpoints(all, changes);
+                Ok(())
+            }
         };
         match taken {
             Ok(()) => {
@@ -87,6 +96,25 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 self.outlets.frozen(true);
             }
         }
+    }
+
+    /// Endpoints as the leader has them: those that changed, or all.
+    fn take_in_endpoints(&mut self, all: bool, changes: Vec<SliceChange>) {
+        let mut gone: BTreeSet<ObjectKey> = BTreeSet::new();
+        if all {
+            gone.extend(self.fold.state().slices().keys().cloned());
+        }
+        for change in changes {
+            gone.remove(&change.key);
+            let held = self.fold.state().slices().get(&change.key);
+            if held.map(|held| &**held) != change.slice.as_ref() {
+                self.apply_endpoints(change);
+            }
+        }
+        for key in gone {
+            self.apply_endpoints(SliceChange { key, slice: None });
+        }
+        self.outlets.reached(&self.fold);
     }
 
     /// Whether the log can be written, be it again.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 
 use futures::{Stream, stream};
+use imbl::ordmap::DiffItem;
 use roadstead_proto::v1::follow_message::Message;
 use roadstead_proto::v1::{self, replication_service_server::ReplicationService};
 use tokio::sync::watch;
@@ -20,6 +21,7 @@ use crate::replication::Place;
 use crate::serve::followers::{self, Followers};
 use crate::serve::stop::Stop;
 use crate::serve::{Role, error};
+use crate::state::endpoints::SliceMap;
 
 #[derive(Debug)]
 pub(super) struct Replicas {
@@ -101,6 +103,7 @@ impl ReplicationService for Replicas {
             stop: self.stop.clone(),
             next,
             ready,
+            endpoints: None,
             current: false,
             _counted: counted,
         };
@@ -119,6 +122,8 @@ struct Follower {
     /// The first record that was not read.
     next: Seq,
     ready: VecDeque<Message>,
+    /// The endpoints that it was told of; `None`: of none yet.
+    endpoints: Option<SliceMap>,
     /// It was told that it has everything.
     current: bool,
     _counted: followers::Follower,
@@ -152,6 +157,10 @@ impl Follower {
             if self.next > newest.next() {
                 return Err(Status::aborted("the log begins anew: follow it again"));
             }
+            self.tell_endpoints()?;
+            if !self.ready.is_empty() {
+                continue;
+            }
             if !std::mem::replace(&mut self.current, true) {
                 return Ok(Message::Current(v1::Current {}));
             }
@@ -161,6 +170,48 @@ impl Follower {
                 moved = self.progress.changed() => moved.map_err(|_| error::stopping())?,
             }
         }
+    }
+
+    /// What it was not told of endpoints.
+    fn tell_endpoints(&mut self) -> Result<(), Status> {
+        let now = self.progress.borrow().slices.clone();
+        let before = self.endpoints.replace(now.clone());
+        let all = before.is_none();
+        let mut changed = Vec::new();
+        for difference in before.unwrap_or_default().diff(&now) {
+            let (key, slice) = match difference {
+                DiffItem::Add(key, slice)
+                | DiffItem::Update {
+                    new: (key, slice), ..
+                } => (key, Some(slice)),
+                DiffItem::Remove(key, _) => (key, None),
+            };
+            let stored = || {
+                Ok(v1::StoredSlice {
+                    key: serde_json::to_vec(key)?,
+                    slice: slice.map_or(Ok(Vec::new()), |slice| serde_json::to_vec(&**slice))?,
+                })
+            };
+            let stored: Result<_, serde_json::Error> = stored();
+            changed.push(stored.map_err(|error| Status::internal(error.to_string()))?);
+        }
+        if all || !changed.is_empty() {
+            let mut parts = changed.chunks(SLICES).peekable();
+            while let Some(part) = parts.next() {
+                self.ready.push_back(Message::Endpoints(v1::EndpointSlices {
+                    slices: part.to_vec(),
+                    all,
+                    more: parts.peek().is_some(),
+                }));
+            }
+            if changed.is_empty() {
+                self.ready.push_back(Message::Endpoints(v1::EndpointSlices {
+                    all,
+                    ..v1::EndpointSlices::default()
+                }));
+            }
+        }
+        Ok(())
     }
 
     async fn read(&mut self) -> Result<(), Status> {
@@ -204,3 +255,5 @@ fn in_messages(entries: Vec<(Vec<u8>, Vec<u8>)>) -> impl Iterator<Item = v1::Che
 }
 
 const BYTES: usize = 1 << 20;
+/// In a message: at most 1,000 endpoints each.
+const SLICES: usize = 32;

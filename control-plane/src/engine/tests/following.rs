@@ -5,12 +5,17 @@ use std::collections::BTreeSet;
 use tokio::sync::oneshot;
 
 use crate::checkpoint::{Dirty, Restored};
-use crate::engine::tests::{TestLog, TestOutlets, batch, begin, class, listed, names, world};
+use crate::engine::tests::{
+    TestLog, TestOutlets, batch, begin, class, listed, names, slice, world,
+};
 use crate::engine::{Engine, Settings};
 use crate::event::{Epoch, Record, Seq};
 use crate::model::key::{Kind, Origin};
+use crate::model::object::Spec;
+use crate::observe::Seen;
 use crate::project::Fold;
 use crate::replication::{Place, Step};
+use crate::state::endpoints::{HeldSlice, SliceChange};
 
 /// What another leader's log came to: its records and what they fold to.
 fn led() -> (Vec<Record>, Fold) {
@@ -61,6 +66,39 @@ fn a_checkpoint_takes_the_place_of_what_was_known() {
         assert_eq!(world.records, []);
         assert_eq!(world.checkpoints, [fold.state().seq()]);
     });
+}
+
+#[test]
+fn endpoints_are_those_of_the_leader_and_no_others() {
+    let (records, _) = led();
+    let mut engine = follower();
+    engine.step(Step::Records(records));
+    let of = |name: &str| {
+        let Seen { key, meta, spec } = slice(name);
+        let Ok(Spec::EndpointSlice(spec)) = spec else {
+            panic!("{spec:?}");
+        };
+        let uid = meta.uid;
+        SliceChange {
+            key,
+            slice: Some(HeldSlice { uid, spec }),
+        }
+    };
+    let held = |engine: &Engine<_, _>| -> Vec<String> {
+        let slices = engine.fold().state().slices();
+        slices.keys().map(|key| key.name.to_string()).collect()
+    };
+    let tell = |all, changes| Step::Endpoints { all, changes };
+    engine.step(tell(true, vec![of("a"), of("b")]));
+    assert_eq!(held(&engine), ["a", "b"]);
+    let gone = SliceChange {
+        slice: None,
+        ..of("a")
+    };
+    engine.step(tell(false, vec![gone, of("c")]));
+    assert_eq!(held(&engine), ["b", "c"]);
+    engine.step(tell(true, vec![of("d")]));
+    assert_eq!(held(&engine), ["d"]);
 }
 
 #[test]
