@@ -17,7 +17,7 @@ use roadstead_tests::{
     planes::load::Load,
     sandbox, wait,
 };
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 
 #[test]
 fn the_image_runs_as_nobody_and_may_open_low_ports() {
@@ -131,11 +131,15 @@ fn an_upgrade_of_proxies_behind_a_service_refuses_no_connection() {
         let scene = Scene::start(sandbox, Shipped::NodePort).await?;
         let before = scene.proxies().await?;
         let more = ["--set", "dataPlane.podAnnotations.upgrade=one"];
-        let upgrade = tokio::spawn(scene.release("upgrade", &more));
+        let mut upgrade = JoinSet::new();
+        upgrade.spawn(scene.release("upgrade", &more));
         let mut asked = 0;
         // Until the last of the old proxies is gone. Of connections of its own each: those that a
         // client keeps while nothing is asked are closed by a proxy that ends.
-        while !upgrade.is_finished() || !before.is_disjoint(&scene.proxies().await?) {
+        while !upgrade.is_empty() || !before.is_disjoint(&scene.proxies().await?) {
+            if let Some(ended) = upgrade.try_join_next() {
+                ended??;
+            }
             for node in &scene.serving {
                 let reply = get(scene.address(*node), HOST, "/first").await;
                 let reply = reply.with_context(|| format!("node-{node}, request {asked}"))?;
@@ -143,7 +147,6 @@ fn an_upgrade_of_proxies_behind_a_service_refuses_no_connection() {
                 asked += 1;
             }
         }
-        upgrade.await??;
         eprintln!("{asked} requests were answered while proxies behind a Service were replaced");
         Ok(())
     });
