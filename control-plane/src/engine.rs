@@ -133,6 +133,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             frozen: None,
             start: begun..begun,
         };
+        engine.outlets.wanted(&engine.wanted);
         engine.restore(engine.fold.versions().last_change());
         engine.show_holds();
         engine
@@ -155,7 +156,9 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         self.acknowledged.clear();
         self.fold.forget_missing();
         self.highest_held = Version::default();
-        self.frozen = None;
+        if self.frozen.take().is_some() {
+            self.outlets.frozen(false);
+        }
         self.start = begun..later(begun, LISTED_WITHIN);
         let last_change = self.fold.versions().last_change();
         if let Err(error) = self.begin_term() {
@@ -180,6 +183,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
 
     fn take_in_batch(&mut self, batch: Batch) {
         let mut events = Vec::new();
+        let mut endpoints = false;
         for observation in batch.into_observations() {
             self.note(&observation);
             if let Observation::Proxy(report) = observation {
@@ -197,10 +201,14 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             events.extend(observed.events);
             for change in observed.slices {
                 self.apply_endpoints(change);
+                endpoints = true;
             }
             for change in observed.missing {
                 self.fold.apply_missing(change);
             }
+        }
+        if endpoints {
+            self.outlets.reached(&self.fold);
         }
         if self.frozen.is_some() {
             self.acknowledged.clear();

@@ -168,8 +168,11 @@ async fn stream(
                 Assembled::Current => {
                     // Once all before it was taken in, which this waits for.
                     let (answer, reached) = oneshot::channel();
-                    send(Step::Begin(answer)).await?;
-                    reached.await.map_err(|_| FollowError::NotStored)?;
+                    send(Step::Reached(answer)).await?;
+                    let reached = reached.await.map_err(|_| FollowError::NotStored)?;
+                    if !assembly.ends_at(reached.seq) {
+                        return Err(FollowError::NotStored);
+                    }
                     current.send_replace(Some(peer.clone()));
                 }
             }

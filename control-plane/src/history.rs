@@ -22,6 +22,7 @@ use crate::model::time::Timestamp;
 use crate::project::Fold;
 use crate::replication::Place;
 use crate::snapshot::Snapshot;
+use crate::state::endpoints::SliceMap;
 use crate::versions::Versions;
 
 pub use replay::{Beginning, beginning};
@@ -33,7 +34,11 @@ pub struct Progress {
     pub newest: Seq,
     /// What another log must have in common with this one.
     pub place: Place,
+    /// How often another history took the place of all that was.
+    pub restarts: u64,
     pub versions: Versions,
+    /// The endpoints of now, which no record holds.
+    pub slices: SliceMap,
 }
 
 /// The side of the engine: tells how far the log has come.
@@ -50,9 +55,24 @@ impl Recorder {
         }
     }
 
-    /// All records up to the last of this fold are durable.
+    /// All records up to the last of this fold are durable; or its endpoints changed.
     pub fn reached(&self, fold: &Fold) {
-        self.progress.send_replace(Progress::of(fold));
+        let restarts = self.progress.borrow().restarts;
+        let progress = Progress::of(fold);
+        self.progress.send_replace(Progress {
+            restarts,
+            ..progress
+        });
+    }
+
+    /// Another history took the place of what was.
+    pub fn restarted(&self, fold: &Fold) {
+        let restarts = self.progress.borrow().restarts + 1;
+        let progress = Progress::of(fold);
+        self.progress.send_replace(Progress {
+            restarts,
+            ..progress
+        });
     }
 
     /// What [`History`] needs.
@@ -66,7 +86,9 @@ impl Progress {
         Self {
             newest: fold.state().seq(),
             place: Place::of(fold.state().head()),
+            restarts: 0,
             versions: fold.versions().clone(),
+            slices: fold.state().slices().clone(),
         }
     }
 }
@@ -160,9 +182,9 @@ impl History {
     }
 
     /// How a replica whose log ends there goes on.
-    pub async fn beginning(&self, after: Place) -> Result<Beginning, HistoryError> {
+    pub async fn beginning(&self, after: Place, leads: bool) -> Result<Beginning, HistoryError> {
         let here = self.progress.borrow().place.clone();
-        self.read(move |archive| beginning(archive, &here, &after))
+        self.read(move |archive| beginning(archive, &here, &after, leads))
             .await
     }
 
@@ -190,12 +212,15 @@ impl History {
 
     /// The snapshot that was served when this was the last record.
     pub async fn at(&self, asked: Seq) -> Result<Arc<Past>, HistoryError> {
-        if let Some(past) = self.recent.find(asked) {
+        let Progress {
+            newest,
+            versions,
+            restarts,
+            ..
+        } = self.progress.borrow().clone();
+        if let Some(past) = self.recent.find(restarts, asked) {
             return Ok(past);
         }
-        let Progress {
-            newest, versions, ..
-        } = self.progress.borrow().clone();
         if asked > newest {
             return Err(HistoryError::Future { asked, newest });
         }
@@ -205,11 +230,11 @@ impl History {
         let recent = self.recent.clone();
         let read = move |archive: &dyn Archive| {
             // Another may have asked for the same while this one waited.
-            if let Some(past) = recent.find(asked) {
+            if let Some(past) = recent.find(restarts, asked) {
                 return Ok(past);
             }
             let past = Arc::new(read::fold(archive, asked, until)?);
-            recent.remember(&past);
+            recent.remember(restarts, &past);
             Ok(past)
         };
         self.read(read).await

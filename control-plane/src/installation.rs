@@ -92,7 +92,8 @@ pub async fn begin(
             // One that somebody spoilt says nothing; the Lease and the logs do.
             let last = text(EPOCH).and_then(|epoch| epoch.parse().ok());
             let last = Epoch(last.unwrap_or(0));
-            if last >= epoch {
+            let credible = last.0 <= epoch.0.saturating_add(MOST_ABOVE);
+            if last >= epoch && credible {
                 return Ok(Begun::Outbid { epoch: last });
             }
             kept = lineage;
@@ -173,4 +174,6 @@ const EPOCH: &str = "epoch";
 /// The entry that holds the UID of this namespace, and its name.
 const CLUSTER: &str = "kube-system";
 const LONGEST: usize = 128;
+/// An epoch that is farther above was not reached, but written by hand.
+const MOST_ABOVE: u64 = 1_000_000;
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -5,6 +5,7 @@
 //! unnoticed is outbid everywhere. Clocks of different machines are never compared: a Lease is
 //! free when it did not change for as long as it says, by the own clock since it was seen.
 
+mod fence;
 mod hold;
 mod office;
 mod sight;
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 use crate::clock;
 use crate::event::Epoch;
 
+pub use fence::{Deposed, fenced};
 pub use hold::Holding;
 pub use office::Office;
 pub use sight::{Found, Holder, Sight};
@@ -35,6 +37,16 @@ pub struct Timing {
     /// Between two attempts.
     pub retry: Duration,
 }
+
+impl Timing {
+    /// How long an answer may take: so that there is time to ask again, by another connection.
+    fn patience(self) -> Duration {
+        self.renew_within / 3
+    }
+}
+
+/// More epochs than any installation sees.
+const MOST_ABOVE: u64 = 1_000_000;
 
 /// A replica that would lead.
 #[derive(Debug)]
@@ -58,13 +70,9 @@ impl<S: Store> Candidate<S> {
 
     /// Looks at the Lease, and says whether it can be taken now.
     pub async fn look(&mut self) -> Result<bool, LeaseError> {
-        let found = self.in_time(self.store.read()).await;
-        if let Ok(found) = &found {
-            self.sight.look(found.clone(), clock::since_boot());
-        }
-        // Without an answer, too, a leader may have been silent for too long by now.
+        let found = self.in_time(self.store.read()).await?;
         let now = clock::since_boot();
-        found?;
+        self.sight.look(found, now);
         Ok(self.sight.is_free(&self.me, now))
     }
 
@@ -72,7 +80,10 @@ impl<S: Store> Candidate<S> {
     /// was quicker.
     pub async fn take(&mut self, above: Epoch) -> Result<Option<Holding<S>>, LeaseError> {
         let over = self.sight.found();
-        let held = over.map_or(Epoch(0), |found| found.epoch);
+        // One that somebody wrote into it by hand must not use all epochs up.
+        let most = above.0.saturating_add(MOST_ABOVE);
+        let held = over.map(|found| found.epoch);
+        let held = held.filter(|held| held.0 <= most).unwrap_or(Epoch(0));
         let epoch = Epoch(held.max(above).0.saturating_add(1));
         let asked = clock::since_boot();
         let taken = self.store.take(over, &self.me, epoch, self.timing.duration);
@@ -111,7 +122,7 @@ impl<S: Store> Candidate<S> {
         &self,
         answer: impl Future<Output = Result<T, LeaseError>>,
     ) -> Result<T, LeaseError> {
-        let limit = self.timing.renew_within;
+        let limit = self.timing.patience();
         let answer = timeout(limit, answer).await;
         answer.unwrap_or(Err(LeaseError::Silent { after: limit }))
     }

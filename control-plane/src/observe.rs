@@ -157,7 +157,7 @@ fn changed(state: &State, seen: Seen, observed: &mut Observed) {
                 uid: meta.uid,
                 spec: slice,
             };
-            if state.slices().get(&key) != Some(&slice) {
+            if state.slices().get(&key).is_none_or(|held| **held != slice) {
                 observed.slices.push(SliceChange {
                     key,
                     slice: Some(slice),

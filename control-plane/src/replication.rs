@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::event::{Epoch, Record, Seq};
 use crate::model::time::Timestamp;
 use crate::state::Head;
+use crate::state::endpoints::SliceChange;
 
 /// Where a log ends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,9 +52,16 @@ impl fmt::Display for Place {
 pub enum Step {
     /// The first of a stream: asks where this log ends, which can be written then.
     Begin(oneshot::Sender<Place>),
+    /// Asks where it ends after all steps before; no answer if one of them was not taken.
+    Reached(oneshot::Sender<Place>),
     /// This log is not the beginning of the leader's. It begins anew with this checkpoint, or
     /// with the first record, if there are no entries.
     Restart(Vec<(Vec<u8>, Vec<u8>)>),
     /// Records that follow.
     Records(Vec<Record>),
+    /// Endpoints that changed; or all there are, and no others.
+    Endpoints {
+        all: bool,
+        changes: Vec<SliceChange>,
+    },
 }

@@ -24,7 +24,7 @@ use crate::model::service::Service;
 use crate::model::settings::Settings;
 use crate::model::time::Timestamp;
 use crate::state::claims::Claims;
-use crate::state::endpoints::{HeldSlice, SliceChange, Slices};
+use crate::state::endpoints::{SliceChange, SliceMap, Slices};
 use crate::state::hold::{Hold, Missing};
 use crate::state::references::References;
 
@@ -231,7 +231,7 @@ impl State {
     }
 
     /// The endpoint slices of now.
-    pub fn slices(&self) -> &BTreeMap<ObjectKey, HeldSlice> {
+    pub fn slices(&self) -> &SliceMap {
         self.slices.all()
     }
 

@@ -9,6 +9,8 @@
 
 #[path = "campaign_simulation/disk.rs"]
 mod disk;
+#[path = "campaign_simulation/objects.rs"]
+mod objects;
 #[path = "campaign_simulation/ports.rs"]
 mod ports;
 #[path = "campaign_simulation/replica.rs"]

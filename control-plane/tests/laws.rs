@@ -19,7 +19,7 @@ use roadstead_control_plane::plan::recovery::Wanted;
 use roadstead_control_plane::project::{Fold, REVISION, project_all};
 use roadstead_control_plane::snapshot::publication::Publication;
 use roadstead_control_plane::snapshot::{ResourceId, Snapshot};
-use roadstead_control_plane::state::endpoints::SliceChange;
+use roadstead_control_plane::state::endpoints::{HeldSlice, SliceChange};
 
 use world::{Step, step, steps};
 
@@ -331,7 +331,7 @@ proptest! {
         let mut restarted = held.clone();
         restarted.fold = checkpoint_of(&held);
         for slice in held.fold.state().slices() {
-            let (key, slice) = (slice.0.clone(), Some(slice.1.clone()));
+            let (key, slice) = (slice.0.clone(), Some(HeldSlice::clone(slice.1)));
             restarted.fold.apply_endpoints(SliceChange { key, slice });
         }
         for observation in world::lists(&all) {

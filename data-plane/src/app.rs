@@ -25,14 +25,21 @@ use tracing::{info, warn};
 use self::{keep::Keeping, live::Live, signals::Signals, threads::Threads, traffic::Traffic};
 use crate::active::Active;
 use crate::admin::{Admin, Server};
-use crate::config::{Change, Cli, Config, Watch};
+use crate::config::{Change, Cli, Command, Config, Watch};
 use crate::control::{Applier, Client, Connector, Metrics, Renewal};
+use crate::prepare;
 use crate::readiness::Readiness;
 use crate::report::Identity;
 use crate::telemetry::{Levels, Telemetry};
 
-/// Runs the proxy until it is told to end.
+/// Does what the command line says: runs the proxy until it is told to end, if nothing else.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
+    if let Some(Command::Prepare { owner, folders }) = &cli.command {
+        for folder in folders {
+            prepare::folder(folder, *owner)?;
+        }
+        return Ok(());
+    }
     let config = cli.config()?;
     let runtime = Builder::new_current_thread()
         .enable_all()

@@ -20,7 +20,7 @@ use jiff::fmt::serde::unsigned_duration::friendly::compact::required as duration
 use serde::{Deserialize, Serialize};
 
 pub use address::Address;
-pub use cli::Cli;
+pub use cli::{Cli, Command};
 pub use watch::{Change, Watch};
 
 use crate::access_log::LogFormat;

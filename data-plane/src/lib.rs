@@ -20,6 +20,7 @@ pub mod listen;
 pub mod message;
 pub mod meter;
 pub mod metrics;
+pub mod prepare;
 pub mod protocol;
 pub mod proxy;
 pub mod readiness;

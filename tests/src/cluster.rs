@@ -38,6 +38,8 @@ pub struct Options {
     pub nodes: u32,
     /// The real scheduler, instead of the stand-in's own placing.
     pub scheduler: bool,
+    /// The nodes are real ones ([`Nodes`](crate::deploy::nodes::Nodes)) and no stand-ins.
+    pub kubelets: bool,
     /// More flags of kube-apiserver.
     pub api_server: Vec<String>,
 }
@@ -48,6 +50,7 @@ impl Default for Options {
             controllers: true,
             nodes: 1,
             scheduler: false,
+            kubelets: false,
             api_server: Vec::new(),
         }
     }
@@ -76,6 +79,7 @@ impl Cluster {
             format!("--addr={NODE_ADDRESS}"),
             format!("--kcm={}", options.controllers),
             format!("--podlet={}", options.nodes > 0),
+            format!("--kubelets={}", options.kubelets),
             format!("--nodes={}", options.nodes),
             format!("--scheduler={}", options.scheduler),
         ];
@@ -103,6 +107,11 @@ impl Cluster {
             started_in,
             state,
         })
+    }
+
+    /// The folder of all that it keeps.
+    pub fn state(&self) -> &Path {
+        &self.state
     }
 
     /// How long the start took.

@@ -7,7 +7,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::{Api, Client};
 use roadstead_tests::{
     cluster::{Cluster, Options},
-    installation::{ControlPlane, SOON, start_proxy},
+    installation::{ControlPlane, SOON, right_to_lead, start_proxy},
     program::{Program, built},
     sandbox::{self, Sandbox},
     wait,
@@ -20,6 +20,9 @@ fn a_status_follows_the_service_and_is_never_rewritten_or_taken_away_without_nee
         let cluster = Cluster::start(sandbox, &bare()).await?;
         let objects = cluster.objects();
         objects.apply(RIGHTS).await?;
+        objects
+            .apply(&right_to_lead("roadstead", "control-plane"))
+            .await?;
         objects.apply(SERVICE).await?;
         objects.apply(&ingress("a", "roadstead")).await?;
         objects.apply(&ingress("b", "roadstead")).await?;
@@ -270,7 +273,9 @@ subjects: [{kind: ServiceAccount, name: control-plane, namespace: roadstead}]
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: roadstead, namespace: roadstead}
-rules: [{apiGroups: [''], resources: [secrets], verbs: [get, list, create, update, delete]}]
+rules:
+- {apiGroups: [''], resources: [secrets], verbs: [get, list, watch, create, update, delete]}
+- {apiGroups: [''], resources: [configmaps], verbs: [get, create, update]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding

@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Context as _, anyhow};
 use futures::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::app::replica::{Machine, Replica};
 use crate::app::sources::Cluster;
+use crate::event::Epoch;
 use crate::follow::dial::{Peer, resolve};
 use crate::follow::{self, Answer, Followed};
 use crate::health::Condition;
@@ -23,6 +25,8 @@ use crate::serve::Role;
 /// A replica that would lead.
 pub(super) struct Following {
     candidate: Candidate<Leases>,
+    /// An epoch that was, though neither the Lease nor this log knows of it.
+    above: Epoch,
     /// What was said of the Lease, so that it is said once.
     said: BTreeSet<String>,
 }
@@ -50,8 +54,14 @@ impl Following {
         );
         Ok(Self {
             candidate: Candidate::new(leases, me, timing),
+            above: Epoch(0),
             said: BTreeSet::new(),
         })
+    }
+
+    /// The next term must be above this epoch.
+    pub(super) fn above(&mut self, epoch: Epoch) {
+        self.above = self.above.max(epoch);
     }
 
     /// Follows until this replica holds the Lease; `None`: it is to stop.
@@ -64,7 +74,8 @@ impl Following {
         let (whom, followed) = watch::channel(None);
         let (current, up_to_date) = watch::channel(None);
         let runtime = Handle::current();
-        let taking_in = spawn_blocking(move || {
+        let mut taking_in = JoinSet::new();
+        taking_in.spawn_blocking(move || {
             runtime.block_on(engine.follow(&mut inbox));
             engine
         });
@@ -74,10 +85,16 @@ impl Following {
         let elected = tokio::select! {
             elected = self.elected(replica, &whom, up_to_date) => Some(elected?),
             () = replica.stopped() => None,
+            // It goes on for as long as someone may tell it something.
+            ended = taking_in.join_next() => {
+                let ended = ended.transpose()?.map(drop);
+                return Err(anyhow!("the engine ended by itself: {ended:?}"));
+            }
         };
         // The engine is done when nothing comes any more.
         tasks.shutdown().await;
-        Ok((taking_in.await?, elected))
+        let engine = taking_in.join_next().await.transpose()?;
+        Ok((engine.context("the engine is gone")?, elected))
     }
 
     async fn elected(
@@ -148,7 +165,7 @@ impl Following {
             }
             point(whom, None);
         }
-        match Box::pin(self.candidate.take(replica.floor()?)).await {
+        match Box::pin(self.candidate.take(replica.floor()?.max(self.above))).await {
             Ok(holding) => Ok(holding),
             Err(error) => {
                 self.say(&error);
@@ -177,6 +194,8 @@ async fn ahead(replica: &Replica) -> Option<(Peer, Place)> {
     let answers = ask_all(replica).await.into_iter();
     answers
         .map(|(peer, answer)| (peer, answer.place))
+        // Another installation's log is no help, and would take the place of this one.
+        .filter(|(_, place)| here.lineage.is_empty() || place.lineage == here.lineage)
         .filter(|(_, place)| place.is_ahead_of(&here))
         .reduce(|a, b| if b.1.is_ahead_of(&a.1) { b } else { a })
 }

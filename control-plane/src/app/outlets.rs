@@ -164,6 +164,7 @@ impl Outlets for Sinks {
 
     fn restarted(&mut self, fold: &Fold) {
         self.metrics.restored(fold.state());
+        self.recorder.restarted(fold);
     }
 
     fn frozen(&mut self, frozen: bool) {

@@ -59,7 +59,7 @@ impl Replica {
     /// Runs until it is told to stop.
     pub(super) async fn run(self, mut engine: Machine) -> anyhow::Result<()> {
         let Some(cluster) = Sources::of(&self.config).cluster().await? else {
-            return self.alone(engine).await;
+            return Box::pin(self.alone(engine)).await;
         };
         let mut following = Following::new(&self, &cluster)?;
         loop {
@@ -79,7 +79,9 @@ impl Replica {
             if let Some(Ok(holding)) = keeping.join_next().await {
                 Holding::<Leases>::give_back(holding).await;
             }
-            engine = led?;
+            let (led, outbid) = led?;
+            following.above(outbid);
+            engine = led;
         }
     }
 
@@ -88,31 +90,33 @@ impl Replica {
         let head = engine.fold().state().head();
         let identity = Identity::find(&self.keys, &head.lineage, head.epoch)?;
         let office = Office::forever(identity.epoch);
-        Box::pin(lead(self, engine, office, identity.lineage)).await?;
-        Ok(())
+        let engine = Box::pin(lead(self, engine, office, identity.lineage)).await?;
+        store(engine).await
     }
 
+    /// Leads, if the term may begin. Gives back the engine, and an epoch that the next term must be
+    /// above.
     async fn term(
         &self,
         cluster: &Cluster,
         mut engine: Machine,
         office: &Office,
-    ) -> anyhow::Result<Machine> {
+    ) -> anyhow::Result<(Machine, Epoch)> {
         let lineage = match Box::pin(self.begin(cluster, &engine, office)).await? {
             Some(Begun::Term { lineage }) => lineage,
             Some(Begun::Outbid { epoch }) => {
                 tracing::warn!(%epoch, "the Lease knew less than was: another term begins above this epoch");
-                identity::claim(&self.keys, epoch)?;
-                return Ok(engine);
+                return Ok((engine, epoch));
             }
-            None => return Ok(engine),
+            None => return Ok((engine, Epoch(0))),
         };
         let of_log = &engine.fold().state().head().lineage;
         if !of_log.is_empty() && **of_log != *lineage {
             tracing::error!(log = &**of_log, %lineage, "the event log is another installation's, and is set aside");
             engine = spawn_blocking(move || engine.forget().map(|()| engine)).await??;
         }
-        Box::pin(lead(self, engine, office.clone(), lineage)).await
+        let engine = Box::pin(lead(self, engine, office.clone(), lineage)).await?;
+        Ok((engine, Epoch(0)))
     }
 
     /// Notes that the term begins; `None` if that could not be done before it was over.

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{self, Config};
 use crate::folder;
+use crate::lease::{Office, fenced};
 use crate::metrics::folder::FolderMetrics;
 use crate::metrics::recovery::RecoveryMetrics;
 use crate::metrics::status::StatusMetrics;
@@ -50,6 +51,8 @@ pub(super) struct Common<'a> {
     pub(super) inbox: &'a mpsc::Sender<Observation>,
     pub(super) relisted: &'a watch::Receiver<u64>,
     pub(super) tenure: Tenure,
+    /// In whose name Kubernetes is written to.
+    pub(super) office: &'a Office,
     pub(super) wanted: watch::Receiver<Wanted>,
     pub(super) presence: &'a watch::Receiver<Presence>,
     pub(super) meter: &'a Meter,
@@ -120,7 +123,7 @@ impl Sources {
         let mut client = None;
         let mut publishing = None;
         if let Some(source) = self.kubernetes {
-            let connected = source.connect().await?;
+            let connected = fenced(source.connect().await?, common.office.clone());
             let secrets = recovery::Secrets::new(connected.clone(), source.own_namespace);
             let listable = common.keep(secrets, "the keeper of Secrets");
             publishing = config

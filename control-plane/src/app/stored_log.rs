@@ -97,17 +97,15 @@ impl Log for StoredLog {
     }
 
     fn append(&mut self, records: &[Record]) -> Result<(), LogError> {
+        // Once for all of them: what is appended in part is not known to be.
+        let office = self.office.load();
+        if office.as_ref().is_some_and(|office| !office.holds()) {
+            return Err(LogError::Deposed);
+        }
+        drop(office);
         for records in records.chunks(AT_ONCE) {
             let entries: Result<Vec<Entry>, _> = records.iter().map(entry).collect();
             let entries = entries.map_err(LogError::new)?;
-            if self
-                .office
-                .load()
-                .as_ref()
-                .is_some_and(|office| !office.holds())
-            {
-                return Err(LogError::Deposed);
-            }
             let began = Instant::now();
             if let Err(error) = self.writer.append(&entries) {
                 self.metrics.writable(false);

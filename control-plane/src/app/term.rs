@@ -69,6 +69,7 @@ pub(super) async fn lead(
             lineage,
             epoch: office.epoch(),
         },
+        office: &office,
         wanted: replica.wanted.clone(),
         presence: &replica.presence,
         meter: &replica.meter,

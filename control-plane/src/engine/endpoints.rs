@@ -8,7 +8,7 @@ use std::ops::Bound;
 use crate::engine::{Engine, Log, Outlets};
 use crate::model::key::ObjectKey;
 use crate::model::time::Timestamp;
-use crate::state::endpoints::SliceChange;
+use crate::state::endpoints::{HeldSlice, SliceChange};
 
 /// How far the stored endpoints were renewed. Each counts for a day from when it was written,
 /// so that a log found after a long time names no strangers' addresses; what is in use is
@@ -73,7 +73,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         let mut rest = slices.range((from, Bound::Unbounded));
         for (key, slice) in rest.by_ref().take(RENEWED_AT_ONCE) {
             self.renewal.last = Some(key.clone());
-            let slice = Some(slice.clone());
+            let slice = Some(HeldSlice::clone(slice));
             let renewed = || SliceChange {
                 key: key.clone(),
                 slice,

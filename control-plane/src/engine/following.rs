@@ -2,17 +2,21 @@
 //!
 //! Apart from the turns, because nothing is observed here, and nothing is decided.
 
+use std::collections::BTreeSet;
 use std::future::ready;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::checkpoint::{Dirty, Restored, restore};
+use crate::checkpoint::{Dirty, restore};
 use crate::engine::{Engine, Log, LogError, Outlets};
+use crate::model::key::ObjectKey;
 use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
+use crate::project::Fold;
 use crate::replication::{Place, Step};
+use crate::state::endpoints::SliceChange;
 
 impl<L: Log, O: Outlets> Engine<L, O> {
     /// Follows a leader until nothing comes any more.
@@ -37,6 +41,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 _ = housekeeping.tick() => {
                     if self.frozen.is_none() {
                         self.untidy = true;
+                        self.renew_endpoints();
+                        self.write_some_behind();
                         if self.dirty.records() >= self.checkpoint_after {
                             self.begin_checkpoint();
                         }
@@ -57,24 +63,28 @@ impl<L: Log, O: Outlets> Engine<L, O> {
 
     /// Takes a step. After one that could not be stored none is taken before a new beginning.
     pub fn step(&mut self, step: Step) {
-        if let Step::Begin(answer) = step {
-            if self.is_written_again() {
-                // Who asked may have given up.
-                let _ = answer.send(Place::of(self.fold.state().head()));
-            }
+        if matches!(step, Step::Begin(_)) && !self.is_written_again() {
             return;
         }
         if self.frozen.is_some() {
             return;
         }
         let taken = match step {
-            Step::Begin(_) => Ok(()),
+            Step::Begin(answer) | Step::Reached(answer) => {
+                // Who asked may have given up.
+                let _ = answer.send(Place::of(self.fold.state().head()));
+                return;
+            }
             Step::Restart(entries) => self.restart(entries),
             Step::Records(records) => self.log.append(&records).map(|()| {
                 self.take_in_records(&records);
                 self.settings.lineage = self.fold.state().head().lineage.as_ref().into();
                 self.outlets.reached(&self.fold);
             }),
+            Step::Endpoints { all, changes } => {
+                self.take_in_endpoints(all, changes);
+                Ok(())
+            }
         };
         match taken {
             Ok(()) => {
@@ -87,6 +97,25 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 self.outlets.frozen(true);
             }
         }
+    }
+
+    /// Endpoints as the leader has them: those that changed, or all.
+    fn take_in_endpoints(&mut self, all: bool, changes: Vec<SliceChange>) {
+        let mut gone: BTreeSet<ObjectKey> = BTreeSet::new();
+        if all {
+            gone.extend(self.fold.state().slices().keys().cloned());
+        }
+        for change in changes {
+            gone.remove(&change.key);
+            let held = self.fold.state().slices().get(&change.key);
+            if held.map(|held| &**held) != change.slice.as_ref() {
+                self.apply_endpoints(change);
+            }
+        }
+        for key in gone {
+            self.apply_endpoints(SliceChange { key, slice: None });
+        }
+        self.outlets.reached(&self.fold);
     }
 
     /// Whether the log can be written, be it again.
@@ -112,32 +141,39 @@ impl<L: Log, O: Outlets> Engine<L, O> {
 
     fn restart(&mut self, entries: Vec<(Vec<u8>, Vec<u8>)>) -> Result<(), LogError> {
         let stored = entries.clone();
-        let restored = if entries.is_empty() {
-            Restored::default()
+        let fold = if entries.is_empty() {
+            Fold::default()
         } else {
-            Restored::whole(restore(entries).map_err(LogError::new)?)
+            restore(entries).map_err(LogError::new)?
         };
         self.log.restart()?;
+        // What is known is never more than the log holds, whatever comes between.
+        self.take_place_of_all(Fold::default());
         if !stored.is_empty() {
-            let seq = restored.fold.state().seq();
+            let seq = fold.state().seq();
             let mut entries = stored
                 .into_iter()
                 .map(|(key, value)| Ok((key, Some(value))));
             self.log.begin_checkpoint(seq)?;
             self.log.add_to_checkpoint(&mut entries)?;
             self.log.finish_checkpoint(seq)?;
+            self.take_place_of_all(fold);
         }
-        self.fold = restored.fold;
+        Ok(())
+    }
+
+    /// Knows this from now on, and nothing else.
+    fn take_place_of_all(&mut self, fold: Fold) {
+        self.fold = fold;
         self.dirty = Dirty::default();
         self.storing = None;
         self.behind.clear();
         self.unpublished.clear();
         self.wanted = Wanted::of(self.fold.state());
+        self.outlets.wanted(&self.wanted);
         self.settings.lineage = self.fold.state().head().lineage.as_ref().into();
         // Numbers go on, but nobody can say any more what changed since.
         self.publication = self.publication.forgetting().into();
         self.outlets.restarted(&self.fold);
-        self.outlets.reached(&self.fold);
-        Ok(())
     }
 }

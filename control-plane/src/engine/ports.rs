@@ -93,7 +93,8 @@ pub trait Outlets: Send {
     /// These recovery records are to be kept.
     fn wanted(&mut self, wanted: &Wanted);
 
-    /// All records of a turn are durable and applied; this is what is known after them.
+    /// All records of a turn are durable and applied, or endpoints changed; this is what is known
+    /// after them.
     fn reached(&mut self, fold: &Fold);
 
     /// A turn is over, and took so long.

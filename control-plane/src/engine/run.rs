@@ -11,8 +11,8 @@ use crate::engine::{Batch, Engine, Log, Outlets};
 use crate::observe::Observation;
 
 impl<L: Log, O: Outlets> Engine<L, O> {
-    /// Leads until the inbox is closed or the term is over, then stores what is not yet:
-    /// endpoints, a checkpoint.
+    /// Leads until the inbox is closed or the term is over, then stores the endpoints that are
+    /// not yet.
     ///
     /// `floor` is the least time between the end of a publication and the next: under a storm
     /// of changes it bounds what proxies are sent, and a lone change never waits for it.
@@ -82,7 +82,6 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             self.record_acknowledged();
         }
         self.write_behind();
-        self.checkpoint();
     }
 }
 

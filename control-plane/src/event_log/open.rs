@@ -121,8 +121,9 @@ pub(super) fn restart(log: &EventLog) -> Result<(Pen, Mark, PathBuf), OpenError>
     let closed = Store::wait_until_closed(&shared.folder.store());
     closed.map_err(|error| shared.folder.store_error(error))?;
     let aside = shared.folder.set_aside()?;
-    let opened = open(&shared.folder, &shared.options, None)?;
     log.set_last(Seq(0));
+    log.set_retained(Arc::default());
+    let opened = open(&shared.folder, &shared.options, None)?;
     log.set_retained(Arc::new(opened.retained));
     shared.store.store(Some(opened.store));
     Ok((opened.pen, opened.mark, aside))

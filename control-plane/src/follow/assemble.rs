@@ -5,6 +5,7 @@ use roadstead_proto::v1::{self, follow_message::Message};
 use crate::event::codec::{self, DecodeError};
 use crate::event::{Epoch, Record, Seq};
 use crate::replication::{Place, Step};
+use crate::state::endpoints::{HeldSlice, SliceChange};
 
 /// What a message comes to.
 #[derive(Debug)]
@@ -30,7 +31,9 @@ pub enum AssembleError {
     },
     #[error("a checkpoint that nothing began")]
     Unbegun,
-    #[error("a checkpoint of more than {CHECKPOINT} bytes")]
+    #[error("endpoints that cannot be read: {0}")]
+    Endpoints(#[from] serde_json::Error),
+    #[error("a checkpoint of more than {CHECKPOINT} bytes, or more than {ENDPOINT_SLICES} slices")]
     TooLong,
 }
 
@@ -41,6 +44,8 @@ pub(super) struct Assembly {
     next: Option<Seq>,
     /// The term of the record before.
     epoch: Epoch,
+    /// Endpoints of which more are coming.
+    endpoints: Vec<SliceChange>,
     /// The checkpoint that is coming.
     checkpoint: Option<Checkpoint>,
 }
@@ -58,8 +63,14 @@ impl Assembly {
         Self {
             next: Some(place.seq.next()),
             epoch: place.epoch,
+            endpoints: Vec::new(),
             checkpoint: None,
         }
+    }
+
+    /// Whether this is the last record that came.
+    pub(super) fn ends_at(&self, seq: Seq) -> bool {
+        self.next.is_none_or(|next| next == seq.next())
     }
 
     pub(super) fn take(
@@ -92,6 +103,25 @@ impl Assembly {
             Some(Message::Current(v1::Current {})) => {
                 steps.extend(self.restart());
                 steps.push(Assembled::Current);
+            }
+            Some(Message::Endpoints(v1::EndpointSlices { slices, all, more })) => {
+                steps.extend(self.restart());
+                for v1::StoredSlice { key, slice } in slices {
+                    self.endpoints.push(SliceChange {
+                        key: serde_json::from_slice(&key)?,
+                        slice: match &*slice {
+                            [] => None,
+                            json => Some(HeldSlice::from_json(json)?),
+                        },
+                    });
+                }
+                if self.endpoints.len() > ENDPOINT_SLICES {
+                    return Err(AssembleError::TooLong);
+                }
+                if !more {
+                    let changes = std::mem::take(&mut self.endpoints);
+                    steps.push(Assembled::Step(Step::Endpoints { all, changes }));
+                }
             }
             // Of a later release.
             None => {}
@@ -126,3 +156,4 @@ impl Assembly {
 
 /// Far more than 10,000 objects take, and what may be in memory at once.
 const CHECKPOINT: usize = 1 << 30;
+const ENDPOINT_SLICES: usize = 1_000_000;

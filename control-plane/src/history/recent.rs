@@ -14,23 +14,28 @@ use crate::history::Past;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent {
     /// The one that was remembered last comes first.
-    snapshots: Arc<ArcSwap<Vec<Arc<Past>>>>,
+    /// With how often the log had begun anew when it was read.
+    snapshots: Arc<ArcSwap<Vec<Remembered>>>,
 }
+
+type Remembered = (u64, Arc<Past>);
 
 impl Recent {
     /// The snapshot that was served at this record.
-    pub(super) fn find(&self, seq: Seq) -> Option<Arc<Past>> {
-        let holds = |past: &&Arc<Past>| past.snapshot.version().seq <= seq && seq <= past.until;
-        self.snapshots.load().iter().find(holds).cloned()
+    pub(super) fn find(&self, restarts: u64, seq: Seq) -> Option<Arc<Past>> {
+        let holds = |(of, past): &&Remembered| {
+            *of == restarts && past.snapshot.version().seq <= seq && seq <= past.until
+        };
+        let snapshots = self.snapshots.load();
+        snapshots.iter().find(holds).map(|(_, past)| past.clone())
     }
 
     /// Keeps a snapshot, and forgets the one that was remembered longest ago.
-    pub(super) fn remember(&self, past: &Arc<Past>) {
+    pub(super) fn remember(&self, restarts: u64, past: &Arc<Past>) {
         self.snapshots.rcu(|snapshots| {
-            let kept = snapshots.iter().take(KEPT - 1);
-            std::iter::once(past)
+            let kept = snapshots.iter().take(KEPT - 1).cloned();
+            std::iter::once((restarts, past.clone()))
                 .chain(kept)
-                .cloned()
                 .collect::<Vec<_>>()
         });
     }

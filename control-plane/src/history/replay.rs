@@ -25,6 +25,7 @@ pub fn beginning(
     archive: &dyn Archive,
     here: &Place,
     after: &Place,
+    leads: bool,
 ) -> Result<Beginning, HistoryError> {
     let oldest = archive.oldest();
     let joins = if after.seq == Seq(0) {
@@ -35,8 +36,10 @@ pub fn beginning(
     if joins {
         return Ok(Beginning::Next);
     }
-    // A replica that lost its log may be taken for the leader that it was a moment ago.
-    if !here.is_ahead_of(after) {
+    // A replica that lost its log may be taken for the leader that it was a moment ago; and of
+    // another installation only who leads may say that it is the right one.
+    let same = after.lineage == here.lineage || after.lineage.is_empty() || here.lineage.is_empty();
+    if !(if same { here.is_ahead_of(after) } else { leads }) {
         return Err(HistoryError::Behind {
             here: here.clone(),
             there: after.clone(),

@@ -43,11 +43,13 @@ impl<S: Store> Holding<S> {
                 () = office.over() => break,
                 () = sleep(self.timing.retry) => {}
             }
-            let Some(end) = self.office.end() else { break };
+            if !self.office.holds() {
+                break;
+            }
             let asked = clock::since_boot();
             let renewed = tokio::select! {
                 () = office.over() => break,
-                renewed = timeout(end.saturating_sub(asked), self.renew()) => renewed,
+                renewed = timeout(self.timing.patience(), self.renew()) => renewed,
             };
             match renewed {
                 Ok(Ok(found)) => {
@@ -61,7 +63,9 @@ impl<S: Store> Holding<S> {
                     break;
                 }
                 Ok(Err(error)) => tracing::warn!(%error, "the Lease was not renewed; trying on"),
-                Err(_) => break,
+                Err(_) => {
+                    tracing::warn!("the API server does not answer: the Lease was not renewed")
+                }
             }
         }
         self.office.resign();

@@ -79,19 +79,12 @@ impl Office {
         }
     }
 
-    /// It counts until then, unless it is over.
+    /// It counts until then, unless it is over: one that was over for a moment was lost.
     pub(super) fn renew(&self, until: Duration) {
-        self.until.send_if_modified(|current| {
-            let renewed = current.is_some();
-            *current = current.map(|_| until);
-            renewed
+        let now = clock::since_boot();
+        self.until.send_modify(|end| {
+            *end = end.filter(|end| now < *end).map(|_| until);
         });
-    }
-
-    /// When it is over if it is not renewed; `None` if it is.
-    pub(super) fn end(&self) -> Option<Duration> {
-        let end = *self.until.borrow();
-        end.filter(|end| clock::since_boot() < *end)
     }
 }
 

@@ -78,6 +78,7 @@ impl Sight {
     /// Where another that holds it is reached.
     pub fn leader(&self, me: &Holder, now: Duration) -> Option<Arc<str>> {
         let holder = self.found()?.holder.as_ref()?;
-        (!self.is_free(me, now)).then(|| holder.address.clone())
+        let reached = !holder.address.is_empty() && !self.is_free(me, now);
+        reached.then(|| holder.address.clone())
     }
 }

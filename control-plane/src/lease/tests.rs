@@ -168,13 +168,23 @@ async fn each_term_has_a_higher_epoch_whoever_has_it_and_whatever_became_of_the_
     assert!(a.look().await.unwrap());
     let third = a.take(Epoch(2)).await.unwrap().unwrap();
     assert_eq!(third.office().epoch(), Epoch(3));
+    // Edited to what cannot be true.
+    memory.edit(|lease| {
+        *lease = Some(Found {
+            epoch: Epoch(u64::MAX),
+            ..found("", 0)
+        });
+    });
+    assert!(a.look().await.unwrap());
+    let absurd = a.take(Epoch(3)).await.unwrap().unwrap();
+    assert_eq!(absurd.office().epoch(), Epoch(4));
     // Edited to something lower.
     memory.edit(|lease| {
         *lease = Some(found("", 0));
     });
     assert!(b.look().await.unwrap());
-    let fourth = b.take(Epoch(3)).await.unwrap().unwrap();
-    assert_eq!(fourth.office().epoch(), Epoch(4));
+    let fifth = b.take(Epoch(4)).await.unwrap().unwrap();
+    assert_eq!(fifth.office().epoch(), Epoch(5));
 }
 
 #[tokio::test]

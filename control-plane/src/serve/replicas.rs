@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 
 use futures::{Stream, stream};
+use imbl::ordmap::DiffItem;
 use roadstead_proto::v1::follow_message::Message;
 use roadstead_proto::v1::{self, replication_service_server::ReplicationService};
 use tokio::sync::watch;
@@ -20,6 +21,7 @@ use crate::replication::Place;
 use crate::serve::followers::{self, Followers};
 use crate::serve::stop::Stop;
 use crate::serve::{Role, error};
+use crate::state::endpoints::SliceMap;
 
 #[derive(Debug)]
 pub(super) struct Replicas {
@@ -84,7 +86,9 @@ impl ReplicationService for Replicas {
         let counted =
             counted.ok_or_else(|| Status::resource_exhausted("too many replicas follow"))?;
         let progress = self.history.progress();
-        let beginning = self.history.beginning(after.clone()).await;
+        let leads = matches!(*self.role.borrow(), Role::Leading { .. });
+        let restarts = progress.borrow().restarts;
+        let beginning = self.history.beginning(after.clone(), leads).await;
         let mut ready = VecDeque::new();
         let next = match beginning.map_err(|error| error::history(&error))? {
             Beginning::Next => after.seq.next(),
@@ -99,8 +103,10 @@ impl ReplicationService for Replicas {
             history: self.history.clone(),
             progress,
             stop: self.stop.clone(),
+            restarts,
             next,
             ready,
+            endpoints: None,
             current: false,
             _counted: counted,
         };
@@ -116,9 +122,13 @@ struct Follower {
     history: History,
     progress: watch::Receiver<Progress>,
     stop: Stop,
+    /// How often the log had begun anew when this began: a second history is not gone on with.
+    restarts: u64,
     /// The first record that was not read.
     next: Seq,
     ready: VecDeque<Message>,
+    /// The endpoints that it was told of; `None`: of none yet.
+    endpoints: Option<SliceMap>,
     /// It was told that it has everything.
     current: bool,
     _counted: followers::Follower,
@@ -144,13 +154,20 @@ impl Follower {
             if let Some(message) = self.ready.pop_front() {
                 return Ok(message);
             }
-            let newest = self.progress.borrow_and_update().newest;
+            let newest = {
+                let progress = self.progress.borrow_and_update();
+                if progress.restarts != self.restarts {
+                    return Err(anew());
+                }
+                progress.newest
+            };
             if self.next <= newest {
                 self.read().await?;
                 continue;
             }
-            if self.next > newest.next() {
-                return Err(Status::aborted("the log begins anew: follow it again"));
+            self.tell_endpoints()?;
+            if !self.ready.is_empty() {
+                continue;
             }
             if !std::mem::replace(&mut self.current, true) {
                 return Ok(Message::Current(v1::Current {}));
@@ -163,10 +180,55 @@ impl Follower {
         }
     }
 
+    /// What it was not told of endpoints.
+    fn tell_endpoints(&mut self) -> Result<(), Status> {
+        let now = self.progress.borrow().slices.clone();
+        let before = self.endpoints.replace(now.clone());
+        let all = before.is_none();
+        let mut changed = Vec::new();
+        for difference in before.unwrap_or_default().diff(&now) {
+            let (key, slice) = match difference {
+                DiffItem::Add(key, slice)
+                | DiffItem::Update {
+                    new: (key, slice), ..
+                } => (key, Some(slice)),
+                DiffItem::Remove(key, _) => (key, None),
+            };
+            let stored = || {
+                Ok(v1::StoredSlice {
+                    key: serde_json::to_vec(key)?,
+                    slice: slice.map_or(Ok(Vec::new()), |slice| serde_json::to_vec(&**slice))?,
+                })
+            };
+            let stored: Result<_, serde_json::Error> = stored();
+            changed.push(stored.map_err(|error| Status::internal(error.to_string()))?);
+        }
+        if all || !changed.is_empty() {
+            let mut parts = changed.chunks(SLICES).peekable();
+            while let Some(part) = parts.next() {
+                self.ready.push_back(Message::Endpoints(v1::EndpointSlices {
+                    slices: part.to_vec(),
+                    all,
+                    more: parts.peek().is_some(),
+                }));
+            }
+            if changed.is_empty() {
+                self.ready.push_back(Message::Endpoints(v1::EndpointSlices {
+                    all,
+                    ..v1::EndpointSlices::default()
+                }));
+            }
+        }
+        Ok(())
+    }
+
     async fn read(&mut self) -> Result<(), Status> {
         let size = |record: &Record| codec::encode(record).map_or(0, |bytes| bytes.len());
         let records = self.history.records(self.next, size).await;
         let records = records.map_err(|error| error::history(&error))?;
+        if self.progress.borrow().restarts != self.restarts {
+            return Err(anew());
+        }
         let Some(last) = records.last() else {
             return Err(Status::internal("the log has no records where it should"));
         };
@@ -187,6 +249,10 @@ impl Follower {
     }
 }
 
+fn anew() -> Status {
+    Status::aborted("the log begins anew: follow it again")
+}
+
 /// Entries of a checkpoint, in messages that are not too long.
 fn in_messages(entries: Vec<(Vec<u8>, Vec<u8>)>) -> impl Iterator<Item = v1::CheckpointEntries> {
     let mut entries = entries.into_iter().peekable();
@@ -204,3 +270,5 @@ fn in_messages(entries: Vec<(Vec<u8>, Vec<u8>)>) -> impl Iterator<Item = v1::Che
 }
 
 const BYTES: usize = 1 << 20;
+/// In a message: at most 1,000 endpoints each.
+const SLICES: usize = 32;

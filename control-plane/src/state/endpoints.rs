@@ -3,9 +3,10 @@
 //! Apart from the objects, because they change far more often than anything else and are
 //! applied without a record.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::endpoints::EndpointSlice;
@@ -48,10 +49,13 @@ struct Identity {
     uid: Arc<str>,
 }
 
+/// All slices by name. A clone shares what does not change.
+pub type SliceMap = OrdMap<ObjectKey, Arc<HeldSlice>>;
+
 /// All slices, indexed both ways.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Slices {
-    all: BTreeMap<ObjectKey, HeldSlice>,
+    all: SliceMap,
     /// Each Service and its slices.
     by_service: BTreeSet<(ObjectKey, ObjectKey)>,
 }
@@ -65,7 +69,7 @@ impl Slices {
                 let service = key.sibling(Kind::Service, &slice.spec.service);
                 self.by_service.insert((service.clone(), key.clone()));
                 services.insert(service);
-                self.all.insert(key.clone(), slice)
+                self.all.insert(key.clone(), Arc::new(slice))
             }
             None => self.all.remove(&key),
         };
@@ -78,7 +82,7 @@ impl Slices {
         services.insert(service);
     }
 
-    pub(super) fn all(&self) -> &BTreeMap<ObjectKey, HeldSlice> {
+    pub(super) fn all(&self) -> &SliceMap {
         &self.all
     }
 

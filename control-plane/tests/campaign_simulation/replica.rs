@@ -11,6 +11,7 @@ use roadstead_control_plane::model::key::{Kind, Origin};
 use roadstead_control_plane::observe::Observation;
 use roadstead_control_plane::replication::{Place, Step};
 
+use crate::objects::settings;
 use crate::ports::{SimLog, SimOutlets, shared};
 
 /// A process.
@@ -59,7 +60,7 @@ impl Process {
             binary_version: "test".into(),
             awaited: BTreeSet::from([(Origin::Kubernetes, Kind::Ingress)]),
         });
-        self.see(Observation::Configured(crate::world::settings()));
+        self.see(Observation::Configured(settings()));
     }
 
     /// Its term is over.
@@ -84,7 +85,7 @@ impl Process {
         if writable.try_recv().is_err() {
             return;
         }
-        let next = match beginning(&archive, from, &after) {
+        let next = match beginning(&archive, from, &after, true) {
             Ok(Beginning::Next) => after.seq.next(),
             Ok(Beginning::Anew { entries, next }) => {
                 self.engine.step(Step::Restart(entries));

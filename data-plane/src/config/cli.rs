@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use serde::de::{IntoDeserializer, value::Error};
 
 use super::{Address, Config, ConfigError};
@@ -15,6 +15,8 @@ use crate::telemetry::Level;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "roadstead-data-plane", version)]
 pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// The configuration, a YAML file. Flags win over its keys.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -47,6 +49,21 @@ pub struct Cli {
     pub log_level: Option<Level>,
 }
 
+/// What to do instead of running the proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Make folders for a proxy that runs as another user, and end: as root, before it, on a
+    /// node whose folders are root's.
+    Prepare {
+        /// The user and group that they are to belong to, alone.
+        #[arg(long, value_name = "UID")]
+        owner: u32,
+        /// The folders.
+        #[arg(required = true, value_name = "FOLDER")]
+        folders: Vec<PathBuf>,
+    },
+}
+
 impl Cli {
     /// The configuration that the file and the flags make.
     pub fn config(&self) -> Result<Config, ConfigError> {
@@ -61,6 +78,7 @@ impl Cli {
     fn override_keys(&self, config: &mut Config) {
         // In full, so that a new flag cannot be forgotten.
         let Self {
+            command: _,
             config: _,
             proxy,
             control_plane,

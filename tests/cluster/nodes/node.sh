@@ -20,6 +20,7 @@ cleanup() {
   ip -n "$net" route del "10.244.$i.0/24" 2>/dev/null || true
   ip -n "$net" link del "v$i" 2>/dev/null || true
   ip netns del "$ns" 2>/dev/null || true
+  find /sys/fs/cgroup -depth -type d -path "*/$ns*" -exec rmdir {} + 2>/dev/null || true
 }
 trap cleanup EXIT
 trap 'exit 143' INT TERM
@@ -61,15 +62,24 @@ users: [{name: kubelet, user: {client-certificate: $dir/conf/kubelet.crt, client
 contexts: [{name: fixture, context: {cluster: fixture, user: kubelet}}]
 current-context: fixture
 Y
-# cgroupsPerQOS off: several kubelets share one cgroup tree, and each would take
-# the others' pods for orphans. Limits of containers hold all the same.
+# A tree of cgroups for each node: in one that it shared each kubelet would take the
+# others' pods for orphans.
+for tree in /sys/fs/cgroup/*/; do
+  [ -e "$tree/cgroup.procs" ] || continue
+  mkdir -p "$tree/$ns"
+  for file in cpuset.cpus cpuset.mems; do
+    [ ! -e "$tree/$file" ] || cat "$tree/$file" >"$tree/$ns/$file"
+  done
+done
+[ ! -e /sys/fs/cgroup/cgroup.procs ] || mkdir -p "/sys/fs/cgroup/$ns"
 cat >"$dir/conf/kubelet.yaml" <<Y
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 failCgroupV1: false
 failSwapOn: false
 cgroupDriver: cgroupfs
-cgroupsPerQOS: false
+cgroupsPerQOS: true
+cgroupRoot: /$ns
 enforceNodeAllocatable: []
 localStorageCapacityIsolation: false
 containerRuntimeEndpoint: unix:///run/containerd/containerd.sock

@@ -143,7 +143,7 @@ fn a_start_knows_which_object_the_endpoints_are_of() {
     drop(process);
     let process = Process::start(&folder);
     let slices = process.restored.fold.state().slices();
-    assert_eq!(slices.get(&key), Some(&slice("one")));
+    assert_eq!(slices.get(&key).map(|held| &**held), Some(&slice("one")));
 
     // As it was stored before uids were.
     let old = r#"{"service":"s","ports":[],"endpoints":[]}"#;
@@ -153,7 +153,7 @@ fn a_start_knows_which_object_the_endpoints_are_of() {
     drop(log);
     let process = Process::start(&folder);
     let slices = process.restored.fold.state().slices();
-    assert_eq!(slices.get(&key), Some(&slice("")));
+    assert_eq!(slices.get(&key).map(|held| &**held), Some(&slice("")));
 }
 
 #[test]

@@ -5,12 +5,17 @@ use std::collections::BTreeSet;
 use tokio::sync::oneshot;
 
 use crate::checkpoint::{Dirty, Restored};
-use crate::engine::tests::{TestLog, TestOutlets, batch, begin, class, listed, names, world};
+use crate::engine::tests::{
+    TestLog, TestOutlets, batch, begin, class, listed, names, slice, world,
+};
 use crate::engine::{Engine, Settings};
 use crate::event::{Epoch, Record, Seq};
 use crate::model::key::{Kind, Origin};
+use crate::model::object::Spec;
+use crate::observe::Seen;
 use crate::project::Fold;
 use crate::replication::{Place, Step};
+use crate::state::endpoints::{HeldSlice, SliceChange};
 
 /// What another leader's log came to: its records and what they fold to.
 fn led() -> (Vec<Record>, Fold) {
@@ -64,6 +69,39 @@ fn a_checkpoint_takes_the_place_of_what_was_known() {
 }
 
 #[test]
+fn endpoints_are_those_of_the_leader_and_no_others() {
+    let (records, _) = led();
+    let mut engine = follower();
+    engine.step(Step::Records(records));
+    let of = |name: &str| {
+        let Seen { key, meta, spec } = slice(name);
+        let Ok(Spec::EndpointSlice(spec)) = spec else {
+            panic!("{spec:?}");
+        };
+        let uid = meta.uid;
+        SliceChange {
+            key,
+            slice: Some(HeldSlice { uid, spec }),
+        }
+    };
+    let held = |engine: &Engine<_, _>| -> Vec<String> {
+        let slices = engine.fold().state().slices();
+        slices.keys().map(|key| key.name.to_string()).collect()
+    };
+    let tell = |all, changes| Step::Endpoints { all, changes };
+    engine.step(tell(true, vec![of("a"), of("b")]));
+    assert_eq!(held(&engine), ["a", "b"]);
+    let gone = SliceChange {
+        slice: None,
+        ..of("a")
+    };
+    engine.step(tell(false, vec![gone, of("c")]));
+    assert_eq!(held(&engine), ["b", "c"]);
+    engine.step(tell(true, vec![of("d")]));
+    assert_eq!(held(&engine), ["d"]);
+}
+
+#[test]
 fn what_cannot_be_stored_is_not_known_and_nothing_follows_before_a_new_beginning() {
     let (records, fold) = led();
     let mut engine = follower();
@@ -71,6 +109,9 @@ fn what_cannot_be_stored_is_not_known_and_nothing_follows_before_a_new_beginning
     engine.step(Step::Records(records[..1].to_vec()));
     assert!(world(|world| world.frozen));
     world(|world| world.full = false);
+    let (answer, mut reached) = oneshot::channel();
+    engine.step(Step::Reached(answer));
+    assert!(reached.try_recv().is_err(), "not all before it was taken");
     // Without the one before it.
     engine.step(Step::Records(records[1..].to_vec()));
     assert_eq!(engine.fold().state().seq(), Seq(0));

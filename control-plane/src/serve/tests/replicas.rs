@@ -28,7 +28,10 @@ async fn all(stream: &mut Streaming<v1::FollowMessage>) -> Vec<Message> {
     loop {
         match stream.message().await.unwrap().unwrap().message.unwrap() {
             Message::Current(_) => return messages,
-            message @ (Message::Restart(_) | Message::Checkpoint(_) | Message::Records(_)) => {
+            message @ (Message::Restart(_)
+            | Message::Checkpoint(_)
+            | Message::Records(_)
+            | Message::Endpoints(_)) => {
                 messages.push(message);
             }
         }
@@ -38,7 +41,10 @@ async fn all(stream: &mut Streaming<v1::FollowMessage>) -> Vec<Message> {
 fn seqs(message: &Message) -> Vec<u64> {
     match message {
         Message::Records(records) => records.records.iter().map(|record| record.seq).collect(),
-        Message::Restart(_) | Message::Checkpoint(_) | Message::Current(_) => Vec::new(),
+        Message::Restart(_)
+        | Message::Checkpoint(_)
+        | Message::Endpoints(_)
+        | Message::Current(_) => Vec::new(),
     }
 }
 

@@ -1,0 +1,73 @@
+//! What users make of the simulated API server, and the chance by which they do.
+
+use std::collections::BTreeMap;
+
+use roadstead_control_plane::model::guard::DeletionGuard;
+use roadstead_control_plane::model::ingress::{ClassRef, Ingress, Rule};
+use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
+use roadstead_control_plane::model::object::{Age, Meta, Spec};
+use roadstead_control_plane::model::settings::{HostOwnership, Settings};
+use roadstead_control_plane::model::time::Timestamp;
+use roadstead_control_plane::observe::Seen;
+use roadstead_matcher::host::HostPattern;
+
+pub(crate) fn key(name: u64) -> ObjectKey {
+    ObjectKey {
+        origin: Origin::Kubernetes,
+        kind: Kind::Ingress,
+        namespace: "a".into(),
+        name: name.to_string().into(),
+    }
+}
+
+pub(crate) fn seen(name: u64, (uid, version): (u64, u64)) -> Seen {
+    let rule = Rule {
+        host: HostPattern::parse(&format!("v{version}.example")).unwrap(),
+        paths: None,
+    };
+    let ingress = Ingress {
+        class: ClassRef::Field("roadstead".into()),
+        default_backend: None,
+        rules: vec![rule],
+        shares_hosts_with: Vec::new(),
+    };
+    Seen {
+        key: key(name),
+        meta: Meta {
+            uid: uid.to_string().into(),
+            resource_version: version.to_string().into(),
+            age: Age {
+                created: Timestamp(i64::try_from(uid).unwrap()),
+                rank: name.to_string().into(),
+            },
+        },
+        spec: Ok(Spec::Ingress(ingress)),
+    }
+}
+
+pub(crate) fn settings() -> Settings {
+    Settings {
+        listeners: BTreeMap::new(),
+        ingress_class: "roadstead".into(),
+        host_ownership: HostOwnership::Shared,
+        allow_local_external_names: false,
+        deletion_guard: DeletionGuard::default(),
+    }
+}
+
+/// Numbers that a seed repeats (splitmix64).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, limit: i64) -> i64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        i64::try_from((mixed ^ (mixed >> 31)) >> 1).unwrap() % limit
+    }
+
+    pub(crate) fn index(&mut self, limit: usize) -> usize {
+        usize::try_from(self.below(i64::try_from(limit).unwrap())).unwrap()
+    }
+}

@@ -1,0 +1,124 @@
+{{- define "roadstead.name" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else if contains "roadstead" .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-roadstead" (.Release.Name | trunc 30 | trimSuffix "-") -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "roadstead.control" -}}{{ include "roadstead.name" . }}-control-plane{{- end -}}
+{{- define "roadstead.data" -}}{{ include "roadstead.name" . }}-data-plane{{- end -}}
+{{/* Of what is in no namespace: two installations must not meet. */}}
+{{- define "roadstead.global" -}}{{ include "roadstead.name" . }}-{{ .Release.Namespace }}{{- end -}}
+{{- define "roadstead.ca" -}}{{ include "roadstead.name" . }}-ca{{- end -}}
+{{/* Where the control plane's pods are found; each of them is below it. */}}
+{{- define "roadstead.service" -}}{{ include "roadstead.control" . }}.{{ .Release.Namespace }}.svc{{- end -}}
+
+{{- define "roadstead.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{/* Arguments: root, component. */}}
+{{- define "roadstead.selector" -}}
+app.kubernetes.io/name: roadstead
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "roadstead.labels" -}}
+{{ include "roadstead.selector" . }}
+app.kubernetes.io/part-of: roadstead
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "roadstead.onHost" -}}
+{{- if and (eq .Values.dataPlane.kind "DaemonSet") .Values.dataPlane.hostNetwork }}yes{{ end -}}
+{{- end -}}
+
+{{/* The control plane's configuration: what the chart knows, and what the values add. */}}
+{{- define "roadstead.controlConfig" -}}
+{{- $host := include "roadstead.service" . -}}
+{{- $grpc := .Values.controlPlane.ports.grpc -}}
+{{- $kubernetes := dict "ownNamespace" .Release.Namespace -}}
+{{- with .Values.watch.namespaces }}{{ $_ := set $kubernetes "namespaces" . }}{{ end -}}
+{{- with .Values.watch.labelSelector }}{{ $_ := set $kubernetes "labelSelector" . }}{{ end -}}
+{{- $base := dict
+  "sources" (dict "kubernetes" $kubernetes)
+  "listeners" .Values.listeners
+  "ingressClass" .Values.ingressClass.name
+  "statusWrites" .Values.statusWrites
+  "dataFolder" "/var/lib/roadstead/control-plane"
+  "grpc" (dict
+    "address" (printf "%s:%v" .Values.bindAddress $grpc)
+    "names" (list $host (printf "*.%s" $host) "localhost"))
+  "lease" (dict
+    "name" (include "roadstead.control" .)
+    "peers" (list (printf "%s:%v" $host $grpc)))
+  "access" (dict
+    "authoritySecret" (printf "%s-ca" (include "roadstead.control" .))
+    "authorityConfigMap" (include "roadstead.ca" .)
+    "proxyAccounts" (list (printf "%s/%s" .Release.Namespace (include "roadstead.data" .))))
+  "admin" (dict "address" (printf "%s:%v" .Values.bindAddress .Values.controlPlane.ports.admin)) -}}
+{{- toYaml (mergeOverwrite (deepCopy .Values.controlPlane.config) $base) -}}
+{{- end -}}
+
+{{/* Of the control plane's configuration what is read once: config.rs says which keys are not. */}}
+{{- define "roadstead.lasting" -}}
+{{- omit . "listeners" "ingressClass" "hostOwnership" "allowLocalExternalNames" "deletionGuard" "log" | toYaml -}}
+{{- end -}}
+
+{{- define "roadstead.dataConfig" -}}
+{{- $base := dict
+  "controlPlane" (dict
+    "addresses" (list (printf "https://%s:%v" (include "roadstead.service" .) .Values.controlPlane.ports.grpc))
+    "caFile" "/etc/roadstead/ca/ca.pem"
+    "tokenFile" "/var/run/secrets/roadstead/token"
+    "certificateFolder" "/run/roadstead/data-plane")
+  "stateFolder" "/var/lib/roadstead/data-plane" -}}
+{{- toYaml (mergeOverwrite (deepCopy .Values.dataPlane.config) $base) -}}
+{{- end -}}
+
+{{/* Probes. Arguments: port, host (may be empty). */}}
+{{- define "roadstead.probes" -}}
+startupProbe:
+  httpGet: {path: /livez, port: {{ .port }}{{ with .host }}, host: {{ . }}{{ end }}}
+  periodSeconds: 2
+  # A log that another process has is waited for, a long one takes a second.
+  failureThreshold: 60
+livenessProbe:
+  httpGet: {path: /livez, port: {{ .port }}{{ with .host }}, host: {{ . }}{{ end }}}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+readinessProbe:
+  httpGet: {path: /readyz, port: {{ .port }}{{ with .host }}, host: {{ . }}{{ end }}}
+  periodSeconds: 5
+  timeoutSeconds: 5
+{{- end -}}
+
+{{/* Where and before whom pods run. Arguments: root, values (of the plane). */}}
+{{- define "roadstead.scheduling" -}}
+{{- $made := ternary (include "roadstead.global" .root) "" .root.Values.priorityClass.create }}
+{{- with .values.priorityClassName | default $made }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}

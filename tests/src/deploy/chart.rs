@@ -1,0 +1,68 @@
+//! The Helm chart, by helm itself.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+use serde_json::Value;
+
+use crate::deploy::{file, ran};
+
+/// The release and the namespace of which the README speaks.
+pub const RELEASE: &str = "roadstead";
+pub const NAMESPACE: &str = "roadstead";
+/// The last release of Kubernetes that the chart permits: helm asks it where no server is.
+const KUBERNETES: &str = "1.30.0";
+
+/// The chart's folder.
+pub fn folder() -> PathBuf {
+    file("helm/roadstead")
+}
+
+/// Runs helm; its output.
+pub fn helm<'a>(arguments: impl IntoIterator<Item = &'a str>) -> anyhow::Result<String> {
+    ran(Command::new("helm").args(arguments))
+}
+
+/// The objects that the chart makes of these files of values.
+pub fn render(values: &[&Path]) -> anyhow::Result<Vec<Value>> {
+    let chart = folder();
+    let mut command = Command::new("helm");
+    command.args(["template", RELEASE]).arg(&chart);
+    command.args(["--namespace", NAMESPACE, "--kube-version", KUBERNETES]);
+    for file in values {
+        command.arg("--values").arg(file);
+    }
+    objects(&ran(&mut command)?)
+}
+
+/// The files of the plain manifests, as their kustomization lists them.
+pub fn manifests() -> anyhow::Result<Vec<PathBuf>> {
+    let folder = file("kubernetes");
+    let text = std::fs::read_to_string(folder.join("kustomization.yaml"))?;
+    let kustomization: Value = serde_saphyr::from_str(&text)?;
+    let resources = kustomization.get("resources").and_then(Value::as_array);
+    let resources = resources.context("no resources")?;
+    let names = resources.iter().filter_map(Value::as_str);
+    Ok(names.map(|name| folder.join(name)).collect())
+}
+
+/// The objects of a stream of YAML documents.
+pub fn objects(yaml: &str) -> anyhow::Result<Vec<Value>> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).context("read YAML")?;
+    Ok(documents
+        .into_iter()
+        .filter(|object| !object.is_null())
+        .collect())
+}
+
+/// What an object is called: `Kind/name`, or `Kind/namespace/name` in another namespace.
+pub fn title(object: &Value) -> String {
+    let text = |at: &str| object.pointer(at).and_then(Value::as_str);
+    let (kind, name) = (text("/kind"), text("/metadata/name"));
+    let (kind, name) = (kind.unwrap_or("?"), name.unwrap_or("?"));
+    match text("/metadata/namespace").filter(|namespace| *namespace != NAMESPACE) {
+        Some(namespace) => format!("{kind}/{namespace}/{name}"),
+        None => format!("{kind}/{name}"),
+    }
+}

@@ -1,0 +1,325 @@
+//! What is shipped, installed on three real nodes, with the cluster's DNS, volumes of the nodes'
+//! disks, and a backend.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{EvictParams, ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt as _};
+use serde_json::json;
+
+use crate::cluster::{Cluster, Options};
+use crate::deploy::chart::{self, NAMESPACE, RELEASE, helm};
+use crate::deploy::nodes::{Nodes, VOLUMES};
+use crate::deploy::{image, ran};
+use crate::echo::Echo;
+use crate::http::get;
+use crate::planes::{load::Load, objects::Site};
+use crate::program::built::workspace;
+use crate::sandbox::Sandbox;
+use crate::wait;
+
+/// What is installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shipped {
+    /// The chart, by helm.
+    Chart,
+    /// The plain manifests.
+    Manifests,
+    /// The chart, with proxies behind a port of all nodes.
+    NodePort,
+}
+
+/// The installation.
+#[derive(Debug)]
+pub struct Scene {
+    cluster: Cluster,
+    pub nodes: Nodes,
+    /// Nodes that serve.
+    pub serving: Vec<u8>,
+    shipped: Shipped,
+    backend: Echo,
+}
+
+impl Scene {
+    /// Starts the cluster and its nodes, installs what is shipped, and waits until each node
+    /// serves a first site, `/first`.
+    pub async fn start(sandbox: &Sandbox, shipped: Shipped) -> anyhow::Result<Self> {
+        let options = Options {
+            nodes: 0,
+            kubelets: true,
+            ..Options::default()
+        };
+        let cluster = Cluster::start(sandbox, &options).await?;
+        let image = image::build(&sandbox.folder().join("image"))?;
+        let dns = coredns(sandbox)?;
+        let nodes = Nodes::start(sandbox, &cluster, NODES, &[&image, &dns]).await?;
+        let dns = workspace().join("tests/cluster/nodes/coredns.yaml");
+        cluster.objects().apply(&fs::read_to_string(dns)?).await?;
+        for node in 0..NODES {
+            cluster.objects().apply(&volume(node)).await?;
+        }
+        // In the nodes' network: pods reach it.
+        let backend = Echo::start("backend", "10.0.1.1:0".parse()?).await?;
+        let scene = Self {
+            cluster,
+            nodes,
+            serving: (0..NODES).collect(),
+            shipped,
+            backend,
+        };
+        match shipped {
+            Shipped::Chart | Shipped::NodePort => {
+                scene.release("install", &["--create-namespace"]).await?;
+            }
+            Shipped::Manifests => {
+                for file in chart::manifests()? {
+                    let yaml = fs::read_to_string(file)?;
+                    scene.cluster.objects().apply(&yaml).await?;
+                }
+            }
+        }
+        scene.changes_arrive("first").await?;
+        Ok(scene)
+    }
+
+    fn arguments(&self, verb: &str, more: &[&str]) -> Vec<String> {
+        let chart = chart::folder();
+        let values = chart.join("examples/static-volumes.yaml");
+        let mut arguments = vec![verb.to_owned(), RELEASE.to_owned()];
+        arguments.push(chart.display().to_string());
+        arguments.extend(["--namespace", NAMESPACE, "--kubeconfig"].map(str::to_owned));
+        arguments.push(self.cluster.kubeconfig().display().to_string());
+        arguments.extend(["--values".to_owned(), values.display().to_string()]);
+        if self.shipped == Shipped::NodePort {
+            let values = chart.join("examples/node-port.yaml");
+            arguments.extend(["--values".to_owned(), values.display().to_string()]);
+            // No load balancer looks which nodes have a proxy.
+            let everywhere = "dataPlane.service.externalTrafficPolicy=Cluster";
+            arguments.extend(["--set", everywhere].map(str::to_owned));
+        }
+        arguments.extend(["--wait", "--timeout", "5m"].map(str::to_owned));
+        arguments.extend(more.iter().map(ToString::to_string));
+        arguments
+    }
+
+    /// `helm VERB`, until all pods are ready.
+    pub fn release(
+        &self,
+        verb: &str,
+        more: &[&str],
+    ) -> impl Future<Output = anyhow::Result<()>> + Send + 'static {
+        let arguments = self.arguments(verb, more);
+        async move {
+            // On a thread of its own: the backend and the load are on this one.
+            let ran = move || helm(arguments.iter().map(String::as_str));
+            tokio::task::spawn_blocking(ran).await??;
+            Ok(())
+        }
+    }
+
+    /// Adds a site and waits until each node serves it.
+    pub async fn changes_arrive(&self, name: &str) -> anyhow::Result<()> {
+        let path = format!("/{name}");
+        let site = Site {
+            name,
+            host: HOST,
+            path: &path,
+            backends: &[self.backend.address()],
+        };
+        let class = "spec:\n  ingressClassName: roadstead\n";
+        let yaml = site.yaml().replacen("spec:\n", class, 1);
+        self.cluster.objects().apply(&yaml).await?;
+        self.served(&path).await
+    }
+
+    /// Where a node takes requests.
+    pub fn address(&self, node: u8) -> SocketAddr {
+        let port = match self.shipped {
+            Shipped::Chart | Shipped::Manifests => 80,
+            Shipped::NodePort => 30080,
+        };
+        Nodes::address(node, port)
+    }
+
+    /// Each node serves this path.
+    pub async fn served(&self, path: &str) -> anyhow::Result<()> {
+        for node in &self.serving {
+            let address = self.address(*node);
+            wait::until_ok("a node serves", SOON, async || {
+                let reply = get(address, HOST, path).await?;
+                ensure!(
+                    reply.status.is_success(),
+                    "{} {}",
+                    reply.status,
+                    reply.text()
+                );
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Has the proxies replaced, as a new image would; returns at once.
+    pub async fn replace_proxies(&self) -> anyhow::Result<()> {
+        let annotations = json!({"upgrade": "one"});
+        let patch = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
+        let (parameters, patch) = (PatchParams::default(), Patch::Merge(patch));
+        let proxies = self.data_plane();
+        proxies
+            .patch("roadstead-data-plane", &parameters, &patch)
+            .await?;
+        Ok(())
+    }
+
+    /// Whether all proxies are of the newest kind, and ready.
+    pub async fn are_replaced(&self) -> anyhow::Result<bool> {
+        let found = self.data_plane().get("roadstead-data-plane").await?;
+        let status = found.status.context("no status")?;
+        let all = Some(i32::from(NODES));
+        Ok(status.observed_generation == found.metadata.generation
+            && status.updated_number_scheduled == all
+            && status.number_available == all)
+    }
+
+    fn data_plane(&self) -> Api<DaemonSet> {
+        Api::namespaced(self.cluster.client(), NAMESPACE)
+    }
+
+    /// The names of the proxies' pods.
+    pub async fn proxies(&self) -> anyhow::Result<BTreeSet<String>> {
+        let proxies = ListParams::default().labels("app.kubernetes.io/component=data-plane");
+        let pods = self.pods().list(&proxies).await?;
+        Ok(pods.items.iter().map(|pod| pod.name_any()).collect())
+    }
+
+    /// A load on each node that serves.
+    pub fn loads(&self) -> Vec<Load> {
+        let load = |node: &u8| {
+            let address = self.address(*node);
+            Load::paced(address, HOST, "/first", PACE)
+        };
+        self.serving.iter().map(load).collect()
+    }
+
+    fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.cluster.client(), NAMESPACE)
+    }
+
+    /// The pod that leads.
+    pub async fn leader(&self) -> anyhow::Result<String> {
+        let leases: Api<Lease> = Api::namespaced(self.cluster.client(), NAMESPACE);
+        wait::until_ok("somebody leads", TAKEOVER, async || {
+            let lease = leases.get("roadstead-control-plane").await?;
+            let holder = lease.spec.and_then(|spec| spec.holder_identity);
+            let holder = holder
+                .filter(|holder| !holder.is_empty())
+                .context("nobody")?;
+            let (pod, _) = holder.split_once('_').context(holder.clone())?;
+            Ok(pod.to_owned())
+        })
+        .await
+    }
+
+    pub async fn node_of_leader(&self) -> anyhow::Result<(String, u8)> {
+        let leader = self.leader().await?;
+        let pod = self.pods().get(&leader).await?;
+        let node = pod
+            .spec
+            .and_then(|spec| spec.node_name)
+            .context("no node")?;
+        let (_, index) = node.split_once('-').context("a node's name")?;
+        Ok((leader, index.parse()?))
+    }
+
+    /// Cordons the leader's node and evicts the leader, as `kubectl drain` does.
+    pub async fn drain_leader(&self) -> anyhow::Result<()> {
+        let (leader, node) = self.node_of_leader().await?;
+        self.cordon(node, true).await?;
+        let evicted = self.pods().evict(&leader, &EvictParams::default()).await;
+        evicted.context("the budget forbids to drain a node")?;
+        wait::until_ok("another leads", TAKEOVER, async || {
+            ensure!(self.leader().await? != leader);
+            Ok(())
+        })
+        .await
+    }
+
+    pub async fn uncordon(&self) -> anyhow::Result<()> {
+        for node in 0..NODES {
+            self.cordon(node, false).await?;
+        }
+        Ok(())
+    }
+
+    async fn cordon(&self, node: u8, cordoned: bool) -> anyhow::Result<()> {
+        let nodes: Api<Node> = Api::all(self.cluster.client());
+        let patch = json!({"spec": {"unschedulable": cordoned}});
+        let (name, patch) = (format!("node-{node}"), Patch::Merge(patch));
+        nodes.patch(&name, &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+
+    /// All replicas are ready.
+    pub async fn settled(&self) -> anyhow::Result<()> {
+        let replicas = ListParams::default().labels("app.kubernetes.io/component=control-plane");
+        wait::until_ok("three replicas are ready", SOON, async || {
+            let pods = self.pods().list(&replicas).await?;
+            let ready = pods.items.iter().filter(|pod| {
+                let conditions = pod.status.iter().flat_map(|status| &status.conditions);
+                let mut conditions = conditions.flatten();
+                conditions.any(|c| c.type_ == "Ready" && c.status == "True")
+            });
+            let names: Vec<_> = ready.map(|pod| pod.name_any()).collect();
+            ensure!(names.len() == 3, "{names:?}");
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// A volume of a node's own disk.
+fn volume(node: u8) -> String {
+    format!(
+        "apiVersion: v1\n\
+         kind: PersistentVolume\n\
+         metadata: {{name: log-{node}}}\n\
+         spec:\n\
+         \x20 capacity: {{storage: 5Gi}}\n\
+         \x20 accessModes: [ReadWriteOnce]\n\
+         \x20 storageClassName: \"\"\n\
+         \x20 hostPath: {{path: {VOLUMES}}}\n\
+         \x20 nodeAffinity:\n\
+         \x20   required:\n\
+         \x20     nodeSelectorTerms:\n\
+         \x20     - matchExpressions: [{{key: kubernetes.io/hostname, operator: In, values: [node-{node}]}}]\n"
+    )
+}
+
+/// The image of the cluster's DNS.
+fn coredns(sandbox: &Sandbox) -> anyhow::Result<PathBuf> {
+    let found = ran(Command::new("sh").args(["-c", "command -v coredns"]))?;
+    let archive = sandbox.folder().join("coredns.tar");
+    let script = workspace().join("tests/cluster/nodes/image.py");
+    let program = Path::new(found.trim());
+    ran(Command::new(script).args([Path::new("registry.local/coredns:1"), &archive, program]))?;
+    Ok(archive)
+}
+
+/// `node-0` to `node-2`.
+pub const NODES: u8 = 3;
+/// Of all sites.
+pub const HOST: &str = "shop.example";
+const PACE: Duration = Duration::from_millis(20);
+/// The default Lease lasts 15 s.
+pub const TAKEOVER: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(120);

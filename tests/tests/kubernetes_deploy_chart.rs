@@ -1,0 +1,200 @@
+//! The Helm chart, as helm renders it, and what is made from it.
+//!
+//! The cases are the files of `kubernetes_deploy_chart/`, each of which says in its first line
+//! what it shows; the examples that are shipped keep the same rules.
+
+#![cfg(test)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail, ensure};
+use roadstead_control_plane::config::Config as ControlPlane;
+use roadstead_data_plane::config::Config as DataPlane;
+use roadstead_tests::deploy::{chart, file, ran, rules, yaml_files};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Values, and what comes of them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    values: Value,
+    #[serde(default)]
+    sees: Vec<Sight>,
+    /// Objects that there are not.
+    #[serde(default)]
+    absent: Vec<String>,
+    /// What helm says when it makes nothing.
+    refused: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sight {
+    /// An object, as `Kind/name`.
+    of: String,
+    /// A JSON pointer; left out: the object itself.
+    #[serde(default)]
+    at: String,
+    /// What is there; left out: anything.
+    is: Option<Value>,
+    /// What the text there holds.
+    holds: Option<String>,
+}
+
+#[test]
+fn the_chart_passes_the_lint() {
+    let chart = chart::folder();
+    chart::helm(["lint", "--strict", &chart.display().to_string()]).unwrap();
+}
+
+#[test]
+fn every_case_becomes_what_its_file_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kubernetes_deploy_chart");
+    let mut failures = Vec::new();
+    for case in yaml_files(Path::new(cases)).unwrap() {
+        if let Err(error) = play(&case, folder.path()) {
+            failures.push(format!("{}: {error:#}", case.display()));
+        }
+    }
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+fn play(file: &Path, folder: &Path) -> anyhow::Result<()> {
+    let case: Case = serde_saphyr::from_str(&fs::read_to_string(file)?)?;
+    let values = folder.join("values.yaml");
+    fs::write(&values, serde_json::to_string(&case.values)?)?;
+    let made = chart::render(&[&values]);
+    if let Some(refused) = &case.refused {
+        let Err(error) = made else {
+            bail!("not refused");
+        };
+        let said = format!("{error:#}");
+        ensure!(said.contains(refused), "refused otherwise: {said}");
+        return Ok(());
+    }
+    let objects = made?;
+    rules::check(&objects, folder)?;
+    let by_title: BTreeMap<_, _> = objects.iter().map(|o| (chart::title(o), o)).collect();
+    for absent in &case.absent {
+        ensure!(!by_title.contains_key(absent), "{absent} is there");
+    }
+    for sight in &case.sees {
+        let Sight { of, at, is, holds } = sight;
+        let object = by_title.get(of).with_context(|| format!("no {of}"))?;
+        let found = object.pointer(at);
+        let found = found.with_context(|| format!("{of} has no {at}"))?;
+        if let Some(is) = is {
+            ensure!(found == is, "{of}{at} is {found}, not {is}");
+        }
+        if let Some(holds) = holds {
+            let held = found.as_str().is_some_and(|text| text.contains(holds));
+            ensure!(held, "{of}{at} is {found}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_example_keeps_the_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    for example in yaml_files(&chart::folder().join("examples")).unwrap() {
+        let objects = chart::render(&[&example]).unwrap();
+        let kept = rules::check(&objects, folder.path());
+        kept.with_context(|| example.display().to_string()).unwrap();
+    }
+}
+
+#[test]
+fn the_plain_manifests_are_those_of_the_chart() {
+    let drawn = tempfile::tempdir().unwrap();
+    ran(Command::new(file("kubernetes/render")).arg(drawn.path())).unwrap();
+    let shipped = files(&file("kubernetes"));
+    let mut expected = files(drawn.path());
+    // The one that is written by hand.
+    expected.insert(
+        "namespace.yaml".into(),
+        shipped[Path::new("namespace.yaml")].clone(),
+    );
+    let names: BTreeSet<_> = expected.keys().collect();
+    assert_eq!(shipped.keys().collect::<BTreeSet<_>>(), names);
+    for (name, text) in expected {
+        assert!(
+            shipped[&name] == text,
+            "run deploy/kubernetes/render: {} is not of this chart",
+            name.display()
+        );
+    }
+}
+
+fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
+    let files = yaml_files(folder).unwrap().into_iter();
+    files
+        .map(|file| {
+            let text = fs::read_to_string(&file).unwrap();
+            (file.file_name().unwrap().into(), text)
+        })
+        .collect()
+}
+
+#[test]
+fn the_values_have_each_key_of_the_control_plane_that_the_chart_does_not_set() {
+    let of_the_chart = BTreeMap::from([
+        (
+            "",
+            "sources listeners ingressClass statusWrites dataFolder grpc admin",
+        ),
+        ("lease", "name identity address peers"),
+        ("access", "authoritySecret authorityConfigMap proxyAccounts"),
+    ]);
+    let read = |text: &Path| ControlPlane::read(text).err().map(|e| e.to_string());
+    keys_agree("controlPlane", &of_the_chart, read);
+}
+
+#[test]
+fn the_values_have_each_key_of_the_data_plane_that_the_chart_does_not_set() {
+    let of_the_chart = BTreeMap::from([("", "proxy controlPlane stateFolder admin")]);
+    let read = |text: &Path| DataPlane::read(text).err().map(|e| e.to_string());
+    keys_agree("dataPlane", &of_the_chart, read);
+}
+
+/// Compares the schema of `PLANE.config` with what the plane says it knows.
+fn keys_agree(
+    plane: &str,
+    of_the_chart: &BTreeMap<&str, &str>,
+    read: impl Fn(&Path) -> Option<String>,
+) {
+    let schema = fs::read_to_string(chart::folder().join("values.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let at = format!("/properties/{plane}/properties/config");
+    let mut open = vec![(String::new(), schema.pointer(&at).unwrap())];
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.yaml");
+    while let Some((path, schema)) = open.pop() {
+        let properties = schema["properties"].as_object().unwrap();
+        let mut of_values: BTreeSet<&str> = properties.keys().map(String::as_str).collect();
+        let chart = of_the_chart.get(path.as_str()).copied().unwrap_or_default();
+        of_values.extend(chart.split_whitespace());
+        // An unknown key is refused with a list of those that are known.
+        let nested = path.split('.').filter(|key| !key.is_empty()).rev();
+        let text = nested.fold("{noSuchKey: 1}".to_owned(), |inner, key| {
+            format!("{{{key}: {inner}}}")
+        });
+        fs::write(&file, text).unwrap();
+        let said = read(&file).unwrap();
+        let (_, known) = said.split_once(", expected ").unwrap();
+        let known = known.lines().next().unwrap();
+        let known: BTreeSet<&str> = known.trim_start_matches("one of ").split(", ").collect();
+        assert_eq!(of_values, known, "{plane}.config {path}: {said}");
+        for (key, schema) in properties {
+            if schema["properties"].is_object() {
+                let path = format!("{path}.{key}").trim_start_matches('.').to_owned();
+                open.push((path, schema));
+            }
+        }
+    }
+}
