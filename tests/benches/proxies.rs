@@ -76,7 +76,11 @@ async fn changes(sandbox: &Sandbox, size: &Size) -> anyhow::Result<()> {
     let mut times = Vec::with_capacity(size.changes);
     for turn in 0..size.changes {
         let number = (turn * STRIDE) % size.sites;
-        let path = if (turn / size.sites).is_multiple_of(2) { TWO } else { ONE };
+        let path = if (turn / size.sites).is_multiple_of(2) {
+            TWO
+        } else {
+            ONE
+        };
         let begun = Instant::now();
         site(number, path, async |site| site.save(sandbox)).await?;
         let (now, last) = swarm.beyond(mark, PATIENCE).await?;
