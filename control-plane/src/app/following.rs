@@ -104,6 +104,7 @@ impl Following {
         mut current: watch::Receiver<Followed>,
     ) -> anyhow::Result<Holding<Leases>> {
         let mut free_since: Option<Instant> = None;
+        let mut reach = Reach::default();
         loop {
             let looked = self.candidate.look().await;
             let leader = match self.candidate.leader() {
@@ -114,11 +115,8 @@ impl Following {
                     name: None,
                 }),
             };
-            say_role(
-                replica,
-                leader.as_ref().map(|leader| leader.address.clone()),
-            );
-            point(whom, leader);
+            say_role(replica, reach.announced(leader.as_ref()));
+            point(whom, leader.clone());
             match looked {
                 Ok(true) => {
                     let since = *free_since.get_or_insert_with(Instant::now);
@@ -140,8 +138,10 @@ impl Following {
                 tokio::select! {
                     () = &mut pause => break,
                     Ok(()) = current.changed() => {
-                        let is_current = current.borrow_and_update().is_some();
-                        replica.health.set(Condition::Listed, is_current);
+                        let followed = current.borrow_and_update().clone();
+                        replica.health.set(Condition::Listed, followed.is_some());
+                        reach.note(followed);
+                        say_role(replica, reach.announced(leader.as_ref()));
                     }
                 }
             }
@@ -179,6 +179,33 @@ impl Following {
         if self.said.insert(text) {
             tracing::error!(%error, "the Lease is not to be had; trying on");
         }
+    }
+}
+
+/// Whether the leader that the Lease names is there: until the Lease ends it may name a dead one,
+/// and proxies are not sent to one that this replica has just lost.
+#[derive(Default)]
+struct Reach {
+    current: Option<Arc<str>>,
+    lost: Option<Arc<str>>,
+}
+
+impl Reach {
+    /// This replica has all of that one's log; or it is no longer followed.
+    fn note(&mut self, followed: Followed) {
+        match followed {
+            Some(peer) => {
+                self.current = Some(peer.address);
+                self.lost = None;
+            }
+            None => self.lost = self.current.take().or_else(|| self.lost.take()),
+        }
+    }
+
+    /// Where proxies are sent.
+    fn announced(&self, leader: Option<&Peer>) -> Option<Arc<str>> {
+        let address = &leader?.address;
+        (self.lost.as_ref() != Some(address)).then(|| address.clone())
     }
 }
 
@@ -249,3 +276,31 @@ const STEPS: usize = 16;
 const UNFIT: Duration = Duration::from_secs(5);
 /// How long it may take to catch up with another before leading.
 const CATCH_UP: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(name: &str) -> Peer {
+        Peer {
+            address: name.into(),
+            name: None,
+        }
+    }
+
+    #[test]
+    fn proxies_are_not_sent_to_a_leader_that_was_just_lost() {
+        let (a, b) = (peer("a"), peer("b"));
+        let mut reach = Reach::default();
+        assert_eq!(reach.announced(Some(&a)).as_deref(), Some("a"));
+        reach.note(Some(a.clone()));
+        reach.note(None);
+        assert_eq!(reach.announced(Some(&a)), None);
+        // Nor while it is tried again in vain.
+        reach.note(None);
+        assert_eq!(reach.announced(Some(&a)), None);
+        assert_eq!(reach.announced(Some(&b)).as_deref(), Some("b"));
+        reach.note(Some(a.clone()));
+        assert_eq!(reach.announced(Some(&a)).as_deref(), Some("a"));
+    }
+}
