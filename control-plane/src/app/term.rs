@@ -94,7 +94,12 @@ pub(super) async fn lead(
         }),
         ended = turns.join_next() => {
             machine = ended;
-            Err(anyhow!("the engine ended by itself"))
+            // It looks at the office, too, and may be the first to see that it is over.
+            if office.holds() {
+                Err(anyhow!("the engine ended by itself"))
+            } else {
+                Ok(())
+            }
         }
     };
     let role = Role::Following { leader: None };
