@@ -94,14 +94,18 @@ pub(super) async fn lead(
         }),
         ended = turns.join_next() => {
             machine = ended;
-            // It looks at the office, too, and may be the first to see that it is over.
-            if office.holds() {
-                Err(anyhow!("the engine ended by itself"))
-            } else {
-                Ok(())
-            }
+            Err(anyhow!("the engine ended by itself"))
         }
     };
+    // The engine looks at the office, too, and may be the first to see that it is over; then those
+    // who tell it something end.
+    let outcome = outcome.or_else(|error| {
+        if office.holds() {
+            return Err(error);
+        }
+        tracing::debug!(%error, "the term is over");
+        Ok(())
+    });
     let role = Role::Following { leader: None };
     replica.role.send_replace(role);
     tasks.shutdown().await;
