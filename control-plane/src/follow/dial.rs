@@ -67,7 +67,7 @@ impl Dialer {
             address: address.to_owned(),
             problem: story(&error),
         };
-        let channel = endpoint
+        let endpoint = endpoint
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(PING)
@@ -76,11 +76,14 @@ impl Dialer {
             .initial_stream_window_size(WINDOW)
             .initial_connection_window_size(WINDOW)
             .tls_config(tls)
-            .map_err(failed)?
-            .connect()
-            .await
             .map_err(failed)?;
-        Ok(channel)
+        // The endpoint's own limit is for TCP: a process that is stopped accepts, and says nothing.
+        let connected = timeout(HANDSHAKE, endpoint.connect()).await;
+        let silent = |_| DialError::Connect {
+            address: address.to_owned(),
+            problem: format!("no TLS within {} s", HANDSHAKE.as_secs()),
+        };
+        connected.map_err(silent)?.map_err(failed)
     }
 }
 
@@ -113,6 +116,7 @@ fn story(error: &dyn std::error::Error) -> String {
 }
 
 const AUTHORITY: Duration = Duration::from_secs(3);
+const HANDSHAKE: Duration = Duration::from_secs(3);
 const CONNECT: Duration = Duration::from_secs(1);
 /// A replica that is gone without a word is noticed after two of these.
 const PING: Duration = Duration::from_secs(3);

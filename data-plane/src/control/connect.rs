@@ -138,7 +138,12 @@ impl Connector {
             None => dial::token(&self.settings).await?,
         };
         let endpoint = dial::endpoint(&self.settings, &address, shown).await?;
-        let channel = endpoint.connect().await;
+        // The endpoint's own limit is for TCP: a process that is stopped accepts, and says nothing.
+        let connected = timeout(ANSWER_TIME, endpoint.connect()).await;
+        let silent = |_| ConnectError::Silent {
+            address: address.clone(),
+        };
+        let channel = connected.map_err(silent)?;
         let channel = channel.map_err(DialError::connect(&address))?;
         let (answers, outgoing) = mpsc::channel(ANSWERS);
         // There is room: the channel is new.
