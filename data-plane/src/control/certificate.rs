@@ -184,7 +184,11 @@ impl Renewal {
             token?
         };
         let endpoint = dial::endpoint(&self.settings, address, shown).await?;
-        let channel = endpoint.connect().await;
+        let connected = timeout(ANSWER_TIME, endpoint.connect()).await;
+        let silent = |_| IssueError::Silent {
+            address: address.clone(),
+        };
+        let channel = connected.map_err(silent)?;
         let channel = channel.map_err(DialError::connect(address))?;
         let mut request = Request::new(IssueRequest {
             certification_request: draft.request().to_vec(),
