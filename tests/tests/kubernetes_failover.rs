@@ -66,4 +66,4 @@ async fn serve(replicas: &Replicas, name: &str) -> anyhow::Result<()> {
 
 const PROXIES: usize = 50;
 /// For all of them, once somebody leads.
-const CALM: Duration = Duration::from_secs(15);
+const CALM: Duration = Duration::from_secs(60);
