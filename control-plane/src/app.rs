@@ -6,6 +6,8 @@ mod endpoints;
 mod following;
 mod opening;
 mod outlets;
+mod peers;
+mod reach;
 mod replica;
 mod sources;
 mod stored_log;

@@ -38,6 +38,7 @@ use crate::state::hold::HoldNow;
 use crate::telemetry::trace;
 
 use endpoints::Renewal;
+use term::Outbids;
 
 pub use batch::Batch;
 pub use ports::{Log, LogError, Outlets};
@@ -91,6 +92,8 @@ pub struct Engine<L, O> {
     renewal: Renewal,
     /// The highest version of this installation that a proxy was found to hold.
     highest_held: Version,
+    /// How often that began a term lately.
+    outbids: Outbids,
     /// Since when the log cannot be written. Until it can, the configuration stands still at
     /// the last durable version, and endpoints go on.
     frozen: Option<Timestamp>,
@@ -130,6 +133,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             acknowledged: Vec::new(),
             renewal: Renewal::from(begun),
             highest_held: Version::default(),
+            outbids: Outbids::default(),
             frozen: None,
             start: begun..begun,
         };
@@ -224,12 +228,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         if self.awaited.is_empty() && !self.is_all_listed() {
             events.push(self.sources_listed());
         }
-        let began = if self.is_outbid() {
-            self.begin_term()
-        } else {
-            Ok(())
-        };
-        let recorded = match began {
+        let recorded = match self.outbid() {
             Ok(()) if events.is_empty() => Ok(()),
             Ok(()) => self.record(events),
             Err(error) => Err(error),
@@ -263,6 +262,11 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             return;
         }
         self.record_acknowledged();
+        self.fall_due();
+    }
+
+    /// What can wait becomes due, whoever leads.
+    pub(super) fn fall_due(&mut self) {
         self.untidy = true;
         if self.is_starting() {
             return;

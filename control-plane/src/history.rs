@@ -25,7 +25,7 @@ use crate::snapshot::Snapshot;
 use crate::state::endpoints::SliceMap;
 use crate::versions::Versions;
 
-pub use replay::{Beginning, beginning};
+pub use replay::{Beginning, Encoded, beginning};
 
 /// How far the log has come.
 #[derive(Clone, Debug, Default)]
@@ -189,13 +189,9 @@ impl History {
     }
 
     /// Records from a place up to the newest, as many as fit into a message.
-    pub async fn records(
-        &self,
-        from: Seq,
-        size: impl Fn(&Record) -> usize + Send + 'static,
-    ) -> Result<Vec<Record>, HistoryError> {
+    pub async fn records(&self, from: Seq) -> Result<Vec<Encoded>, HistoryError> {
         let newest = self.progress.borrow().newest;
-        self.read(move |archive| replay::records(archive, from, newest, size))
+        self.read(move |archive| replay::records(archive, from, newest))
             .await
     }
 

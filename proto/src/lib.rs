@@ -5,6 +5,17 @@
 
 pub mod digest;
 
+/// An error with its causes: that of tonic's transport alone says only "transport error".
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
 /// Types of the package `roadstead.v1`; each is documented in its `.proto` file.
 pub mod v1 {
     #![allow(clippy::all, reason = "generated code is not ours to shape")]

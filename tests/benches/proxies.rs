@@ -90,7 +90,7 @@ async fn changes(sandbox: &Sandbox, size: &Size) -> anyhow::Result<()> {
     // What is written behind is part of the cost.
     sleep(WRITTEN_BEHIND).await;
     let (_, cpu_end) = cost(control.program())?;
-    let proxies = control.operator()?.proxies().await?.proxies;
+    let proxies = control.operator()?.proxies().await?;
     let current = proxies.iter().filter(|proxy| proxy.current).count();
     ensure!(current == size.proxies, "{current} are current");
     times.sort_unstable();

@@ -7,8 +7,8 @@
 pub mod accounts;
 pub mod barrier;
 pub mod guarded;
-pub mod operator;
 pub mod replicas;
+pub mod rights;
 pub mod wired;
 
 use std::{
@@ -23,7 +23,8 @@ use serde_json::{Value, json};
 
 use crate::{
     http,
-    installation::operator::Operator,
+    installation::rights::Account,
+    operator::Operator,
     program::{Program, built},
     sandbox::Sandbox,
 };
@@ -192,49 +193,22 @@ impl ControlPlane {
     }
 }
 
-/// What the ServiceAccount of a control plane may do so that it can lead, and no more; with the
-/// Secret of its installation, which it may not make.
-pub fn right_to_lead(namespace: &str, account: &str) -> String {
-    let subject = format!("{{kind: ServiceAccount, name: {account}, namespace: {namespace}}}");
-    format!(
-        "apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {{name: {account}-leads, namespace: {namespace}}}
-rules:
-- {{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}}
-- apiGroups: ['']
-  resources: [secrets]
-  resourceNames: [roadstead-installation]
-  verbs: [get, update]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {{name: {account}-leads, namespace: {namespace}}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: {account}-leads}}
-subjects: [{subject}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {{name: {account}-leads}}
-rules:
-- apiGroups: ['']
-  resources: [namespaces]
-  resourceNames: [kube-system]
-  verbs: [get]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {{name: {account}-leads}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {account}-leads}}
-subjects: [{subject}]
----
-apiVersion: v1
-kind: Secret
-metadata: {{name: roadstead-installation, namespace: {namespace}}}
-type: roadstead.dev/installation
-stringData: {{lineage: test}}
-"
-    )
+/// What lets an account lead, and no more; with the Secret of its installation, which it may not
+/// make.
+pub fn right_to_lead(account: Account<'_>) -> String {
+    let name = format!("{}-leads", account.name);
+    let secret = "{apiGroups: [''], resources: [secrets], resourceNames: [roadstead-installation], \
+                  verbs: [get, update]}";
+    let installation = json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "roadstead.dev/installation",
+        "metadata": {"name": "roadstead-installation", "namespace": account.namespace},
+        "stringData": {"lineage": "test"},
+    });
+    rights::join(&[
+        account.may(&name, [rights::CLUSTER]),
+        account.may_at_home(&name, [rights::LEASES, secret]),
+        installation.to_string(),
+    ])
 }
 
 /// Starts the one proxy of a sandbox, by a command that is given its executable and its

@@ -14,6 +14,7 @@ pub mod event_log;
 pub mod history;
 pub mod http;
 pub mod installation;
+pub mod operator;
 pub mod planes;
 pub mod program;
 pub mod relay;

@@ -7,7 +7,6 @@
 pub mod collector;
 pub mod load;
 pub mod objects;
-pub mod operator;
 
 use std::{
     fs,
@@ -23,7 +22,7 @@ use roadstead_data_plane::config;
 use crate::{
     echo::Seen,
     http::{self, Reply},
-    planes::operator::Operator,
+    operator::Operator,
     program::{Program, built},
     sandbox::Sandbox,
     wait,

@@ -12,7 +12,11 @@ use roadstead_control_plane::{model::time::Timestamp, pki::rotation::Stored};
 use roadstead_tests::{
     cluster::{Cluster, Options},
     echo::Echo,
-    installation::{ControlPlane, HTTP, SOON, right_to_lead, start_proxy},
+    installation::{
+        ControlPlane, HTTP, SOON, right_to_lead,
+        rights::{Account, BUNDLE, WATCH, join},
+        start_proxy,
+    },
     planes::{answers, refuses},
     program::{Program, built},
     sandbox::{self, Sandbox},
@@ -106,7 +110,8 @@ fn rights_that_are_missing_are_named_and_waited_for() {
         let echo = Echo::start("echo", "10.1.0.1:8080".parse()?).await?;
         objects.apply(&backend(echo.address(), "10.1.0.1")).await?;
         objects.apply(&ingress("edited", "/")).await?;
-        objects.apply(RIGHT_TO_WATCH).await?;
+        let watches = ACCOUNT.may("roadstead", WATCH);
+        objects.apply(&join(&[ACCOUNT.yaml(), watches])).await?;
         objects.apply(&authority()?).await?;
         let kubeconfig = cluster.kubeconfig_of("roadstead", "control-plane")?;
         let source = json!({"kubeconfig": kubeconfig, "ownNamespace": "roadstead"});
@@ -120,7 +125,7 @@ fn rights_that_are_missing_are_named_and_waited_for() {
         ] {
             assert!(line.contains(words), "{words}: {line}");
         }
-        let leads = right_to_lead("roadstead", "control-plane");
+        let leads = right_to_lead(ACCOUNT);
         objects.apply(&leads).await?;
 
         // Nothing is listed, so that nothing can be lost.
@@ -279,26 +284,10 @@ fn backend(at: SocketAddr, address: &str) -> String {
     format!("{service}\n---\n{slice}")
 }
 
-const RIGHT_TO_WATCH: &str = "
-{apiVersion: v1, kind: Namespace, metadata: {name: roadstead}}
----
-{apiVersion: v1, kind: ServiceAccount, metadata: {name: control-plane, namespace: roadstead}}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: roadstead}
-rules:
-- {apiGroups: [networking.k8s.io], resources: [ingresses, ingressclasses], verbs: [get, list, watch]}
-- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}
-- {apiGroups: [''], resources: [services], verbs: [get, list, watch]}
-- {apiGroups: [events.k8s.io], resources: [events], verbs: [create]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: roadstead}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: roadstead}
-subjects: [{kind: ServiceAccount, name: control-plane, namespace: roadstead}]
-";
+const ACCOUNT: Account<'_> = Account {
+    namespace: "roadstead",
+    name: "control-plane",
+};
 
 /// The certificate authority, by which its proxy knows it, and what it needs to read that.
 fn authority() -> anyhow::Result<String> {
@@ -308,41 +297,16 @@ fn authority() -> anyhow::Result<String> {
         "metadata": {"name": "roadstead-control-plane-ca", "namespace": "roadstead"},
         "stringData": {"authorities.json": String::from_utf8(Stored::first(now)?.text()?)?},
     });
-    Ok(format!("{RIGHT_TO_CONNECT}\n---\n{secret}"))
+    let rules = [
+        "{apiGroups: [''], resources: [secrets], resourceNames: [roadstead-control-plane-ca], \
+         verbs: [get, list, watch, update]}",
+    ];
+    let rights = ACCOUNT.may_at_home("authority", rules.into_iter().chain(BUNDLE));
+    Ok(join(&[rights, secret.to_string()]))
 }
-
-const RIGHT_TO_CONNECT: &str = "
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: authority, namespace: roadstead}
-rules:
-- {apiGroups: [''], resources: [configmaps], verbs: [get, create, update]}
-- apiGroups: ['']
-  resources: [secrets]
-  resourceNames: [roadstead-control-plane-ca]
-  verbs: [get, list, watch, update]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: authority, namespace: roadstead}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: authority}
-subjects: [{kind: ServiceAccount, name: control-plane, namespace: roadstead}]
-";
 
 /// What may be done with Secrets of the control plane's own namespace.
 fn right_to_keep(verbs: &str) -> String {
-    format!(
-        "
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {{name: roadstead, namespace: roadstead}}
-rules: [{{apiGroups: [''], resources: [secrets], verbs: [{verbs}]}}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {{name: roadstead, namespace: roadstead}}
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: roadstead}}
-subjects: [{{kind: ServiceAccount, name: control-plane, namespace: roadstead}}]
-"
-    )
+    let rule = format!("{{apiGroups: [''], resources: [secrets], verbs: [{verbs}]}}");
+    ACCOUNT.may_at_home("roadstead", [&*rule])
 }

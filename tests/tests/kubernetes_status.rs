@@ -7,7 +7,11 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::{Api, Client};
 use roadstead_tests::{
     cluster::{Cluster, Options},
-    installation::{ControlPlane, SOON, right_to_lead, start_proxy},
+    installation::{
+        ControlPlane, SOON,
+        rights::{Account, BUNDLE, CLUSTER, LEASES, SECRETS, WATCH, join},
+        start_proxy,
+    },
     program::{Program, built},
     sandbox::{self, Sandbox},
     wait,
@@ -19,10 +23,7 @@ fn a_status_follows_the_service_and_is_never_rewritten_or_taken_away_without_nee
     sandbox::run(async |sandbox| {
         let cluster = Cluster::start(sandbox, &bare()).await?;
         let objects = cluster.objects();
-        objects.apply(RIGHTS).await?;
-        objects
-            .apply(&right_to_lead("roadstead", "control-plane"))
-            .await?;
+        objects.apply(&rights()).await?;
         objects.apply(SERVICE).await?;
         objects.apply(&ingress("a", "roadstead")).await?;
         objects.apply(&ingress("b", "roadstead")).await?;
@@ -249,37 +250,19 @@ spec: {type: LoadBalancer, ports: [{name: web, port: 80}]}
 ";
 
 /// All that a control plane may do which publishes the addresses of a Service.
-const RIGHTS: &str = "
-{apiVersion: v1, kind: Namespace, metadata: {name: roadstead}}
----
-{apiVersion: v1, kind: ServiceAccount, metadata: {name: control-plane, namespace: roadstead}}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: roadstead}
-rules:
-- {apiGroups: [networking.k8s.io], resources: [ingresses, ingressclasses], verbs: [get, list, watch]}
-- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}
-- {apiGroups: [''], resources: [services], verbs: [get, list, watch]}
-- {apiGroups: [events.k8s.io], resources: [events], verbs: [create]}
-- {apiGroups: [networking.k8s.io], resources: [ingresses/status], verbs: [patch]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: roadstead}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: roadstead}
-subjects: [{kind: ServiceAccount, name: control-plane, namespace: roadstead}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: roadstead, namespace: roadstead}
-rules:
-- {apiGroups: [''], resources: [secrets], verbs: [get, list, watch, create, update, delete]}
-- {apiGroups: [''], resources: [configmaps], verbs: [get, create, update]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: roadstead, namespace: roadstead}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: roadstead}
-subjects: [{kind: ServiceAccount, name: control-plane, namespace: roadstead}]
-";
+/// Of the control plane: to write statuses, too.
+fn rights() -> String {
+    let status = "{apiGroups: [networking.k8s.io], resources: [ingresses/status], verbs: [patch]}";
+    let everywhere = WATCH.into_iter().chain([CLUSTER, status]);
+    let home = [LEASES, SECRETS].into_iter().chain(BUNDLE);
+    join(&[
+        ACCOUNT.yaml(),
+        ACCOUNT.may("roadstead", everywhere),
+        ACCOUNT.may_at_home("roadstead", home),
+    ])
+}
+
+const ACCOUNT: Account<'_> = Account {
+    namespace: "roadstead",
+    name: "control-plane",
+};

@@ -23,7 +23,7 @@ use roadstead_tests::{
 };
 use serde_json::{Value, json};
 
-use objects::{bad, bad_slice, rights};
+use objects::{ACCOUNT, bad, bad_slice, rights};
 
 #[test]
 fn a_dropped_watch_goes_on_where_it_was() {
@@ -183,9 +183,7 @@ fn what_may_not_be_listed_stays_as_it_was_and_is_found_again_when_it_may() {
         let mut parts = Wired::start(sandbox, &bare(&[]), async |cluster, wire| {
             let objects = cluster.objects();
             objects.apply(&rights(true)).await?;
-            objects
-                .apply(&right_to_lead("default", "roadstead"))
-                .await?;
+            objects.apply(&right_to_lead(ACCOUNT)).await?;
             let kubeconfig = cluster.kubeconfig_of("default", "roadstead")?;
             until_services_may_be_listed(&kubeconfig, true).await?;
             let keys = json!({"watchSeconds": 5});

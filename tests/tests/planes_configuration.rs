@@ -54,7 +54,7 @@ fn a_bad_edit_of_the_settings_keeps_the_last_good() {
         let mut control = ControlPlane::start(sandbox, ONE_LISTENER).await?;
         let _proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
         let operator = control.operator()?;
-        let version = operator.snapshot().await?.version;
+        let version = operator.version().await?;
         for (bad, why) in [
             ("listeners: {http: {port: 8081}", "line "),
             ("listener: {}", "unknown field `listener`"),
@@ -64,7 +64,7 @@ fn a_bad_edit_of_the_settings_keeps_the_last_good() {
             let line = control.program().logged(why, SOON).await?;
             assert!(line.contains("the configuration stays as it was"), "{line}");
             answers(HTTP, "apple.example", "/", "apple").await?;
-            assert_eq!(operator.snapshot().await?.version, version, "{bad}");
+            assert_eq!(operator.version().await?, version, "{bad}");
         }
         control.configure("listeners: {http: {address: 127.0.0.1, port: 8081}}")?;
         answers("127.0.0.1:8081".parse()?, "apple.example", "/", "apple").await?;
@@ -96,7 +96,7 @@ fn a_taken_port_fails_alone_until_it_is_free() {
         assert_eq!((&*resource.name, &*fault.reason), ("l1", "AddressInUse"));
         assert!(fault.message.contains("127.0.0.1:8081"), "{fault:?}");
         // All else of the version is in use.
-        assert_eq!(seen.acknowledged, operator.snapshot().await?.version);
+        assert_eq!(seen.acknowledged, operator.version().await?);
         let series = "roadstead_resource_faults{reason=\"AddressInUse\"}";
         metric_is(proxy.admin(), series, 1.0).await?;
         let begun = operator.event("FaultBegan", "").await?;

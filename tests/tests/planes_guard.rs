@@ -8,9 +8,10 @@ use anyhow::ensure;
 use roadstead_tests::{
     echo::Echo,
     http,
+    operator::Operator,
     planes::{
         CONTROL_ADMIN, ControlPlane, HTTP, ONE_LISTENER, Proxy, SOON, answers, objects::Site,
-        operator::Operator, refuses,
+        refuses,
     },
     sandbox::{self, Sandbox},
     wait,
@@ -28,7 +29,7 @@ fn an_emptied_folder_is_served_until_it_is_confirmed() {
         let mut control = ControlPlane::start(sandbox, ONE_LISTENER).await?;
         let _proxy = Proxy::start(sandbox, "proxy", 8082, "").await?;
         let operator = control.operator()?;
-        let version = operator.snapshot().await?.version;
+        let version = operator.version().await?;
 
         // All of it in one step, as where another folder is mounted over it.
         let objects = sandbox.folder().join("objects");
@@ -45,7 +46,7 @@ fn an_emptied_folder_is_served_until_it_is_confirmed() {
         for name in &names {
             answers(HTTP, &host(name), "/", "echo").await?;
         }
-        assert_eq!(operator.snapshot().await?.version, version);
+        assert_eq!(operator.version().await?, version);
         let ready = http::get(CONTROL_ADMIN, "localhost", "/readyz").await?;
         assert!(ready.status.is_success());
         let banner = format!(

@@ -37,7 +37,7 @@ fn no_request_fails_while_the_control_plane_is_away_and_when_it_is_back() {
         answers(HTTP, site.host, "/", "apple").await?;
         let mut load = Load::start(HTTP, site.host, "/");
         load.goes_on(100).await?;
-        let begun = control.operator()?.snapshot().await?.version;
+        let begun = control.operator()?.version().await?;
         let begun = begun.context("a version")?;
 
         // It comes back with its log, and then without: by the keys alone the epoch rises.
@@ -64,7 +64,7 @@ fn no_request_fails_while_the_control_plane_is_away_and_when_it_is_back() {
             answers(HTTP, site.host, path, "apple").await?;
             load.goes_on(100).await?;
         }
-        let now = control.operator()?.snapshot().await?.version;
+        let now = control.operator()?.version().await?;
         let now = now.context("a version")?;
         assert_eq!(now.lineage, begun.lineage);
         assert_eq!(now.epoch, begun.epoch + 2);
@@ -107,12 +107,7 @@ fn a_new_lineage_is_for_who_holds_nothing_or_was_told_to_accept_it() {
         let mut control = ControlPlane::start(sandbox, ONE_LISTENER).await?;
         let mut holds = Proxy::start(sandbox, "holds", ADMIN, "").await?;
         answers(HTTP, site.host, "/", "apple").await?;
-        let old = control
-            .operator()?
-            .snapshot()
-            .await?
-            .version
-            .context("a version")?;
+        let old = control.operator()?.version().await?.context("a version")?;
         let mut load = Load::start(HTTP, site.host, "/");
 
         control.stop().await?;
@@ -126,12 +121,7 @@ fn a_new_lineage_is_for_who_holds_nothing_or_was_told_to_accept_it() {
         elsewhere.save(sandbox)?;
         control.configure("listeners: {http: {address: 127.0.0.1, port: 8081}}")?;
         control.start_again().await?;
-        let new = control
-            .operator()?
-            .snapshot()
-            .await?
-            .version
-            .context("a version")?;
+        let new = control.operator()?.version().await?.context("a version")?;
         ensure!(new.lineage != old.lineage, "{new:?}");
 
         let line = holds.program().logged("transfer refused", SOON).await?;
@@ -221,7 +211,7 @@ fn a_full_disk_freezes_the_configuration_and_not_the_endpoints() {
         Site { backends, ..pods }.save(sandbox)?;
         answers(HTTP, pods.host, "/", "banana").await?;
         answers(HTTP, pods.host, path, "banana").await?;
-        assert_eq!(operator.snapshot().await?.version, durable);
+        assert_eq!(operator.version().await?, durable);
         load.goes_on(100).await?;
 
         // What the log has reserved is enough to start with, as often as may be.
@@ -283,7 +273,7 @@ fn a_start_on_a_disk_without_room_for_records_serves_what_is_durable_until_there
         control.program().start_again()?;
         metric_is(CONTROL_ADMIN, "roadstead_log_writable", 0.0).await?;
         metric_is(proxy.admin(), "roadstead_control_plane_connected", 1.0).await?;
-        assert_eq!(control.operator()?.snapshot().await?.version, durable);
+        assert_eq!(control.operator()?.version().await?, durable);
         let backends = &bananas;
         Site { backends, ..pods }.save(sandbox)?;
         answers(HTTP, pods.host, "/", "banana").await?;
@@ -314,7 +304,7 @@ async fn served_from_a_small_disk(sandbox: &Sandbox, site: Site<'_>) -> anyhow::
     let (control, disk) = on_a_small_disk(sandbox).await?;
     let proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
     answers(HTTP, site.host, "/", "apple").await?;
-    let durable = control.operator()?.snapshot().await?.version;
+    let durable = control.operator()?.version().await?;
     Ok(Served {
         control,
         disk,

@@ -13,9 +13,10 @@ use std::{
 use anyhow::{Context, ensure};
 use roadstead_tests::{
     echo::Echo,
+    operator::Operator,
     planes::{
         CONTROL_ADMIN, ControlPlane, HTTP, ONE_LISTENER, Proxy, SOON, answers, load::Load,
-        metric_is, objects::Site, operator::Operator, refuses,
+        metric_is, objects::Site, refuses,
     },
     sandbox::{self, Sandbox},
     wait,

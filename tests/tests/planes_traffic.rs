@@ -35,7 +35,7 @@ fn both_protocols_reach_the_backend_and_leave_a_line_with_version_and_route() {
         site("apple", "/", &backends).save(sandbox)?;
         let control = ControlPlane::start(sandbox, ONE_LISTENER).await?;
         let mut proxy = Proxy::start(sandbox, "proxy", ADMIN, "accessLog: json").await?;
-        let version = control.operator()?.snapshot().await?.version;
+        let version = control.operator()?.version().await?;
         let version = version.context("a version")?;
 
         for (protocol, label) in [(Protocol::Http1, "http/1.1"), (Protocol::Http2, "http/2")] {
@@ -198,12 +198,7 @@ fn the_admin_ports_tell_the_truth() {
                 assert_eq!(reply.status, status, "{admin}{path}");
             }
         }
-        let version = control
-            .operator()?
-            .snapshot()
-            .await?
-            .version
-            .context("a version")?;
+        let version = control.operator()?.version().await?.context("a version")?;
         let seq = version.seq as f64;
         for (admin, series, value) in [
             (CONTROL_ADMIN, "roadstead_published_seq", seq),

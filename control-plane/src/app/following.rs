@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use futures::future::join_all;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::app::peers::{ahead, heard_of};
+use crate::app::reach::Reach;
 use crate::app::replica::{Machine, Replica};
 use crate::app::sources::Cluster;
 use crate::event::Epoch;
-use crate::follow::dial::{Peer, resolve};
-use crate::follow::{self, Answer, Followed};
+use crate::follow::dial::Peer;
+use crate::follow::{self, Followed};
 use crate::health::Condition;
 use crate::identity;
 use crate::lease::{Candidate, Holder, Holding, LeaseError, Leases, Timing};
@@ -27,6 +28,8 @@ pub(super) struct Following {
     candidate: Candidate<Leases>,
     /// An epoch that was, though neither the Lease nor this log knows of it.
     above: Epoch,
+    /// Until then the Lease is left to others.
+    resting: Option<Instant>,
     /// What was said of the Lease, so that it is said once.
     said: BTreeSet<String>,
 }
@@ -55,6 +58,7 @@ impl Following {
         Ok(Self {
             candidate: Candidate::new(leases, me, timing),
             above: Epoch(0),
+            resting: None,
             said: BTreeSet::new(),
         })
     }
@@ -62,6 +66,11 @@ impl Following {
     /// The next term must be above this epoch.
     pub(super) fn above(&mut self, epoch: Epoch) {
         self.above = self.above.max(epoch);
+    }
+
+    /// Leaves the Lease to others for a while: this replica had it, and could not begin a term.
+    pub(super) fn rest(&mut self) {
+        self.resting = Some(Instant::now() + UNFIT);
     }
 
     /// Follows until this replica holds the Lease; `None`: it is to stop.
@@ -120,8 +129,12 @@ impl Following {
             match looked {
                 Ok(true) => {
                     let since = *free_since.get_or_insert_with(Instant::now);
+                    let rested = self.resting.is_none_or(|until| Instant::now() >= until);
                     let fit = !*replica.frozen.borrow() || since.elapsed() >= UNFIT;
-                    if fit && let Some(holding) = Box::pin(self.take(replica, whom)).await? {
+                    if rested
+                        && fit
+                        && let Some(holding) = Box::pin(self.take(replica, whom)).await?
+                    {
                         self.said.clear();
                         return Ok(holding);
                     }
@@ -158,9 +171,8 @@ impl Following {
             let (peer, place) = ahead;
             tracing::info!(address = &*peer.address, %place, "another replica's log has more: catching up before leading");
             point(whom, Some(peer));
-            let mut progress = replica.progress.clone();
-            let caught_up = progress.wait_for(|now| !place.is_ahead_of(&now.place));
-            if timeout(CATCH_UP, caught_up).await.is_err() {
+            let caught_up = timeout(CATCH_UP, catch_up(replica, &place)).await;
+            if caught_up != Ok(true) {
                 tracing::warn!(%place, "that log could not be had in time: going on without it");
             }
             point(whom, None);
@@ -182,65 +194,15 @@ impl Following {
     }
 }
 
-/// Whether the leader that the Lease names is there: until the Lease ends it may name a dead one,
-/// and proxies are not sent to one that this replica has just lost.
-#[derive(Default)]
-struct Reach {
-    current: Option<Arc<str>>,
-    lost: Option<Arc<str>>,
-}
-
-impl Reach {
-    /// This replica has all of that one's log; or it is no longer followed.
-    fn note(&mut self, followed: Followed) {
-        match followed {
-            Some(peer) => {
-                self.current = Some(peer.address);
-                self.lost = None;
-            }
-            None => self.lost = self.current.take().or_else(|| self.lost.take()),
+/// Waits until this replica's log is as far as another's; `false` if it no longer comes nearer.
+async fn catch_up(replica: &Replica, place: &Place) -> bool {
+    let mut progress = replica.progress.clone();
+    while place.is_ahead_of(&progress.borrow_and_update().place) {
+        if !matches!(timeout(STALLED, progress.changed()).await, Ok(Ok(()))) {
+            return false;
         }
     }
-
-    /// Where proxies are sent.
-    fn announced(&self, leader: Option<&Peer>) -> Option<Arc<str>> {
-        let address = &leader?.address;
-        (self.lost.as_ref() != Some(address)).then(|| address.clone())
-    }
-}
-
-/// Who leads, as the replicas say that can be reached.
-async fn heard_of(replica: &Replica) -> Option<Peer> {
-    let answers = ask_all(replica).await.into_iter();
-    answers.filter_map(|(_, answer)| answer.leader).next()
-}
-
-/// Of the replicas that can be reached, the one whose log is farthest ahead of this one's.
-async fn ahead(replica: &Replica) -> Option<(Peer, Place)> {
-    let here = replica.progress.borrow().place.clone();
-    let answers = ask_all(replica).await.into_iter();
-    answers
-        .map(|(peer, answer)| (peer, answer.place))
-        // Another installation's log is no help, and would take the place of this one.
-        .filter(|(_, place)| here.lineage.is_empty() || place.lineage == here.lineage)
-        .filter(|(_, place)| place.is_ahead_of(&here))
-        .reduce(|a, b| if b.1.is_ahead_of(&a.1) { b } else { a })
-}
-
-async fn ask_all(replica: &Replica) -> Vec<(Peer, Answer)> {
-    let peers = replica
-        .config
-        .lease
-        .peers
-        .iter()
-        .map(|peers| resolve(peers));
-    let peers = join_all(peers).await.into_iter().flatten();
-    let dialer = &replica.dialer;
-    let asked = peers.map(|peer| async move {
-        let answer = follow::ask(dialer, &peer).await;
-        answer.ok().map(|answer| (peer, answer))
-    });
-    join_all(asked).await.into_iter().flatten().collect()
+    true
 }
 
 fn say_role(replica: &Replica, leader: Option<Arc<str>>) {
@@ -272,35 +234,9 @@ pub(super) fn host_name() -> String {
 }
 
 const STEPS: usize = 16;
-/// How long a replica whose log cannot be written leaves the Lease to others.
+/// How long a replica that could do little with the Lease leaves it to others.
 const UNFIT: Duration = Duration::from_secs(5);
-/// How long it may take to catch up with another before leading.
-const CATCH_UP: Duration = Duration::from_secs(10);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn peer(name: &str) -> Peer {
-        Peer {
-            address: name.into(),
-            name: None,
-        }
-    }
-
-    #[test]
-    fn proxies_are_not_sent_to_a_leader_that_was_just_lost() {
-        let (a, b) = (peer("a"), peer("b"));
-        let mut reach = Reach::default();
-        assert_eq!(reach.announced(Some(&a)).as_deref(), Some("a"));
-        reach.note(Some(a.clone()));
-        reach.note(None);
-        assert_eq!(reach.announced(Some(&a)), None);
-        // Nor while it is tried again in vain.
-        reach.note(None);
-        assert_eq!(reach.announced(Some(&a)), None);
-        assert_eq!(reach.announced(Some(&b)).as_deref(), Some("b"));
-        reach.note(Some(a.clone()));
-        assert_eq!(reach.announced(Some(&a)).as_deref(), Some("a"));
-    }
-}
+/// How long nothing may come while this replica catches up with another before it leads, so that
+/// one that promises more than it gives costs little time; and how long it may take in all.
+const STALLED: Duration = Duration::from_secs(3);
+const CATCH_UP: Duration = Duration::from_secs(60);

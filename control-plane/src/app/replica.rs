@@ -9,6 +9,7 @@ use arc_swap::ArcSwapOption;
 use opentelemetry::metrics::Meter;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep};
 
 use crate::app::following::Following;
 use crate::app::outlets::Sinks;
@@ -79,8 +80,12 @@ impl Replica {
             if let Some(Ok(holding)) = keeping.join_next().await {
                 Holding::<Leases>::give_back(holding).await;
             }
-            let (led, outbid) = led?;
-            following.above(outbid);
+            let (led, outcome) = led?;
+            match outcome {
+                Outcome::Led => {}
+                Outcome::Outbid(epoch) => following.above(epoch),
+                Outcome::NotBegun => following.rest(),
+            }
             engine = led;
         }
     }
@@ -94,21 +99,20 @@ impl Replica {
         store(engine).await
     }
 
-    /// Leads, if the term may begin. Gives back the engine, and an epoch that the next term must be
-    /// above.
+    /// Leads, if the term may begin. Gives back the engine.
     async fn term(
         &self,
         cluster: &Cluster,
         mut engine: Machine,
         office: &Office,
-    ) -> anyhow::Result<(Machine, Epoch)> {
+    ) -> anyhow::Result<(Machine, Outcome)> {
         let lineage = match Box::pin(self.begin(cluster, &engine, office)).await? {
             Some(Begun::Term { lineage }) => lineage,
             Some(Begun::Outbid { epoch }) => {
                 tracing::warn!(%epoch, "the Lease knew less than was: another term begins above this epoch");
-                return Ok((engine, epoch));
+                return Ok((engine, Outcome::Outbid(epoch)));
             }
-            None => return Ok((engine, Epoch(0))),
+            None => return Ok((engine, Outcome::NotBegun)),
         };
         let of_log = &engine.fold().state().head().lineage;
         if !of_log.is_empty() && **of_log != *lineage {
@@ -116,10 +120,11 @@ impl Replica {
             engine = spawn_blocking(move || engine.forget().map(|()| engine)).await??;
         }
         let engine = Box::pin(lead(self, engine, office.clone(), lineage)).await?;
-        Ok((engine, Epoch(0)))
+        Ok((engine, Outcome::Led))
     }
 
-    /// Notes that the term begins; `None` if that could not be done before it was over.
+    /// Notes that the term begins; `None` if that could not be done before it was over, or for so
+    /// long that another may try.
     async fn begin(
         &self,
         cluster: &Cluster,
@@ -134,7 +139,8 @@ impl Replica {
             client, namespace, ..
         } = cluster;
         let mut failures = 0;
-        loop {
+        let begun = Instant::now();
+        while begun.elapsed() < BEGIN_WITHIN {
             let known = known.as_deref();
             let begun = installation::begin(client, namespace, known, &fresh, office.epoch());
             let error = tokio::select! {
@@ -148,11 +154,13 @@ impl Replica {
             failures += 1;
             tracing::error!(%error, "the term cannot begin; trying on");
             tokio::select! {
-                () = tokio::time::sleep(delay(failures).min(LONGEST)) => {}
+                () = sleep(delay(failures).min(LONGEST)) => {}
                 () = office.over() => return Ok(None),
                 () = self.stopped() => return Ok(None),
             }
         }
+        tracing::error!("the term cannot begin here: the Lease is left to others");
+        Ok(None)
     }
 
     /// Above which every term must be that this replica begins.
@@ -169,6 +177,14 @@ impl Replica {
     }
 }
 
+/// What became of a term.
+enum Outcome {
+    Led,
+    /// The next must be above this epoch.
+    Outbid(Epoch),
+    NotBegun,
+}
+
 /// What is not in a checkpoint yet is, so that the next start is quick.
 async fn store(mut engine: Machine) -> anyhow::Result<()> {
     spawn_blocking(move || engine.checkpoint()).await?;
@@ -176,3 +192,5 @@ async fn store(mut engine: Machine) -> anyhow::Result<()> {
 }
 
 const LONGEST: Duration = Duration::from_secs(5);
+/// How long the Lease is kept by a replica that cannot begin.
+const BEGIN_WITHIN: Duration = Duration::from_secs(20);

@@ -40,12 +40,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 () = ready(()), if self.is_untidy() => {}
                 _ = housekeeping.tick() => {
                     if self.frozen.is_none() {
-                        self.untidy = true;
-                        self.renew_endpoints();
-                        self.write_some_behind();
-                        if self.dirty.records() >= self.checkpoint_after {
-                            self.begin_checkpoint();
-                        }
+                        self.fall_due();
                     }
                     self.outlets.beat();
                 }

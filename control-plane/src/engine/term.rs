@@ -5,6 +5,7 @@
 
 use crate::engine::{Engine, Log, LogError, Outlets};
 use crate::event::{Epoch, Event};
+use crate::model::time::Timestamp;
 use crate::presence::Report;
 use crate::project::REVISION;
 
@@ -56,11 +57,50 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         self.highest_held = held;
     }
 
-    /// Whether some proxy would refuse what is published in this term.
-    pub(super) fn is_outbid(&self) -> bool {
-        self.highest_held > self.fold.snapshot().version()
+    /// Begins a term above what proxies hold, if some would refuse what is published in this one.
+    ///
+    /// So often at most that a proxy that lies does not keep everyone from being led.
+    pub(super) fn outbid(&mut self) -> Result<(), LogError> {
+        if self.highest_held <= self.fold.snapshot().version() {
+            return Ok(());
+        }
+        if self.outbids.admit(self.outlets.now()) {
+            return self.begin_term();
+        }
+        let held = std::mem::take(&mut self.highest_held);
+        tracing::error!(
+            %held,
+            "proxies hold higher versions than ours more often than any accident explains: they \
+             are not believed for an hour"
+        );
+        Ok(())
     }
 }
+
+/// How often a term began because of what a proxy held.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Outbids {
+    since: Timestamp,
+    times: u32,
+}
+
+impl Outbids {
+    fn admit(&mut self, now: Timestamp) -> bool {
+        // A clock that is put back begins anew, too.
+        if !(self.since.0..self.since.0.saturating_add(HOUR)).contains(&now.0) {
+            *self = Self {
+                since: now,
+                times: 0,
+            };
+        }
+        self.times = self.times.saturating_add(1);
+        self.times <= OUTBIDS
+    }
+}
+
+/// Terms that proxies may bring about in an hour.
+const OUTBIDS: u32 = 8;
+const HOUR: i64 = 3_600_000;
 
 /// More epochs than any installation sees.
 const MOST_ABOVE: u64 = 1_000_000;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use roadstead_proto::causes;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
@@ -65,7 +66,7 @@ impl Dialer {
         })?;
         let failed = |error: tonic::transport::Error| DialError::Connect {
             address: address.to_owned(),
-            problem: story(&error),
+            problem: causes(&error),
         };
         let endpoint = endpoint
             .connect_timeout(CONNECT)
@@ -102,17 +103,6 @@ pub async fn resolve(peers: &str) -> Vec<Peer> {
         }
         Err(_) => Vec::new(),
     }
-}
-
-/// tonic's own message says only "transport error".
-fn story(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 const AUTHORITY: Duration = Duration::from_secs(3);

@@ -3,7 +3,8 @@
 //! Apart from what people ask for: nothing is folded here, and what cannot be joined begins anew.
 
 use crate::checkpoint::Dirty;
-use crate::event::{Record, Seq};
+use crate::event::Seq;
+use crate::event::codec;
 use crate::history::HistoryError;
 use crate::history::archive::{Archive, ArchiveError, Want};
 use crate::replication::Place;
@@ -59,16 +60,22 @@ pub fn beginning(
         found => found,
     };
     let fold = fold.map_err(failed)?;
-    let unreadable = |error: serde_json::Error| HistoryError::Unreadable(error.to_string());
     let entries = Dirty::all(&fold)
         .entries(&fold)
         .filter_map(|entry| entry.map(|(key, value)| Some((key, value?))).transpose())
         .collect::<Result<_, _>>()
-        .map_err(unreadable)?;
+        .map_err(|error| unreadable(&error))?;
     Ok(Beginning::Anew {
         entries,
         next: fold.state().seq().next(),
     })
+}
+
+/// A record in the bytes of [`codec::SCHEMA`](crate::event::codec::SCHEMA).
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    pub seq: Seq,
+    pub bytes: Vec<u8>,
 }
 
 /// Records from one place to another, as many as fit into a message.
@@ -76,19 +83,26 @@ pub(super) fn records(
     archive: &dyn Archive,
     from: Seq,
     to: Seq,
-    size: impl Fn(&Record) -> usize,
-) -> Result<Vec<Record>, HistoryError> {
+) -> Result<Vec<Encoded>, HistoryError> {
     let failed = |error| HistoryError::from_archive(from, error);
     let (mut found, mut bytes) = (Vec::new(), 0);
     for record in archive.records(from, to, Want::All).map_err(failed)? {
         let record = record.map_err(failed)?;
-        bytes += size(&record);
-        found.push(record);
+        let encoded = Encoded {
+            seq: record.seq,
+            bytes: codec::encode(&record).map_err(|error| unreadable(&error))?,
+        };
+        bytes += encoded.bytes.len();
+        found.push(encoded);
         if bytes >= BYTES || found.len() >= RECORDS {
             break;
         }
     }
     Ok(found)
+}
+
+fn unreadable(error: &serde_json::Error) -> HistoryError {
+    HistoryError::Unreadable(error.to_string())
 }
 
 /// Whether the log holds the record that this place names.

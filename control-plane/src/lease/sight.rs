@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 use crate::event::Epoch;
 use crate::model::time::Timestamp;
 
@@ -18,7 +20,7 @@ pub struct Holder {
 }
 
 /// A Lease as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Found {
     /// `None`: it was given back.
     pub holder: Option<Holder>,
@@ -29,6 +31,8 @@ pub struct Found {
     /// How often it changed hands, and when it last did: for people.
     pub transitions: i32,
     pub acquired: Option<Timestamp>,
+    /// What others wrote about it, which stays: labels, owners, annotations.
+    pub metadata: Arc<ObjectMeta>,
     /// Changes with every write.
     pub revision: Box<str>,
 }

@@ -3,8 +3,8 @@
 //! A seam, so that a simulation can have thousands of schedules of it, and for what the
 //! Kubernetes API calls things.
 
-use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -99,15 +99,19 @@ impl Leases {
     }
 
     fn lease(&self, over: Option<&Found>, epoch: Epoch, address: Option<&str>) -> Lease {
-        let mut annotations = BTreeMap::from([(EPOCH.to_owned(), epoch.to_string())]);
+        let mut metadata = over.map_or_else(ObjectMeta::default, |over| {
+            ObjectMeta::clone(&over.metadata)
+        });
+        let annotations = metadata.annotations.get_or_insert_default();
+        annotations.insert(EPOCH.to_owned(), epoch.to_string());
+        annotations.remove(ADDRESS);
         annotations.extend(address.map(|address| (ADDRESS.to_owned(), address.to_owned())));
         Lease {
             metadata: ObjectMeta {
                 name: Some(self.name.clone()),
                 namespace: Some(self.namespace.clone()),
                 resource_version: over.map(|found| found.revision.to_string()),
-                annotations: Some(annotations),
-                ..ObjectMeta::default()
+                ..metadata
             },
             spec: None,
         }
@@ -157,12 +161,17 @@ impl Store for Leases {
 /// What a Lease says. One that was edited into nonsense counts for a while, like any other.
 fn found(lease: Lease) -> Found {
     let spec = lease.spec.unwrap_or_default();
-    let annotations = lease.metadata.annotations.unwrap_or_default();
+    let metadata = ObjectMeta {
+        // Not ours to send.
+        managed_fields: None,
+        ..lease.metadata
+    };
+    let annotation = |name: &str| metadata.annotations.as_ref()?.get(name);
     let identity = spec.holder_identity.filter(|holder| !holder.is_empty());
     let seconds = spec.lease_duration_seconds.unwrap_or_default();
     let seconds = u64::try_from(seconds).unwrap_or(0).clamp(1, LONGEST);
-    let address = annotations.get(ADDRESS);
-    let epoch = annotations.get(EPOCH).and_then(|epoch| epoch.parse().ok());
+    let address = annotation(ADDRESS);
+    let epoch = annotation(EPOCH).and_then(|epoch| epoch.parse().ok());
     Found {
         holder: identity.map(|identity| Holder {
             identity: identity.into(),
@@ -174,7 +183,8 @@ fn found(lease: Lease) -> Found {
         acquired: spec
             .acquire_time
             .map(|time| Timestamp(time.0.as_millisecond())),
-        revision: lease.metadata.resource_version.unwrap_or_default().into(),
+        revision: metadata.resource_version.clone().unwrap_or_default().into(),
+        metadata: Arc::new(metadata),
     }
 }
 

@@ -29,6 +29,7 @@ fn found(name: &str, revision: u64) -> Found {
         duration: Duration::from_secs(15),
         transitions: 0,
         acquired: None,
+        metadata: Arc::default(),
         revision: revision.to_string().into(),
     }
 }

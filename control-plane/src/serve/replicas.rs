@@ -13,8 +13,8 @@ use roadstead_proto::v1::{self, replication_service_server::ReplicationService};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-use crate::event::codec::{self, SCHEMA};
-use crate::event::{Epoch, Record, Seq};
+use crate::event::codec::SCHEMA;
+use crate::event::{Epoch, Seq};
 use crate::history::{Beginning, History, Progress};
 use crate::model::time::Timestamp;
 use crate::replication::Place;
@@ -223,8 +223,7 @@ impl Follower {
     }
 
     async fn read(&mut self) -> Result<(), Status> {
-        let size = |record: &Record| codec::encode(record).map_or(0, |bytes| bytes.len());
-        let records = self.history.records(self.next, size).await;
+        let records = self.history.records(self.next).await;
         let records = records.map_err(|error| error::history(&error))?;
         if self.progress.borrow().restarts != self.restarts {
             return Err(anew());
@@ -234,15 +233,12 @@ impl Follower {
         };
         self.next = last.seq.next();
         self.current = false;
-        let stored = records.iter().map(|record| {
-            Ok(v1::StoredRecord {
-                seq: record.seq.0,
-                schema: SCHEMA.into(),
-                bytes: codec::encode(record)?,
-            })
+        let records = records.into_iter().map(|record| v1::StoredRecord {
+            seq: record.seq.0,
+            schema: SCHEMA.into(),
+            bytes: record.bytes,
         });
-        let records = stored.collect::<Result<_, serde_json::Error>>();
-        let records = records.map_err(|error| Status::internal(error.to_string()))?;
+        let records = records.collect();
         self.ready
             .push_back(Message::Records(v1::Records { records }));
         Ok(())

@@ -1,6 +1,7 @@
 //! The world around the replicas, and what befalls it, drawn from a seed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use roadstead_control_plane::event::{Epoch, Event};
 use roadstead_control_plane::lease::Found;
@@ -196,6 +197,7 @@ impl World {
             duration: time(DURATION),
             transitions: 0,
             acquired: None,
+            metadata: Arc::default(),
             revision: self.revision.to_string().into(),
         });
         shared(|shared| shared.claimed = shared.claimed.max(epoch));

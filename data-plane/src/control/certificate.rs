@@ -7,6 +7,7 @@ mod held;
 
 use std::{path::PathBuf, sync::Arc};
 
+use roadstead_proto::causes;
 use roadstead_proto::v1::{
     IssueRequest, IssueResponse, certificate_service_client::CertificateServiceClient,
 };
@@ -226,7 +227,7 @@ impl Renewal {
 /// What the other end says, or what happened on the way.
 fn told(status: &Status) -> String {
     match std::error::Error::source(status) {
-        Some(_) => dial::chain(status),
+        Some(_) => causes(status),
         None => status.message().to_owned(),
     }
 }

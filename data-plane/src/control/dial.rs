@@ -5,6 +5,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
+use roadstead_proto::causes;
 use tokio::fs;
 use tonic::{
     metadata::{Ascii, MetadataValue},
@@ -25,7 +26,7 @@ pub(super) enum DialError {
     },
     #[error("the token file {} holds no token", path.display())]
     Token { path: PathBuf },
-    #[error("cannot connect to {address}: {}", chain(source))]
+    #[error("cannot connect to {address}: {}", causes(source))]
     Connect {
         address: Address,
         source: tonic::transport::Error,
@@ -95,17 +96,6 @@ async fn read(what: &'static str, path: &PathBuf) -> Result<Vec<u8>, DialError> 
         path: path.clone(),
         source,
     })
-}
-
-/// tonic's own message says only "transport error".
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 const CONNECT_TIME: Duration = Duration::from_secs(3);

@@ -17,9 +17,9 @@ use crate::{
     installation::{
         ControlPlane, HTTP, SOON,
         barrier::Barrier,
-        operator::Snapshot,
         wired::{Wired, bare},
     },
+    operator::Snapshot,
     planes::{load::Load, objects::Site},
     sandbox::Sandbox,
     wait,

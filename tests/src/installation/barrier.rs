@@ -10,7 +10,7 @@ use anyhow::bail;
 use roadstead_proto::v1::{DecodedResource, Version, decoded_resource::Body};
 
 use super::{ControlPlane, SOON};
-use crate::{cluster::Objects, installation::operator::Snapshot, wait};
+use crate::{cluster::Objects, operator::Snapshot, wait};
 
 /// Objects that are there for this alone, in a namespace of their own.
 #[derive(Debug)]

@@ -27,11 +27,16 @@ use tonic::{
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
-use super::{ControlPlane, SOON, accounts::Accounts, operator::Operator};
+use super::{
+    ControlPlane, SOON,
+    accounts::Accounts,
+    rights::{Account, BUNDLE, CLUSTER, LEASES, SECRETS, WATCH, join},
+};
 use crate::{
     cluster::{Cluster, Options},
     echo::Echo,
     http,
+    operator::Operator,
     planes::objects::Site,
     program::{Program, built},
     sandbox::Sandbox,
@@ -78,7 +83,7 @@ impl<'a> Guarded<'a> {
             namespace: NAMESPACE,
         };
         accounts.make(&[PROXIES, CONTROL_PLANE, OPERATOR]).await?;
-        cluster.objects().apply(RIGHTS).await?;
+        cluster.objects().apply(&rights()).await?;
         let source = json!({
             "kubeconfig": cluster.kubeconfig_of(NAMESPACE, CONTROL_PLANE)?,
             "ownNamespace": NAMESPACE,
@@ -364,40 +369,27 @@ const ENTRY: &str = "authorities.json";
 const PROXY_ADMIN: &str = "127.0.0.1:8446";
 
 /// All that the control plane may do, and the role of operators, as the README has them.
-const RIGHTS: &str = "
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: roadstead-control-plane}
-rules:
-- {apiGroups: [networking.k8s.io], resources: [ingresses, ingressclasses], verbs: [get, list, watch]}
-- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}
-- {apiGroups: [''], resources: [services], verbs: [get, list, watch]}
-- {apiGroups: [events.k8s.io], resources: [events], verbs: [create]}
-- {apiGroups: [''], resources: [namespaces], resourceNames: [kube-system], verbs: [get]}
-- {apiGroups: [authentication.k8s.io], resources: [tokenreviews], verbs: [create]}
-- {apiGroups: [authorization.k8s.io], resources: [subjectaccessreviews], verbs: [create]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: roadstead-control-plane}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: roadstead-control-plane}
-subjects: [{kind: ServiceAccount, name: roadstead-control-plane, namespace: roadstead}]
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: roadstead-control-plane, namespace: roadstead}
-rules:
-- {apiGroups: [''], resources: [secrets], verbs: [get, list, watch, create, update, delete]}
-- {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}
-- {apiGroups: [''], resources: [configmaps], verbs: [create]}
-- {apiGroups: [''], resources: [configmaps], resourceNames: [roadstead-ca], verbs: [get, update]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: roadstead-control-plane, namespace: roadstead}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: roadstead-control-plane}
-subjects: [{kind: ServiceAccount, name: roadstead-control-plane, namespace: roadstead}]
----
+/// Those of the control plane.
+fn rights() -> String {
+    let account = Account {
+        namespace: NAMESPACE,
+        name: CONTROL_PLANE,
+    };
+    let reviews = [
+        "{apiGroups: [authentication.k8s.io], resources: [tokenreviews], verbs: [create]}",
+        "{apiGroups: [authorization.k8s.io], resources: [subjectaccessreviews], verbs: [create]}",
+    ];
+    let everywhere = WATCH.into_iter().chain([CLUSTER]).chain(reviews);
+    let home = [LEASES, SECRETS].into_iter().chain(BUNDLE);
+    join(&[
+        account.may(CONTROL_PLANE, everywhere),
+        account.may_at_home(CONTROL_PLANE, home),
+        OPERATORS.to_owned(),
+    ])
+}
+
+/// The role of operators.
+const OPERATORS: &str = "
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: roadstead-operator}

@@ -1,41 +1,22 @@
 //! Objects that the API server is given: bad ones, and rights.
 
-/// A service account, and what it may do: all that it needs, or all but watch Services.
+use roadstead_tests::installation::rights::{Account, BUNDLE, SECRETS, WATCH, join};
+
+/// Of the control plane.
+pub(crate) const ACCOUNT: Account<'_> = Account {
+    namespace: "default",
+    name: "roadstead",
+};
+
+/// The account, and what it may do: all that it needs, or all but watch Services.
 pub(crate) fn rights(services: bool) -> String {
-    let core = if services {
-        "[endpoints, services]"
-    } else {
-        "[endpoints]"
-    };
-    format!(
-        "{{apiVersion: v1, kind: ServiceAccount, metadata: {{name: roadstead}}}}\n---\n\
-         apiVersion: rbac.authorization.k8s.io/v1\n\
-         kind: ClusterRole\n\
-         metadata: {{name: roadstead}}\n\
-         rules:\n\
-         - {{apiGroups: [\"\"], resources: {core}, verbs: [get, list, watch]}}\n\
-         - {{apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}}\n\
-         - apiGroups: [networking.k8s.io]\n\
-        \x20 resources: [ingresses, ingressclasses]\n\
-        \x20 verbs: [get, list, watch]\n\
-         ---\n\
-         apiVersion: rbac.authorization.k8s.io/v1\n\
-         kind: ClusterRoleBinding\n\
-         metadata: {{name: roadstead}}\n\
-         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: roadstead}}\n\
-         subjects: [{{kind: ServiceAccount, name: roadstead, namespace: default}}]\n---\n\
-         apiVersion: rbac.authorization.k8s.io/v1\n\
-         kind: Role\n\
-         metadata: {{name: roadstead}}\n\
-         rules:\n\
-         - {{apiGroups: [\"\"], resources: [secrets], verbs: [get, list, create, update, delete]}}\n\
-         ---\n\
-         apiVersion: rbac.authorization.k8s.io/v1\n\
-         kind: RoleBinding\n\
-         metadata: {{name: roadstead}}\n\
-         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: roadstead}}\n\
-         subjects: [{{kind: ServiceAccount, name: roadstead, namespace: default}}]\n"
-    )
+    let may = |rule: &&str| services || !rule.contains("services");
+    let home = [SECRETS].into_iter().chain(BUNDLE);
+    join(&[
+        ACCOUNT.yaml(),
+        ACCOUNT.may("roadstead", WATCH.into_iter().filter(may)),
+        ACCOUNT.may_at_home("roadstead", home),
+    ])
 }
 
 /// An Ingress that the API server takes and we do not, with another host than the site has.

@@ -3,6 +3,7 @@
 //! Apart from `Presence`, which learns of streams by reports and a moment later: here a
 //! stream that was replaced is told so at once.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -43,9 +44,12 @@ pub(super) enum Taken {
 impl Seats {
     /// Takes the name from whoever has it.
     pub(super) fn take(&self, name: &Arc<str>, stream: StreamId) -> Result<Seat, Taken> {
-        if self.taken.load().len() >= MOST && !self.taken.load().contains_key(name) {
+        let taken = self.taken.load();
+        let crowded = taken.len() >= MOST || of_node(&taken, name) >= MOST_OF_NODE;
+        if crowded && !taken.contains_key(name) {
             return Err(Taken::Full);
         }
+        drop(taken);
         let occupant = Arc::new(Occupant {
             stream,
             replaced: Notify::new(),
@@ -92,6 +96,18 @@ impl Drop for Seat {
     }
 }
 
+/// How many streams there are of the node that this name is of: `NODE` and `NODE/…`.
+fn of_node(taken: &OrdMap<Arc<str>, Arc<Occupant>>, name: &str) -> usize {
+    let node = name.split('/').next().unwrap_or(name);
+    // The character after '/'.
+    let (first, end) = (format!("{node}/"), format!("{node}0"));
+    let others = taken.range::<_, str>((Bound::Included(&*first), Bound::Excluded(&*end)));
+    others.count() + usize::from(taken.contains_key(node))
+}
+
+/// A proxy, its successor and some that are being found dead: one node's certificate takes no
+/// other's place.
+const MOST_OF_NODE: usize = 8;
 /// Ten times the largest cluster that is aimed at.
 const MOST: usize = 10_000;
 
@@ -100,6 +116,25 @@ mod tests {
     use futures::FutureExt as _;
 
     use super::*;
+
+    #[test]
+    fn one_node_takes_no_others_place() {
+        let seats = Seats::default();
+        let take = |name: String, stream| seats.take(&Arc::from(name), StreamId(stream));
+        let _first = take("a".into(), 1).unwrap();
+        let mut held: Vec<Seat> = (1..8)
+            .map(|number| take(format!("a/{number}"), number + 1).unwrap())
+            .collect();
+        assert_eq!(take("a/8".into(), 10).unwrap_err(), Taken::Full);
+        // What it has it may take again, and others are others.
+        let _again = take("a/7".into(), 11).unwrap();
+        let _others = [
+            take("a-b".into(), 12).unwrap(),
+            take("a0".into(), 13).unwrap(),
+        ];
+        drop(held.swap_remove(0));
+        take("a/8".into(), 14).unwrap();
+    }
 
     #[test]
     fn the_newest_stream_has_the_name_and_the_one_before_is_told() {

@@ -17,6 +17,11 @@ async fn client(world: &World) -> Client {
     ReplicationServiceClient::new(world.replica().await)
 }
 
+async fn place(client: &mut Client) -> v1::Place {
+    let answer = client.get_place(GetPlaceRequest {}).await.unwrap();
+    answer.into_inner().place.unwrap()
+}
+
 async fn follow(client: &mut Client, after: v1::Place) -> Streaming<v1::FollowMessage> {
     let asked = FollowRequest { after: Some(after) };
     client.follow(asked).await.unwrap().into_inner()
@@ -67,13 +72,7 @@ async fn an_empty_log_is_told_all_records_and_then_each_as_it_comes() {
 async fn a_log_that_has_the_beginning_is_told_the_rest() {
     let mut world = World::guarded().await;
     let mut client = client(&world).await;
-    let place = client
-        .get_place(GetPlaceRequest {})
-        .await
-        .unwrap()
-        .into_inner()
-        .place
-        .unwrap();
+    let place = place(&mut client).await;
     assert_eq!(
         (place.lineage.as_str(), place.epoch, place.seq),
         (LINEAGE, 1, 2)
@@ -87,13 +86,7 @@ async fn a_log_that_has_the_beginning_is_told_the_rest() {
 async fn a_log_that_is_another_begins_anew() {
     let world = World::guarded().await;
     let mut client = client(&world).await;
-    let place = client
-        .get_place(GetPlaceRequest {})
-        .await
-        .unwrap()
-        .into_inner()
-        .place
-        .unwrap();
+    let place = place(&mut client).await;
     let strange = [
         v1::Place {
             lineage: "another".into(),

@@ -1,14 +1,16 @@
-//! An operator: asks the control plane what is served, what was, and by whom.
+//! An operator: asks a control plane what it serves, what was, and by whom.
 //!
 //! By the services' own messages, so that a test compares values and not text; that the same
 //! can be asked by grpcurl is the quickstart's test.
+
+mod snapshot;
 
 use std::net::SocketAddr;
 
 use anyhow::{Context, bail};
 use roadstead_proto::v1::{
-    ConfirmDeletionsRequest, GetSnapshotRequest, GetSnapshotResponse, Hold, ListEventsRequest,
-    ListHoldsRequest, ListProxiesRequest, ListProxiesResponse, LoggedEvent, Proxy,
+    ConfirmDeletionsRequest, GetSnapshotRequest, Hold, ListEventsRequest, ListHoldsRequest,
+    ListProxiesRequest, LoggedEvent, Proxy, StreamSnapshotRequest, Version,
     event_service_client::EventServiceClient, guard_service_client::GuardServiceClient,
     proxy_service_client::ProxyServiceClient, snapshot_service_client::SnapshotServiceClient,
 };
@@ -18,6 +20,8 @@ use tonic::{
     service::{Interceptor, interceptor::InterceptedService},
     transport::{Channel, Endpoint},
 };
+
+pub use snapshot::Snapshot;
 
 use crate::{planes::SOON, wait};
 
@@ -31,7 +35,8 @@ pub struct Operator {
 struct Token(AsciiMetadataValue);
 
 impl Operator {
-    pub(super) fn new(address: SocketAddr, token: &str) -> anyhow::Result<Self> {
+    /// Whoever has this token.
+    pub fn new(address: SocketAddr, token: &str) -> anyhow::Result<Self> {
         let channel = Endpoint::try_from(format!("http://{address}"))?.connect_lazy();
         let token = Token(format!("Bearer {token}").parse().context("a token")?);
         Ok(Self {
@@ -39,21 +44,62 @@ impl Operator {
         })
     }
 
-    /// The snapshot that is served now: its first hundred resources.
-    pub async fn snapshot(&self) -> anyhow::Result<GetSnapshotResponse> {
+    /// All that is served now, endpoints included.
+    pub async fn snapshot(&self) -> anyhow::Result<Snapshot> {
         let mut client = SnapshotServiceClient::new(self.channel.clone());
-        let snapshot = client.get_snapshot(GetSnapshotRequest::default()).await?;
-        Ok(snapshot.into_inner())
+        let asked = client.stream_snapshot(StreamSnapshotRequest::default());
+        let mut stream = asked.await?.into_inner();
+        let mut snapshot = Snapshot::default();
+        while let Some(resource) = stream.message().await? {
+            snapshot.add(resource);
+        }
+        Ok(snapshot)
     }
 
-    /// The first thousand events of the log.
+    /// The version that is served now; none before the first.
+    pub async fn version(&self) -> anyhow::Result<Option<Version>> {
+        let mut client = SnapshotServiceClient::new(self.channel.clone());
+        let snapshot = client.get_snapshot(GetSnapshotRequest::default()).await?;
+        Ok(snapshot.into_inner().version)
+    }
+
+    /// All events of the log.
     pub async fn events(&self) -> anyhow::Result<Vec<LoggedEvent>> {
+        let mut events = Vec::new();
+        self.each_event(|event| events.push(event)).await?;
+        Ok(events)
+    }
+
+    /// How many events of this kind the log holds.
+    pub async fn count_events(&self, kind: &str) -> anyhow::Result<usize> {
+        let mut count = 0;
+        self.each_event(|event| count += usize::from(event.kind == kind))
+            .await?;
+        Ok(count)
+    }
+
+    async fn each_event(&self, mut each: impl FnMut(LoggedEvent)) -> anyhow::Result<()> {
         let mut client = EventServiceClient::new(self.channel.clone());
-        let request = ListEventsRequest {
+        let mut asked = ListEventsRequest {
             from_seq: 0,
             page_size: 1000,
         };
-        Ok(client.list_events(request).await?.into_inner().events)
+        loop {
+            let page = client.list_events(asked).await?.into_inner();
+            page.events.into_iter().for_each(&mut each);
+            if page.next_seq == 0 {
+                return Ok(());
+            }
+            asked.from_seq = page.next_seq;
+        }
+    }
+
+    /// All that the log holds: of each event its number, its term and what it says.
+    pub async fn history(&self) -> anyhow::Result<Vec<(u64, u64, String)>> {
+        let mut history = Vec::new();
+        self.each_event(|event| history.push((event.seq, event.epoch, event.json)))
+            .await?;
+        Ok(history)
     }
 
     /// What the guard against mass deletion holds.
@@ -74,6 +120,13 @@ impl Operator {
         Ok(())
     }
 
+    /// The connected proxies.
+    pub async fn proxies(&self) -> anyhow::Result<Vec<Proxy>> {
+        let mut client = ProxyServiceClient::new(self.channel.clone());
+        let answer = client.list_proxies(ListProxiesRequest {}).await?;
+        Ok(answer.into_inner().proxies)
+    }
+
     /// Waits for an event of this kind about this object (empty: about none), and returns the
     /// newest.
     pub async fn event(&self, kind: &str, object: &str) -> anyhow::Result<LoggedEvent> {
@@ -86,15 +139,6 @@ impl Operator {
         .await
     }
 
-    /// Who is connected, and what is served.
-    pub async fn proxies(&self) -> anyhow::Result<ListProxiesResponse> {
-        let mut client = ProxyServiceClient::new(self.channel.clone());
-        Ok(client
-            .list_proxies(ListProxiesRequest {})
-            .await?
-            .into_inner())
-    }
-
     /// Waits until a proxy is connected and this holds of it.
     pub async fn proxy(
         &self,
@@ -104,8 +148,8 @@ impl Operator {
     ) -> anyhow::Result<Proxy> {
         let what = format!("proxy {name}: {what}");
         wait::until_ok(&what, SOON, async || {
-            let proxies = self.proxies().await?.proxies;
-            let proxy = proxies.into_iter().find(|proxy| proxy.name == name);
+            let mut proxies = self.proxies().await?.into_iter();
+            let proxy = proxies.find(|proxy| proxy.name == name);
             let proxy = proxy.context("it is not connected")?;
             if !holds(&proxy) {
                 bail!("{proxy:?}");

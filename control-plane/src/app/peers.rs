@@ -1,0 +1,42 @@
+//! The other replicas: who leads as they see it, and who has more of the log.
+
+use futures::future::join_all;
+
+use crate::app::replica::Replica;
+use crate::follow::dial::{Peer, resolve};
+use crate::follow::{self, Answer};
+use crate::replication::Place;
+
+/// Who leads, as the replicas say that can be reached.
+pub(super) async fn heard_of(replica: &Replica) -> Option<Peer> {
+    let answers = ask_all(replica).await.into_iter();
+    answers.filter_map(|(_, answer)| answer.leader).next()
+}
+
+/// Of the replicas that can be reached, the one whose log is farthest ahead of this one's.
+pub(super) async fn ahead(replica: &Replica) -> Option<(Peer, Place)> {
+    let here = replica.progress.borrow().place.clone();
+    let answers = ask_all(replica).await.into_iter();
+    answers
+        .map(|(peer, answer)| (peer, answer.place))
+        // Another installation's log is no help, and would take the place of this one.
+        .filter(|(_, place)| here.lineage.is_empty() || place.lineage == here.lineage)
+        .filter(|(_, place)| place.is_ahead_of(&here))
+        .reduce(|a, b| if b.1.is_ahead_of(&a.1) { b } else { a })
+}
+
+async fn ask_all(replica: &Replica) -> Vec<(Peer, Answer)> {
+    let peers = replica
+        .config
+        .lease
+        .peers
+        .iter()
+        .map(|peers| resolve(peers));
+    let peers = join_all(peers).await.into_iter().flatten();
+    let dialer = &replica.dialer;
+    let asked = peers.map(|peer| async move {
+        let answer = follow::ask(dialer, &peer).await;
+        answer.ok().map(|answer| (peer, answer))
+    });
+    join_all(asked).await.into_iter().flatten().collect()
+}
