@@ -161,11 +161,16 @@ impl ControlPlane {
         Ok(values.sum())
     }
 
-    /// A folder of its data, or all of it, is gone: `log`, `keys`, or nothing for everything.
-    /// It must have ended.
+    /// A folder or a file of its data, or all of it, is gone: `log`, `keys`, or nothing for
+    /// everything. It must have ended.
     pub fn lose(&self, folder: &str) -> anyhow::Result<()> {
         let lost = self.folder.join(&self.name).join(folder);
-        fs::remove_dir_all(&lost).with_context(|| format!("remove {}", lost.display()))
+        let removed = if lost.is_file() {
+            fs::remove_file(&lost)
+        } else {
+            fs::remove_dir_all(&lost)
+        };
+        removed.with_context(|| format!("remove {}", lost.display()))
     }
 
     pub fn program(&mut self) -> &mut Program {

@@ -11,6 +11,7 @@ use roadstead_tests::{
     installation::{
         HTTP, SOON,
         replicas::{Replicas, Terms},
+        wired::ours,
     },
     planes::{answers, load::Load, objects::Site},
     program::Signal,
@@ -223,6 +224,24 @@ fn a_leader_that_lost_its_log_has_it_from_the_others_before_it_leads_again() {
     });
 }
 
+#[test]
+fn every_volume_can_be_lost_while_objects_are_refused_and_no_route_is() {
+    sandbox::run(async |sandbox| {
+        let mut scene = Scene::start(sandbox).await?;
+        scene.add("edited").await?;
+        scene.spoil("edited").await?;
+        let leader = scene.replicas.leader().await?;
+        scene.lose(&[leader]).await?;
+        answers(HTTP, "edited.example", "/", "backend").await?;
+        scene.lose(&[0, 1, 2]).await?;
+        answers(HTTP, "edited.example", "/", "backend").await?;
+        // It is served by what the recovery record holds, and not because nobody looked yet.
+        scene.add("after").await?;
+        answers(HTTP, "edited.example", "/", "backend").await?;
+        scene.calm().await
+    });
+}
+
 /// Replicas, a proxy, a route that nobody touches, and requests for it that go on.
 struct Scene {
     replicas: Replicas,
@@ -272,6 +291,52 @@ impl Scene {
             backends: &[self.backend.address()],
         };
         self.replicas.serve(&site).await
+    }
+
+    /// Edits a site's Ingress into one that is refused, and waits until its last good version is kept
+    /// where no volume is.
+    async fn spoil(&self, name: &str) -> anyhow::Result<()> {
+        let host = format!("{name}.example");
+        let site = Site {
+            name,
+            host: &host,
+            path: "/",
+            backends: &[self.backend.address()],
+        };
+        let path = "path: /\n        pathType: Prefix";
+        let yaml = ours(&site.yaml());
+        ensure!(yaml.contains(path), "{yaml}");
+        let bad = "path: /a/../b\n        pathType: ImplementationSpecific";
+        let objects = &self.replicas.objects;
+        objects.apply(&yaml.replacen(path, bad, 1)).await?;
+        let leader = self.replicas.leader().await?;
+        wait::until_ok("its recovery record is kept", SOON, async || {
+            let name = "roadstead_recovery_records";
+            let plane = &self.replicas.planes[leader].plane;
+            let stored = plane.metric(name, &["state=\"stored\""]).await?;
+            ensure!(stored > 0.0, "{stored}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// These replicas lose their volumes, and begin with nothing.
+    async fn lose(&mut self, replicas: &[usize]) -> anyhow::Result<()> {
+        for index in replicas {
+            self.replicas.planes[*index].plane.program().kill()?;
+        }
+        for index in replicas {
+            let replica = &mut self.replicas.planes[*index];
+            replica.disk.clear()?;
+            replica.plane.lose("keys")?;
+            replica.plane.lose("replica")?;
+        }
+        for index in replicas {
+            let program = self.replicas.planes[*index].plane.program();
+            program.start_again()?;
+        }
+        self.replicas.settled().await?;
+        self.calm().await
     }
 
     /// A route more, which answers.

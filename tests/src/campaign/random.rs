@@ -22,6 +22,11 @@ impl Random {
         self.number() % limit.max(1)
     }
 
+    /// A place in something of this length.
+    pub fn index(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).unwrap_or(0)
+    }
+
     /// Whether one of so many cases is met.
     pub fn one_in(&mut self, cases: u64) -> bool {
         self.below(cases) == 0
@@ -29,15 +34,13 @@ impl Random {
 
     /// One of these.
     pub fn one_of<'a, T>(&mut self, choices: &'a [T]) -> Option<&'a T> {
-        let chosen = self.below(choices.len() as u64);
-        choices.get(usize::try_from(chosen).ok()?)
+        choices.get(self.index(choices.len()))
     }
 
     /// The same in another order.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
-            let other = self.below(last as u64 + 1);
-            items.swap(last, usize::try_from(other).unwrap_or(last));
+            items.swap(last, self.index(last + 1));
         }
     }
 }

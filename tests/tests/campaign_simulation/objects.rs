@@ -1,4 +1,4 @@
-//! What users make of the simulated API server, and the chance by which they do.
+//! What users make of the simulated API server.
 
 use std::collections::BTreeMap;
 
@@ -52,22 +52,5 @@ pub(crate) fn settings() -> Settings {
         host_ownership: HostOwnership::Shared,
         allow_local_external_names: false,
         deletion_guard: DeletionGuard::default(),
-    }
-}
-
-/// Numbers that a seed repeats (splitmix64).
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn below(&mut self, limit: i64) -> i64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        i64::try_from((mixed ^ (mixed >> 31)) >> 1).unwrap() % limit
-    }
-
-    pub(crate) fn index(&mut self, limit: usize) -> usize {
-        usize::try_from(self.below(i64::try_from(limit).unwrap())).unwrap()
     }
 }

@@ -9,8 +9,9 @@ use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
 use roadstead_control_plane::observe::{Observation, Seen};
 use roadstead_control_plane::presence::{Connected, Report, StreamId};
 use roadstead_control_plane::snapshot::Version;
+use roadstead_tests::campaign::random::Random;
 
-use crate::objects::{Random, key, seen};
+use crate::objects::{key, seen};
 use crate::ports::{Shared, Side, shared};
 use crate::replica::{Process, holder, time};
 
@@ -66,7 +67,7 @@ impl World {
             shared.sides.resize_with(REPLICAS, Side::default);
         });
         let mut world = Self {
-            random: Random(seed),
+            random: Random::new(seed),
             plant,
             objects: BTreeMap::new(),
             changes: Vec::new(),
@@ -80,7 +81,7 @@ impl World {
             proxies: vec![Vec::new(); PROXIES],
         };
         for _ in 0..STEPS {
-            let passed = world.random.below(400);
+            let passed = world.millis(400);
             shared(|shared| shared.now += passed);
             world.step();
             kept()?;
@@ -101,13 +102,13 @@ impl World {
             950..965 => self.kill(side),
             965..985 => self.start(side),
             985..992 => {
-                let until = now() + self.random.below(40_000);
+                let until = now() + self.millis(40_000);
                 if let Some(process) = &mut self.processes[side] {
                     process.stopped_until = until;
                 }
             }
             992..995 => {
-                let durable = self.random.below(2) == 0;
+                let durable = self.random.one_in(2);
                 shared(|shared| shared.sides[side].dies = Some(durable));
             }
             995..998 => {
@@ -123,9 +124,9 @@ impl World {
 
     /// A user makes, changes or deletes an object.
     fn edit(&mut self) {
-        let name = u64::try_from(self.random.below(NAMES)).unwrap();
+        let name = self.random.below(NAMES);
         self.versions += 1;
-        if self.objects.contains_key(&name) && self.random.below(3) == 0 {
+        if self.objects.contains_key(&name) && self.random.one_in(3) {
             self.objects.remove(&name);
         } else {
             let version = self.versions;
@@ -137,7 +138,7 @@ impl World {
 
     /// A replica looks at the Lease, takes or renews it.
     fn lease_of(&mut self, side: usize) {
-        let (lost, unheard) = (self.random.below(12) == 0, self.random.below(12) == 0);
+        let (lost, unheard) = (self.random.one_in(12), self.random.one_in(12));
         let found = self.lease.clone();
         let Some(process) = self.running(side) else {
             return;
@@ -223,7 +224,7 @@ impl World {
         if !leads(side) {
             return;
         }
-        let dropped = self.random.below(15) == 0;
+        let dropped = self.random.one_in(15);
         let (objects, changes) = (self.objects.clone(), self.changes.clone());
         let lost = self.plant == Some(Plant::LostDelete);
         let Some(process) = self.running(side) else {
@@ -424,6 +425,10 @@ impl World {
         Ok(())
     }
 
+    fn millis(&mut self, below: u64) -> i64 {
+        i64::try_from(self.random.below(below)).unwrap()
+    }
+
     fn figures(&self) -> Figures {
         let records = shared(|shared| shared.sides[0].disk.records.clone());
         let began = |event: &Event| matches!(event, Event::EpochBegan { .. });
@@ -458,7 +463,7 @@ fn now() -> i64 {
 
 const REPLICAS: usize = 3;
 const PROXIES: usize = 2;
-const NAMES: i64 = 6;
+const NAMES: u64 = 6;
 /// Of a schedule, and of the time in which it comes to rest.
 const STEPS: usize = 1500;
 const QUIET: usize = 200;
