@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use crate::program::built::workspace;
 
 pub mod chart;
+mod diary;
 pub mod image;
 pub mod nodes;
 pub mod rights;

@@ -2,7 +2,7 @@
 //! disks, and a backend.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,11 +15,12 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{EvictParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use crate::cluster::{Cluster, Options};
 use crate::deploy::chart::{self, NAMESPACE, RELEASE, helm};
 use crate::deploy::nodes::{Nodes, VOLUMES};
-use crate::deploy::{image, ran};
+use crate::deploy::{diary, image, ran};
 use crate::echo::Echo;
 use crate::http::get;
 use crate::planes::{load::Load, objects::Site};
@@ -47,6 +48,8 @@ pub struct Scene {
     pub serving: Vec<u8>,
     shipped: Shipped,
     backend: Echo,
+    /// Writes down who leads, for whoever reads a failure.
+    _diary: JoinSet<()>,
 }
 
 impl Scene {
@@ -67,6 +70,9 @@ impl Scene {
         for node in 0..NODES {
             cluster.objects().apply(&volume(node)).await?;
         }
+        let mut diary = JoinSet::new();
+        let file = sandbox.logs().join("leaders.log");
+        diary.spawn(diary::keep(cluster.client(), File::create(file)?));
         // In the nodes' network: pods reach it.
         let backend = Echo::start("backend", "10.0.1.1:0".parse()?).await?;
         let scene = Self {
@@ -75,6 +81,7 @@ impl Scene {
             serving: (0..NODES).collect(),
             shipped,
             backend,
+            _diary: diary,
         };
         match shipped {
             Shipped::Chart | Shipped::NodePort => {
