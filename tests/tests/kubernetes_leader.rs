@@ -326,10 +326,7 @@ impl Scene {
             self.replicas.planes[*index].plane.program().kill()?;
         }
         for index in replicas {
-            let replica = &mut self.replicas.planes[*index];
-            replica.disk.clear()?;
-            replica.plane.lose("keys")?;
-            replica.plane.lose("replica")?;
+            self.replicas.planes[*index].lose_volume()?;
         }
         for index in replicas {
             let program = self.replicas.planes[*index].plane.program();

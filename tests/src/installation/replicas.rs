@@ -306,6 +306,21 @@ impl Replicas {
 }
 
 impl Replica {
+    /// It has lost its volume, and begins with nothing but what opens it, which a pod has from
+    /// elsewhere. It must have ended.
+    pub fn lose_volume(&self) -> anyhow::Result<()> {
+        let keys = self.plane.keys();
+        let kept = TOKENS.map(|name| (name, fs::read(keys.join(name))));
+        self.disk.clear()?;
+        self.plane.lose("keys")?;
+        self.plane.lose("replica")?;
+        fs::create_dir(&keys)?;
+        for (name, token) in kept {
+            fs::write(keys.join(name), token?)?;
+        }
+        Ok(())
+    }
+
     /// Somebody sets its wall clock: so many seconds from what it should be.
     pub fn set_clock(&self, seconds: i64) -> anyhow::Result<()> {
         // Replaced, because it is read all the time.
@@ -376,21 +391,23 @@ async fn plane_serves(plane: &ControlPlane) -> anyhow::Result<()> {
 
 /// Whoever has a token of one replica has it of all.
 async fn share_keys(from: &ControlPlane, to: &Path) -> anyhow::Result<()> {
-    let names = ["operator.token", "proxy.token"];
     let keys = from.keys();
     wait::until("the first replica has its keys", super::SOON, async || {
-        names
+        TOKENS
             .iter()
             .all(|name| keys.join(name).exists())
             .then_some(())
     })
     .await?;
     fs::create_dir_all(to)?;
-    for name in names {
+    for name in TOKENS {
         fs::copy(keys.join(name), to.join(name))?;
     }
     Ok(())
 }
+
+/// What opens a replica of these tests.
+const TOKENS: [&str; 2] = ["operator.token", "proxy.token"];
 
 fn program(sandbox: &Sandbox, name: &str, binary: &str, config: &Path) -> anyhow::Result<Program> {
     let executable = built::binary(binary)?;
