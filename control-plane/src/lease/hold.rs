@@ -74,14 +74,34 @@ impl<S: Store> Holding<S> {
     /// Gives it back, so that nobody has to wait until it runs out.
     pub async fn give_back(self) {
         self.office.resign();
-        let given = timeout(GIVE_BACK, self.store.give_back(&self.found)).await;
-        match given {
+        match timeout(GIVE_BACK, self.given_back()).await {
             Ok(Ok(())) => tracing::info!("the Lease was given back"),
-            // It is no longer ours.
-            Ok(Err(LeaseError::Conflict)) => {}
+            Ok(Err(LeaseError::Conflict)) => tracing::info!("the Lease is no longer this one's"),
             Ok(Err(error)) => tracing::warn!(%error, "the Lease was not given back: it runs out"),
             Err(_) => tracing::warn!("the Lease was not given back in time: it runs out"),
         }
+    }
+
+    /// A renewal that was under way as the term ended may still arrive, and nobody waits for its
+    /// outcome: then it is ours as it is found, and not as it was last seen.
+    async fn given_back(&self) -> Result<(), LeaseError> {
+        let mut given = self.store.give_back(&self.found).await;
+        while matches!(given, Err(LeaseError::Conflict)) {
+            let found = self.ours().await?;
+            given = self.store.give_back(&found).await;
+        }
+        given
+    }
+
+    /// The Lease as it is, if it is still this term's.
+    async fn ours(&self) -> Result<Found, LeaseError> {
+        let found = self.store.read().await?.ok_or(LeaseError::Conflict)?;
+        let holder = found.holder.as_ref();
+        let ours = holder.is_some_and(|holder| holder.identity == self.me.identity);
+        if ours && found.epoch == self.office.epoch() {
+            return Ok(found);
+        }
+        Err(LeaseError::Conflict)
     }
 
     /// Writes it again. What somebody else wrote into it meanwhile, and left us the holder of, is
@@ -95,14 +115,7 @@ impl<S: Store> Holding<S> {
         let Err(LeaseError::Conflict) = renewed else {
             return renewed;
         };
-        let found = self.store.read().await?.ok_or(LeaseError::Conflict)?;
-        let ours = found
-            .holder
-            .as_ref()
-            .is_some_and(|holder| holder.identity == self.me.identity);
-        if !ours || found.epoch != epoch {
-            return Err(LeaseError::Conflict);
-        }
+        let found = self.ours().await?;
         self.store
             .take(Some(&found), &self.me, epoch, duration)
             .await

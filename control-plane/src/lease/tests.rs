@@ -257,3 +257,19 @@ async fn what_somebody_wrote_beside_it_does_not_end_a_term() {
     keeping.await;
     assert!(!office.holds());
 }
+
+#[tokio::test]
+async fn a_lease_is_given_back_though_its_last_renewal_arrived_unnoticed() {
+    let memory = Memory::default();
+    let holding = held(&memory).await;
+    // As if the request had been on its way when the term ended.
+    memory.edit(|_| {});
+    holding.give_back().await;
+    assert_eq!(memory.now().unwrap().holder, None);
+
+    // Another's is not.
+    let holding = held(&memory).await;
+    memory.edit(|lease| *lease = Some(found("other", 0)));
+    holding.give_back().await;
+    assert_eq!(memory.now().unwrap().holder, Some(holder("other")));
+}
