@@ -2,7 +2,7 @@
 //! disks, and a backend.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,7 +49,7 @@ pub struct Scene {
     shipped: Shipped,
     backend: Echo,
     /// Writes down who leads, for whoever reads a failure.
-    _diary: JoinSet<()>,
+    _diary: JoinSet<anyhow::Result<()>>,
 }
 
 impl Scene {
@@ -71,8 +71,7 @@ impl Scene {
             cluster.objects().apply(&volume(node)).await?;
         }
         let mut diary = JoinSet::new();
-        let file = sandbox.logs().join("leaders.log");
-        diary.spawn(diary::keep(cluster.client(), File::create(file)?));
+        diary.spawn(diary::keep(cluster.client(), sandbox.logs()));
         // In the nodes' network: pods reach it.
         let backend = Echo::start("backend", "10.0.1.1:0".parse()?).await?;
         let scene = Self {
