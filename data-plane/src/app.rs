@@ -27,18 +27,24 @@ use crate::active::Active;
 use crate::admin::{Admin, Server};
 use crate::config::{Change, Cli, Command, Config, Watch};
 use crate::control::{Applier, Client, Connector, Metrics, Renewal};
+use crate::handover::{self, Inherited, Offer, Predecessor};
 use crate::prepare;
+use crate::probe;
 use crate::readiness::Readiness;
 use crate::report::Identity;
 use crate::telemetry::{Levels, Telemetry};
 
 /// Does what the command line says: runs the proxy until it is told to end, if nothing else.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
-    if let Some(Command::Prepare { owner, folders }) = &cli.command {
-        for folder in folders {
-            prepare::folder(folder, *owner)?;
+    match &cli.command {
+        Some(Command::Prepare { owner, folders }) => {
+            for folder in folders {
+                prepare::folder(folder, *owner)?;
+            }
+            return Ok(());
         }
-        return Ok(());
+        Some(Command::Probe { socket, about }) => return Ok(probe::ask(socket, about)?),
+        None => {}
     }
     let config = cli.config()?;
     let runtime = Builder::new_current_thread()
@@ -64,6 +70,7 @@ async fn serve(cli: Cli, config: Config) -> anyhow::Result<()> {
         readiness: Readiness::default(),
         tasks: JoinSet::new(),
         applying: JoinSet::new(),
+        offer: Offer::default(),
     };
     let starting = app.start(cli, config, identity, &telemetry, &threads);
     let first_to_end = Box::pin(starting).await?;
@@ -83,6 +90,8 @@ struct App {
     tasks: JoinSet<&'static str>,
     /// Those that finish what they have begun.
     applying: JoinSet<&'static str>,
+    /// The sockets that a successor gets.
+    offer: Offer,
 }
 
 impl App {
@@ -94,11 +103,19 @@ impl App {
         identity: Identity,
         telemetry: &Telemetry,
         threads: &Threads,
-    ) -> anyhow::Result<[AbortHandle; 2]> {
+    ) -> anyhow::Result<Vec<AbortHandle>> {
         let meter = telemetry.meter();
         let metrics = Metrics::new(&meter);
         let keeping = Keeping::start(&config.state_folder, &identity.boot_id, &meter);
-        let traffic = Traffic::new(threads.workers(), Arc::new(Active::empty()));
+        let mut inherited = match &config.handover_socket {
+            Some(path) => handover::inherit(path).await,
+            None => Inherited::default(),
+        };
+        let before = inherited.predecessor();
+        let of_admin = inherited.take(config.admin.address);
+        let of_admin = of_admin.and_then(|sockets| sockets.into_iter().next());
+        let active = Arc::new(Active::empty());
+        let traffic = Traffic::new(threads.workers(), active, inherited, self.offer.clone());
         let externals = traffic.externals();
         let mut applier = Applier::new(traffic, keeping.batches(), metrics.clone());
         let report = applier.report();
@@ -112,8 +129,16 @@ impl App {
             registry: telemetry.registry().clone(),
         };
         let live = Live::new(&self.readiness);
-        let server = Server::bind(config.admin.address, admin).await?;
-        self.spawn("admin port", server.run());
+        let server = Server::bind(&config.admin, of_admin, admin)?;
+        let mut first = Vec::new();
+        let (handing_over, shared) = Predecessor::new(self.offer.clone());
+        if let Some(path) = config.handover_socket.clone() {
+            self.offer
+                .add(&"the admin port".into(), &[server.handle()?]);
+            let handing_over = handing_over.run(path, before);
+            first.push(self.spawn("handover", handing_over));
+        }
+        self.spawn("admin port", server.run(shared));
         let heartbeat = heartbeat::watch(threads.workers(), alive);
         let heartbeat = self.spawn("heartbeat", heartbeat);
         self.spawn("name resolution", names::run(externals, threads.workers()));
@@ -138,8 +163,9 @@ impl App {
         }
         let connector = Connector::new(config.control_plane, certificates);
         let client = Client::new(identity, connector, orders, report, accepted, metrics);
-        let client = self.spawn("control plane's client", client.run());
-        Ok([client, heartbeat])
+        first.push(self.spawn("control plane's client", client.run()));
+        first.push(heartbeat);
+        Ok(first)
     }
 
     /// Waits for a signal, or for the end of a task that must not end.
@@ -156,10 +182,11 @@ impl App {
     }
 
     /// No new version, no new connection; what is open may finish.
-    async fn end(mut self, first: [AbortHandle; 2], threads: Threads, grace: Duration) {
+    async fn end(mut self, first: Vec<AbortHandle>, threads: Threads, grace: Duration) {
         self.readiness.end();
         info!(grace = ?grace, "ending");
         first.iter().for_each(AbortHandle::abort);
+        self.offer.end();
         let applied = timeout(FLUSH, async {
             while self.applying.join_next().await.is_some() {}
         });

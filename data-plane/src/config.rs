@@ -54,6 +54,11 @@ pub struct Config {
     pub log: Log,
     /// Metrics and traces to an OpenTelemetry collector.
     pub otlp: Otlp,
+    /// File of a Unix socket by which this proxy gives its listening sockets to the one that takes
+    /// its place on the same machine, and by which it got them from the one before: so an upgrade
+    /// closes no port. Its folder should be one that this user alone may write, as /run/roadstead
+    /// is; the other proxy must run as the same user. If not set: nothing is handed over.
+    pub handover_socket: Option<PathBuf>,
     /// After SIGTERM: how long open requests may take to end.
     #[serde(with = "duration")]
     pub grace_period: Duration,
@@ -88,8 +93,12 @@ pub struct ControlPlane {
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Admin {
     /// Address and port to listen on. There is no authentication: keep it on loopback, or where
-    /// only the node's own agents reach it.
+    /// only the node's own agents reach it. A proxy that takes another's place has it as soon as
+    /// that one has handed it over.
     pub address: SocketAddr,
+    /// File of a Unix socket that answers the same, for probes (`roadstead-data-plane probe`): of
+    /// this process alone, also while another takes its place. If not set: there is none.
+    pub socket: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -182,6 +191,7 @@ impl Default for Config {
             access_log: LogFormat::default(),
             log: Log::default(),
             otlp: Otlp::default(),
+            handover_socket: None,
             // Five seconds less than Kubernetes waits before it kills.
             grace_period: Duration::from_secs(25),
             limits: Limits::default(),
@@ -193,6 +203,7 @@ impl Default for Admin {
     fn default() -> Self {
         Self {
             address: (Ipv4Addr::LOCALHOST, 8082).into(),
+            socket: None,
         }
     }
 }

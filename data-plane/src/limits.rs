@@ -37,6 +37,10 @@ pub struct ClientLimits {
     /// Between two requests of an HTTP/1 connection.
     #[serde(with = "duration")]
     pub idle: Duration,
+    /// From when the proxy or the listener is to end: for a client that has nothing open to ask
+    /// once more. If its connection were closed at once, it might just be asking.
+    #[serde(with = "duration")]
+    pub last_request: Duration,
     /// Without a byte of a request body that is asked for.
     #[serde(with = "duration")]
     pub body_progress: Duration,
@@ -131,6 +135,7 @@ impl Default for ClientLimits {
             first_byte: Duration::from_secs(10),
             header: Duration::from_secs(15),
             idle: Duration::from_secs(75),
+            last_request: Duration::from_secs(5),
             body_progress: Duration::from_secs(60),
             write_progress: Duration::from_secs(60),
             tunnel_idle: Duration::from_secs(3600),

@@ -41,6 +41,19 @@ pub fn listen(address: SocketAddr, threads: usize) -> Result<Vec<TcpListener>, L
     Ok(sockets)
 }
 
+/// Opens as many beside sockets that another process has, too, that each of `threads` has one.
+/// The kernel shares a port among processes of one user only.
+pub fn join(
+    mut sockets: Vec<TcpListener>,
+    address: SocketAddr,
+    threads: usize,
+) -> Result<Vec<TcpListener>, ListenError> {
+    while sockets.len() < threads {
+        sockets.push(open(address, true).map_err(|error| ListenError::new(address, error))?);
+    }
+    Ok(sockets)
+}
+
 fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),

@@ -67,7 +67,7 @@ pub type Acknowledged = oneshot::Receiver<()>;
 enum Command {
     Publish(Arc<Active>),
     Resolved(Arc<Resolved>),
-    Open(Port, TcpListener),
+    Open(Port, Vec<TcpListener>),
     Close(Arc<str>),
     Drain(Duration),
     Ping,
@@ -116,9 +116,9 @@ impl Worker {
         self.tell(Command::Resolved(resolved))
     }
 
-    /// Accepts connections on a socket of this thread's own.
-    pub fn open(&self, port: Port, socket: TcpListener) -> Acknowledged {
-        self.tell(Command::Open(port, socket))
+    /// Accepts connections on sockets of this thread's own.
+    pub fn open(&self, port: Port, sockets: Vec<TcpListener>) -> Acknowledged {
+        self.tell(Command::Open(port, sockets))
     }
 
     /// Accepts no more on the listener; its connections end as soon as they can.

@@ -3,21 +3,19 @@
 
 #![cfg(test)]
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context, ensure};
-use futures::future::try_join_all;
 use roadstead_tests::{
     deploy::{
         image,
-        nodes::Nodes,
-        scene::{HOST, NODES, Scene, Shipped, TAKEOVER},
+        scene::{HOST, Scene, Shipped, TAKEOVER},
     },
     http::get,
     planes::load::Load,
     sandbox, wait,
 };
-use tokio::{task::JoinSet, time::Instant};
+use tokio::task::JoinSet;
 
 #[test]
 fn the_image_runs_as_nobody_and_may_open_low_ports() {
@@ -91,41 +89,20 @@ fn three_nodes_serve_while_replicas_are_replaced_moved_and_killed() {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "the figures, shown by tests/run")]
-fn an_upgrade_of_proxies_leaves_all_nodes_but_one_serving() {
+fn an_upgrade_of_proxies_on_the_nodes_own_ports_fails_no_request() {
     sandbox::run_within(LIMIT, async |sandbox| {
         let scene = Scene::start(sandbox, Shipped::Manifests).await?;
         scene.settled().await?;
+        // Connections that clients keep, too: they are told to go in time.
+        let mut loads = scene.loads();
         let before = scene.proxies().await?;
         scene.replace_proxies().await?;
-        let mut away = [None; NODES as usize];
-        let mut longest = Duration::ZERO;
-        while !scene.are_replaced().await? {
-            let answered = try_join_all((0..NODES).map(answers)).await?;
-            for (since, answered) in away.iter_mut().zip(answered) {
-                let now = Instant::now();
-                match (*since, answered) {
-                    (None, false) => *since = Some(now),
-                    (Some(then), true) => {
-                        longest = longest.max(now - then);
-                        *since = None;
-                    }
-                    (None, true) | (Some(_), false) => {}
-                }
-            }
-            let away = away.iter().flatten().count();
-            ensure!(away <= 1, "{away} nodes are away at once");
-        }
-        scene.served("/first").await?;
-        let after = scene.proxies().await?;
-        ensure!(before.is_disjoint(&after), "a proxy was not replaced");
-        eprintln!("a node without its proxy while it was replaced: {longest:.1?} at most");
-        Ok(())
+        upgraded(&scene, &before, async || scene.are_replaced().await).await?;
+        go_on(&mut loads).await
     });
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "the figures, shown by tests/run")]
 fn an_upgrade_of_proxies_behind_a_service_refuses_no_connection() {
     sandbox::run_within(LIMIT, async |sandbox| {
         let scene = Scene::start(sandbox, Shipped::NodePort).await?;
@@ -133,33 +110,35 @@ fn an_upgrade_of_proxies_behind_a_service_refuses_no_connection() {
         let more = ["--set", "dataPlane.podAnnotations.upgrade=one"];
         let mut upgrade = JoinSet::new();
         upgrade.spawn(scene.release("upgrade", &more));
-        let mut asked = 0;
-        // Until the last of the old proxies is gone. Of connections of its own each: those that a
-        // client keeps while nothing is asked are closed by a proxy that ends.
-        while !upgrade.is_empty() || !before.is_disjoint(&scene.proxies().await?) {
+        upgraded(&scene, &before, async || {
             if let Some(ended) = upgrade.try_join_next() {
                 ended??;
             }
-            for node in &scene.serving {
-                let reply = get(scene.address(*node), HOST, "/first").await;
-                let reply = reply.with_context(|| format!("node-{node}, request {asked}"))?;
-                ensure!(reply.status.is_success(), "{}", reply.status);
-                asked += 1;
-            }
-        }
-        eprintln!("{asked} requests were answered while proxies behind a Service were replaced");
-        Ok(())
+            Ok(upgrade.is_empty())
+        })
+        .await
     });
 }
 
-/// Whether this node answers. What waits in the queue of a listener that closes is reset.
-async fn answers(node: u8) -> anyhow::Result<bool> {
-    let address = Nodes::address(node, 80);
-    let Ok(reply) = get(address, HOST, "/first").await else {
-        return Ok(false);
-    };
-    ensure!(reply.status.is_success(), "{}", reply.status);
-    Ok(true)
+/// Asks each node, each time by a connection of its own, until the upgrade is done and the last
+/// proxy that was there at first is gone.
+#[expect(clippy::print_stderr, reason = "the figures, shown by tests/run")]
+async fn upgraded(
+    scene: &Scene,
+    before: &BTreeSet<String>,
+    mut is_done: impl AsyncFnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let mut asked = 0;
+    while !is_done().await? || !before.is_disjoint(&scene.proxies().await?) {
+        for node in &scene.serving {
+            let reply = get(scene.address(*node), HOST, "/first").await;
+            let reply = reply.with_context(|| format!("node-{node}, request {asked}"))?;
+            ensure!(reply.status.is_success(), "{}", reply.status);
+            asked += 1;
+        }
+    }
+    eprintln!("{asked} requests were answered while all proxies were replaced");
+    Ok(())
 }
 
 async fn go_on(loads: &mut [Load]) -> anyhow::Result<()> {

@@ -71,7 +71,7 @@ const DATA_PLANE: Ranks<'_> = Ranks {
         &["access_log", "tasks"],
         &["config", "thread"],
         &["message"],
-        &["h1", "journal", "meter", "prepare"],
+        &["h1", "journal", "meter", "prepare", "probe", "unix_socket"],
         &[
             "control",
             "front",

@@ -2,23 +2,31 @@
 //!
 //! Apart from the answers, which need no socket to be tested.
 
-use std::{collections::VecDeque, convert::Infallible, io, net::SocketAddr, time::Duration};
+use std::{
+    collections::VecDeque, convert::Infallible, future::pending, io, net::SocketAddr,
+    os::fd::AsFd as _, path::PathBuf, time::Duration,
+};
 
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener},
+    sync::watch,
     task::{AbortHandle, JoinSet},
     time::{sleep, timeout},
 };
 use tracing::{debug, info, warn};
 
 use super::Admin;
+use crate::config;
+use crate::unix_socket;
 
 /// An open admin port.
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
+    socket: Option<UnixListener>,
     admin: Admin,
 }
 
@@ -29,15 +37,41 @@ pub enum AdminError {
         address: SocketAddr,
         source: io::Error,
     },
+    #[error("admin.socket: cannot listen at {}: {source}; name a file in a folder that this user \
+             may write", path.display())]
+    Socket { path: PathBuf, source: io::Error },
 }
 
 impl Server {
-    pub async fn bind(address: SocketAddr, admin: Admin) -> Result<Self, AdminError> {
+    /// Opens the port, unless it was taken over, and the Unix socket, if there is to be one.
+    pub fn bind(
+        ports: &config::Admin,
+        taken_over: Option<std::net::TcpListener>,
+        admin: Admin,
+    ) -> Result<Self, AdminError> {
+        let address = ports.address;
         let failed = |source| AdminError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let listener = match taken_over {
+            Some(listener) => Ok(listener),
+            None => std::net::TcpListener::bind(address),
+        };
+        let listener = listener.map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let listener = TcpListener::from_std(listener).map_err(failed)?;
+        let path = ports.socket.as_ref();
+        let socket = path.map(|path| {
+            unix_socket::listen(path).map_err(|source| AdminError::Socket {
+                path: path.clone(),
+                source,
+            })
+        });
         let address = listener.local_addr().map_err(failed)?;
         info!(%address, "admin port open");
-        Ok(Self { listener, admin })
+        Ok(Self {
+            listener,
+            socket: socket.transpose()?,
+            admin,
+        })
     }
 
     /// The address, with the port that the system chose if none was set.
@@ -45,37 +79,70 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves for as long as it is polled.
-    pub async fn run(self) {
+    /// Another handle of the port, for whoever takes it over.
+    pub fn handle(&self) -> io::Result<std::net::TcpListener> {
+        Ok(self.listener.as_fd().try_clone_to_owned()?.into())
+    }
+
+    /// Serves for as long as it is polled; of the port, only while it is not `shared` with the
+    /// process that takes this one's place: a scraper is to see one of the two.
+    pub async fn run(self, shared: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
         let mut oldest_first = VecDeque::new();
         loop {
-            tokio::select! {
-                accepted = self.listener.accept() => {
-                    match accepted {
-                        Ok((stream, _)) => {
-                            oldest_first.retain(|open: &AbortHandle| !open.is_finished());
-                            if oldest_first.len() >= CONNECTIONS
-                                && let Some(oldest) = oldest_first.pop_front()
-                            {
-                                oldest.abort();
-                            }
-                            let serving = serve(stream, self.admin.clone());
-                            oldest_first.push_back(connections.spawn_local(serving));
-                        }
-                        Err(error) => {
-                            warn!("admin port: cannot accept: {error}");
-                            sleep(PAUSE).await;
-                        }
+            let accepted = tokio::select! {
+                accepted = accept(&self.listener, shared.clone()) => accepted,
+                accepted = accept_local(self.socket.as_ref()) => accepted,
+                Some(_) = connections.join_next() => continue,
+            };
+            match accepted {
+                Ok(stream) => {
+                    oldest_first.retain(|open: &AbortHandle| !open.is_finished());
+                    if oldest_first.len() >= CONNECTIONS
+                        && let Some(oldest) = oldest_first.pop_front()
+                    {
+                        oldest.abort();
                     }
+                    let serving = serve(stream, self.admin.clone());
+                    oldest_first.push_back(connections.spawn_local(serving));
                 }
-                Some(_) = connections.join_next() => {}
+                Err(error) => {
+                    warn!("admin port: cannot accept: {error}");
+                    sleep(PAUSE).await;
+                }
             }
         }
     }
 }
 
-async fn serve(stream: TcpStream, admin: Admin) {
+async fn accept(listener: &TcpListener, mut shared: watch::Receiver<bool>) -> io::Result<Stream> {
+    loop {
+        // Without a sender it stays as it is.
+        if shared.wait_for(|shared| !shared).await.is_err() && *shared.borrow() {
+            return pending().await;
+        }
+        tokio::select! {
+            accepted = listener.accept() => return accepted.map(|(stream, _)| Box::new(stream) as Stream),
+            Ok(()) = shared.changed() => {}
+        }
+    }
+}
+
+async fn accept_local(socket: Option<&UnixListener>) -> io::Result<Stream> {
+    match socket {
+        Some(socket) => Ok(Box::new(socket.accept().await?.0)),
+        None => pending().await,
+    }
+}
+
+/// A connection of either kind.
+type Stream = Box<dyn Connection>;
+
+trait Connection: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection for S {}
+
+async fn serve(stream: Stream, admin: Admin) {
     let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let answer = admin.answer(request.method(), request.uri().path());
         async { Ok::<_, Infallible>(answer) }

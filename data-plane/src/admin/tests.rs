@@ -1,15 +1,18 @@
-//! Tests of the answers.
+//! Tests of the answers, and of who gets them.
+
+use std::path::PathBuf;
 
 use futures::future::join_all;
 use http_body_util::BodyExt;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream, UnixStream},
     task::LocalSet,
     time::{Duration, timeout},
 };
 
 use super::*;
+use crate::config;
 use crate::snapshot::{Fault, Key, Reason};
 
 fn admin(report: Report) -> Admin {
@@ -26,11 +29,27 @@ fn admin(report: Report) -> Admin {
     }
 }
 
+fn ports(socket: Option<PathBuf>) -> config::Admin {
+    config::Admin {
+        address: "127.0.0.1:0".parse().unwrap(),
+        socket,
+    }
+}
+
 async fn get(admin: &Admin, path: &str) -> (u16, String) {
     let response = admin.answer(&Method::GET, path);
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+/// Asks over a connection; gives the body.
+async fn probe(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> String {
+    let request = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
 }
 
 #[tokio::test]
@@ -97,27 +116,58 @@ async fn what_is_not_there_or_not_read_is_refused() {
 
 #[tokio::test]
 async fn clients_that_stay_keep_no_probe_waiting() {
-    let server = Server::bind("127.0.0.1:0".parse().unwrap(), admin(Report::default()));
-    let server = server.await.unwrap();
+    let server = Server::bind(&ports(None), None, admin(Report::default())).unwrap();
     let address = server.address().unwrap();
     let probing = async {
         let staying = (0..200).map(|_| TcpStream::connect(address));
         let staying = join_all(staying).await;
         assert!(staying.iter().all(Result::is_ok));
-        let mut probe = TcpStream::connect(address).await.unwrap();
-        let request = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-        probe.write_all(request).await.unwrap();
-        let mut answer = String::new();
-        probe.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.ends_with("alive\n"), "{answer}");
+        assert_eq!(
+            probe(TcpStream::connect(address).await.unwrap()).await,
+            "alive\n"
+        );
     };
     let tasks = LocalSet::new();
     let both = tasks.run_until(async {
         tokio::select! {
-            () = server.run() => panic!("ended"),
+            () = server.run(watch::channel(false).1) => panic!("ended"),
             () = probing => {}
         }
     });
     // Far less than an idle client is given for a request.
+    timeout(Duration::from_secs(5), both).await.unwrap();
+}
+
+#[tokio::test]
+async fn while_a_successor_has_the_port_only_the_socket_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("admin.sock");
+    let ports = ports(Some(path.clone()));
+    let server = Server::bind(&ports, None, admin(Report::default())).unwrap();
+    let address = server.address().unwrap();
+    let successor = TcpListener::from_std(server.handle().unwrap()).unwrap();
+    let (succeeded, shared) = watch::channel(true);
+    let asking = async {
+        assert_eq!(
+            probe(UnixStream::connect(&path).await.unwrap()).await,
+            "alive\n"
+        );
+        let asked = TcpStream::connect(address).await.unwrap();
+        // What comes by the port is the successor's, and waits for it alone.
+        let (taken, _) = successor.accept().await.unwrap();
+        drop((asked, taken));
+        succeeded.send_replace(false);
+        assert_eq!(
+            probe(TcpStream::connect(address).await.unwrap()).await,
+            "alive\n"
+        );
+    };
+    let tasks = LocalSet::new();
+    let both = tasks.run_until(async {
+        tokio::select! {
+            () = server.run(shared) => panic!("ended"),
+            () = asking => {}
+        }
+    });
     timeout(Duration::from_secs(5), both).await.unwrap();
 }

@@ -15,13 +15,13 @@ pub(super) trait Ports {
     type Bound;
 
     /// Takes the address, or says why it cannot be had.
-    fn bind(&self, listener: &Listener) -> Result<Self::Bound, Fault>;
+    fn bind(&mut self, listener: &Listener) -> Result<Self::Bound, Fault>;
 
     /// Serves on what was bound.
-    fn open(&self, listener: &Arc<Listener>, bound: Self::Bound) -> impl Future<Output = ()>;
+    fn open(&mut self, listener: &Arc<Listener>, bound: Self::Bound) -> impl Future<Output = ()>;
 
     /// Serves no more, and leaves the address.
-    fn close(&self, listener: &Arc<Listener>) -> impl Future<Output = ()>;
+    fn close(&mut self, listener: &Arc<Listener>) -> impl Future<Output = ()>;
 }
 
 /// The listeners that are open.
@@ -37,6 +37,11 @@ impl<P: Ports> Listeners<P> {
             ports,
             open: BTreeMap::new(),
         }
+    }
+
+    /// What opens them.
+    pub(super) fn ports(&mut self) -> &mut P {
+        &mut self.ports
     }
 
     /// Those that are open.

@@ -16,7 +16,8 @@ use tracing::error;
 use super::listeners::{Listeners, Ports};
 use crate::active::Active;
 use crate::control::{Listening, Serve};
-use crate::listen::{ListenError, listen};
+use crate::handover::{Inherited, Offer};
+use crate::listen::{ListenError, join, listen};
 use crate::protocol::Scheme;
 use crate::resolve::External;
 use crate::snapshot::{Fault, Listener, Reason};
@@ -40,9 +41,19 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    pub(super) fn new(workers: Workers, active: Arc<Active>) -> Self {
+    pub(super) fn new(
+        workers: Workers,
+        active: Arc<Active>,
+        inherited: Inherited,
+        offer: Offer,
+    ) -> Self {
+        let sockets = Sockets {
+            workers: workers.clone(),
+            inherited,
+            offer,
+        };
         Self {
-            listeners: Listeners::new(Sockets(workers.clone())),
+            listeners: Listeners::new(sockets),
             workers,
             active,
             retired: Vec::new(),
@@ -74,6 +85,8 @@ impl Serve for Traffic {
 
     async fn listen(&mut self, wanted: &[Arc<Listener>]) -> Listening {
         let faults = self.listeners.set(wanted).await;
+        // The first version's listeners are those of the process before, or nobody's.
+        self.listeners.ports().inherited.leave();
         Listening {
             open: self.listeners.len(),
             faults,
@@ -91,28 +104,44 @@ pub(super) async fn all(workers: &[Worker], tell: impl FnMut(&Worker) -> Acknowl
     }
 }
 
-/// Ports of real sockets, one for each thread.
+/// Ports of real sockets, one for each thread or, of those that were taken over, several.
 #[derive(Debug)]
-struct Sockets(Workers);
+struct Sockets {
+    workers: Workers,
+    inherited: Inherited,
+    /// Whoever takes this process' place gets them.
+    offer: Offer,
+}
 
 impl Ports for Sockets {
     type Bound = Vec<TcpListener>;
 
-    fn bind(&self, listener: &Listener) -> Result<Vec<TcpListener>, Fault> {
-        listen(listener.address, self.0.len()).map_err(|error| fault(&error))
-    }
-
-    async fn open(&self, listener: &Arc<Listener>, bound: Vec<TcpListener>) {
-        let mut sockets = bound.into_iter();
-        let mut opened = Vec::new();
-        for (worker, socket) in self.0.iter().zip(&mut sockets) {
-            opened.push(worker.open(port(listener), socket));
+    fn bind(&mut self, listener: &Listener) -> Result<Vec<TcpListener>, Fault> {
+        let (address, threads) = (listener.address, self.workers.len());
+        match self.inherited.take(address) {
+            Some(sockets) => join(sockets, address, threads),
+            None => listen(address, threads),
         }
-        join_all(opened).await;
+        .map_err(|error| fault(&error))
     }
 
-    async fn close(&self, listener: &Arc<Listener>) {
-        all(&self.0, |worker| worker.close(&listener.name)).await;
+    async fn open(&mut self, listener: &Arc<Listener>, bound: Vec<TcpListener>) {
+        self.offer.add(&listener.name, &bound);
+        let threads = self.workers.len();
+        let mut shares: Vec<Vec<_>> = Vec::new();
+        shares.resize_with(threads, Vec::new);
+        for (socket, thread) in bound.into_iter().zip((0..threads).cycle()) {
+            if let Some(share) = shares.get_mut(thread) {
+                share.push(socket);
+            }
+        }
+        let opened = self.workers.iter().zip(shares);
+        join_all(opened.map(|(worker, share)| worker.open(port(listener), share))).await;
+    }
+
+    async fn close(&mut self, listener: &Arc<Listener>) {
+        self.offer.withdraw(&listener.name);
+        all(&self.workers, |worker| worker.close(&listener.name)).await;
     }
 }
 

@@ -62,6 +62,13 @@ pub enum Command {
         #[arg(required = true, value_name = "FOLDER")]
         folders: Vec<PathBuf>,
     },
+    /// Ask a running proxy how it is, and end: with status 0 if it is well, else with what it said.
+    Probe {
+        /// The file of its admin.socket.
+        socket: PathBuf,
+        /// livez or readyz.
+        about: String,
+    },
 }
 
 impl Cli {

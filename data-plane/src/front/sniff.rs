@@ -6,7 +6,6 @@
 use std::{rc::Rc, task::Poll};
 
 use futures::future::poll_fn;
-use tokio::task::yield_now;
 
 use super::Transport;
 use crate::alarm::Alarm;
@@ -27,11 +26,7 @@ pub(super) async fn sniff<S: Transport>(
     alarm: &Alarm,
     client: &Rc<Client>,
 ) -> Option<Sniffed> {
-    if client.is_leaving() {
-        // It was accepted as its listener closed, and may have asked before that: the runtime
-        // knows once it has looked at the socket.
-        yield_now().await;
-    }
+    let mut last = false;
     alarm.set(client.thread.limits.client.first_byte);
     let mut input = Input::new(&client.thread.buffers);
     let is_h2 = poll_fn(|cx| {
@@ -47,10 +42,12 @@ pub(super) async fn sniff<S: Transport>(
                     }
                 }
                 Poll::Ready(Ok(Fill::Closed) | Err(_)) => return Poll::Ready(None),
-                Poll::Pending if client.is_leaving() && input.is_empty() => {
-                    return Poll::Ready(None);
+                Poll::Pending => {
+                    if client.is_leaving() && !std::mem::replace(&mut last, true) {
+                        alarm.set(client.thread.limits.client.last_request);
+                    }
+                    return alarm.poll(cx).map(|()| None);
                 }
-                Poll::Pending => return alarm.poll(cx).map(|()| None),
             }
         }
     })

@@ -34,6 +34,7 @@ impl Limits {
             client.first_byte "firstByte" TICK..=YEAR;
             client.header "header" TICK..=YEAR;
             client.idle "idle" TICK..=YEAR;
+            client.last_request "lastRequest" TICK..=YEAR;
             client.body_progress "bodyProgress" TICK..=YEAR;
             client.write_progress "writeProgress" TICK..=YEAR;
             client.tunnel_idle "tunnelIdle" TICK..=YEAR;

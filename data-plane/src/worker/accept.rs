@@ -9,10 +9,11 @@ use std::{
     net::{SocketAddr, TcpListener},
     rc::Rc,
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
-use futures::FutureExt;
+use futures::{FutureExt, future::poll_fn};
 use tokio::{
     net::TcpStream,
     sync::oneshot,
@@ -51,11 +52,15 @@ pub(super) struct Acceptor {
 type Closed = oneshot::Sender<()>;
 
 impl Acceptor {
-    pub(super) fn start(server: &Rc<Server>, port: Port, socket: TcpListener) -> io::Result<Self> {
-        let socket = tokio::net::TcpListener::from_std(socket)?;
+    pub(super) fn start(
+        server: &Rc<Server>,
+        port: Port,
+        sockets: Vec<TcpListener>,
+    ) -> io::Result<Self> {
+        let sockets = Queues::new(sockets)?;
         let listener = server.listener(&port, false);
         let (closing, told) = oneshot::channel();
-        let sockets = (socket, port.clone());
+        let sockets = (sockets, port.clone());
         let accepting = accept(Rc::clone(server), sockets, Rc::clone(&listener), told);
         server.thread.tasks.spawn(accepting);
         Ok(Self {
@@ -81,7 +86,7 @@ impl Acceptor {
 
 async fn accept(
     server: Rc<Server>,
-    (socket, port): (tokio::net::TcpListener, Port),
+    (mut queues, port): (Queues, Port),
     listener: Rc<Listener>,
     mut told: oneshot::Receiver<Closed>,
 ) {
@@ -89,7 +94,7 @@ async fn accept(
         let accepted = tokio::select! {
             biased;
             closed = &mut told => break closed,
-            accepted = socket.accept() => accepted,
+            accepted = queues.accept() => accepted,
         };
         match accepted {
             Ok((stream, address)) => server.share(stream, address, &port, &listener),
@@ -109,15 +114,50 @@ async fn accept(
     // in between, which looks like an empty queue.
     yield_now().await;
     for _ in 0..BACKLOG {
-        let Some(Ok((stream, address))) = unconstrained(socket.accept()).now_or_never() else {
+        let Some(Ok((stream, address))) = unconstrained(queues.accept()).now_or_never() else {
             break;
         };
         server.keep(stream, address, &listener);
     }
-    drop(socket);
+    drop(queues);
     if let Ok(closed) = closed {
         // The thread may have ended meanwhile.
         let _gone = closed.send(());
+    }
+}
+
+/// The sockets of one listener that this thread accepts from: one of its own, and more if the
+/// process that they come from had more threads.
+#[derive(Debug)]
+struct Queues {
+    sockets: Vec<tokio::net::TcpListener>,
+    /// Which is looked at first, so that a busy one keeps no other waiting.
+    first: usize,
+}
+
+impl Queues {
+    fn new(sockets: Vec<TcpListener>) -> io::Result<Self> {
+        let sockets = sockets.into_iter().map(tokio::net::TcpListener::from_std);
+        Ok(Self {
+            sockets: sockets.collect::<io::Result<_>>()?,
+            first: 0,
+        })
+    }
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        poll_fn(|cx| {
+            for place in 0..self.sockets.len() {
+                let place = (self.first + place) % self.sockets.len();
+                if let Some(socket) = self.sockets.get(place)
+                    && let Poll::Ready(accepted) = socket.poll_accept(cx)
+                {
+                    self.first = place + 1;
+                    return Poll::Ready(accepted);
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 }
 

@@ -69,9 +69,9 @@ pub(super) async fn run(
                 match command {
                     Command::Publish(active) => proxy.publish(active),
                     Command::Resolved(resolved) => proxy.resolved(resolved),
-                    Command::Open(port, socket) => {
+                    Command::Open(port, sockets) => {
                         let name = Arc::clone(&port.name);
-                        match Acceptor::start(&server, port, socket) {
+                        match Acceptor::start(&server, port, sockets) {
                             Ok(acceptor) => {
                                 if let Some(before) = acceptors.insert(name, acceptor) {
                                     let (closed, _) = oneshot::channel();

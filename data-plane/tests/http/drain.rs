@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use roadstead_data_plane::{listen::listen, reason::Reason};
+use roadstead_data_plane::{limits::Limits, listen::listen, reason::Reason};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -29,17 +29,24 @@ fn halves() -> Step {
 
 const POST: &str = "POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1\r\n\r\n";
 
+/// Lets clients ask once more for so long.
+fn leaving(last_request: Duration) -> Limits {
+    let mut limits = Limits::default();
+    limits.client.last_request = last_request;
+    limits
+}
+
 fn refuses(proxy: &Proxy) -> bool {
     TcpStream::connect(proxy.address).is_err()
 }
 
 #[test]
-fn a_drain_ends_idle_connections_and_lets_requests_finish() {
+fn a_drain_ends_idle_connections_after_a_while_and_lets_requests_finish() {
     let origin = Origin::of_heads(|seen| match seen.line() {
         "GET / HTTP/1.1" => plain("ok"),
         _ => halves(),
     });
-    let proxy = Proxy::new(&origin.backends());
+    let proxy = Proxy::with(&origin.backends(), leaving(Duration::from_millis(100)));
     let (mut idle, mut fresh, mut busy) = (proxy.client(), proxy.client(), proxy.client());
     idle.send(GET);
     assert_eq!(idle.answer().status, 200);
@@ -55,6 +62,29 @@ fn a_drain_ends_idle_connections_and_lets_requests_finish() {
     busy.send("x");
     assert_eq!(busy.bytes(10), b"helloworld");
     assert!(busy.is_closed());
+    done(drained);
+}
+
+#[test]
+fn whoever_has_nothing_open_as_a_drain_begins_may_ask_once_more() {
+    let origin = Origin::new(|_| plain("ok"));
+    let proxy = Proxy::with(&origin.backends(), leaving(PATIENCE));
+    let (mut kept, mut fresh) = (proxy.client(), proxy.client());
+    kept.send(GET);
+    assert_eq!(kept.answer().status, 200);
+    proxy.until("accepted", |totals| {
+        totals.listeners["http"].connections_open == 2
+    });
+    let drained = proxy.drain(PATIENCE);
+    for client in [&mut kept, &mut fresh] {
+        client.send(GET);
+        let answer = client.answer();
+        assert_eq!(
+            (answer.status, answer.field("connection")),
+            (200, Some("close"))
+        );
+        assert!(client.is_closed());
+    }
     done(drained);
 }
 
@@ -133,7 +163,7 @@ fn a_listener_closes_and_opens_while_others_go_on() {
         "GET / HTTP/1.1" => plain("ok"),
         _ => halves(),
     });
-    let proxy = Proxy::new(&origin.backends());
+    let proxy = Proxy::with(&origin.backends(), leaving(Duration::from_millis(100)));
     let socket = listen("127.0.0.1:0".parse().unwrap(), 1)
         .unwrap()
         .pop()
@@ -141,7 +171,7 @@ fn a_listener_closes_and_opens_while_others_go_on() {
     let other = socket.local_addr().unwrap();
     let mut name = port(other);
     name.name = "other".into();
-    done(proxy.worker().open(name, socket));
+    done(proxy.worker().open(name, vec![socket]));
     let mut stays = Client::connect(other);
     let (mut idle, mut busy) = (proxy.client(), proxy.client());
     for client in [&mut stays, &mut idle] {
@@ -160,7 +190,7 @@ fn a_listener_closes_and_opens_while_others_go_on() {
     assert_eq!(busy.bytes(10), b"helloworld");
 
     let again = listen(proxy.address, 1).unwrap().pop().unwrap();
-    done(proxy.worker().open(port(proxy.address), again));
+    done(proxy.worker().open(port(proxy.address), vec![again]));
     assert_eq!(proxy.ask(GET).status, 200);
     // The figures of a name go on.
     assert_eq!(proxy.totals().listeners["http"].connections, 3);
@@ -175,7 +205,7 @@ fn an_address_is_free_once_its_listener_is_said_to_be_closed() {
         let again = listen(proxy.address, 1).unwrap().pop().unwrap();
         // What waits to be accepted takes the thread a while.
         let _waiting: Vec<_> = (0..200).map(|_| proxy.client()).collect();
-        let _opened = proxy.worker().open(port(proxy.address), again);
+        let _opened = proxy.worker().open(port(proxy.address), vec![again]);
     }
     assert_eq!(proxy.ask(GET).status, 200);
 }
@@ -196,7 +226,7 @@ fn whoever_waits_to_be_accepted_when_a_drain_begins_is_served() {
     }
     let mut name = port(address);
     name.name = "other".into();
-    let _opened = proxy.worker().open(name, socket);
+    let _opened = proxy.worker().open(name, vec![socket]);
     let drained = proxy.drain(PATIENCE);
     for client in &mut waiting {
         assert_eq!(client.answer().status, 200);

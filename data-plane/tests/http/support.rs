@@ -85,7 +85,7 @@ impl Proxy {
     fn opened(self, address: Option<SocketAddr>) -> Self {
         let socket = listen(self.address, 1).unwrap().pop().unwrap();
         let address = address.unwrap_or_else(|| socket.local_addr().unwrap());
-        done(self.worker.open(port(address), socket));
+        done(self.worker.open(port(address), vec![socket]));
         Self { address, ..self }
     }
 

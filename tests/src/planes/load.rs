@@ -1,6 +1,6 @@
 //! Requests that go on while a test does something, and of which none may fail.
 //!
-//! Two clients: one keeps its connection, one opens a new one for each request, because what
+//! Two clients: one keeps its connection until it is told not to, one opens a new one for each request, because what
 //! breaks the one need not break the other.
 
 use std::{
@@ -92,7 +92,8 @@ async fn ask(
             bail!("{} {}", reply.status, reply.text());
         }
         answered.fetch_add(1, Ordering::Relaxed);
-        kept = keeps.then_some(connection);
+        let closes = reply.header("connection").eq_ignore_ascii_case("close");
+        kept = (keeps && !closes).then_some(connection);
     }
 }
 

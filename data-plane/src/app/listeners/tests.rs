@@ -31,18 +31,18 @@ impl Machine {
 impl Ports for Machine {
     type Bound = ();
 
-    fn bind(&self, listener: &Listener) -> Result<(), Fault> {
+    fn bind(&mut self, listener: &Listener) -> Result<(), Fault> {
         if self.take(listener.address.port()) {
             return Ok(());
         }
         Err(Fault::new(Reason::AddressInUse, "taken"))
     }
 
-    async fn open(&self, listener: &Arc<Listener>, (): ()) {
+    async fn open(&mut self, listener: &Arc<Listener>, (): ()) {
         self.note("open", listener);
     }
 
-    async fn close(&self, listener: &Arc<Listener>) {
+    async fn close(&mut self, listener: &Arc<Listener>) {
         self.note("close", listener);
         self.leave(listener.address.port());
     }

@@ -39,6 +39,8 @@ pub(super) struct Wire<S> {
     scanner: HeadScanner,
     /// A byte of the next head has come.
     begun: bool,
+    /// It waits for the last request.
+    last: bool,
     /// A header map that nobody uses at the moment.
     pub(super) spare: HeaderMap,
     pub(super) reader: BodyReader,
@@ -59,6 +61,7 @@ impl<S: Transport> Connection<S> {
             write_alarm: alarms.alarm(),
             scanner: HeadScanner::default(),
             begun: false,
+            last: false,
             spare: HeaderMap::new(),
             reader: BodyReader::default(),
             serial: 0,
@@ -157,8 +160,14 @@ impl<S: Transport> Wire<S> {
             match self.input.poll_fill(&mut self.stream, INPUT, cx) {
                 Poll::Ready(Ok(Fill::Bytes)) => {}
                 Poll::Ready(Ok(Fill::Closed) | Err(_)) => return Poll::Ready(None),
-                Poll::Pending if !self.begun && client.is_leaving() => return Poll::Ready(None),
                 Poll::Pending => {
+                    if client.is_leaving()
+                        && !self.begun
+                        && !std::mem::replace(&mut self.last, true)
+                    {
+                        self.read_alarm
+                            .set(client.thread.limits.client.last_request);
+                    }
                     let begun = self.begun;
                     let late = self.read_alarm.poll(cx);
                     return late.map(|()| begun.then_some(Err(RequestError::TimedOut)));

@@ -85,23 +85,36 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
     "tokenFile" "/var/run/secrets/roadstead/token"
     "certificateFolder" "/run/roadstead/data-plane")
   "stateFolder" "/var/lib/roadstead/data-plane" -}}
+{{- if include "roadstead.onHost" . -}}
+{{- $_ := set $base "handoverSocket" "/run/roadstead/data-plane/handover.sock" -}}
+{{- $_ := set $base "admin" (dict "socket" "/run/pod/admin.sock") -}}
+{{- end -}}
 {{- toYaml (mergeOverwrite (deepCopy .Values.dataPlane.config) $base) -}}
 {{- end -}}
 
-{{/* Probes. Arguments: port, host (may be empty). */}}
+{{/* One probe. Arguments: about (livez or readyz), port; instead of the port: socket of a proxy. */}}
+{{- define "roadstead.probe" -}}
+{{- if .socket -}}
+exec: {command: [/bin/roadstead-data-plane, probe, {{ .socket }}, {{ .about }}]}
+{{- else -}}
+httpGet: {path: /{{ .about }}, port: {{ .port }}}
+{{- end -}}
+{{- end -}}
+
+{{/* Probes. Arguments: port, socket (may be empty). */}}
 {{- define "roadstead.probes" -}}
 startupProbe:
-  httpGet: {path: /livez, port: {{ .port }}{{ with .host }}, host: {{ . }}{{ end }}}
+  {{ include "roadstead.probe" (merge (dict "about" "livez") .) }}
   periodSeconds: 2
   # A log that another process has is waited for, a long one takes a second.
   failureThreshold: 60
 livenessProbe:
-  httpGet: {path: /livez, port: {{ .port }}{{ with .host }}, host: {{ . }}{{ end }}}
+  {{ include "roadstead.probe" (merge (dict "about" "livez") .) }}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 6
 readinessProbe:
-  httpGet: {path: /readyz, port: {{ .port }}{{ with .host }}, host: {{ . }}{{ end }}}
+  {{ include "roadstead.probe" (merge (dict "about" "readyz") .) }}
   periodSeconds: 5
   timeoutSeconds: 5
 {{- end -}}
