@@ -89,15 +89,25 @@ fn three_nodes_serve_while_replicas_are_replaced_moved_and_killed() {
 }
 
 #[test]
-fn an_upgrade_of_proxies_on_the_nodes_own_ports_fails_no_request() {
+fn an_upgrade_of_proxies_on_the_nodes_own_ports_fails_no_request_with_or_without_a_control_plane() {
     sandbox::run_within(LIMIT, async |sandbox| {
         let scene = Scene::start(sandbox, Shipped::Manifests).await?;
         scene.settled().await?;
         // Connections that clients keep, too: they are told to go in time.
         let mut loads = scene.loads();
         let before = scene.proxies().await?;
-        scene.replace_proxies().await?;
+        scene.replace_proxies("one").await?;
         upgraded(&scene, &before, async || scene.are_replaced().await).await?;
+        go_on(&mut loads).await?;
+
+        // Again, with no control plane anywhere: they serve what the ones before have kept.
+        scene.control_planes(0).await?;
+        let before = scene.proxies().await?;
+        scene.replace_proxies("two").await?;
+        upgraded(&scene, &before, async || scene.are_replaced().await).await?;
+        go_on(&mut loads).await?;
+        scene.control_planes(3).await?;
+        scene.changes_arrive("after").await?;
         go_on(&mut loads).await
     });
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::apps::v1::{DaemonSet, StatefulSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{EvictParams, ListParams, Patch, PatchParams};
@@ -175,9 +175,9 @@ impl Scene {
         Ok(())
     }
 
-    /// Has the proxies replaced, as a new image would; returns at once.
-    pub async fn replace_proxies(&self) -> anyhow::Result<()> {
-        let annotations = json!({"upgrade": "one"});
+    /// Has the proxies replaced, as a new image would; returns at once. Each upgrade has a name.
+    pub async fn replace_proxies(&self, upgrade: &str) -> anyhow::Result<()> {
+        let annotations = json!({"upgrade": upgrade});
         let patch = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
         let (parameters, patch) = (PatchParams::default(), Patch::Merge(patch));
         let proxies = self.data_plane();
@@ -195,6 +195,16 @@ impl Scene {
         Ok(status.observed_generation == found.metadata.generation
             && status.updated_number_scheduled == all
             && status.number_available == all)
+    }
+
+    /// Has so many replicas of the control plane run, and waits until they do and no others.
+    pub async fn control_planes(&self, replicas: u8) -> anyhow::Result<()> {
+        let sets: Api<StatefulSet> = Api::namespaced(self.cluster.client(), NAMESPACE);
+        let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+        let parameters = PatchParams::default();
+        sets.patch("roadstead-control-plane", &parameters, &patch)
+            .await?;
+        self.ready(replicas.into()).await
     }
 
     fn data_plane(&self) -> Api<DaemonSet> {
@@ -277,16 +287,22 @@ impl Scene {
 
     /// All replicas are ready.
     pub async fn settled(&self) -> anyhow::Result<()> {
+        self.ready(3).await
+    }
+
+    /// So many replicas are ready, and there are no others.
+    async fn ready(&self, wanted: usize) -> anyhow::Result<()> {
         let replicas = ListParams::default().labels("app.kubernetes.io/component=control-plane");
-        wait::until_ok("three replicas are ready", SOON, async || {
+        wait::until_ok("the replicas are ready", SOON, async || {
             let pods = self.pods().list(&replicas).await?;
+            let all = pods.items.len();
             let ready = pods.items.iter().filter(|pod| {
                 let conditions = pod.status.iter().flat_map(|status| &status.conditions);
                 let mut conditions = conditions.flatten();
                 conditions.any(|c| c.type_ == "Ready" && c.status == "True")
             });
             let names: Vec<_> = ready.map(|pod| pod.name_any()).collect();
-            ensure!(names.len() == 3, "{names:?}");
+            ensure!((names.len(), all) == (wanted, wanted), "{names:?} of {all}");
             Ok(())
         })
         .await
