@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::hold::{Extent, HoldId};
 use crate::model::{
     endpoints::EndpointSlice,
-    key::{ObjectKey, Origin},
+    key::{Kind, ObjectKey, Origin},
     object::{Meta, Spec},
     refusal::Refusal,
     settings::Settings,
@@ -121,6 +121,15 @@ pub enum Event {
     },
     /// Of what was held nothing is missing any more: it is back, or gone.
     DeletionHoldEnded { hold: HoldId },
+    /// A list has objects as they were before this log knew them: the cluster was restored from a
+    /// backup. What it lists is taken for what is; the guard against mass deletion applies.
+    ClusterRestored {
+        kind: Kind,
+        /// How many objects went back.
+        objects: u32,
+        /// One of them.
+        example: ObjectKey,
+    },
     /// The first lists of all kinds from these origins are complete: from here on this log
     /// knows what there is. Before, it knows a part, which must not be served to whoever was
     /// served more, and of which no recovery record may be judged.
@@ -191,6 +200,7 @@ impl Event {
             Self::DeletionHeld { .. } => "DeletionHeld",
             Self::DeletionConfirmed { .. } => "DeletionConfirmed",
             Self::DeletionHoldEnded { .. } => "DeletionHoldEnded",
+            Self::ClusterRestored { .. } => "ClusterRestored",
             Self::SourcesListed { .. } => "SourcesListed",
             Self::ProxyJoined { .. } => "ProxyJoined",
             Self::ProxyLeft { .. } => "ProxyLeft",
@@ -213,6 +223,7 @@ impl Event {
             | Self::DeletionHeld { .. }
             | Self::DeletionConfirmed { .. }
             | Self::DeletionHoldEnded { .. }
+            | Self::ClusterRestored { .. }
             | Self::SourcesListed { .. } => Class::Lifecycle,
             Self::ProxyJoined { .. }
             | Self::ProxyLeft { .. }
@@ -235,6 +246,7 @@ impl Event {
             | Self::DeletionHeld { .. }
             | Self::DeletionConfirmed { .. }
             | Self::DeletionHoldEnded { .. }
+            | Self::ClusterRestored { .. }
             | Self::SourcesListed { .. }
             | Self::ProxyJoined { .. }
             | Self::ProxyLeft { .. }
@@ -280,6 +292,15 @@ impl fmt::Display for Event {
                 )
             }
             Self::DeletionHoldEnded { hold } => write!(f, "hold {hold} ended"),
+            Self::ClusterRestored {
+                kind,
+                objects,
+                example,
+            } => write!(
+                f,
+                "the cluster was restored from a backup: {objects} of kind {kind} are older than \
+                 they were, such as {example}"
+            ),
             Self::SourcesListed { .. } => f.write_str("all sources were listed"),
             Self::ProxyJoined { proxy, .. } => write!(f, "proxy {proxy} joined"),
             Self::ProxyLeft { proxy, .. } => write!(f, "proxy {proxy} left"),

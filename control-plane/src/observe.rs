@@ -264,7 +264,16 @@ fn deleted(state: &State, key: ObjectKey, observed: &mut Observed) {
     }
 }
 
-/// A new resource version alone (of a status, or of fields that nothing is routed on) changes nothing.
+/// A newer resource version alone (of a status, or of fields that nothing is routed on) changes
+/// nothing.
 fn same_object(known: &Meta, seen: &Meta) -> bool {
-    known.uid == seen.uid && known.age == seen.age
+    known.uid == seen.uid && known.age == seen.age && !went_back(known, seen)
+}
+
+/// Whether it is the same object as it was before it was known. Versions of one object only rise,
+/// unless the cluster was restored from a backup.
+fn went_back(known: &Meta, seen: &Meta) -> bool {
+    let number = |meta: &Meta| meta.resource_version.parse::<u64>().ok();
+    let numbers = number(known).zip(number(seen));
+    known.uid == seen.uid && numbers.is_some_and(|(known, seen)| seen < known)
 }

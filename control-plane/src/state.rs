@@ -142,6 +142,7 @@ impl State {
             Event::SourcesListed { origins } => self.head.listed.extend(origins),
             // Kept for people; what is connected now is Presence, and is not folded.
             Event::LogInterrupted { .. }
+            | Event::ClusterRestored { .. }
             | Event::ProxyJoined { .. }
             | Event::ProxyLeft { .. }
             | Event::FaultBegan { .. }

@@ -118,6 +118,7 @@ fn known(event: &Event) -> &'static str {
         | Event::DeletionHeld { .. }
         | Event::DeletionConfirmed { .. }
         | Event::DeletionHoldEnded { .. }
+        | Event::ClusterRestored { .. }
         | Event::SourcesListed { .. }
         | Event::ProxyJoined { .. }
         | Event::ProxyLeft { .. }
@@ -128,7 +129,7 @@ fn known(event: &Event) -> &'static str {
 }
 
 /// As many as [`known`] knows.
-const KINDS: usize = 16;
+const KINDS: usize = 17;
 
 /// All that a fold of records holds, and what it says to proxies.
 fn show(fold: &Fold) -> String {

@@ -170,6 +170,45 @@ impl Cluster {
         etcd::compact().await
     }
 
+    /// Copies all that etcd holds, as a backup would.
+    pub async fn back_up(&self) -> anyhow::Result<Backup> {
+        let backup = Backup(self.state.join("backup"));
+        self.while_down(&["etcd"], || copy(&self.etcd(), &backup.0))
+            .await?;
+        Ok(backup)
+    }
+
+    /// Everything is as it was when it was copied.
+    pub async fn restore(&self, backup: &Backup) -> anyhow::Result<()> {
+        self.while_down(&["kube-apiserver", "etcd"], || {
+            fs::remove_dir_all(self.etcd())?;
+            copy(&backup.0, &self.etcd())
+        })
+        .await
+    }
+
+    fn etcd(&self) -> PathBuf {
+        self.state.join("etcd")
+    }
+
+    /// Does something while these parts are down, and waits until the API server serves again.
+    async fn while_down(
+        &self,
+        parts: &[&str],
+        act: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let parts: Vec<_> = parts.iter().map(|name| self.component(name)).collect();
+        for part in &parts {
+            part.hold_down()?;
+            part.has_ended().await?;
+        }
+        act()?;
+        for part in parts.iter().rev() {
+            part.release()?;
+        }
+        self.api_server().serves().await
+    }
+
     /// Stops all of it in order, as an administrator would; a drop is quicker and loses nothing.
     pub async fn stop(mut self) -> anyhow::Result<Duration> {
         let begun = Instant::now();
@@ -187,6 +226,14 @@ impl std::fmt::Debug for Cluster {
             .field("state", &self.state)
             .finish_non_exhaustive()
     }
+}
+
+/// What etcd held at some time.
+#[derive(Debug)]
+pub struct Backup(PathBuf);
+
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    crate::deploy::ran(Command::new("cp").arg("-a").arg(from).arg(to)).map(drop)
 }
 
 /// A copy of a kubeconfig that reaches the API server by another address, such as that of a

@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, net::SocketAddr};
 
 use anyhow::{Context, ensure};
-use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::Secret, events::v1::Event};
 use kube::{Api, api::ListParams};
 use roadstead_control_plane::{model::time::Timestamp, pki::rotation::Stored};
 use roadstead_tests::{
@@ -99,6 +99,50 @@ fn what_was_good_before_is_served_on_when_the_volume_is_lost() {
         objects.apply(&ingress("edited", "/")).await?;
         objects.apply(&backend(echo.address(), "10.1.0.1")).await?;
         kept(&cluster, "default", []).await
+    });
+}
+
+#[test]
+fn a_cluster_that_is_restored_from_a_backup_is_followed_and_told_of() {
+    sandbox::run(async |sandbox| {
+        let cluster = Cluster::start(sandbox, &bare()).await?;
+        let objects = cluster.objects();
+        let echo = Echo::start("echo", "10.1.0.1:8080".parse()?).await?;
+        objects.apply(&backend(echo.address(), "10.1.0.1")).await?;
+        for name in ["edited", "deleted", "stays"] {
+            objects.apply(&ingress(name, "/then")).await?;
+        }
+        let source = json!({"kubeconfig": cluster.kubeconfig()});
+        let mut control = ControlPlane::start(sandbox, "control-plane", 1, &source)?;
+        control.is_ready().await?;
+        let _proxy = start_proxy(sandbox, &control, |config| proxy(sandbox, config)).await?;
+        for name in ["edited", "deleted", "stays"] {
+            answers(HTTP, &host(name), "/then", "echo").await?;
+        }
+        let backup = cluster.back_up().await?;
+
+        objects.apply(&ingress("edited", "/now")).await?;
+        objects.delete(&ingress("deleted", "/then")).await?;
+        objects.apply(&ingress("later", "/now")).await?;
+        answers(HTTP, &host("later"), "/now", "echo").await?;
+        answers(HTTP, &host("edited"), "/now", "echo").await?;
+        refuses(HTTP, &host("deleted"), "/then", "no-route").await?;
+        // By its Lease, which it writes every two seconds, the leader sees that time went back.
+        is_renewed(&cluster).await?;
+
+        cluster.restore(&backup).await?;
+        for name in ["edited", "deleted", "stays"] {
+            answers(HTTP, &host(name), "/then", "echo").await?;
+        }
+        refuses(HTTP, &host("later"), "/now", "no-route").await?;
+        let told = control.operator()?.event("ClusterRestored", "").await?;
+        ensure!(told.json.contains("\"edited\""), "{}", told.json);
+        // It is as it was, and changes as ever.
+        objects.apply(&ingress("edited", "/again")).await?;
+        answers(HTTP, &host("edited"), "/again", "echo").await?;
+        let told = control.operator()?.count_events("ClusterRestored").await?;
+        ensure!(told == 1, "told of {told} times");
+        Ok(())
     });
 }
 
@@ -247,6 +291,21 @@ async fn is_current(control: &ControlPlane) -> anyhow::Result<()> {
             !proxies.is_empty() && proxies.iter().all(|proxy| proxy.current),
             "{proxies:?}"
         );
+        Ok(())
+    })
+    .await
+}
+
+/// Waits until the leader's Lease was written once more.
+async fn is_renewed(cluster: &Cluster) -> anyhow::Result<()> {
+    let leases: Api<Lease> = Api::namespaced(cluster.client(), "default");
+    let version = async || {
+        let lease = leases.get("roadstead-control-plane").await?;
+        lease.metadata.resource_version.context("a version")
+    };
+    let before = version().await?;
+    wait::until_ok("the Lease is renewed", SOON, async || {
+        ensure!(version().await? != before);
         Ok(())
     })
     .await

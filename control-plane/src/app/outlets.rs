@@ -105,6 +105,7 @@ impl Outlets for Sinks {
                 tracing::error!(hold = %format_args!("{epoch}.{seq}"), remedy, "{event}");
             }
             Event::ObjectRecovered { .. }
+            | Event::ClusterRestored { .. }
             | Event::DeletionConfirmed { .. }
             | Event::FaultBegan { .. } => tracing::warn!("{event}"),
             Event::EpochBegan { .. }

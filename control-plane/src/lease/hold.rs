@@ -62,6 +62,11 @@ impl<S: Store> Holding<S> {
                     );
                     break;
                 }
+                // A watch that goes on may see nothing of it: the next term lists everything anew.
+                Ok(Err(error @ LeaseError::Restored)) => {
+                    tracing::warn!(%error, "another term begins");
+                    break;
+                }
                 Ok(Err(error)) => tracing::warn!(%error, "the Lease was not renewed; trying on"),
                 Err(_) => {
                     tracing::warn!("the API server does not answer: the Lease was not renewed")
@@ -116,6 +121,9 @@ impl<S: Store> Holding<S> {
             return renewed;
         };
         let found = self.ours().await?;
+        if found.is_before(&self.found) {
+            return Err(LeaseError::Restored);
+        }
         self.store
             .take(Some(&found), &self.me, epoch, duration)
             .await

@@ -37,6 +37,16 @@ pub struct Found {
     pub revision: Box<str>,
 }
 
+impl Found {
+    /// Whether it is the same Lease as it was before. Revisions of one object only rise, unless
+    /// the cluster was restored from a backup.
+    pub(super) fn is_before(&self, other: &Self) -> bool {
+        let number = |found: &Self| found.revision.parse::<u64>().ok();
+        let numbers = number(self).zip(number(other));
+        self.metadata.uid == other.metadata.uid && numbers.is_some_and(|(a, b)| a < b)
+    }
+}
+
 /// The Lease as it was last seen, and since when it is so.
 #[derive(Clone, Debug, Default)]
 pub struct Sight {

@@ -42,6 +42,9 @@ pub enum LeaseError {
     /// It is not what was read before.
     #[error("somebody else wrote it")]
     Conflict,
+    /// It is as it was before this replica wrote it last.
+    #[error("what was written is undone: the cluster was restored from a backup")]
+    Restored,
     #[error(
         "the API server forbids it ({message}); give the control plane's ServiceAccount a Role in \
          the namespace {namespace} with {{apiGroups: [coordination.k8s.io], resources: [leases], \

@@ -231,6 +231,27 @@ async fn a_term_is_over_when_somebody_else_has_the_lease_or_it_is_gone_or_its_ep
 }
 
 #[tokio::test]
+async fn a_lease_that_is_as_it_was_before_ends_the_term_and_is_ones_own_at_once() {
+    let memory = Memory::default();
+    let mut holding = held(&memory).await;
+    // Restored from a backup of an earlier time, and much was written since.
+    memory.lease.send_modify(|(lease, revision)| {
+        *revision += 1_000;
+        if let Some(found) = lease {
+            found.revision = "0".into();
+        }
+    });
+    holding.keep().await;
+    assert!(!holding.office().holds());
+    let before = holding.office().epoch();
+    holding.give_back().await;
+    let mut again = candidate(&memory, "me");
+    assert!(again.look().await.unwrap());
+    let holding = again.take(before).await.unwrap().unwrap();
+    assert!(holding.office().epoch() > before);
+}
+
+#[tokio::test]
 async fn what_somebody_wrote_beside_it_does_not_end_a_term() {
     let memory = Memory::default();
     let mut holding = held(&memory).await;

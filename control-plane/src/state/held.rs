@@ -20,6 +20,14 @@ pub struct Held {
     pub unseen: bool,
 }
 
+impl Held {
+    /// Of the version that was seen last.
+    pub fn meta(&self) -> Option<&Meta> {
+        let refused = self.refused.as_ref().map(|refused| &refused.meta);
+        refused.or_else(|| self.good.as_ref().map(|good| &good.meta))
+    }
+}
+
 /// A version of an object that can be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Good {

@@ -70,6 +70,13 @@ impl Component {
         self.kill()
     }
 
+    /// Waits until a component that was killed is no more.
+    pub async fn has_ended(&self) -> anyhow::Result<()> {
+        let process = PathBuf::from(format!("/proc/{}", self.pid()?));
+        let what = "the component has ended";
+        wait::until(what, LIMIT, async || (!process.exists()).then_some(())).await
+    }
+
     /// Lets the fixture start a component that was held down.
     pub fn release(&self) -> anyhow::Result<()> {
         fs::remove_file(&self.hold).context("release a component")

@@ -94,6 +94,14 @@ impl Scene {
             }
         }
         scene.changes_arrive("first").await?;
+        if shipped != Shipped::NodePort {
+            // One that serves and was not yet probed is replaced as one that does not serve.
+            wait::until_ok("all proxies are known to be ready", SOON, async || {
+                ensure!(scene.are_replaced().await?);
+                Ok(())
+            })
+            .await?;
+        }
         Ok(scene)
     }
 
