@@ -27,7 +27,7 @@ use crate::active::Active;
 use crate::admin::{Admin, Server};
 use crate::config::{Change, Cli, Command, Config, Watch};
 use crate::control::{Applier, Client, Connector, Metrics, Renewal};
-use crate::handover::{self, Inherited, Offer, Predecessor};
+use crate::handover::{Handover, Inherited, Offer, Others};
 use crate::prepare;
 use crate::probe;
 use crate::readiness::Readiness;
@@ -65,16 +65,20 @@ async fn serve(cli: Cli, config: Config) -> anyhow::Result<()> {
         "starting"
     );
     let grace = config.grace_period;
+    let mut signals = Signals::new().context("cannot wait for signals")?;
     let threads = Threads::start(&config, &telemetry)?;
     let mut app = App {
         readiness: Readiness::default(),
         tasks: JoinSet::new(),
         applying: JoinSet::new(),
-        offer: Offer::default(),
+        offer: config.handover_socket.as_ref().map(|_| Offer::open()),
     };
     let starting = app.start(cli, config, identity, &telemetry, &threads);
-    let first_to_end = Box::pin(starting).await?;
-    let mut signals = Signals::new().context("cannot wait for signals")?;
+    let first_to_end = tokio::select! {
+        started = Box::pin(starting) => started?,
+        // As process 1 of a container it would else be told in vain.
+        () = signals.told() => return Ok(()),
+    };
     let ended = app.until_told(&mut signals).await;
     tokio::select! {
         () = app.end(first_to_end, threads, grace) => flush(telemetry).await,
@@ -90,8 +94,8 @@ struct App {
     tasks: JoinSet<&'static str>,
     /// Those that finish what they have begun.
     applying: JoinSet<&'static str>,
-    /// The sockets that a successor gets.
-    offer: Offer,
+    /// The sockets that a successor gets, if they are handed over.
+    offer: Option<Offer>,
 }
 
 impl App {
@@ -104,14 +108,15 @@ impl App {
         telemetry: &Telemetry,
         threads: &Threads,
     ) -> anyhow::Result<Vec<AbortHandle>> {
+        let live = Live::new(&self.readiness);
         let meter = telemetry.meter();
         let metrics = Metrics::new(&meter);
-        let keeping = Keeping::start(&config.state_folder, &identity.boot_id, &meter);
-        let mut inherited = match &config.handover_socket {
-            Some(path) => handover::inherit(path).await,
-            None => Inherited::default(),
-        };
-        let before = inherited.predecessor();
+        let inherited = Inherited::default();
+        let (handover, others) = self.take_over(&config, &identity, &inherited).await.unzip();
+        let others = others.unwrap_or_else(|| watch::channel(Others::default()).1);
+        let (apart, following) = keep::apart(others.clone());
+        self.spawn("the journal's owner", following);
+        let keeping = Keeping::start(&config.state_folder, &identity.boot_id, &meter, apart);
         let of_admin = inherited.take(config.admin.address);
         let of_admin = of_admin.and_then(|sockets| sockets.into_iter().next());
         let active = Arc::new(Active::empty());
@@ -128,17 +133,15 @@ impl App {
             alive: is_alive,
             registry: telemetry.registry().clone(),
         };
-        let live = Live::new(&self.readiness);
-        let server = Server::bind(&config.admin, of_admin, admin)?;
+        let server = Server::bind(&config.admin, of_admin, handover.is_some(), admin)?;
         let mut first = Vec::new();
-        let (handing_over, shared) = Predecessor::new(self.offer.clone());
-        if let Some(path) = config.handover_socket.clone() {
-            self.offer
-                .add(&"the admin port".into(), &[server.handle()?]);
-            let handing_over = handing_over.run(path, before);
-            first.push(self.spawn("handover", handing_over));
+        if let (Some(offer), Some(port)) = (&self.offer, server.handle()?) {
+            offer.add(&"the admin port".into(), &[port]);
         }
-        self.spawn("admin port", server.run(shared));
+        if let Some(handover) = handover {
+            first.push(self.spawn("handover", handover.run()));
+        }
+        self.spawn("admin port", server.run(others));
         let heartbeat = heartbeat::watch(threads.workers(), alive);
         let heartbeat = self.spawn("heartbeat", heartbeat);
         self.spawn("name resolution", names::run(externals, threads.workers()));
@@ -168,6 +171,18 @@ impl App {
         Ok(first)
     }
 
+    /// Takes over what a predecessor on this machine has, if sockets are handed over.
+    async fn take_over(
+        &self,
+        config: &Config,
+        identity: &Identity,
+        inherited: &Inherited,
+    ) -> Option<(Handover, watch::Receiver<Others>)> {
+        let sockets = (self.offer.clone()?, inherited.clone());
+        let (path, boot_id) = (config.handover_socket.clone()?, identity.boot_id.clone());
+        Some(Handover::begin(path, boot_id, sockets, self.readiness.subscribe()).await)
+    }
+
     /// Waits for a signal, or for the end of a task that must not end.
     async fn until_told(&mut self, signals: &mut Signals) -> anyhow::Result<()> {
         let ended = tokio::select! {
@@ -186,7 +201,9 @@ impl App {
         self.readiness.end();
         info!(grace = ?grace, "ending");
         first.iter().for_each(AbortHandle::abort);
-        self.offer.end();
+        if let Some(offer) = &self.offer {
+            offer.end();
+        }
         let applied = timeout(FLUSH, async {
             while self.applying.join_next().await.is_some() {}
         });

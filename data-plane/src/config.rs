@@ -138,6 +138,8 @@ impl Config {
     /// Checks limits and what no single key can know, and fills in the proxy's name.
     pub fn finish(mut self) -> Result<Self, ConfigError> {
         self.limits.check()?;
+        let last_request = &mut self.limits.client.last_request;
+        *last_request = (*last_request).min(self.grace_period / 2);
         let encrypted = self.control_plane.addresses.iter().any(Address::is_https);
         if encrypted && self.control_plane.ca_file.is_none() {
             return Err(ConfigError::Invalid {

@@ -35,6 +35,8 @@ pub struct Journal {
     /// Whether this process wrote all of the file. What was found at start is rewritten before
     /// anything is added: its end may be torn, and another process may still be writing.
     ours: bool,
+    /// Whether the file at the path is another process' for now; this one's has no name.
+    apart: bool,
     len: u64,
     live: HashMap<Key, Slot>,
     live_bytes: u64,
@@ -97,7 +99,7 @@ impl Journal {
     /// Writes a batch behind what is there. After an error the batch is not there, and may be
     /// given again.
     pub fn append(&mut self, batch: &Batch) -> Result<(), JournalError> {
-        if self.ours {
+        if self.ours && !self.apart {
             self.check_ours()?;
         }
         if !self.ours || self.is_mostly_garbage() {
@@ -116,6 +118,15 @@ impl Journal {
         self.len += added.bytes.len() as u64;
         self.mark = Some(added.mark);
         Ok(())
+    }
+
+    /// From now on another process keeps what is found at the path, and this one writes to a file
+    /// without a name; or no longer, and with the next batch it has the path again.
+    pub fn stand_apart(&mut self, apart: bool) {
+        if self.apart && !apart {
+            self.ours = false;
+        }
+        self.apart = apart;
     }
 
     /// Makes what was written survive a power cut.
@@ -149,9 +160,12 @@ impl Journal {
             path: self.unfinished.clone(),
             source,
         })?;
-        let renamed = fs::rename(&self.unfinished, self.folder.join(FILE))
-            .and_then(|()| File::open(&self.folder)?.sync_all());
-        renamed.map_err(|source| self.failed("replace", source))?;
+        let named = match self.apart {
+            true => fs::remove_file(&self.unfinished),
+            false => fs::rename(&self.unfinished, self.folder.join(FILE))
+                .and_then(|()| File::open(&self.folder)?.sync_all()),
+        };
+        named.map_err(|source| self.failed("replace", source))?;
         self.file = file;
         self.len = len;
         self.live = live;

@@ -38,7 +38,8 @@ pub struct ClientLimits {
     #[serde(with = "duration")]
     pub idle: Duration,
     /// From when the proxy or the listener is to end: for a client that has nothing open to ask
-    /// once more. If its connection were closed at once, it might just be asking.
+    /// once more. If its connection were closed at once, it might just be asking. At most half of
+    /// gracePeriod.
     #[serde(with = "duration")]
     pub last_request: Duration,
     /// Without a byte of a request body that is asked for.

@@ -46,7 +46,8 @@ fn exchange(socket: &Path, about: &str) -> io::Result<String> {
     Ok(answer)
 }
 
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Less than the kubelet waits, so that it hears why.
+const PATIENCE: Duration = Duration::from_secs(3);
 const LONGEST: u64 = 64 << 10;
 
 #[cfg(test)]

@@ -41,6 +41,11 @@ impl Readiness {
         });
     }
 
+    /// What the proxy waits for, now and later.
+    pub fn subscribe(&self) -> watch::Receiver<BTreeSet<&'static str>> {
+        self.missing.subscribe()
+    }
+
     pub fn is_ready(&self) -> bool {
         self.missing.borrow().is_empty()
     }

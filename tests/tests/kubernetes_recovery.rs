@@ -137,6 +137,9 @@ fn a_cluster_that_is_restored_from_a_backup_is_followed_and_told_of() {
         refuses(HTTP, &host("later"), "/now", "no-route").await?;
         let told = control.operator()?.event("ClusterRestored", "").await?;
         ensure!(told.json.contains("\"edited\""), "{}", told.json);
+        // By the Lease, and not because the API server was away for too long.
+        let log = control.program().log()?;
+        ensure!(log.contains("what was written is undone"), "{log}");
         // It is as it was, and changes as ever.
         objects.apply(&ingress("edited", "/again")).await?;
         answers(HTTP, &host("edited"), "/again", "echo").await?;

@@ -241,7 +241,8 @@ async fn a_lease_that_is_as_it_was_before_ends_the_term_and_is_ones_own_at_once(
             found.revision = "0".into();
         }
     });
-    holding.keep().await;
+    let kept = tokio::time::timeout(TIMING.renew_within / 2, holding.keep());
+    kept.await.unwrap();
     assert!(!holding.office().holds());
     let before = holding.office().epoch();
     holding.give_back().await;

@@ -11,7 +11,7 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
+    net::TcpListener,
     sync::watch,
     task::{AbortHandle, JoinSet},
     time::{sleep, timeout},
@@ -20,13 +20,16 @@ use tracing::{debug, info, warn};
 
 use super::Admin;
 use crate::config;
-use crate::unix_socket;
+use crate::handover::Others;
+use crate::unix_socket::Listening;
 
-/// An open admin port.
+/// The admin port.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
-    socket: Option<UnixListener>,
+    address: SocketAddr,
+    /// `None` while another process has the port.
+    listener: Option<TcpListener>,
+    socket: Option<Listening>,
     admin: Admin,
 }
 
@@ -43,55 +46,57 @@ pub enum AdminError {
 }
 
 impl Server {
-    /// Opens the port, unless it was taken over, and the Unix socket, if there is to be one.
+    /// Opens the Unix socket, if there is to be one, and the port, unless it was taken over. If
+    /// the port is `awaited`, another process may have it for a while.
     pub fn bind(
         ports: &config::Admin,
         taken_over: Option<std::net::TcpListener>,
+        awaited: bool,
         admin: Admin,
     ) -> Result<Self, AdminError> {
         let address = ports.address;
-        let failed = |source| AdminError::Listen { address, source };
         let listener = match taken_over {
-            Some(listener) => Ok(listener),
-            None => std::net::TcpListener::bind(address),
+            Some(listener) => Ok(Some(listener)),
+            None => match std::net::TcpListener::bind(address) {
+                Err(error) if awaited && error.kind() == io::ErrorKind::AddrInUse => {
+                    warn!(%address, "another process has the admin port: it is waited for");
+                    Ok(None)
+                }
+                opened => opened.map(Some),
+            },
         };
-        let listener = listener.map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        let listener = TcpListener::from_std(listener).map_err(failed)?;
+        let failed = |source| AdminError::Listen { address, source };
+        let listener = listener.and_then(|listener| listener.map(open).transpose());
         let path = ports.socket.as_ref();
         let socket = path.map(|path| {
-            unix_socket::listen(path).map_err(|source| AdminError::Socket {
+            Listening::at(path, &admin.identity.boot_id).map_err(|source| AdminError::Socket {
                 path: path.clone(),
                 source,
             })
         });
-        let address = listener.local_addr().map_err(failed)?;
-        info!(%address, "admin port open");
         Ok(Self {
-            listener,
+            address,
+            listener: listener.map_err(failed)?,
             socket: socket.transpose()?,
             admin,
         })
     }
 
-    /// The address, with the port that the system chose if none was set.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    /// Another handle of the port, if it is open, for whoever takes it over.
+    pub fn handle(&self) -> io::Result<Option<std::net::TcpListener>> {
+        let listener = self.listener.as_ref();
+        let handle = listener.map(|listener| listener.as_fd().try_clone_to_owned());
+        Ok(handle.transpose()?.map(Into::into))
     }
 
-    /// Another handle of the port, for whoever takes it over.
-    pub fn handle(&self) -> io::Result<std::net::TcpListener> {
-        Ok(self.listener.as_fd().try_clone_to_owned()?.into())
-    }
-
-    /// Serves for as long as it is polled; of the port, only while it is not `shared` with the
-    /// process that takes this one's place: a scraper is to see one of the two.
-    pub async fn run(self, shared: watch::Receiver<bool>) {
+    /// Serves for as long as it is polled; of the port, only while no other process does: a
+    /// scraper is to see one of the two.
+    pub async fn run(mut self, mut others: watch::Receiver<Others>) {
         let mut connections = JoinSet::new();
         let mut oldest_first = VecDeque::new();
         loop {
             let accepted = tokio::select! {
-                accepted = accept(&self.listener, shared.clone()) => accepted,
+                accepted = accept(&mut self.listener, self.address, &mut others) => accepted,
                 accepted = accept_local(self.socket.as_ref()) => accepted,
                 Some(_) = connections.join_next() => continue,
             };
@@ -115,22 +120,43 @@ impl Server {
     }
 }
 
-async fn accept(listener: &TcpListener, mut shared: watch::Receiver<bool>) -> io::Result<Stream> {
+fn open(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    info!(address = %listener.local_addr()?, "admin port open");
+    Ok(listener)
+}
+
+async fn accept(
+    listener: &mut Option<TcpListener>,
+    address: SocketAddr,
+    others: &mut watch::Receiver<Others>,
+) -> io::Result<Stream> {
     loop {
         // Without a sender it stays as it is.
-        if shared.wait_for(|shared| !shared).await.is_err() && *shared.borrow() {
+        let mine = others.wait_for(|others| others.is_mine()).await.is_ok();
+        if !mine && !others.borrow().is_mine() {
             return pending().await;
         }
+        let Some(port) = listener else {
+            match std::net::TcpListener::bind(address).and_then(open) {
+                Ok(opened) => *listener = Some(opened),
+                Err(_) => sleep(RETRY).await,
+            }
+            continue;
+        };
         tokio::select! {
-            accepted = listener.accept() => return accepted.map(|(stream, _)| Box::new(stream) as Stream),
-            Ok(()) = shared.changed() => {}
+            accepted = port.accept() => {
+                return accepted.map(|(stream, _)| Box::new(stream) as Stream);
+            }
+            Ok(()) = others.changed() => {}
         }
     }
 }
 
-async fn accept_local(socket: Option<&UnixListener>) -> io::Result<Stream> {
+async fn accept_local(socket: Option<&Listening>) -> io::Result<Stream> {
     match socket {
-        Some(socket) => Ok(Box::new(socket.accept().await?.0)),
+        Some(socket) => Ok(Box::new(socket.accept().await?)),
         None => pending().await,
     }
 }
@@ -168,6 +194,9 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 const CONNECTION_TIME: Duration = Duration::from_secs(120);
 
 const BUFFER: usize = 16 << 10;
+
+/// Between two tries to have a port that another process has.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Before accepting again, when file descriptors have run out.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -1,5 +1,6 @@
 //! Tests of the answers, and of who gets them.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use futures::future::join_all;
@@ -7,12 +8,13 @@ use http_body_util::BodyExt;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream, UnixStream},
-    task::LocalSet,
+    task::{LocalSet, yield_now},
     time::{Duration, timeout},
 };
 
 use super::*;
 use crate::config;
+use crate::handover::Others;
 use crate::snapshot::{Fault, Key, Reason};
 
 fn admin(report: Report) -> Admin {
@@ -34,6 +36,11 @@ fn ports(socket: Option<PathBuf>) -> config::Admin {
         address: "127.0.0.1:0".parse().unwrap(),
         socket,
     }
+}
+
+fn address(server: &Server) -> SocketAddr {
+    let port = server.handle().unwrap().unwrap();
+    port.local_addr().unwrap()
 }
 
 async fn get(admin: &Admin, path: &str) -> (u16, String) {
@@ -116,8 +123,8 @@ async fn what_is_not_there_or_not_read_is_refused() {
 
 #[tokio::test]
 async fn clients_that_stay_keep_no_probe_waiting() {
-    let server = Server::bind(&ports(None), None, admin(Report::default())).unwrap();
-    let address = server.address().unwrap();
+    let server = Server::bind(&ports(None), None, false, admin(Report::default())).unwrap();
+    let address = address(&server);
     let probing = async {
         let staying = (0..200).map(|_| TcpStream::connect(address));
         let staying = join_all(staying).await;
@@ -130,12 +137,13 @@ async fn clients_that_stay_keep_no_probe_waiting() {
     let tasks = LocalSet::new();
     let both = tasks.run_until(async {
         tokio::select! {
-            () = server.run(watch::channel(false).1) => panic!("ended"),
+            () = server.run(watch::channel(Others::default()).1) => panic!("ended"),
             () = probing => {}
         }
     });
     // Far less than an idle client is given for a request.
-    timeout(Duration::from_secs(5), both).await.unwrap();
+    let both = timeout(Duration::from_secs(5), both);
+    Box::pin(both).await.unwrap();
 }
 
 #[tokio::test]
@@ -143,10 +151,14 @@ async fn while_a_successor_has_the_port_only_the_socket_answers() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("admin.sock");
     let ports = ports(Some(path.clone()));
-    let server = Server::bind(&ports, None, admin(Report::default())).unwrap();
-    let address = server.address().unwrap();
-    let successor = TcpListener::from_std(server.handle().unwrap()).unwrap();
-    let (succeeded, shared) = watch::channel(true);
+    let server = Server::bind(&ports, None, false, admin(Report::default())).unwrap();
+    let address = address(&server);
+    let successor = TcpListener::from_std(server.handle().unwrap().unwrap()).unwrap();
+    let succeeded = Others {
+        before: false,
+        after: true,
+    };
+    let (others, seen) = watch::channel(succeeded);
     let asking = async {
         assert_eq!(
             probe(UnixStream::connect(&path).await.unwrap()).await,
@@ -156,7 +168,7 @@ async fn while_a_successor_has_the_port_only_the_socket_answers() {
         // What comes by the port is the successor's, and waits for it alone.
         let (taken, _) = successor.accept().await.unwrap();
         drop((asked, taken));
-        succeeded.send_replace(false);
+        others.send_replace(Others::default());
         assert_eq!(
             probe(TcpStream::connect(address).await.unwrap()).await,
             "alive\n"
@@ -165,9 +177,40 @@ async fn while_a_successor_has_the_port_only_the_socket_answers() {
     let tasks = LocalSet::new();
     let both = tasks.run_until(async {
         tokio::select! {
-            () = server.run(shared) => panic!("ended"),
+            () = server.run(seen) => panic!("ended"),
             () = asking => {}
         }
     });
-    timeout(Duration::from_secs(5), both).await.unwrap();
+    let both = timeout(Duration::from_secs(5), both);
+    Box::pin(both).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_port_that_another_process_has_is_waited_for_if_that_one_is_to_end() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap();
+    let ports = config::Admin {
+        address,
+        ..ports(None)
+    };
+    Server::bind(&ports, None, false, admin(Report::default())).unwrap_err();
+    let server = Server::bind(&ports, None, true, admin(Report::default())).unwrap();
+    drop(other);
+    let asking = async {
+        loop {
+            if let Ok(stream) = TcpStream::connect(address).await {
+                break assert_eq!(probe(stream).await, "alive\n");
+            }
+            yield_now().await;
+        }
+    };
+    let tasks = LocalSet::new();
+    let both = tasks.run_until(async {
+        tokio::select! {
+            () = server.run(watch::channel(Others::default()).1) => panic!("ended"),
+            () = asking => {}
+        }
+    });
+    let both = timeout(Duration::from_secs(5), both);
+    Box::pin(both).await.unwrap();
 }

@@ -3,13 +3,14 @@
 //! Apart from the journal and from the applier, which know nothing of each other's files and
 //! versions; a proxy without a journal serves all the same.
 
-use std::path::Path;
+use std::{future::pending, path::Path};
 
 use opentelemetry::metrics::Meter;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::control::{Applier, Serve};
+use crate::handover::Others;
 use crate::journal::{Batch, Journal, Kept, Writer};
 
 /// The journal, before anything of it is used.
@@ -25,10 +26,16 @@ struct Open {
 }
 
 impl Keeping {
-    pub(super) fn start(folder: &Path, boot_id: &str, meter: &Meter) -> Self {
+    /// Opens it. While `apart`, a process that takes this one's place keeps it.
+    pub(super) fn start(
+        folder: &Path,
+        boot_id: &str,
+        meter: &Meter,
+        apart: watch::Receiver<bool>,
+    ) -> Self {
         match Journal::open(folder, boot_id) {
             Ok((journal, kept)) => {
-                let (writer, batches) = Writer::new(meter);
+                let (writer, batches) = Writer::new(meter, apart);
                 Self(Some(Open {
                     journal,
                     kept,
@@ -78,4 +85,18 @@ impl Keeping {
             }
         })
     }
+}
+
+/// Whether a successor keeps the journal, and what finds it out for as long as it is polled.
+pub(super) fn apart(
+    mut others: watch::Receiver<Others>,
+) -> (watch::Receiver<bool>, impl Future<Output = ()> + 'static) {
+    let (apart, is_apart) = watch::channel(false);
+    let following = async move {
+        while others.changed().await.is_ok() {
+            apart.send_replace(others.borrow_and_update().after);
+        }
+        pending().await
+    };
+    (is_apart, following)
 }

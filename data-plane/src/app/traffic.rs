@@ -45,7 +45,7 @@ impl Traffic {
         workers: Workers,
         active: Arc<Active>,
         inherited: Inherited,
-        offer: Offer,
+        offer: Option<Offer>,
     ) -> Self {
         let sockets = Sockets {
             workers: workers.clone(),
@@ -109,8 +109,8 @@ pub(super) async fn all(workers: &[Worker], tell: impl FnMut(&Worker) -> Acknowl
 struct Sockets {
     workers: Workers,
     inherited: Inherited,
-    /// Whoever takes this process' place gets them.
-    offer: Offer,
+    /// Whoever takes this process' place gets them, if sockets are handed over.
+    offer: Option<Offer>,
 }
 
 impl Ports for Sockets {
@@ -122,11 +122,18 @@ impl Ports for Sockets {
             Some(sockets) => join(sockets, address, threads),
             None => listen(address, threads),
         }
-        .map_err(|error| fault(&error))
+        .map_err(|error| {
+            if let ListenError::InUse(_) = error {
+                self.inherited.want(address);
+            }
+            fault(&error)
+        })
     }
 
     async fn open(&mut self, listener: &Arc<Listener>, bound: Vec<TcpListener>) {
-        self.offer.add(&listener.name, &bound);
+        if let Some(offer) = &self.offer {
+            offer.add(&listener.name, &bound);
+        }
         let threads = self.workers.len();
         let mut shares: Vec<Vec<_>> = Vec::new();
         shares.resize_with(threads, Vec::new);
@@ -140,7 +147,9 @@ impl Ports for Sockets {
     }
 
     async fn close(&mut self, listener: &Arc<Listener>) {
-        self.offer.withdraw(&listener.name);
+        if let Some(offer) = &self.offer {
+            offer.withdraw(&listener.name);
+        }
         all(&self.workers, |worker| worker.close(&listener.name)).await;
     }
 }

@@ -1,8 +1,10 @@
-//! What is said over the socket: the successor says which protocol it speaks, and the predecessor
-//! sends its sockets, some at a time, each time after it was asked.
+//! What is said over the socket. The successor speaks one byte at a time: that it wants the next
+//! sockets, or that it is ready; the predecessor sends sockets, some at a time and each time only
+//! when it was asked, and with them how many they are: none after the last.
 //!
 //! Apart from both sides, because the kernel joins what is written in a row: that nothing is sent
-//! before it is asked for keeps each message's descriptors with its byte.
+//! before it is asked for keeps each message's descriptors with its byte. A byte that is not known
+//! ends the connection, and so all that a later release says must begin with these.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -17,51 +19,17 @@ use rustix::net::{
 };
 use tokio::{io::Interest, net::UnixStream};
 
-/// Asks for the next sockets, in the protocol's first version.
-const NEXT: u8 = 1;
+/// Asks for the next sockets.
+pub(super) const NEXT: u8 = 1;
+
+/// The successor serves.
+pub(super) const READY: u8 = 2;
 
 /// Sockets in one message. The kernel takes 253.
-const AT_ONCE: usize = 128;
+pub(super) const AT_ONCE: usize = 128;
 
-/// Sockets in all: more than 64 listeners of 64 threads.
-const MOST: usize = 4096;
-
-/// Gives all sockets to whoever asks for them.
-pub(super) async fn give(stream: &UnixStream, sockets: &[TcpListener]) -> io::Result<()> {
-    let mut left = sockets.chunks(AT_ONCE);
-    loop {
-        let (asked, _) = receive(stream).await?;
-        if asked != NEXT {
-            return Err(invalid("it asks for something that is not known here"));
-        }
-        let chunk = left.next().unwrap_or_default();
-        // The length of a chunk is at most AT_ONCE.
-        let count = u8::try_from(chunk.len()).map_err(io::Error::other)?;
-        send(stream, count, chunk).await?;
-        if count == 0 {
-            return Ok(());
-        }
-    }
-}
-
-/// Takes all sockets.
-pub(super) async fn take(stream: &UnixStream) -> io::Result<Vec<OwnedFd>> {
-    let mut all = Vec::new();
-    while all.len() < MOST {
-        send(stream, NEXT, &[]).await?;
-        let (count, taken) = receive(stream).await?;
-        if usize::from(count) != taken.len() {
-            return Err(invalid("it sent less than it said"));
-        }
-        if taken.is_empty() {
-            return Ok(all);
-        }
-        all.extend(taken);
-    }
-    Err(invalid("it sends more sockets than any proxy has"))
-}
-
-async fn send(stream: &UnixStream, byte: u8, sockets: &[TcpListener]) -> io::Result<()> {
+/// Says a byte, with sockets.
+pub(super) async fn send(stream: &UnixStream, byte: u8, sockets: &[TcpListener]) -> io::Result<()> {
     let fds: Vec<BorrowedFd<'_>> = sockets.iter().map(|socket| socket.as_fd()).collect();
     let sent = stream.async_io(Interest::WRITABLE, || {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(AT_ONCE))];
@@ -76,7 +44,8 @@ async fn send(stream: &UnixStream, byte: u8, sockets: &[TcpListener]) -> io::Res
     sent.await.map(drop)
 }
 
-async fn receive(stream: &UnixStream) -> io::Result<(u8, Vec<OwnedFd>)> {
+/// Waits for a byte, and takes the sockets that come with it.
+pub(super) async fn receive(stream: &UnixStream) -> io::Result<(u8, Vec<OwnedFd>)> {
     let received = stream.async_io(Interest::READABLE, || {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(AT_ONCE))];
         let mut rights = RecvAncillaryBuffer::new(&mut space);
@@ -98,6 +67,7 @@ async fn receive(stream: &UnixStream) -> io::Result<(u8, Vec<OwnedFd>)> {
     Ok((byte, fds))
 }
 
-fn invalid(what: &'static str) -> io::Error {
+/// What the other side says is not to be understood.
+pub(super) fn invalid(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }

@@ -6,16 +6,27 @@ use std::{cell::RefCell, collections::BTreeMap, io, net::TcpListener, rc::Rc, sy
 ///
 /// They are kept beside those that the threads accept from: an address is free only when it is
 /// withdrawn here, too.
-#[derive(Clone, Debug, Default)]
-pub struct Offer(Rc<RefCell<BTreeMap<Arc<str>, Vec<TcpListener>>>>);
+#[derive(Clone, Debug)]
+pub struct Offer(Rc<RefCell<Option<Sockets>>>);
+
+type Sockets = BTreeMap<Arc<str>, Vec<TcpListener>>;
 
 impl Offer {
-    /// From now on these, too.
+    /// One without sockets yet.
+    pub fn open() -> Self {
+        Self(Rc::new(RefCell::new(Some(Sockets::new()))))
+    }
+
+    /// From now on these, too, unless it has ended.
     pub fn add(&self, name: &Arc<str>, sockets: &[TcpListener]) {
+        let mut offered = self.0.borrow_mut();
+        let Some(offered) = offered.as_mut() else {
+            return;
+        };
         let copies: io::Result<Vec<_>> = sockets.iter().map(TcpListener::try_clone).collect();
         match copies {
             Ok(copies) => {
-                self.0.borrow_mut().insert(Arc::clone(name), copies);
+                offered.insert(Arc::clone(name), copies);
             }
             Err(error) => {
                 tracing::warn!(listener = &**name, "cannot be handed over: {error}");
@@ -25,21 +36,20 @@ impl Offer {
 
     /// No longer these.
     pub fn withdraw(&self, name: &str) {
-        self.0.borrow_mut().remove(name);
+        if let Some(offered) = self.0.borrow_mut().as_mut() {
+            offered.remove(name);
+        }
     }
 
-    /// Nothing any more.
+    /// Nothing any more, whatever is opened yet.
     pub fn end(&self) {
-        self.0.borrow_mut().clear();
+        self.0.take();
     }
 
     /// Copies of all, for one successor.
     pub(super) fn copies(&self) -> io::Result<Vec<TcpListener>> {
         let offered = self.0.borrow();
-        offered
-            .values()
-            .flatten()
-            .map(TcpListener::try_clone)
-            .collect()
+        let all = offered.iter().flat_map(BTreeMap::values).flatten();
+        all.map(TcpListener::try_clone).collect()
     }
 }

@@ -65,6 +65,7 @@ pub(super) fn load(folder: &Path, boot_id: &str) -> Result<(Journal, Option<Kept
         unfinished: folder.join(format!("{FILE}.{boot_id}{UNFINISHED}")),
         file,
         ours: false,
+        apart: false,
         len: 0,
         live: HashMap::new(),
         live_bytes: 0,

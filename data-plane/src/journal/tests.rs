@@ -224,6 +224,34 @@ fn a_process_that_was_started_later_takes_the_journal_over() {
 }
 
 #[test]
+fn a_process_that_stands_apart_has_all_of_it_again_when_the_other_is_gone() {
+    // Whether it had written something itself before.
+    for wrote in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut old = Journal::open(folder.path(), "a").unwrap().0;
+        if wrote {
+            old.append(&batch(1, Some(Op::Good(1, 1)))).unwrap();
+        }
+        let mut new = Journal::open(folder.path(), "b").unwrap().0;
+        new.append(&batch(2, Some(Op::Good(2, 2)))).unwrap();
+        old.stand_apart(true);
+        old.append(&batch(3, Some(Op::Good(3, 3)))).unwrap();
+        old.append(&batch(4, Some(Op::Good(3, 4)))).unwrap();
+        assert_eq!(read(folder.path()).unwrap().restored.version.seq, 2);
+
+        drop(new);
+        old.stand_apart(false);
+        old.append(&batch(5, Some(Op::Good(4, 5)))).unwrap();
+        let mut model = Model::from([(3, (Some(4), None)), (4, (Some(5), None))]);
+        if wrote {
+            model.insert(1, (Some(1), None));
+        }
+        check(&read(folder.path()).unwrap(), 5, &model);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
 fn a_batch_that_could_not_be_written_is_written_when_it_is_given_again() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");

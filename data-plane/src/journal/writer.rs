@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use opentelemetry::metrics::{Counter, Meter};
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::{JoinError, spawn_blocking},
     time::{Instant, sleep_until},
 };
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{Batch, Journal, JournalError};
 
@@ -22,6 +22,8 @@ pub struct Writer {
     pending: Option<Batch>,
     /// When to write again what could not be written, or to sync what was.
     due: Option<Instant>,
+    /// Whether a process that takes this one's place keeps the journal.
+    apart: watch::Receiver<bool>,
     /// The last write failed; said once.
     failing: bool,
     failures: Counter<u64>,
@@ -31,11 +33,13 @@ pub struct Writer {
 enum Work {
     Append(Batch),
     Sync,
+    StandApart(bool),
 }
 
 impl Writer {
-    /// The task, and where to send what it shall write.
-    pub fn new(meter: &Meter) -> (Self, mpsc::Sender<Batch>) {
+    /// The task, and where to send what it shall write. While `apart`, a process that takes this
+    /// one's place keeps the journal.
+    pub fn new(meter: &Meter, apart: watch::Receiver<bool>) -> (Self, mpsc::Sender<Batch>) {
         let (sender, batches) = mpsc::channel(CAPACITY);
         let failures = meter
             .u64_counter("roadstead_journal_failures")
@@ -45,6 +49,7 @@ impl Writer {
             batches,
             pending: None,
             due: None,
+            apart,
             failing: false,
             failures,
         };
@@ -55,7 +60,10 @@ impl Writer {
     pub async fn run(mut self, mut journal: Journal) -> Result<(), JoinError> {
         loop {
             let open = self.wait().await;
-            let work = self.pending.take().map_or(Work::Sync, Work::Append);
+            let work = match self.apart.has_changed() {
+                Ok(true) => Work::StandApart(*self.apart.borrow_and_update()),
+                Ok(false) | Err(_) => self.pending.take().map_or(Work::Sync, Work::Append),
+            };
             let (back, work, result) = self.carry_out(journal, work).await?;
             journal = back;
             match (result, work) {
@@ -67,10 +75,14 @@ impl Writer {
                     self.due = Some(Instant::now() + SYNC_AFTER);
                 }
                 (Ok(()), Work::Sync) => self.due = None,
-                (Err(error @ JournalError::Superseded { .. }), _) => {
-                    warn!("{error}; this process writes no journal any more");
-                    while self.batches.recv().await.is_some() {}
-                    return Ok(());
+                (Ok(()), Work::StandApart(apart)) => {
+                    debug!(apart, "the journal is kept by a successor");
+                    self.due = Some(Instant::now());
+                }
+                (Err(error @ JournalError::Superseded { .. }), work) => {
+                    warn!("{error}; this process keeps what it has apart");
+                    journal.stand_apart(true);
+                    self.again(work);
                 }
                 (Err(error), work) => self.retry(&error, work),
             }
@@ -90,6 +102,10 @@ impl Writer {
                 open
             }
             () = sleep_until(due), if self.due.is_some() => true,
+            Ok(()) = self.apart.changed() => {
+                self.apart.mark_changed();
+                true
+            }
         }
     }
 
@@ -104,6 +120,10 @@ impl Writer {
             let result = match &work {
                 Work::Append(batch) => journal.append(batch),
                 Work::Sync => journal.sync(),
+                Work::StandApart(apart) => {
+                    journal.stand_apart(*apart);
+                    Ok(())
+                }
             };
             (journal, work, result)
         });
@@ -121,7 +141,13 @@ impl Writer {
             error!("the journal falls behind: {error}; it is tried again every 5 s");
         }
         self.failing = true;
+        self.again(work);
         self.due = Some(Instant::now() + RETRY_AFTER);
+    }
+
+    /// What was not done is done next, before what came meanwhile.
+    fn again(&mut self, work: Work) {
+        self.due = Some(Instant::now());
         if let Work::Append(batch) = work {
             let later = self.pending.replace(batch);
             merge(&mut self.pending, later);

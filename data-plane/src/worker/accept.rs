@@ -113,11 +113,13 @@ async fn accept(
     // looked at the socket. All of it is accepted at once: the runtime would make the task pause
     // in between, which looks like an empty queue.
     yield_now().await;
-    for _ in 0..BACKLOG {
-        let Some(Ok((stream, address))) = unconstrained(queues.accept()).now_or_never() else {
-            break;
-        };
-        server.keep(stream, address, &listener);
+    for _ in 0..queues.sockets.len() * usize::from(BACKLOG) {
+        match unconstrained(queues.accept()).now_or_never() {
+            Some(Ok((stream, address))) => server.keep(stream, address, &listener),
+            // One that has gone away again, perhaps.
+            Some(Err(_)) => {}
+            None => break,
+        }
     }
     drop(queues);
     if let Ok(closed) = closed {

@@ -87,7 +87,7 @@ impl Proxy {
         let (mut journal, mut kept) = (None, None);
         if let Some(folder) = folder {
             let (file, found) = Journal::open(folder, &identity.boot_id).unwrap();
-            let (writer, batches) = Writer::new(&meter);
+            let (writer, batches) = Writer::new(&meter, watch::channel(false).1);
             tasks.spawn_local(async { writer.run(file).await.unwrap() });
             (journal, kept) = (Some(batches), found);
         }

@@ -1,7 +1,7 @@
 //! Requests that go on while a test does something, and of which none may fail.
 //!
-//! Two clients: one keeps its connection until it is told not to, one opens a new one for each request, because what
-//! breaks the one need not break the other.
+//! Two clients: one keeps its connection until it is told not to, one opens a new one for each
+//! request, because what breaks the one need not break the other.
 
 use std::{
     convert::identity,

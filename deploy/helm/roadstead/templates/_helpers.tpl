@@ -106,6 +106,7 @@ httpGet: {path: /{{ .about }}, port: {{ .port }}}
 startupProbe:
   {{ include "roadstead.probe" (merge (dict "about" "livez") .) }}
   periodSeconds: 2
+  timeoutSeconds: 5
   # A log that another process has is waited for, a long one takes a second.
   failureThreshold: 60
 livenessProbe:
