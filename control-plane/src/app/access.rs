@@ -40,7 +40,7 @@ impl Guards {
         let Some(cluster) = sources.cluster().await? else {
             let tokens = Some(Tokens::open(keys)?);
             return Ok(Self {
-                known: Authority::open(keys, clock::now())?.alone(),
+                known: Authority::open(keys, clock::now())?.alone()?,
                 access: Access {
                     tokens,
                     operators: None,

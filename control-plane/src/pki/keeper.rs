@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 use crate::backoff;
 use crate::model::time::Timestamp;
 use crate::pki::rotation::{Broken, Step, Stored, Times};
-use crate::pki::{CERTIFICATE, Known, PkiError};
+use crate::pki::{CERTIFICATE, Known, PkiError, failed};
 use crate::private_file;
 
 /// Where the authorities lie.
@@ -112,8 +112,8 @@ impl Keeper {
         let mut said = String::new();
         loop {
             let wait = match self.attempt().await {
-                Ok(Some(step)) => {
-                    tracing::info!(secret = self.secret(), "the authority: {}", told(step));
+                Ok(Some(done)) => {
+                    tracing::info!(secret = self.secret(), "the authority: {done}");
                     continue;
                 }
                 Ok(None) => {
@@ -145,29 +145,39 @@ impl Keeper {
         }
     }
 
-    /// Looks once, and does at most one thing that is due.
-    async fn attempt(&mut self) -> Result<Option<Step>, KeepError> {
+    /// Looks once, and does at most one thing that is due: which.
+    async fn attempt(&mut self) -> Result<Option<&'static str>, KeepError> {
         let found = self.find().await?;
-        let Some((stored, mut secret)) = found else {
+        let Some((stored, secret)) = found else {
             return self.write_anew().await.map(|()| None);
         };
+        let now = (self.now)();
+        let held = self.held.as_ref();
+        if let Some(kept) = held.and_then(|held| stored.keeping(held, now)) {
+            self.replace(secret, &kept).await?;
+            return Ok(Some(
+                "another was put in its place, and what it signed is believed until it ends",
+            ));
+        }
         self.know(&stored)?;
         self.publish(&stored).await?;
-        let now = (self.now)();
         let Some(step) = stored.due(now, &self.times) else {
-            return Ok(None);
+            return self.write_beside(&stored).map(|()| None);
         };
-        let after = stored.after(step, now)?;
+        self.replace(secret, &stored.after(step, now)?).await?;
+        Ok(Some(told(step)))
+    }
+
+    /// Writes the Secret, if nobody has meanwhile.
+    async fn replace(&self, mut secret: Secret, stored: &Stored) -> Result<(), KeepError> {
         // The rest of it may be of whoever put a copy back.
-        secret.data = Some(entry(&after)?);
+        secret.data = Some(entry(stored)?);
         let parameters = PostParams::default();
         let writing = self
             .secrets
             .replace(&self.place.secret, &parameters, &secret);
-        match answered(Box::pin(writing)).await {
-            Ok(_) => Ok(Some(step)),
-            Err(error) => Err(self.secret_error(error)),
-        }
+        let written = answered(Box::pin(writing)).await;
+        written.map(drop).map_err(|error| self.secret_error(error))
     }
 
     /// What is stored, and the Secret of that revision.
@@ -204,7 +214,8 @@ impl Keeper {
             None => tracing::info!(secret, "a certificate authority was made"),
         }
         self.know(&stored)?;
-        self.publish(&stored).await
+        self.publish(&stored).await?;
+        self.write_beside(&stored)
     }
 
     fn know(&mut self, stored: &Stored) -> Result<(), KeepError> {
@@ -213,19 +224,28 @@ impl Keeper {
         }
         let broken = |broken| KeepError::Broken(self.secret(), broken);
         let authorities = stored.authorities().map_err(broken)?;
-        let beside = self.place.folder.join(CERTIFICATE);
-        if let Err(error) = private_file::write_public(&beside, authorities.bundle()) {
-            tracing::error!(%error, file = %beside.display(), "the authorities' certificates are not written");
-        }
         self.known.send_replace(Some(Arc::new(authorities)));
         self.held = Some(stored.clone());
         Ok(())
     }
 
+    /// Sees that the folder has the certificates. Last of all: a disk that is full keeps the
+    /// cluster from nothing.
+    fn write_beside(&self, stored: &Stored) -> Result<(), KeepError> {
+        let bundle = self.bundle_of(stored)?;
+        let path = self.place.folder.join(CERTIFICATE);
+        let written = private_file::write_public(&path, &bundle);
+        Ok(written.map_err(failed("write", &path))?)
+    }
+
+    fn bundle_of(&self, stored: &Stored) -> Result<String, KeepError> {
+        let broken = |broken| KeepError::Broken(self.secret(), broken);
+        Ok(stored.authorities().map_err(broken)?.bundle().to_owned())
+    }
+
     /// Sees that the ConfigMap has the certificates.
     async fn publish(&self, stored: &Stored) -> Result<(), KeepError> {
-        let broken = |broken| KeepError::Broken(self.secret(), broken);
-        let bundle = stored.authorities().map_err(broken)?.bundle().to_owned();
+        let bundle = self.bundle_of(stored)?;
         let name = &self.place.bundle;
         let found = answered(Box::pin(self.bundles.get_opt(name))).await;
         let found = found.map_err(|error| self.bundle_error(error))?;
@@ -341,7 +361,8 @@ async fn answered<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, 
 
 fn told(step: Step) -> &'static str {
     match step {
-        Step::Prepare => "the next one was made, and is published",
+        Step::Prepare => "the next one was made",
+        Step::Publish => "the next one is published",
         Step::Promote => "the next one signs from now on",
         Step::Forget => "one that signed before is no longer believed",
     }

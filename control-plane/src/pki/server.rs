@@ -97,7 +97,7 @@ fn server_config(
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
         .map_err(PkiError::Tls)?
-        .with_client_cert_verifier(authorities.client_verifier()?)
+        .with_client_cert_verifier(authorities.client_verifier())
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(certificate)));
     config.alpn_protocols = vec![b"h2".to_vec()];
     // A session that is resumed would let a client in whose certificate has ended meanwhile.
@@ -124,7 +124,10 @@ mod tests {
     fn a_certificate_is_renewed_after_a_day_and_when_the_clock_was_wrong() {
         let folder = tempfile::tempdir().unwrap();
         let now = || Timestamp(NOW.load(Ordering::Relaxed));
-        let known = Authority::open(folder.path(), now()).unwrap().alone();
+        let known = Authority::open(folder.path(), now())
+            .unwrap()
+            .alone()
+            .unwrap();
         let mut server = ServerCertificate::new(known, vec!["localhost".into()], now).unwrap();
         let mut due_after = |advance| {
             NOW.fetch_add(advance, Ordering::Relaxed);
