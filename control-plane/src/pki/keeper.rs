@@ -43,7 +43,7 @@ pub struct Place {
 
 /// Keeps the authorities known and in order.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct AuthorityKeeper {
     secrets: Api<Secret>,
     bundles: Api<ConfigMap>,
     place: Place,
@@ -85,7 +85,7 @@ enum KeepError {
     Text(#[from] serde_json::Error),
 }
 
-impl Keeper {
+impl AuthorityKeeper {
     /// A keeper that knows nothing yet, and where what it knows is found.
     pub fn new(client: Client, place: Place, now: fn() -> Timestamp) -> (Self, Known) {
         let (known, knows) = watch::channel(None);
