@@ -55,7 +55,7 @@ impl Peer {
     /// authority is forgotten. For ever without one.
     pub(in crate::serve) async fn ended(&self) {
         match &self.shown {
-            Some(shown) => shown.ended().await,
+            Some(shown) => Box::pin(shown.ended()).await,
             None => std::future::pending().await,
         }
     }

@@ -106,7 +106,7 @@ async fn only_who_looked_at_a_certificate_makes_it_doubted() {
         (stranger, false),
         (away, false),
     ] {
-        let doubts = Proxy::new(&ours, &address).doubts().await;
+        let doubts = Box::pin(Proxy::new(&ours, &address).doubts()).await;
         assert_eq!(doubts, expected, "{address}");
     }
 }
