@@ -132,3 +132,6 @@ impl CertificateService for Certificates {
 const OF_AN_ADDRESS: usize = 8;
 /// A proxy needs one a day, and some tries.
 const OF_A_CONNECTION: u32 = 16;
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,12 @@
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use rustls::pki_types::CertificateDer;
@@ -28,7 +35,7 @@ impl Review for Fake {
             "away" => Err(ReviewError::Unavailable("it is not reached".to_owned())),
             _ => Err(ReviewError::NotAuthentic("it has ended".to_owned())),
         };
-        std::future::ready(answer).boxed()
+        ready(answer).boxed()
     }
 
     fn allows<'a>(
@@ -37,7 +44,7 @@ impl Review for Fake {
         right: Right,
     ) -> BoxFuture<'a, Result<bool, ReviewError>> {
         let allowed = account.name == "jane" && right.verb == "list";
-        std::future::ready(Ok(allowed)).boxed()
+        ready(Ok(allowed)).boxed()
     }
 }
 
@@ -191,6 +198,61 @@ async fn what_a_token_opened_ends_when_its_account_may_no_longer() {
         let gone = tokio::time::timeout(3 * REVIEW_EVERY, gone).await.ok();
         assert_eq!(gone.map(|status| status.code()), expected, "{token} {verb}");
     }
+}
+
+/// Knows everybody, and allows everything until it does not.
+#[derive(Debug)]
+struct Fickle(AtomicBool);
+
+impl Review for Fickle {
+    fn authenticate<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Account, ReviewError>> {
+        ready(Ok(Account::default())).boxed()
+    }
+
+    fn allows<'a>(&'a self, _: &'a Account, _: Right) -> BoxFuture<'a, Result<bool, ReviewError>> {
+        ready(Ok(self.0.load(Ordering::Relaxed))).boxed()
+    }
+}
+
+/// Answers without end.
+#[derive(Clone)]
+struct Endless;
+
+impl Service<Request<()>> for Endless {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        let nothing = tokio_stream::pending::<Result<Frame<Bytes>, Status>>();
+        ready(Ok(Response::new(Body::new(StreamBody::new(nothing)))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_goes_on_is_looked_at_again() {
+    let fickle = Arc::new(Fickle(AtomicBool::new(true)));
+    let mut authenticate = authenticate(None, true);
+    authenticate.access = Arc::new(Access {
+        tokens: None,
+        operators: Some((fickle.clone(), "roadstead".to_owned())),
+    });
+    let mut service = authenticate.layer(Endless);
+    let mut request = Request::new(());
+    *request.uri_mut() = "/roadstead.v1.EventService/WatchEvents".parse().unwrap();
+    *request.headers_mut() = headers(Some("token"));
+    let mut answer = service.call(request).await.unwrap().into_body();
+    let next = tokio::time::timeout(3 * REVIEW_EVERY, answer.frame());
+    assert!(next.await.is_err(), "it goes on");
+    fickle.0.store(false, Ordering::Relaxed);
+    let next = tokio::time::timeout(2 * REVIEW_EVERY, answer.frame()).await;
+    let trailers = next.unwrap().unwrap().unwrap().into_trailers().unwrap();
+    let status = Status::from_header_map(&trailers).unwrap();
+    assert_eq!(status.code(), Code::PermissionDenied, "{status}");
 }
 
 #[tokio::test]

@@ -11,8 +11,9 @@ use roadstead_proto::v1::{self, IssueRequest, proxy_message::Message};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_stream::StreamExt as _;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::body::Body;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status, Streaming};
 use tower::{Service as _, ServiceExt as _};
@@ -20,7 +21,8 @@ use tower::{Service as _, ServiceExt as _};
 use crate::clock::now;
 use crate::pki::rotation::Stored;
 use crate::pki::{Authorities, Request, Subject};
-use crate::serve::tests::world::World;
+use crate::serve::tests::world::{World, bearer};
+use crate::tokens::Role;
 
 /// A client of this identity.
 fn client(authorities: &Authorities, identity: Option<Identity>) -> ClientTlsConfig {
@@ -38,8 +40,8 @@ fn proxy(authorities: &Authorities, node: &str) -> Identity {
     Identity::from_pem(certificate, key)
 }
 
-/// A stream of this name that says hello and nothing more, and does not end.
-async fn open(channel: Channel, name: &str) -> Result<Streaming<v1::TransferMessage>, Status> {
+/// Says hello under this name and nothing more, and does not end.
+fn hello(name: &str) -> impl Stream<Item = v1::ProxyMessage> + use<> {
     let hello = Message::Hello(v1::Hello {
         proxy: name.to_owned(),
         boot_id: "boot".to_owned(),
@@ -49,9 +51,13 @@ async fn open(channel: Channel, name: &str) -> Result<Streaming<v1::TransferMess
     let hello = v1::ProxyMessage {
         message: Some(hello),
     };
-    let said = tokio_stream::once(hello).chain(tokio_stream::pending());
-    let opened = DistributionServiceClient::new(channel).stream(said).await?;
-    Ok(opened.into_inner())
+    tokio_stream::once(hello).chain(tokio_stream::pending())
+}
+
+/// A stream that says hello.
+async fn open(channel: Channel, name: &str) -> Result<Streaming<v1::TransferMessage>, Status> {
+    let mut client = DistributionServiceClient::new(channel);
+    Ok(client.stream(hello(name)).await?.into_inner())
 }
 
 /// The first answer to a stream of this name.
@@ -107,6 +113,25 @@ async fn a_certificate_streams_under_its_own_name_without_a_token() {
     let status = stream(connect().await, "node-2").await.unwrap_err();
     assert_eq!(status.code(), Code::PermissionDenied, "{status}");
     assert!(status.message().contains("proxy/node-1"), "{status}");
+}
+
+#[tokio::test]
+async fn a_token_streams_under_no_name_of_who_has_a_certificate() {
+    let world = World::guarded().await;
+    let authorities = world.authorities();
+    let identity = proxy(authorities, "node-1");
+    let channel = world.connect(client(authorities, Some(identity))).await;
+    let mut node = open(channel, "node-1").await.unwrap();
+    node.message().await.unwrap().unwrap();
+    let channel = world.connect(client(authorities, None)).await;
+    let token = bearer(&world.token(Role::Proxy));
+    let mut by_token = DistributionServiceClient::new(InterceptedService::new(channel, token));
+    let refused = by_token.stream(hello("node-1")).await.unwrap();
+    let status = end(&mut refused.into_inner()).await;
+    assert_eq!(status.code(), Code::PermissionDenied, "{status}");
+    assert!(status.message().contains("set `proxy`"), "{status}");
+    let let_in = by_token.stream(hello("elsewhere")).await.unwrap();
+    let_in.into_inner().message().await.unwrap().unwrap();
 }
 
 #[tokio::test]
