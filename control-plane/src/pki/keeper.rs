@@ -4,6 +4,8 @@
 //! All replicas do this alike, whichever leads: the Secret's resourceVersion decides who was
 //! first. What they have read they keep, whatever becomes of the Secret.
 
+mod failure;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -16,14 +18,15 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, Client, Error};
+use kube::{Api, Client};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::backoff;
 use crate::model::time::Timestamp;
-use crate::pki::rotation::{Broken, Step, Stored, Times};
-use crate::pki::{CERTIFICATE, Known, PkiError, failed};
+use crate::pki::keeper::failure::{Failure, KeepError, answered};
+use crate::pki::rotation::{Step, Stored, Times};
+use crate::pki::{CERTIFICATE, Known, failed};
 use crate::private_file;
 
 /// Where the authorities lie.
@@ -51,38 +54,6 @@ pub struct AuthorityKeeper {
     times: Times,
     held: Option<Stored>,
     known: watch::Sender<Option<Arc<super::Authorities>>>,
-}
-
-/// The authorities are not in order; those that are known stay so.
-#[derive(Debug, thiserror::Error)]
-enum KeepError {
-    #[error(
-        "Secret {0} is broken: {1}. Put a copy back; without one delete it: what a running \
-         replica knows is written anew, else a new authority is made, and proxies prove \
-         themselves anew by their tokens"
-    )]
-    Broken(String, Broken),
-    #[error(
-        "{object}: the API server forbids it ({message}); unless a quota is full, give the \
-         control plane's ServiceAccount a Role in the namespace {namespace} with {{apiGroups: \
-         [\"\"], resources: [\"{resource}\"], verbs: [{verbs}]}}"
-    )]
-    Forbidden {
-        object: String,
-        message: String,
-        namespace: String,
-        resource: &'static str,
-        verbs: &'static str,
-    },
-    #[error("{object}: {message}")]
-    Unavailable { object: String, message: String },
-    /// Somebody else was first.
-    #[error("{0} was changed meanwhile")]
-    Conflict(String),
-    #[error("{0}")]
-    Pki(#[from] PkiError),
-    #[error("the authorities cannot be written down: {0}")]
-    Text(#[from] serde_json::Error),
 }
 
 impl AuthorityKeeper {
@@ -297,66 +268,19 @@ impl AuthorityKeeper {
     fn secret_error(&self, failure: Failure) -> KeepError {
         let object = format!("Secret {}", self.secret());
         let verbs = "get, list, watch, create, update";
-        self.error(failure, object, "secrets", verbs)
+        failure.told(object, &self.place.namespace, "secrets", verbs)
     }
 
     fn bundle_error(&self, failure: Failure) -> KeepError {
         let object = format!("ConfigMap {}", self.bundle());
-        self.error(failure, object, "configmaps", "get, create, update")
-    }
-
-    fn error(
-        &self,
-        failure: Failure,
-        object: String,
-        resource: &'static str,
-        verbs: &'static str,
-    ) -> KeepError {
-        match failure {
-            Failure::Api(403, message) => KeepError::Forbidden {
-                object,
-                message,
-                namespace: self.place.namespace.clone(),
-                resource,
-                verbs,
-            },
-            Failure::Api(409, _) => KeepError::Conflict(object),
-            Failure::Api(404, message) => KeepError::Unavailable {
-                object,
-                message: format!(
-                    "{message}; create the namespace, or name another in \
-                     sources.kubernetes.ownNamespace"
-                ),
-            },
-            Failure::Api(code, message) => KeepError::Unavailable {
-                object,
-                message: format!("the API server says {code}: {message}"),
-            },
-            Failure::Other(message) => KeepError::Unavailable { object, message },
-        }
+        let verbs = "get, create, update";
+        failure.told(object, &self.place.namespace, "configmaps", verbs)
     }
 }
 
 fn entry(stored: &Stored) -> Result<BTreeMap<String, ByteString>, KeepError> {
     let text = ByteString(stored.text()?);
     Ok(BTreeMap::from([(ENTRY.to_owned(), text)]))
-}
-
-/// What became of a call, without the parts of it that could hold a body.
-enum Failure {
-    Api(u16, String),
-    Other(String),
-}
-
-async fn answered<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
-    match timeout(PATIENCE, call).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(Error::Api(status))) => Err(Failure::Api(status.code, status.message.clone())),
-        // An answer that cannot be read is quoted in the error, and may hold keys.
-        Ok(Err(Error::SerdeError(_))) => Err(Failure::Other("its answer cannot be read".into())),
-        Ok(Err(error)) => Err(Failure::Other(error.to_string())),
-        Err(_) => Err(Failure::Other(format!("no answer within {PATIENCE:?}"))),
-    }
 }
 
 fn told(step: Step) -> &'static str {
@@ -372,4 +296,3 @@ fn told(step: Step) -> &'static str {
 const ENTRY: &str = "authorities.json";
 const TYPE: &str = "roadstead.dev/authorities";
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-const PATIENCE: Duration = Duration::from_secs(15);
