@@ -5,6 +5,7 @@
 mod authorities;
 mod issue;
 pub mod keeper;
+mod public;
 pub mod rotation;
 pub mod server;
 mod subject;
@@ -18,14 +19,13 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData as _,
 };
-use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::server::VerifierBuilderError;
 use tokio::sync::watch;
-use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer as _;
 
 use crate::model::time::Timestamp;
+use crate::pki::public::Public;
 use crate::private_file;
 
 pub use authorities::Authorities;
@@ -61,8 +61,6 @@ pub enum PkiError {
     Make(rcgen::Error),
     #[error("cannot set up TLS: {0}")]
     Tls(rustls::Error),
-    #[error("cannot set up TLS: the authorities' certificates: {0}")]
-    Bundle(pem::Error),
     #[error("cannot set up TLS: {0}")]
     Verifier(VerifierBuilderError),
     #[error(
@@ -75,8 +73,7 @@ pub enum PkiError {
 /// A certificate authority.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
-    /// PEM.
-    certificate: String,
+    certificate: Public,
 }
 
 impl Authority {
@@ -97,35 +94,31 @@ impl Authority {
             }
         };
         let unreadable = || PkiError::Unreadable { path: path.clone() };
-        // Only the certificate, which comes first: the key must not get into the other file.
-        let end = text.find(END_OF_CERTIFICATE).ok_or_else(unreadable)?;
-        let certificate = text.get(..end + END_OF_CERTIFICATE.len());
-        let certificate = format!("{}\n", certificate.ok_or_else(unreadable)?);
-        let authority = Self::from_pem(&certificate, &text).ok_or_else(unreadable)?;
+        let certificate = Public::find(&text).ok_or_else(unreadable)?;
+        let authority = Self::new(certificate, &text).ok_or_else(unreadable)?;
+        let certificate = authority.certificate.pem();
         private_file::write_public(&public, &certificate).map_err(failed("write", &public))?;
         Ok(authority)
     }
 
-    /// An authority from its certificate and its key, both PEM; none if they are no such, or
-    /// not of each other.
-    pub(crate) fn from_pem(certificate: &str, key: &str) -> Option<Self> {
-        let der = CertificateDer::from_pem_slice(certificate.as_bytes()).ok()?;
+    /// An authority from its certificate and the first key (PEM) in a text; none if there is no
+    /// such key, or not of this certificate.
+    fn new(certificate: Public, key: &str) -> Option<Self> {
         let key = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).ok()?;
         let key = KeyPair::from_pkcs8_der_and_sign_algo(&key, &PKCS_ECDSA_P256_SHA256).ok()?;
-        let (_, parsed) = X509Certificate::from_der(&der).ok()?;
-        if !parsed.is_ca() || parsed.public_key().raw != key.subject_public_key_info() {
+        if !certificate.is_of(&key.subject_public_key_info()) {
             return None;
         }
         Some(Self {
-            issuer: Issuer::from_ca_cert_der(&der, key).ok()?,
-            certificate: certificate.to_owned(),
+            issuer: Issuer::from_ca_cert_der(certificate.der(), key).ok()?,
+            certificate,
         })
     }
 
     /// Known as the only one there is, for good.
-    pub fn alone(self) -> Known {
-        let bundle = self.certificate.clone();
-        watch::channel(Some(Arc::new(Authorities::new(self, bundle)))).1
+    pub fn alone(self) -> Result<Known, PkiError> {
+        let alone = Authorities::new(self, &[])?;
+        Ok(watch::channel(Some(Arc::new(alone))).1)
     }
 }
 
@@ -176,7 +169,6 @@ fn failed<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> PkiE
 const AUTHORITY: &str = "authority.pem";
 /// Its certificate, for everyone.
 pub const CERTIFICATE: &str = "ca.pem";
-const END_OF_CERTIFICATE: &str = "-----END CERTIFICATE-----";
 
 const HOUR: i64 = 3_600_000;
 const CLOCK_SKEW: i64 = HOUR;

@@ -62,4 +62,7 @@ pub enum ReviewError {
     /// It could not be asked.
     #[error("the API server cannot be asked now: {0}")]
     Unavailable(String),
+    /// Too many others wait for an answer.
+    #[error("too many tokens are being reviewed: try again")]
+    Full,
 }

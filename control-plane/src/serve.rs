@@ -16,6 +16,7 @@ mod page;
 mod proxies;
 mod replicas;
 mod role;
+mod shares;
 mod snapshots;
 mod stop;
 mod wire;

@@ -15,7 +15,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tokio::task::JoinSet;
-use tracing::Subscriber;
+use tracing::{Level, Metadata, Subscriber};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
@@ -205,7 +205,7 @@ impl Telemetry {
         };
         // Spans are for traces: lines say what they are about themselves, and without a
         // collector a span costs nothing.
-        let events = filter_fn(|metadata| metadata.is_event());
+        let events = filter_fn(|metadata| metadata.is_event() && !may_quote(metadata));
         // With a bound of its own, because two filters together have one only if both have: every
         // span of every library would else be made, for nobody.
         let events = events.with_max_level_hint(LevelFilter::TRACE);
@@ -220,6 +220,16 @@ impl Telemetry {
         };
         let subscriber = Registry::default().with(lines).with(traces);
         Ok((telemetry, subscriber))
+    }
+}
+
+/// Whether the Kubernetes client may quote an answer that it could not read, and so the keys of a
+/// Secret. Whatever the filter says: what is wrong is told by whoever asked.
+fn may_quote(metadata: &Metadata<'_>) -> bool {
+    match metadata.target() {
+        "kube_client::client" => *metadata.level() > Level::ERROR,
+        "kube_runtime::watcher" => *metadata.level() > Level::WARN,
+        _ => false,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::app::sources::{Cluster, Sources};
 use crate::clock;
 use crate::config::Config;
 use crate::follow::dial::Dialer;
-use crate::pki::keeper::{Keeper, Place};
+use crate::pki::keeper::{AuthorityKeeper, Place};
 use crate::pki::{Authority, Known};
 use crate::private_file;
 use crate::review::{Remembered, Review, Reviewer};
@@ -24,7 +24,7 @@ pub(super) struct Guards {
     pub(super) access: Access,
     pub(super) issuing: Option<Issuing>,
     /// In a cluster.
-    pub(super) keeper: Option<Keeper>,
+    pub(super) keeper: Option<AuthorityKeeper>,
 }
 
 impl Guards {
@@ -40,7 +40,7 @@ impl Guards {
         let Some(cluster) = sources.cluster().await? else {
             let tokens = Some(Tokens::open(keys)?);
             return Ok(Self {
-                known: Authority::open(keys, clock::now())?.alone(),
+                known: Authority::open(keys, clock::now())?.alone()?,
                 access: Access {
                     tokens,
                     operators: None,
@@ -55,9 +55,10 @@ impl Guards {
             watch_seconds,
         } = cluster;
         let settings = &config.access;
-        let reviewer: Arc<dyn Review> =
-            Arc::new(Reviewer::new(client.clone(), settings.audience.clone()));
-        let operators: Arc<dyn Review> = Arc::new(Remembered::new(Arc::clone(&reviewer)));
+        // One for each, so that neither proxies nor operators wait for the others' strangers.
+        let reviewer = || Arc::new(Reviewer::new(client.clone(), settings.audience.clone()));
+        let operators: Arc<dyn Review> = Arc::new(Remembered::new(reviewer()));
+        let proxies = reviewer();
         let files = settings.file_tokens.unwrap_or_else(|| sources.has_folder());
         let tokens = files.then(|| Tokens::open(keys)).transpose()?;
         let users = settings.proxy_users(&namespace);
@@ -68,7 +69,7 @@ impl Guards {
             folder: keys.to_owned(),
             watch_seconds,
         };
-        let (keeper, known) = Keeper::new(client, place, clock::now);
+        let (keeper, known) = AuthorityKeeper::new(client, place, clock::now);
         Ok(Self {
             known: known.clone(),
             access: Access {
@@ -77,7 +78,7 @@ impl Guards {
             },
             issuing: Some(Issuing {
                 authorities: known,
-                reviewer,
+                reviewer: proxies,
                 users,
                 life: i64::from(settings.certificate_seconds) * 1000,
             }),

@@ -67,6 +67,19 @@ impl Access {
                 "name one, or leave the key out",
             );
         }
+        for (key, name) in [
+            ("access.authoritySecret", &self.authority_secret),
+            ("access.authorityConfigMap", &self.authority_config_map),
+        ] {
+            if !is_name(name) {
+                let problem = format!("{name:?} is no name that an object can have");
+                return invalid(
+                    key,
+                    problem,
+                    "use a-z, 0-9, \".\" and \"-\", or leave the key out",
+                );
+            }
+        }
         for account in &self.proxy_accounts {
             if !is_account(account) {
                 let problem = format!("{account:?} is no ServiceAccount");
@@ -89,13 +102,14 @@ impl Access {
 }
 
 fn is_account(account: &str) -> bool {
-    let part = |part: &str| {
-        let fit = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-".contains(&b);
-        !part.is_empty() && part.bytes().all(fit)
-    };
     account
         .split_once('/')
-        .is_some_and(|(namespace, name)| part(namespace) && part(name))
+        .is_some_and(|(namespace, name)| is_name(namespace) && is_name(name))
+}
+
+fn is_name(name: &str) -> bool {
+    let fit = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-".contains(&b);
+    !name.is_empty() && name.bytes().all(fit)
 }
 
 const USER: &str = "system:serviceaccount:";

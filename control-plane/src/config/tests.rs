@@ -85,6 +85,14 @@ fn what_cannot_be_used_is_refused_by_key() {
         ),
         ("access: {audience: ''}", "access.audience"),
         (
+            "access: {authoritySecret: ''}",
+            "access.authoritySecret: \"\" is no name that an object can have",
+        ),
+        (
+            "access: {authorityConfigMap: 'a b'}",
+            "access.authorityConfigMap: \"a b\"",
+        ),
+        (
             "sources: {kubernetes: {watchSeconds: 300}}",
             "sources.kubernetes.watchSeconds: 300 is too short or too long; use 5 to 290",
         ),

@@ -39,7 +39,7 @@ pub enum End {
     Timeout,
     /// Its certificate ended.
     Expired,
-    /// The proxy called itself other than its certificate does.
+    /// The proxy called itself other than its certificate does, or as one that has a certificate.
     OtherName,
     /// The proxy did not keep to the protocol, or refused too often.
     Protocol,

@@ -86,7 +86,7 @@ impl Authority {
     }
 
     /// The certificate (PEM) of a client that asks for it, and was proven to be the subject at a
-    /// time, for so many milliseconds.
+    /// time, for so many milliseconds, and for a week after the proof at the longest.
     pub fn answer(
         &self,
         request: &Request,
@@ -95,6 +95,8 @@ impl Authority {
         now: Timestamp,
         life: i64,
     ) -> Result<String, PkiError> {
+        let last = proven.0.saturating_add(LIFETIME);
+        let life = life.min(last.saturating_sub(now.0));
         let issued = || {
             let certificate = self.sign(client(subject, proven)?, &request.0, now, life)?;
             Ok(certificate.pem())

@@ -4,6 +4,8 @@
 //! All replicas do this alike, whichever leads: the Secret's resourceVersion decides who was
 //! first. What they have read they keep, whatever becomes of the Secret.
 
+mod failure;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -16,14 +18,15 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, Client, Error};
+use kube::{Api, Client};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::backoff;
 use crate::model::time::Timestamp;
-use crate::pki::rotation::{Broken, Step, Stored, Times};
-use crate::pki::{CERTIFICATE, Known, PkiError};
+use crate::pki::keeper::failure::{Failure, KeepError, answered};
+use crate::pki::rotation::{Step, Stored, Times};
+use crate::pki::{CERTIFICATE, Known, failed};
 use crate::private_file;
 
 /// Where the authorities lie.
@@ -43,7 +46,7 @@ pub struct Place {
 
 /// Keeps the authorities known and in order.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct AuthorityKeeper {
     secrets: Api<Secret>,
     bundles: Api<ConfigMap>,
     place: Place,
@@ -53,39 +56,7 @@ pub struct Keeper {
     known: watch::Sender<Option<Arc<super::Authorities>>>,
 }
 
-/// The authorities are not in order; those that are known stay so.
-#[derive(Debug, thiserror::Error)]
-enum KeepError {
-    #[error(
-        "Secret {0} is broken: {1}. Put a copy back; without one delete it: what a running \
-         replica knows is written anew, else a new authority is made, and proxies prove \
-         themselves anew by their tokens"
-    )]
-    Broken(String, Broken),
-    #[error(
-        "{object}: the API server forbids it ({message}); unless a quota is full, give the \
-         control plane's ServiceAccount a Role in the namespace {namespace} with {{apiGroups: \
-         [\"\"], resources: [\"{resource}\"], verbs: [{verbs}]}}"
-    )]
-    Forbidden {
-        object: String,
-        message: String,
-        namespace: String,
-        resource: &'static str,
-        verbs: &'static str,
-    },
-    #[error("{object}: {message}")]
-    Unavailable { object: String, message: String },
-    /// Somebody else was first.
-    #[error("{0} was changed meanwhile")]
-    Conflict(String),
-    #[error("{0}")]
-    Pki(#[from] PkiError),
-    #[error("the authorities cannot be written down: {0}")]
-    Text(#[from] serde_json::Error),
-}
-
-impl Keeper {
+impl AuthorityKeeper {
     /// A keeper that knows nothing yet, and where what it knows is found.
     pub fn new(client: Client, place: Place, now: fn() -> Timestamp) -> (Self, Known) {
         let (known, knows) = watch::channel(None);
@@ -112,8 +83,8 @@ impl Keeper {
         let mut said = String::new();
         loop {
             let wait = match self.attempt().await {
-                Ok(Some(step)) => {
-                    tracing::info!(secret = self.secret(), "the authority: {}", told(step));
+                Ok(Some(done)) => {
+                    tracing::info!(secret = self.secret(), "the authority: {done}");
                     continue;
                 }
                 Ok(None) => {
@@ -145,29 +116,39 @@ impl Keeper {
         }
     }
 
-    /// Looks once, and does at most one thing that is due.
-    async fn attempt(&mut self) -> Result<Option<Step>, KeepError> {
+    /// Looks once, and does at most one thing that is due: which.
+    async fn attempt(&mut self) -> Result<Option<&'static str>, KeepError> {
         let found = self.find().await?;
-        let Some((stored, mut secret)) = found else {
+        let Some((stored, secret)) = found else {
             return self.write_anew().await.map(|()| None);
         };
+        let now = (self.now)();
+        let held = self.held.as_ref();
+        if let Some(kept) = held.and_then(|held| stored.keeping(held, now)) {
+            self.replace(secret, &kept).await?;
+            return Ok(Some(
+                "another was put in its place, and what it signed is believed until it ends",
+            ));
+        }
         self.know(&stored)?;
         self.publish(&stored).await?;
-        let now = (self.now)();
         let Some(step) = stored.due(now, &self.times) else {
-            return Ok(None);
+            return self.write_beside(&stored).map(|()| None);
         };
-        let after = stored.after(step, now)?;
+        self.replace(secret, &stored.after(step, now)?).await?;
+        Ok(Some(told(step)))
+    }
+
+    /// Writes the Secret, if nobody has meanwhile.
+    async fn replace(&self, mut secret: Secret, stored: &Stored) -> Result<(), KeepError> {
         // The rest of it may be of whoever put a copy back.
-        secret.data = Some(entry(&after)?);
+        secret.data = Some(entry(stored)?);
         let parameters = PostParams::default();
         let writing = self
             .secrets
             .replace(&self.place.secret, &parameters, &secret);
-        match answered(Box::pin(writing)).await {
-            Ok(_) => Ok(Some(step)),
-            Err(error) => Err(self.secret_error(error)),
-        }
+        let written = answered(Box::pin(writing)).await;
+        written.map(drop).map_err(|error| self.secret_error(error))
     }
 
     /// What is stored, and the Secret of that revision.
@@ -204,7 +185,8 @@ impl Keeper {
             None => tracing::info!(secret, "a certificate authority was made"),
         }
         self.know(&stored)?;
-        self.publish(&stored).await
+        self.publish(&stored).await?;
+        self.write_beside(&stored)
     }
 
     fn know(&mut self, stored: &Stored) -> Result<(), KeepError> {
@@ -213,19 +195,28 @@ impl Keeper {
         }
         let broken = |broken| KeepError::Broken(self.secret(), broken);
         let authorities = stored.authorities().map_err(broken)?;
-        let beside = self.place.folder.join(CERTIFICATE);
-        if let Err(error) = private_file::write_public(&beside, authorities.bundle()) {
-            tracing::error!(%error, file = %beside.display(), "the authorities' certificates are not written");
-        }
         self.known.send_replace(Some(Arc::new(authorities)));
         self.held = Some(stored.clone());
         Ok(())
     }
 
+    /// Sees that the folder has the certificates. Last of all: a disk that is full keeps the
+    /// cluster from nothing.
+    fn write_beside(&self, stored: &Stored) -> Result<(), KeepError> {
+        let bundle = self.bundle_of(stored)?;
+        let path = self.place.folder.join(CERTIFICATE);
+        let written = private_file::write_public(&path, &bundle);
+        Ok(written.map_err(failed("write", &path))?)
+    }
+
+    fn bundle_of(&self, stored: &Stored) -> Result<String, KeepError> {
+        let broken = |broken| KeepError::Broken(self.secret(), broken);
+        Ok(stored.authorities().map_err(broken)?.bundle().to_owned())
+    }
+
     /// Sees that the ConfigMap has the certificates.
     async fn publish(&self, stored: &Stored) -> Result<(), KeepError> {
-        let broken = |broken| KeepError::Broken(self.secret(), broken);
-        let bundle = stored.authorities().map_err(broken)?.bundle().to_owned();
+        let bundle = self.bundle_of(stored)?;
         let name = &self.place.bundle;
         let found = answered(Box::pin(self.bundles.get_opt(name))).await;
         let found = found.map_err(|error| self.bundle_error(error))?;
@@ -277,43 +268,13 @@ impl Keeper {
     fn secret_error(&self, failure: Failure) -> KeepError {
         let object = format!("Secret {}", self.secret());
         let verbs = "get, list, watch, create, update";
-        self.error(failure, object, "secrets", verbs)
+        failure.told(object, &self.place.namespace, "secrets", verbs)
     }
 
     fn bundle_error(&self, failure: Failure) -> KeepError {
         let object = format!("ConfigMap {}", self.bundle());
-        self.error(failure, object, "configmaps", "get, create, update")
-    }
-
-    fn error(
-        &self,
-        failure: Failure,
-        object: String,
-        resource: &'static str,
-        verbs: &'static str,
-    ) -> KeepError {
-        match failure {
-            Failure::Api(403, message) => KeepError::Forbidden {
-                object,
-                message,
-                namespace: self.place.namespace.clone(),
-                resource,
-                verbs,
-            },
-            Failure::Api(409, _) => KeepError::Conflict(object),
-            Failure::Api(404, message) => KeepError::Unavailable {
-                object,
-                message: format!(
-                    "{message}; create the namespace, or name another in \
-                     sources.kubernetes.ownNamespace"
-                ),
-            },
-            Failure::Api(code, message) => KeepError::Unavailable {
-                object,
-                message: format!("the API server says {code}: {message}"),
-            },
-            Failure::Other(message) => KeepError::Unavailable { object, message },
-        }
+        let verbs = "get, create, update";
+        failure.told(object, &self.place.namespace, "configmaps", verbs)
     }
 }
 
@@ -322,26 +283,10 @@ fn entry(stored: &Stored) -> Result<BTreeMap<String, ByteString>, KeepError> {
     Ok(BTreeMap::from([(ENTRY.to_owned(), text)]))
 }
 
-/// What became of a call, without the parts of it that could hold a body.
-enum Failure {
-    Api(u16, String),
-    Other(String),
-}
-
-async fn answered<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
-    match timeout(PATIENCE, call).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(Error::Api(status))) => Err(Failure::Api(status.code, status.message.clone())),
-        // An answer that cannot be read is quoted in the error, and may hold keys.
-        Ok(Err(Error::SerdeError(_))) => Err(Failure::Other("its answer cannot be read".into())),
-        Ok(Err(error)) => Err(Failure::Other(error.to_string())),
-        Err(_) => Err(Failure::Other(format!("no answer within {PATIENCE:?}"))),
-    }
-}
-
 fn told(step: Step) -> &'static str {
     match step {
-        Step::Prepare => "the next one was made, and is published",
+        Step::Prepare => "the next one was made",
+        Step::Publish => "the next one is published",
         Step::Promote => "the next one signs from now on",
         Step::Forget => "one that signed before is no longer believed",
     }
@@ -351,4 +296,3 @@ fn told(step: Step) -> &'static str {
 const ENTRY: &str = "authorities.json";
 const TYPE: &str = "roadstead.dev/authorities";
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-const PATIENCE: Duration = Duration::from_secs(15);

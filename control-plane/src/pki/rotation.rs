@@ -2,7 +2,8 @@
 //!
 //! Apart from where it is stored, and without a clock of its own: all replicas look at the same
 //! text and come to the same conclusion. An authority is published (proxies and replicas believe
-//! what it signs) long before it signs, and is believed until all that it signed has ended.
+//! what it signs) long before it signs, and is believed until all that it signed has ended: also
+//! if another was put in its place by hand.
 
 use std::fmt;
 
@@ -10,6 +11,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::time::Timestamp;
+use crate::pki::public::Public;
 use crate::pki::{Authorities, Authority, PkiError, make};
 
 /// All authorities of an installation, as they are stored. The times may be edited by hand: an
@@ -40,7 +42,9 @@ struct Current {
 struct Next {
     certificate: String,
     key: String,
-    published_since: jiff::Timestamp,
+    /// When it was found where proxies find it; none until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    published_since: Option<jiff::Timestamp>,
 }
 
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -53,8 +57,10 @@ struct Previous {
 /// A step that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The next authority is made, and published.
+    /// The next authority is made.
     Prepare,
+    /// The next one is published: its time until it signs begins.
+    Publish,
     /// The next one signs from now on.
     Promote,
     /// What the oldest previous one signed has ended.
@@ -67,8 +73,17 @@ pub enum Broken {
     /// Without the text of the error, which may quote what it found: keys.
     #[error("it is not the text that this release writes (line {line}, column {column})")]
     Text { line: usize, column: usize },
-    #[error("{which} is not a certificate of an authority and its key")]
+    #[error(
+        "{which} is not a certificate of an authority and its key, each of them one block of PEM \
+         and nothing else"
+    )]
     Pair { which: &'static str },
+    #[error(
+        "a previous one is not a certificate of an authority: one block of PEM and nothing else"
+    )]
+    Previous,
+    #[error("{0}")]
+    Unfit(#[from] PkiError),
 }
 
 impl Stored {
@@ -92,13 +107,8 @@ impl Stored {
             line: error.line(),
             column: error.column(),
         })?;
-        let next = stored.next.as_ref();
-        let next = next.map(|next| ("the next one", &next.certificate, &next.key));
-        let current = &stored.current;
-        let current = ("the current one", &current.certificate, &current.key);
-        for (which, certificate, key) in [Some(current), next].into_iter().flatten() {
-            Authority::from_pem(certificate, key).ok_or(Broken::Pair { which })?;
-        }
+        // What cannot be used does not take the place of what can.
+        stored.authorities()?;
         Ok(stored)
     }
 
@@ -109,20 +119,38 @@ impl Stored {
 
     /// Who signs, and who is believed.
     pub fn authorities(&self) -> Result<Authorities, Broken> {
-        let which = "the current one";
-        let signing = Authority::from_pem(&self.current.certificate, &self.current.key);
-        let signing = signing.ok_or(Broken::Pair { which })?;
-        let next = self.next.iter().map(|next| &next.certificate);
-        let previous = self.previous.iter().map(|previous| &previous.certificate);
-        let all = std::iter::once(&self.current.certificate)
-            .chain(next)
-            .chain(previous);
-        let bundle = all.map(|text| format!("{}\n", text.trim_end())).collect();
-        Ok(Authorities::new(signing, bundle))
+        let current = &self.current;
+        let signing = pair("the current one", &current.certificate, &current.key)?;
+        let mut others = Vec::new();
+        if let Some(next) = &self.next {
+            others.push(pair("the next one", &next.certificate, &next.key)?.certificate);
+        }
+        for previous in &self.previous {
+            others.push(Public::read(&previous.certificate).ok_or(Broken::Previous)?);
+        }
+        Ok(Authorities::new(signing, &others)?)
     }
 
-    /// What is to be done now. One at a time, so that each is stored, published and seen before
-    /// the next.
+    /// With the authority that is held to be the current one, if this does not know it: somebody
+    /// put another in its place, and what it signed is to be believed until it ends.
+    pub fn keeping(&self, held: &Self, now: Timestamp) -> Option<Self> {
+        let lost = Public::read(&held.current.certificate)?;
+        let mut known = std::iter::once(&self.current.certificate)
+            .chain(self.next.iter().map(|next| &next.certificate))
+            .chain(self.previous.iter().map(|previous| &previous.certificate));
+        if known.any(|text| Public::read(text).as_ref() == Some(&lost)) {
+            return None;
+        }
+        let mut kept = self.clone();
+        kept.previous.push(Previous {
+            certificate: lost.pem(),
+            signed_until: time(now),
+        });
+        Some(kept)
+    }
+
+    /// What is to be done now that this is stored and published. One at a time, so that each is
+    /// seen before the next.
     pub fn due(&self, now: Timestamp, times: &Times) -> Option<Step> {
         let now = time(now);
         let signs = now.duration_since(self.current.signs_since);
@@ -132,10 +160,13 @@ impl Stored {
         }
         match &self.next {
             None => (signs >= times.signs.saturating_sub(times.published)).then_some(Step::Prepare),
-            Some(next) => {
-                let published = now.duration_since(next.published_since);
-                (signs >= times.signs && published >= times.published).then_some(Step::Promote)
-            }
+            Some(next) => match next.published_since {
+                None => Some(Step::Publish),
+                Some(since) => {
+                    let published = now.duration_since(since);
+                    (signs >= times.signs && published >= times.published).then_some(Step::Promote)
+                }
+            },
         }
     }
 
@@ -148,8 +179,13 @@ impl Stored {
                 after.next = Some(Next {
                     certificate,
                     key,
-                    published_since: time(now),
+                    published_since: None,
                 });
+            }
+            Step::Publish => {
+                if let Some(next) = &mut after.next {
+                    next.published_since = Some(time(now));
+                }
             }
             Step::Promote => {
                 if let Some(next) = after.next.take() {
@@ -205,6 +241,12 @@ impl Default for Times {
             kept: SignedDuration::from_hours(8 * 24),
         }
     }
+}
+
+fn pair(which: &'static str, certificate: &str, key: &str) -> Result<Authority, Broken> {
+    let certificate = Public::read(certificate);
+    let authority = certificate.and_then(|certificate| Authority::new(certificate, key));
+    authority.ok_or(Broken::Pair { which })
 }
 
 fn time(now: Timestamp) -> jiff::Timestamp {

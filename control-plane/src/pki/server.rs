@@ -17,8 +17,25 @@ use tokio::time::sleep;
 use crate::model::time::Timestamp;
 use crate::pki::{Authorities, Known, PkiError};
 
-/// TLS as handshakes are to use it now; none while there is no authority.
-pub type Tls = watch::Receiver<Option<Arc<ServerConfig>>>;
+/// TLS as handshakes are to use it. A clone is another handle.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    known: Known,
+    config: watch::Receiver<Option<Arc<ServerConfig>>>,
+}
+
+impl Tls {
+    /// As it is now; waits while there is no authority. None if there will be none.
+    pub async fn config(&mut self) -> Option<Arc<ServerConfig>> {
+        let config = self.config.wait_for(Option::is_some).await;
+        config.ok()?.clone()
+    }
+
+    /// By whom clients are believed.
+    pub fn authorities(&self) -> Known {
+        self.known.clone()
+    }
+}
 
 /// A certificate that is kept fresh by [`ServerCertificate::renew`].
 #[derive(Debug)]
@@ -46,7 +63,10 @@ impl ServerCertificate {
 
     /// TLS 1.3, with the current certificate at each handshake.
     pub fn tls(&self) -> Tls {
-        self.tls.subscribe()
+        Tls {
+            known: self.known.clone(),
+            config: self.tls.subscribe(),
+        }
     }
 
     /// Renews for as long as it runs: when there is another authority, and in time. The wall
@@ -97,7 +117,7 @@ fn server_config(
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
         .map_err(PkiError::Tls)?
-        .with_client_cert_verifier(authorities.client_verifier()?)
+        .with_client_cert_verifier(authorities.client_verifier())
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(certificate)));
     config.alpn_protocols = vec![b"h2".to_vec()];
     // A session that is resumed would let a client in whose certificate has ended meanwhile.
@@ -124,7 +144,10 @@ mod tests {
     fn a_certificate_is_renewed_after_a_day_and_when_the_clock_was_wrong() {
         let folder = tempfile::tempdir().unwrap();
         let now = || Timestamp(NOW.load(Ordering::Relaxed));
-        let known = Authority::open(folder.path(), now()).unwrap().alone();
+        let known = Authority::open(folder.path(), now())
+            .unwrap()
+            .alone()
+            .unwrap();
         let mut server = ServerCertificate::new(known, vec!["localhost".into()], now).unwrap();
         let mut due_after = |advance| {
             NOW.fetch_add(advance, Ordering::Relaxed);
@@ -146,7 +169,7 @@ mod tests {
         let now = || Timestamp(1_700_000_000_000);
         let (knows, known) = watch::channel(None);
         let server = ServerCertificate::new(known, vec!["localhost".into()], now).unwrap();
-        let mut tls = server.tls();
+        let mut tls = server.tls().config;
         assert!(tls.borrow_and_update().is_none());
         let mut renewing = tokio::task::JoinSet::new();
         renewing.spawn(server.renew());

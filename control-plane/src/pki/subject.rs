@@ -10,6 +10,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
 use crate::model::time::Timestamp;
+use crate::pki::LIFETIME;
 
 /// The holder of a client certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,13 @@ impl Subject {
     /// The replica of this name; none if it is no name that a pod can have.
     pub fn replica(name: &str) -> Option<Self> {
         is_name(name).then(|| Self::Replica { name: name.into() })
+    }
+
+    /// The name of the node or the replica.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Proxy { node: name } | Self::Replica { name } => name,
+        }
     }
 
     fn parse(uri: &str) -> Option<Self> {
@@ -68,13 +76,13 @@ pub struct Credential {
     pub subject: Subject,
     /// When the subject was last proven by something else than a certificate.
     pub proven: Timestamp,
-    /// When the certificate ends.
+    /// When the certificate ends; at the latest when one ends that is signed now.
     pub expires: Timestamp,
 }
 
 impl Credential {
     /// Reads a certificate that was verified; none if it is not of a client of ours.
-    pub fn read(certificate: &[u8]) -> Option<Self> {
+    pub fn read(certificate: &[u8], now: Timestamp) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         let expires = certificate.validity().not_after.timestamp();
         let names = certificate.subject_alternative_name().ok()??;
@@ -93,7 +101,12 @@ impl Credential {
         alone.then_some(Self {
             subject,
             proven: Timestamp(proven.saturating_mul(1000)),
-            expires: Timestamp(expires.saturating_mul(1000)),
+            // Whoever once had the key of an authority could write what he likes.
+            expires: Timestamp(
+                expires
+                    .saturating_mul(1000)
+                    .min(now.0.saturating_add(LIFETIME)),
+            ),
         })
     }
 
@@ -121,7 +134,13 @@ const LONGEST: usize = 253;
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+
     use super::*;
+    use crate::pki::Request;
+    use crate::pki::rotation::Stored;
 
     #[test]
     fn a_name_is_read_back_and_nothing_else_is_taken_for_one() {
@@ -142,6 +161,31 @@ mod tests {
         ] {
             assert_eq!(Subject::parse(uri), None, "{uri}");
         }
+    }
+
+    #[test]
+    fn a_certificate_lasts_no_longer_than_its_key_could_say_and_than_its_proof() {
+        let now = Timestamp(1_760_000_000_000);
+        let authorities = Stored::first(now).unwrap().authorities().unwrap();
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let request = CertificateParams::default().serialize_request(&key);
+        let request = Request::parse(request.unwrap().der()).unwrap();
+        let node = Subject::proxy("node-1").unwrap();
+        let answer = |proven: Timestamp, life| {
+            let signing = authorities.signing();
+            let pem = signing.answer(&request, &node, proven, now, life).unwrap();
+            let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+            Credential::read(&der, now).unwrap()
+        };
+        let credential = answer(now, LIFETIME / 7);
+        let day = Timestamp(now.0 + LIFETIME / 7);
+        assert_eq!((credential.expires, credential.proven), (day, now));
+        // A day before a token is needed again.
+        let proven = Timestamp(now.0 - 6 * LIFETIME / 7);
+        assert_eq!(answer(proven, LIFETIME).expires, day);
+        // Another authority, or another release, may say more than this one would.
+        let far = Timestamp(now.0 + LIFETIME);
+        assert_eq!(answer(far, 2 * LIFETIME).expires, far);
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, RootCertStore};
 
@@ -91,6 +91,16 @@ fn the_key_is_in_the_private_file_only() {
     let public = std::fs::read_to_string(folder.path().join(CERTIFICATE)).unwrap();
     assert!(private.contains("PRIVATE KEY"));
     assert!(!public.contains("PRIVATE KEY"));
+}
+
+#[test]
+fn a_file_that_begins_with_the_key_publishes_the_certificate_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = make(NOW).unwrap();
+    std::fs::write(folder.path().join(AUTHORITY), key + &certificate).unwrap();
+    Authority::open(folder.path(), NOW).unwrap();
+    let public = std::fs::read_to_string(folder.path().join(CERTIFICATE)).unwrap();
+    assert_eq!(public, certificate);
 }
 
 #[test]

@@ -15,13 +15,15 @@ use tokio::time::timeout;
 
 use crate::review::{Account, GROUP, Review, ReviewError, Right};
 
-/// Asks an API server.
+/// Asks an API server. Who is not to wait for others' questions needs one of his own.
 pub struct Reviewer {
     tokens: Api<TokenReview>,
     accesses: Api<SubjectAccessReview>,
     /// Whom a token must be for.
     audience: String,
     permits: Semaphore,
+    /// Questions that wait, or are open.
+    places: Semaphore,
 }
 
 impl Reviewer {
@@ -32,6 +34,7 @@ impl Reviewer {
             accesses: Api::all(client),
             audience,
             permits: Semaphore::new(AT_ONCE),
+            places: Semaphore::new(AT_ONCE + WAITING),
         }
     }
 
@@ -82,6 +85,7 @@ impl Reviewer {
         resource: &'static str,
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, ReviewError> {
+        let _place = self.places.try_acquire().map_err(|_| ReviewError::Full)?;
         let asking = async {
             let _permit = self.permits.acquire().await;
             call.await
@@ -163,16 +167,46 @@ fn account(status: TokenReviewStatus, audience: &str) -> Result<Account, ReviewE
     })
 }
 
-/// Questions that are open at the same time; more wait.
+/// Questions that are open at the same time; some more wait.
 const AT_ONCE: usize = 16;
+const WAITING: usize = 64;
 /// Less than whoever calls us waits.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 #[cfg(test)]
 mod tests {
+    use futures::future::{join_all, select_all};
     use k8s_openapi::api::authentication::v1::UserInfo;
+    use tokio::net::TcpListener;
 
     use super::*;
+
+    #[tokio::test]
+    async fn questions_beyond_those_that_may_wait_are_refused_at_once() {
+        // It accepts connections by its kernel, and answers nothing.
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", silent.local_addr().unwrap());
+        let config = kube::Config::new(address.parse().unwrap());
+        let client = Client::try_from(config).unwrap();
+        let reviewer = Reviewer::new(client.clone(), "roadstead".to_owned());
+        let mut asked: Vec<_> = (0..AT_ONCE + WAITING + 1)
+            .map(|_| reviewer.authenticate("token"))
+            .collect();
+        let (first, _, rest) = select_all(asked.drain(..)).await;
+        assert_eq!(first, Err(ReviewError::Full));
+        for waited in join_all(rest).await {
+            assert!(
+                matches!(waited, Err(ReviewError::Unavailable(_))),
+                "{waited:?}"
+            );
+        }
+        // Their places are free again.
+        let again = reviewer.authenticate("token").await;
+        assert!(
+            matches!(again, Err(ReviewError::Unavailable(_))),
+            "{again:?}"
+        );
+    }
 
     #[test]
     fn only_what_was_accepted_for_our_audience_is_an_account() {

@@ -20,7 +20,9 @@ use crate::review::{Account, Review, ReviewError, Right};
 #[derive(Debug)]
 pub struct Remembered {
     reviewer: Arc<dyn Review>,
-    accounts: Memory<[u8; 32], Result<Account, ReviewError>>,
+    accounts: Memory<[u8; 32], Account>,
+    /// Apart: who shows many tokens that are none takes no account's place.
+    refused: Memory<[u8; 32], ReviewError>,
     rights: Memory<([u8; 32], Right), bool>,
 }
 
@@ -29,6 +31,7 @@ impl Remembered {
         Self {
             reviewer,
             accounts: Memory::default(),
+            refused: Memory::default(),
             rights: Memory::default(),
         }
     }
@@ -36,12 +39,17 @@ impl Remembered {
     async fn whose(&self, token: &str) -> Result<Account, ReviewError> {
         let hash = Sha256::digest(token.as_bytes()).into();
         if let Some(known) = self.accounts.get(&hash) {
-            return known;
+            return Ok(known);
+        }
+        if let Some(known) = self.refused.get(&hash) {
+            return Err(known);
         }
         let answer = self.reviewer.authenticate(token).await;
-        // One that could not be asked is asked again.
-        if !matches!(answer, Err(ReviewError::Unavailable(_))) {
-            self.accounts.put(&hash, &answer);
+        match &answer {
+            Ok(account) => self.accounts.put(&hash, account),
+            Err(refused @ ReviewError::NotAuthentic(_)) => self.refused.put(&hash, refused),
+            // One that could not be asked is asked again.
+            Err(ReviewError::Unavailable(_) | ReviewError::Full) => {}
         }
         answer
     }
@@ -215,11 +223,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_more_is_remembered_than_there_is_room_for() {
-        let remembered = Remembered::new(Arc::new(Fake::default()));
+        let fake = Arc::new(Fake::default());
+        let remembered = Remembered::new(fake.clone());
         for number in 0..2 * MOST {
             let token = number.to_string();
             remembered.authenticate(&token).await.unwrap_err();
         }
-        assert_eq!(remembered.accounts.0.load().len(), MOST);
+        assert_eq!(remembered.refused.0.load().len(), MOST);
+        // Who has a good token is not asked about each time for that.
+        for _ in 0..2 {
+            remembered.authenticate("good").await.unwrap();
+        }
+        assert_eq!(fake.asked.load(Ordering::Relaxed), 2 * MOST + 1);
     }
 }

@@ -4,24 +4,27 @@
 //! A layer around all services, so that none can be forgotten.
 
 mod call;
+mod lasting;
 mod refusal;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
+use tokio::time::sleep;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use crate::clock;
 use crate::metrics::streams::{Refused, StreamMetrics};
-use crate::pki::{Credential, Subject};
+use crate::pki::Subject;
 use crate::review::{Review, ReviewError, Right};
 use crate::serve::auth::call::Call;
+use crate::serve::auth::lasting::lasting;
 use crate::serve::auth::refusal::{Refusal, lacks};
 use crate::serve::listen::Peer;
 use crate::tokens::{Role, Tokens};
@@ -50,11 +53,10 @@ impl Authenticate {
     /// Whether a call may be made, where that is known at once.
     fn check(&self, call: Call, headers: &HeaderMap, peer: Option<&Peer>) -> Checked {
         let credential = peer.and_then(Peer::credential);
-        let credential = credential.filter(|found| clock::now() < found.expires);
-        let subject = credential.map(|found: &Arc<Credential>| &found.subject);
-        let (role, right) = match (call, subject) {
-            (Call::Stream, Some(Subject::Proxy { .. }))
-            | (Call::Replica, Some(Subject::Replica { .. })) => return Checked::Known,
+        let (role, right) = match (call, credential.map(|found| &found.subject)) {
+            // It ends with its certificate by itself, and says more.
+            (Call::Stream, Some(Subject::Proxy { .. })) => return Checked::Known,
+            (Call::Replica, Some(Subject::Replica { .. })) => return Checked::ByCertificate,
             (Call::Certificate, _) => return Checked::Proves,
             (Call::Replica, _) => {
                 let problem = "this call is for replicas of the control plane, which have a \
@@ -70,9 +72,15 @@ impl Authenticate {
             (Call::Stream, _) => (Role::Proxy, None),
             (Call::Operator(right), _) => (Role::Operator, right),
         };
-        let Some(token) = bearer(headers) else {
-            let problem = "this call needs the header \"authorization: Bearer TOKEN\"";
-            return self.refuse(Refused::NoToken, problem, Some(role));
+        let token = match bearer(headers) {
+            Ok(Some(token)) => token,
+            Ok(None) => {
+                let problem = "this call needs the header \"authorization: Bearer TOKEN\"";
+                return self.refuse(Refused::NoToken, problem, Some(role));
+            }
+            Err(malformed) => {
+                return self.refuse(Refused::NoToken, &malformed.to_string(), Some(role));
+            }
         };
         let tokens = self.access.tokens.as_ref();
         match tokens.and_then(|tokens| tokens.role(token)) {
@@ -105,12 +113,10 @@ impl Authenticate {
                 error.to_string(),
                 Some(Role::Operator),
             ),
-            ReviewError::Unavailable(_) => Refusal {
-                cause: Refused::NotReviewed,
-                problem: error.to_string(),
-                file: None,
-                audience: None,
-            },
+            ReviewError::Unavailable(_) => {
+                self.refusal(Refused::NotReviewed, error.to_string(), None)
+            }
+            ReviewError::Full => self.refusal(Refused::TooMany, error.to_string(), None),
         };
         let account = reviewer.authenticate(token).await.map_err(failed)?;
         let Some(right) = right else {
@@ -119,12 +125,20 @@ impl Authenticate {
         if reviewer.allows(&account, right).await.map_err(failed)? {
             return Ok(());
         }
-        Err(Refusal {
-            cause: Refused::Forbidden,
-            problem: lacks(&account.name, right),
-            file: None,
-            audience: None,
-        })
+        let problem = lacks(&account.name, right);
+        Err(self.refusal(Refused::Forbidden, problem, None))
+    }
+
+    /// Waits until the right to a call is gone, and says why. Who cannot be asked about keeps
+    /// what he has.
+    async fn gone(&self, reviewer: &dyn Review, token: &str, right: Option<Right>) -> Status {
+        loop {
+            sleep(REVIEW_EVERY).await;
+            match self.review(reviewer, token, right).await {
+                Err(refusal) if !refusal.is_of_the_moment() => return self.told(&refusal),
+                Ok(()) | Err(_) => {}
+            }
+        }
     }
 
     fn refuse(&self, cause: Refused, problem: &str, role: Option<Role>) -> Checked {
@@ -151,6 +165,8 @@ impl Authenticate {
 /// What is known of a call at once.
 enum Checked {
     Known,
+    /// For as long as the certificate is believed.
+    ByCertificate,
     /// It is a stranger's until the service has proof.
     Proves,
     Refused(Refusal),
@@ -197,8 +213,28 @@ where
         let authenticate = self.authenticate.clone();
         match authenticate.check(call, request.headers(), peer.as_ref()) {
             Checked::Known => {
-                peer.iter().for_each(Peer::is_known);
+                peer.iter().for_each(Peer::let_in);
                 Box::pin(self.inner.call(request))
+            }
+            Checked::ByCertificate => {
+                let answering = self.inner.call(request);
+                Box::pin(async move {
+                    let answer = answering.await?;
+                    let Some(peer) = peer else {
+                        return Ok(answer);
+                    };
+                    peer.let_in();
+                    Ok(lasting(
+                        answer,
+                        Box::pin(async move {
+                            peer.ended().await;
+                            Status::unauthenticated(
+                                "the certificate of this connection is no longer believed: \
+                                 connect again, by a new one",
+                            )
+                        }),
+                    ))
+                })
             }
             Checked::Proves => Box::pin(self.inner.call(request)),
             Checked::Refused(refusal) => {
@@ -214,24 +250,40 @@ where
                     if let Err(refusal) = reviewed {
                         return Ok(authenticate.told(&refusal).into_http());
                     }
-                    peer.iter().for_each(Peer::is_known);
-                    inner.call(request).await
+                    peer.iter().for_each(Peer::let_in);
+                    let answer = inner.call(request).await?;
+                    let gone = async move { authenticate.gone(&*reviewer, &token, right).await };
+                    Ok(lasting(answer, Box::pin(gone)))
                 })
             }
         }
     }
 }
 
-/// The token of the only `authorization` header.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// There is an `authorization` header, and it bears no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the header \"authorization\" is not, once, \"Bearer TOKEN\" with a token of at most {LONGEST} \
+     characters"
+)]
+pub(super) struct Malformed;
+
+/// The token of the `authorization` header, if there is one.
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Malformed> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (value, None) = (values.next()?, values.next()) else {
-        return None;
+    let value = match (values.next(), values.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value.to_str().map_err(|_| Malformed)?,
+        (Some(_), Some(_)) => return Err(Malformed),
     };
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let (scheme, token) = value.split_once(' ').ok_or(Malformed)?;
     let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && token.len() <= LONGEST).then_some(token)
+    let fit = scheme.eq_ignore_ascii_case("bearer") && (1..=LONGEST).contains(&token.len());
+    fit.then_some(Some(token)).ok_or(Malformed)
 }
+
+/// How long a call may outlast the right to it.
+const REVIEW_EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// A ServiceAccount's token has about 1 KiB.
 const LONGEST: usize = 8 * 1024;

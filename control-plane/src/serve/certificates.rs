@@ -1,23 +1,23 @@
 //! `CertificateService`: a proxy proves which node it is on, and gets a certificate.
 //!
-//! Apart from other calls, because this one is a stranger's until it has proof: each is bounded
-//! in number, size and time.
+//! Apart from other calls, because this one is a stranger's until it has proof: what costs least
+//! is looked at first, and the rest is bounded in number, size and time.
 
 mod proof;
 
 use std::sync::Arc;
 
 use roadstead_proto::v1::{self, certificate_service_server::CertificateService};
-use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use crate::clock;
 use crate::metrics::streams::{Refused, StreamMetrics};
-use crate::model::time::Timestamp;
 use crate::pki::{self, Known};
 use crate::review::Review;
 use crate::serve::auth::bearer;
+use crate::serve::certificates::proof::Unproven;
 use crate::serve::listen::Peer;
+use crate::serve::shares::Shares;
 use crate::serve::wire::timestamp;
 
 pub(super) use proof::Proof;
@@ -39,7 +39,8 @@ pub struct Issuing {
 pub(super) struct Certificates {
     issuing: Option<Issuing>,
     metrics: StreamMetrics,
-    permits: Semaphore,
+    /// For tokens that are being reviewed.
+    places: Shares,
 }
 
 impl Certificates {
@@ -48,13 +49,18 @@ impl Certificates {
         Self {
             issuing,
             metrics,
-            permits: Semaphore::new(AT_ONCE),
+            places: Shares::new(OF_AN_ADDRESS),
         }
     }
 
     fn refused(&self, cause: Refused, status: Status) -> Status {
         self.metrics.call_refused(cause);
         status
+    }
+
+    fn unproven(&self, unproven: &Unproven) -> Status {
+        let (cause, status) = unproven.refused();
+        self.refused(cause, status)
     }
 
     fn too_many(&self, what: &str) -> Status {
@@ -82,48 +88,50 @@ impl CertificateService for Certificates {
         {
             return Err(self.too_many("on this connection"));
         }
-        let _permit = self
-            .permits
-            .try_acquire()
-            .map_err(|_| self.too_many("at once"))?;
         let metadata = request.metadata().clone().into_headers();
+        let token = bearer(&metadata).map_err(|malformed| self.unproven(&malformed.into()))?;
         let shown = peer.as_ref().and_then(Peer::credential);
-        let shown = shown.map(|shown| &**shown);
-        let proof = Proof::find(issuing, bearer(&metadata), shown, clock::now()).await;
-        let proof = proof.map_err(|unproven| {
-            let (cause, status) = unproven.refused();
-            self.refused(cause, status)
-        })?;
-        peer.iter().for_each(Peer::is_known);
+        if token.is_none() && shown.is_none() {
+            return Err(self.unproven(&Unproven::Nothing));
+        }
         let wanted = pki::Request::parse(&request.into_inner().certification_request);
         let wanted = wanted.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let address = peer.as_ref().and_then(Peer::address);
+        let _place = match address.filter(|_| token.is_some()) {
+            Some(address) => {
+                let place = self.places.take(address.ip());
+                Some(place.ok_or_else(|| self.too_many("at once of this address"))?)
+            }
+            None => None,
+        };
+        let proof = Proof::find(issuing, token, shown, clock::now()).await;
+        let proof = proof.map_err(|unproven| self.unproven(&unproven))?;
+        peer.iter().for_each(Peer::let_in);
         let authorities = issuing.authorities.borrow().clone();
         let authorities = authorities.ok_or_else(|| {
             Status::unavailable("the certificate authority is not known yet: try again")
         })?;
         let now = clock::now();
-        let Proof {
-            node,
-            subject,
-            proven,
-        } = proof;
+        let Proof { subject, proven } = proof;
         let signing = authorities.signing();
         let certificate = signing.answer(&wanted, &subject, proven, now, issuing.life);
         let certificate = certificate.map_err(|error| {
             tracing::error!(%error, "no certificate for a proxy");
             Status::internal("the certificate cannot be made: the control plane's log says why")
         })?;
-        tracing::info!(proxy = &*node, "a proxy was given a certificate");
+        tracing::info!(proxy = subject.name(), "a proxy was given a certificate");
         Ok(Response::new(v1::IssueResponse {
             certificate,
-            proxy: node.into(),
+            proxy: subject.name().to_owned(),
             not_before: Some(timestamp(now)),
-            not_after: Some(timestamp(Timestamp(now.0.saturating_add(issuing.life)))),
         }))
     }
 }
 
-/// Calls that are answered at the same time.
-const AT_ONCE: usize = 64;
+/// Tokens of one address that are reviewed, or wait for it, at the same time.
+const OF_AN_ADDRESS: usize = 8;
 /// A proxy needs one a day, and some tries.
 const OF_A_CONNECTION: u32 = 16;
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,6 @@ mod session;
 mod shared;
 mod transfer;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,12 +24,12 @@ use tokio::task::JoinSet;
 use tonic::{Status, Streaming};
 
 use crate::metrics::streams::StreamMetrics;
-use crate::pki::Credential;
 use crate::presence::StreamId;
 use crate::serve::Role;
 use crate::serve::distribution::frame::Frame;
 use crate::serve::distribution::seats::Seats;
 use crate::serve::distribution::shared::Transfers;
+use crate::serve::listen::Peer;
 use crate::serve::stop::Stop;
 use crate::snapshot::publication::Publication;
 
@@ -101,9 +100,7 @@ impl Common {
 
 /// A stream that was just opened.
 struct Arrival {
-    peer: Option<SocketAddr>,
-    /// What its certificate says, if it was not let in by a token.
-    credential: Option<Arc<Credential>>,
+    peer: Option<Peer>,
     inbound: Streaming<v1::ProxyMessage>,
     outbound: mpsc::Sender<Result<Frame, Status>>,
 }

@@ -4,6 +4,8 @@ use std::io::Write;
 use std::sync::mpsc;
 use std::task::{Context, Poll};
 
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
 use tokio::net::TcpListener;
 use tokio::task::{JoinSet, spawn_blocking};
 use tonic::body::Body;
@@ -73,6 +75,44 @@ fn the_filter_changes_while_the_program_runs() {
         .map(|word| text.contains(word))
         .collect();
     assert_eq!(found, [false, true, true], "{text}");
+}
+
+/// An API server that answers everything with a Secret that cannot be read as one.
+#[derive(Clone)]
+struct Canary;
+
+impl Service<http::Request<kube::client::Body>> for Canary {
+    type Response = http::Response<kube::client::Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: http::Request<kube::client::Body>) -> Self::Future {
+        let body = r#"{"metadata": {"name": "a"}, "data": "a-canary"}"#;
+        ready(Ok(http::Response::new(body.as_bytes().to_vec().into())))
+    }
+}
+
+#[test]
+fn what_the_kubernetes_client_cannot_read_is_not_in_the_log() {
+    let text = logged(&config(Format::Text, "trace"), |_| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let secrets: Api<Secret> = Api::default_namespaced(Client::new(Canary, "default"));
+            // The error quotes it, too: who has it says less.
+            let error = secrets.get("a").await.unwrap_err();
+            assert!(format!("{error:?}").contains("a-canary"), "{error:?}");
+        });
+        tracing::warn!(target: "kube_client::client::tls", "what else it says is told");
+    });
+    assert!(text.contains("what else it says"), "{text}");
+    assert!(!text.contains("a-canary"), "{text}");
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub struct Renewal {
     held: watch::Sender<Option<Arc<Held>>>,
     doubt: Arc<Notify>,
     metrics: Metrics,
+    /// How often the certificate of now could not be kept; none: it is.
+    unkept: Option<u32>,
 }
 
 /// There is no certificate.
@@ -72,9 +74,12 @@ impl Certificates {
         found.ok()?.ok()?.clone()
     }
 
-    /// Someone did not believe it.
-    pub(super) fn doubt(&self) {
-        self.doubt.notify_one();
+    /// Someone did not believe this one. Nothing is to be done if there is another by now.
+    pub(super) fn doubt(&self, shown: &Arc<Held>) {
+        let held = self.held.borrow().clone();
+        if held.is_some_and(|held| Arc::ptr_eq(&held, shown)) {
+            self.doubt.notify_one();
+        }
     }
 }
 
@@ -90,12 +95,13 @@ impl Renewal {
             held: sender,
             doubt: Arc::clone(&doubt),
             metrics,
+            unkept: None,
         };
         Some((renewal, Certificates { held, doubt }))
     }
 
     /// Takes what was kept, and asks for another in time, for as long as it runs.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         match Held::read(&self.folder) {
             Ok(Some(held)) => self.take(held),
             Ok(None) => {}
@@ -108,10 +114,9 @@ impl Renewal {
             match self.ask(doubted).await {
                 Ok(held) => {
                     info!(until = %held.not_after(), "this proxy has a certificate");
-                    if let Err(error) = held.write(&self.folder) {
-                        warn!("the certificate is not kept: {error}");
-                    }
                     self.take(held);
+                    self.unkept = Some(0);
+                    self.keep();
                     self.metrics.certificate(true);
                     backoff.reset();
                     failing = false;
@@ -134,7 +139,7 @@ impl Renewal {
     }
 
     /// Until another certificate is needed. True if the one that is held is not believed.
-    async fn wait(&self) -> bool {
+    async fn wait(&mut self) -> bool {
         loop {
             let held = self.held.borrow().clone();
             if held.is_none_or(|held| held.is_due(wall())) {
@@ -143,9 +148,26 @@ impl Renewal {
             tokio::select! {
                 () = self.doubt.notified() => return true,
                 // The wall clock can be set.
-                () = sleep(LOOK_EVERY) => {}
+                () = sleep(LOOK_EVERY) => self.keep(),
             }
         }
+    }
+
+    /// Keeps the certificate for the next process, until it is kept.
+    fn keep(&mut self) {
+        let held = self.held.borrow().clone();
+        let (Some(failures), Some(held)) = (self.unkept, held) else {
+            return;
+        };
+        self.unkept = match held.write(&self.folder) {
+            Ok(()) => None,
+            Err(error) => {
+                if failures == 0 {
+                    warn!("the certificate is not kept: {error}; trying on");
+                }
+                Some(failures.saturating_add(1))
+            }
+        };
     }
 
     fn is_good(&self) -> bool {
@@ -215,10 +237,10 @@ impl Renewal {
         };
         let IssueResponse {
             certificate,
-            proxy: _,
+            proxy,
             not_before,
-            not_after: _,
         } = response;
+        info!(proxy, "a control plane knows this proxy");
         let issued = not_before.map_or(0, |at| at.seconds);
         Ok(draft.complete(&certificate, issued)?)
     }
@@ -240,3 +262,6 @@ const ANSWER_BYTES: usize = 64 * 1024;
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// While there is one that is good.
 const AT_MOST_EVERY: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

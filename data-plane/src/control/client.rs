@@ -78,7 +78,7 @@ impl Client {
             let started = Instant::now();
             match connected {
                 Ok(connection) => {
-                    let address = connection.address.clone();
+                    let (address, shown) = (connection.address.clone(), connection.shown.clone());
                     info!(%address, "control plane connected");
                     failing = false;
                     self.metrics.connected();
@@ -88,11 +88,14 @@ impl Client {
                         backoff.reset();
                         self.connector.arrived();
                     }
-                    if let End::Failed(status) = &end
-                        && self.connector.redirect(status)
-                    {
-                        info!(%address, "another replica of the control plane leads: connecting to it");
-                        continue;
+                    if let End::Failed(status) = &end {
+                        if self.connector.redirect(status) {
+                            info!(%address, "another replica of the control plane leads: connecting to it");
+                            continue;
+                        }
+                        shown
+                            .iter()
+                            .for_each(|shown| self.connector.ended(shown, status));
                     }
                     warn!(%address, "control plane lost: {end}; serving on by the version that is live");
                 }
@@ -129,6 +132,7 @@ impl Client {
     async fn follow(&mut self, connection: Connection) -> End {
         let Connection {
             address: _,
+            shown: _,
             mut messages,
             answers,
         } = connection;

@@ -36,6 +36,8 @@ pub struct Connector {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) address: Address,
+    /// What it was opened by, if not by a token.
+    pub(super) shown: Option<Arc<Held>>,
     pub(super) messages: Streaming<TransferMessage>,
     pub(super) answers: mpsc::Sender<ProxyMessage>,
 }
@@ -122,22 +124,32 @@ impl Connector {
             .as_ref()
             .is_err_and(ConnectError::may_be_of_certificate)
         {
-            certificates.doubt();
+            certificates.doubt(&held);
         }
         opened
+    }
+
+    /// A stream that was opened by this certificate ended so.
+    pub(super) fn ended(&self, shown: &Arc<Held>, status: &Status) {
+        if let Some(certificates) = &self.certificates
+            && is_of_certificate(status.code())
+        {
+            certificates.doubt(shown);
+        }
     }
 
     async fn open_by(
         &self,
         address: Address,
         hello: ProxyMessage,
-        shown: Option<&Held>,
+        shown: Option<&Arc<Held>>,
     ) -> Result<Connection, ConnectError> {
         let token = match shown {
             Some(_) => None,
             None => dial::token(&self.settings).await?,
         };
-        let endpoint = dial::endpoint(&self.settings, &address, shown).await?;
+        let held = shown.map(|held| &**held);
+        let endpoint = dial::endpoint(&self.settings, &address, held).await?;
         // The endpoint's own limit is for TCP: a process that is stopped accepts, and says nothing.
         let connected = timeout(ANSWER_TIME, endpoint.connect()).await;
         let silent = |_| ConnectError::Silent {
@@ -155,6 +167,7 @@ impl Connector {
         match timeout(ANSWER_TIME, client(channel).stream(request)).await {
             Ok(Ok(response)) => Ok(Connection {
                 address,
+                shown: shown.cloned(),
                 messages: response.into_inner(),
                 answers,
             }),
@@ -168,19 +181,26 @@ impl Connector {
 }
 
 impl ConnectError {
-    /// Whether another certificate might mend it. One that is not believed ends the connection,
-    /// at its beginning or with the first call.
+    /// Whether another certificate might mend it. One that is not believed lets us connect, because
+    /// by TLS 1.3 we have said all before the other end looks at it, and ends the connection with
+    /// the first call. Who is not reached, or is not whom we want, says nothing of it.
     fn may_be_of_certificate(&self) -> bool {
         match self {
-            Self::Dial(DialError::Connect { .. }) => true,
             Self::Refused { source, .. } => {
-                source.code() == Code::Unauthenticated || source.source().is_some()
+                is_of_certificate(source.code()) || source.source().is_some()
             }
-            Self::Dial(DialError::File { .. } | DialError::Token { .. })
+            Self::Dial(
+                DialError::Connect { .. } | DialError::File { .. } | DialError::Token { .. },
+            )
             | Self::NoCertificate
             | Self::Silent { .. } => false,
         }
     }
+}
+
+/// Whether a status may be of who we are.
+fn is_of_certificate(code: Code) -> bool {
+    matches!(code, Code::Unauthenticated | Code::PermissionDenied)
 }
 
 fn client(channel: Channel) -> DistributionServiceClient<Channel> {

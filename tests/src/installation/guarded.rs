@@ -89,7 +89,10 @@ impl<'a> Guarded<'a> {
             "ownNamespace": NAMESPACE,
         });
         let sources = json!({"kubernetes": source});
-        let (name, keys) = ("control-plane", json!({"access": {}}));
+        let (name, keys) = (
+            "control-plane",
+            json!({"access": {}, "log": {"level": LOG}}),
+        );
         let mut control = ControlPlane::start_by(sandbox, name, 1, &sources, &keys, |config| {
             let executable = built::binary("roadstead-control-plane")?;
             let arguments = ["--config".into(), config.to_owned().into_os_string()];
@@ -150,6 +153,7 @@ impl<'a> Guarded<'a> {
             "stateFolder": folder.join("state"),
             "threads": 1,
             "admin": {"address": PROXY_ADMIN},
+            "log": {"level": LOG},
         });
         let binary = "roadstead-data-plane";
         let text = config.to_string();
@@ -211,7 +215,11 @@ impl<'a> Guarded<'a> {
     pub async fn mount_bundle(&self) -> anyhow::Result<()> {
         let maps: Api<ConfigMap> = Api::namespaced(self.cluster.client(), NAMESPACE);
         let bundle = maps.get("roadstead-ca").await?.data.unwrap_or_default();
-        let bundle = bundle.get("ca.pem").context("ca.pem")?;
+        self.mount(bundle.get("ca.pem").context("ca.pem")?)
+    }
+
+    /// Puts these certificates into that file.
+    pub fn mount(&self, bundle: &str) -> anyhow::Result<()> {
         let draft = self.mounted().with_extension("draft");
         fs::write(&draft, bundle)?;
         fs::rename(&draft, self.mounted()).context("replace the CA file")
@@ -366,6 +374,9 @@ const CONTROL_PLANE: &str = "roadstead-control-plane";
 const OPERATOR: &str = "operator";
 const SECRET: &str = "roadstead-control-plane-ca";
 const ENTRY: &str = "authorities.json";
+/// All that could have keys and tokens at hand.
+const LOG: &str = "info,roadstead_control_plane=trace,roadstead_data_plane=trace,kube_client=trace,\
+                   kube_runtime=trace,rustls=trace,tonic=trace,tower=trace";
 const PROXY_ADMIN: &str = "127.0.0.1:8446";
 
 /// All that the control plane may do, and the role of operators, as the README has them.

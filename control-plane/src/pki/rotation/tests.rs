@@ -1,5 +1,3 @@
-use rustls::pki_types::UnixTime;
-
 use super::*;
 
 const NOW: Timestamp = Timestamp(1_760_000_000_000);
@@ -18,11 +16,8 @@ fn certificates(stored: &Stored) -> usize {
 fn believes(stored: &Stored, client: &str, at: Timestamp) -> bool {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
-    let verifier = stored.authorities().unwrap().client_verifier().unwrap();
     let certificate = CertificateDer::from_pem_slice(client.as_bytes()).unwrap();
-    let millis = u64::try_from(at.0).unwrap();
-    let at = UnixTime::since_unix_epoch(std::time::Duration::from_millis(millis));
-    verifier.verify_client_cert(&certificate, &[], at).is_ok()
+    stored.authorities().unwrap().believe(&certificate, at)
 }
 
 fn client(stored: &Stored, now: Timestamp) -> String {
@@ -38,8 +33,11 @@ fn each_step_comes_at_its_time_and_not_before() {
     assert_eq!(first.due(after(334), &times), None);
     assert_eq!(first.due(after(335), &times), Some(Step::Prepare));
 
-    let prepared = first.after(Step::Prepare, after(335)).unwrap();
+    let prepared = first.after(Step::Prepare, after(334)).unwrap();
     assert_eq!(certificates(&prepared), 2);
+    // No time counts before it is published.
+    assert_eq!(prepared.due(after(400), &times), Some(Step::Publish));
+    let prepared = prepared.after(Step::Publish, after(335)).unwrap();
     assert_eq!(prepared.due(after(364), &times), None);
     assert_eq!(prepared.due(after(365), &times), Some(Step::Promote));
 
@@ -59,6 +57,7 @@ fn whoever_was_away_for_a_year_still_publishes_first() {
     let first = Stored::first(NOW).unwrap();
     assert_eq!(first.due(after(800), &times), Some(Step::Prepare));
     let prepared = first.after(Step::Prepare, after(800)).unwrap();
+    let prepared = prepared.after(Step::Publish, after(800)).unwrap();
     assert_eq!(prepared.due(after(829), &times), None);
     assert_eq!(prepared.due(after(830), &times), Some(Step::Promote));
 }
@@ -68,7 +67,7 @@ fn a_clock_that_runs_ahead_prepares_and_does_not_promote() {
     let times = Times::default();
     let ahead = after(400);
     let prepared = Stored::first(NOW).unwrap().after(Step::Prepare, ahead);
-    let prepared = prepared.unwrap();
+    let prepared = prepared.unwrap().after(Step::Publish, ahead).unwrap();
     for now in [ahead, NOW, after(380)] {
         assert_eq!(prepared.due(now, &times), None);
     }
@@ -81,7 +80,7 @@ fn at_every_step_what_was_signed_before_is_believed_until_it_ends() {
     let mut now = NOW;
     let mut signed: Vec<(Timestamp, String)> = Vec::new();
     let mut steps = Vec::new();
-    while steps.len() < 9 {
+    while steps.len() < 12 {
         now = Timestamp(now.0 + DAY);
         if let Some(step) = stored.due(now, &times) {
             let after = stored.after(step, now).unwrap();
@@ -97,7 +96,7 @@ fn at_every_step_what_was_signed_before_is_believed_until_it_ends() {
             assert!(believes(&stored, client, now), "of {at:?} at {now:?}");
         }
     }
-    let expected = [Step::Prepare, Step::Promote, Step::Forget].repeat(3);
+    let expected = [Step::Prepare, Step::Publish, Step::Promote, Step::Forget].repeat(3);
     assert_eq!(steps, expected);
     // Of the first authority nothing is believed any more.
     let long_ago = client(&Stored::first(NOW).unwrap(), now);
@@ -121,6 +120,14 @@ fn what_is_broken_is_said_without_its_content() {
     mixed.current.key.clone_from(&other.current.key);
     let mut no_next = mine.after(Step::Prepare, NOW).unwrap();
     no_next.next.as_mut().unwrap().certificate = "gone".to_owned();
+    let mut no_previous = mine.clone();
+    no_previous.previous.push(Previous {
+        certificate: "gone".to_owned(),
+        signed_until: time(NOW),
+    });
+    // Pasted with its key, it would be published with it.
+    let mut pasted = mine.clone();
+    pasted.current.certificate += &mine.current.key;
     let text = mine.text().unwrap();
     let cut = text.get(..text.len() / 2).unwrap();
     for (bytes, expected) in [
@@ -128,9 +135,31 @@ fn what_is_broken_is_said_without_its_content() {
         (cut, "it is not the text"),
         (&mixed.text().unwrap(), "the current one"),
         (&no_next.text().unwrap(), "the next one"),
+        (&no_previous.text().unwrap(), "a previous one"),
+        (&pasted.text().unwrap(), "the current one"),
     ] {
         let error = Stored::parse(bytes).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
         assert!(!error.contains("PRIVATE"), "{error}");
+    }
+}
+
+#[test]
+fn what_was_signed_is_believed_on_if_another_authority_is_put_in_its_place() {
+    let (mine, other) = (Stored::first(NOW).unwrap(), Stored::first(NOW).unwrap());
+    let signed = client(&mine, NOW);
+    assert!(!believes(&other, &signed, NOW));
+    let kept = other.keeping(&mine, NOW).unwrap();
+    assert!(believes(&kept, &signed, NOW));
+    assert!(believes(&kept, &client(&other, NOW), NOW));
+    // Once, and not for longer than others.
+    assert!(kept.keeping(&mine, NOW).is_none());
+    let times = Times::default();
+    assert_eq!(kept.due(after(8), &times), Some(Step::Forget));
+    // Nothing is lost in a rotation.
+    let next = mine.after(Step::Prepare, NOW).unwrap();
+    let promoted = next.after(Step::Promote, NOW).unwrap();
+    for later in [&mine, &next, &promoted] {
+        assert!(later.keeping(&mine, NOW).is_none());
     }
 }

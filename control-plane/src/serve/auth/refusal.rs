@@ -18,6 +18,11 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    /// Whether nothing is known against the caller.
+    pub(super) fn is_of_the_moment(&self) -> bool {
+        matches!(self.cause, Refused::NotReviewed | Refused::TooMany)
+    }
+
     pub(super) fn status(&self) -> Status {
         let mut text = self.problem.clone();
         if let Some(role) = self.file {

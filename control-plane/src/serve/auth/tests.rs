@@ -1,13 +1,25 @@
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::watch;
 use tonic::Code;
 
 use super::*;
+use crate::clock;
 use crate::model::time::Timestamp;
+use crate::pki::rotation::Stored;
 use crate::review::Account;
+use crate::serve::listen::Shown;
 
 /// Knows tokens that are names of accounts: jane may list, `away` cannot be asked about.
 #[derive(Debug)]
@@ -23,7 +35,7 @@ impl Review for Fake {
             "away" => Err(ReviewError::Unavailable("it is not reached".to_owned())),
             _ => Err(ReviewError::NotAuthentic("it has ended".to_owned())),
         };
-        std::future::ready(answer).boxed()
+        ready(answer).boxed()
     }
 
     fn allows<'a>(
@@ -32,7 +44,7 @@ impl Review for Fake {
         right: Right,
     ) -> BoxFuture<'a, Result<bool, ReviewError>> {
         let allowed = account.name == "jane" && right.verb == "list";
-        std::future::ready(Ok(allowed)).boxed()
+        ready(Ok(allowed)).boxed()
     }
 }
 
@@ -59,13 +71,18 @@ fn headers(token: Option<&str>) -> HeaderMap {
         .collect()
 }
 
-fn peer(subject: Option<Subject>, expires: i64) -> Peer {
-    let credential = subject.map(|subject| Credential {
-        subject,
-        proven: Timestamp(0),
-        expires: Timestamp(expires),
+/// Who shows a certificate of this subject and age, if any.
+fn peer(subject: Option<Subject>, days: i64) -> Peer {
+    let now = clock::now();
+    let authority = Arc::new(Stored::first(now).unwrap().authorities().unwrap());
+    let issued = Timestamp(now.0 - days * 24 * 3_600_000);
+    let shown = subject.map(|subject| {
+        let (certificate, _) = authority.signing().issue_client(&subject, issued).unwrap();
+        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+        let known = watch::channel(Some(Arc::clone(&authority))).1;
+        Shown::read(certificate, known, now).unwrap()
     });
-    Peer::new(None, credential)
+    Peer::new(None, shown)
 }
 
 /// How a call ends: `None` if it is let through.
@@ -76,7 +93,7 @@ async fn outcome(
     peer: &Peer,
 ) -> Option<Status> {
     let refusal = match authenticate.check(call, &headers(token), Some(peer)) {
-        Checked::Known | Checked::Proves => return None,
+        Checked::Known | Checked::ByCertificate | Checked::Proves => return None,
         Checked::Refused(refusal) => refusal,
         Checked::ToReview(reviewer, token, right) => {
             let reviewed = authenticate.review(&*reviewer, &token, right).await;
@@ -97,20 +114,20 @@ async fn a_certificate_opens_the_calls_of_its_role_while_it_lasts() {
     let authenticate = authenticate(None, true);
     let proxy = || Subject::proxy("node-1");
     let replica = || Subject::replica("roadstead-0");
-    for (path, subject, expires, open) in [
-        (STREAM, proxy(), i64::MAX, true),
-        (STREAM, proxy(), 0, false),
-        (STREAM, replica(), i64::MAX, false),
+    for (path, subject, days, open) in [
+        (STREAM, proxy(), 0, true),
+        (STREAM, proxy(), 8, false),
+        (STREAM, replica(), 0, false),
         (STREAM, None, 0, false),
-        (REPLICA, replica(), i64::MAX, true),
-        (REPLICA, replica(), 0, false),
-        (REPLICA, proxy(), i64::MAX, false),
+        (REPLICA, replica(), 0, true),
+        (REPLICA, replica(), 8, false),
+        (REPLICA, proxy(), 0, false),
         (REPLICA, None, 0, false),
-        (LIST, proxy(), i64::MAX, false),
-        (LIST, replica(), i64::MAX, false),
-        (REFLECT, proxy(), i64::MAX, false),
+        (LIST, proxy(), 0, false),
+        (LIST, replica(), 0, false),
+        (REFLECT, proxy(), 0, false),
     ] {
-        let peer = peer(subject, expires);
+        let peer = peer(subject, days);
         let status = outcome(&authenticate, Call::of(path), None, &peer).await;
         assert_eq!(status.is_none(), open, "{path} {peer:?}: {status:?}");
         let code = status.map_or(Code::Unauthenticated, |status| status.code());
@@ -161,6 +178,83 @@ async fn a_reviewed_token_opens_what_its_account_may_do() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_token_opened_ends_when_its_account_may_no_longer() {
+    let authenticate = authenticate(None, true);
+    let right = |verb| {
+        Some(Right {
+            verb,
+            resource: "events",
+        })
+    };
+    for (token, verb, expected) in [
+        ("jane", "list", None),
+        ("jane", "watch", Some(Code::PermissionDenied)),
+        ("ended", "list", Some(Code::Unauthenticated)),
+        // Nothing is known against them.
+        ("away", "list", None),
+    ] {
+        let gone = authenticate.gone(&Fake, token, right(verb));
+        let gone = tokio::time::timeout(3 * REVIEW_EVERY, gone).await.ok();
+        assert_eq!(gone.map(|status| status.code()), expected, "{token} {verb}");
+    }
+}
+
+/// Knows everybody, and allows everything until it does not.
+#[derive(Debug)]
+struct Fickle(AtomicBool);
+
+impl Review for Fickle {
+    fn authenticate<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Account, ReviewError>> {
+        ready(Ok(Account::default())).boxed()
+    }
+
+    fn allows<'a>(&'a self, _: &'a Account, _: Right) -> BoxFuture<'a, Result<bool, ReviewError>> {
+        ready(Ok(self.0.load(Ordering::Relaxed))).boxed()
+    }
+}
+
+/// Answers without end.
+#[derive(Clone)]
+struct Endless;
+
+impl Service<Request<()>> for Endless {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        let nothing = tokio_stream::pending::<Result<Frame<Bytes>, Status>>();
+        ready(Ok(Response::new(Body::new(StreamBody::new(nothing)))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_goes_on_is_looked_at_again() {
+    let fickle = Arc::new(Fickle(AtomicBool::new(true)));
+    let mut authenticate = authenticate(None, true);
+    authenticate.access = Arc::new(Access {
+        tokens: None,
+        operators: Some((fickle.clone(), "roadstead".to_owned())),
+    });
+    let mut service = authenticate.layer(Endless);
+    let mut request = Request::new(());
+    *request.uri_mut() = "/roadstead.v1.EventService/WatchEvents".parse().unwrap();
+    *request.headers_mut() = headers(Some("token"));
+    let mut answer = service.call(request).await.unwrap().into_body();
+    let next = tokio::time::timeout(3 * REVIEW_EVERY, answer.frame());
+    assert!(next.await.is_err(), "it goes on");
+    fickle.0.store(false, Ordering::Relaxed);
+    let next = tokio::time::timeout(2 * REVIEW_EVERY, answer.frame()).await;
+    let trailers = next.unwrap().unwrap().unwrap().into_trailers().unwrap();
+    let status = Status::from_header_map(&trailers).unwrap();
+    assert_eq!(status.code(), Code::PermissionDenied, "{status}");
+}
+
 #[tokio::test]
 async fn tokens_from_files_open_calls_beside_reviewed_ones() {
     let folder = tempfile::tempdir().unwrap();
@@ -193,18 +287,20 @@ fn a_bearer_token_is_read_from_one_header_of_one_shape() {
         for value in values {
             headers.append(AUTHORIZATION, value.parse().unwrap());
         }
-        bearer(&headers).map(str::to_owned)
+        bearer(&headers).map(|token| token.map(str::to_owned))
     };
-    assert_eq!(read(&["Bearer abc"]).as_deref(), Some("abc"));
-    assert_eq!(read(&["bearer  abc "]).as_deref(), Some("abc"));
+    assert_eq!(read(&[]), Ok(None));
+    for good in ["Bearer abc", "bearer  abc "] {
+        assert_eq!(read(&[good]), Ok(Some("abc".to_owned())));
+    }
     let long = format!("Bearer {}", "a".repeat(LONGEST + 1));
     for wrong in [
-        &[][..],
-        &["abc"],
+        &["abc"][..],
+        &["Bearer "],
         &["Basic abc"],
         &[&long],
         &["Bearer a", "Bearer b"],
     ] {
-        assert_eq!(read(wrong), None, "{wrong:?}");
+        assert_eq!(read(wrong), Err(Malformed), "{wrong:?}");
     }
 }

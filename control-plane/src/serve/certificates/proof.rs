@@ -6,12 +6,12 @@ use crate::metrics::streams::Refused;
 use crate::model::time::Timestamp;
 use crate::pki::{Credential, Subject};
 use crate::review::{Account, ReviewError};
+use crate::serve::auth::Malformed;
 use crate::serve::certificates::Issuing;
 
 /// A node that was proven.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::serve) struct Proof {
-    pub(super) node: Box<str>,
     pub(super) subject: Subject,
     /// By a token, and when.
     pub(super) proven: Timestamp,
@@ -39,8 +39,10 @@ pub(super) enum Unproven {
          of the proxy's pod, in Kubernetes 1.30 or later"
     )]
     Unbound(&'static str),
-    #[error("the certificate has ended: a token is needed")]
-    Ended,
+    #[error("{0}")]
+    Malformed(#[from] Malformed),
+    #[error("{0}")]
+    Full(String),
     #[error("no token proved this certificate's holder in the last seven days: one is needed")]
     Stale,
 }
@@ -49,18 +51,19 @@ impl Unproven {
     pub(super) fn refused(&self) -> (Refused, Status) {
         let text = self.to_string();
         match self {
-            Self::Nothing => (Refused::NoToken, Status::unauthenticated(text)),
+            Self::Nothing | Self::Malformed(_) => (Refused::NoToken, Status::unauthenticated(text)),
+            Self::Full(_) => (Refused::TooMany, Status::resource_exhausted(text)),
             Self::Token(_) => (Refused::UnknownToken, Status::unauthenticated(text)),
             Self::Unavailable(_) => (Refused::NotReviewed, Status::unavailable(text)),
             Self::Account(_) => (Refused::OtherRole, Status::permission_denied(text)),
             Self::Unbound(_) => (Refused::UnknownToken, Status::permission_denied(text)),
-            Self::Ended | Self::Stale => (Refused::NoCertificate, Status::unauthenticated(text)),
+            Self::Stale => (Refused::NoCertificate, Status::unauthenticated(text)),
         }
     }
 }
 
 impl Proof {
-    /// What is proven now. A token is better than a certificate, and counts alone if it can be
+    /// What is proven now, by a token and a certificate that is believed. A token is better than a certificate, and counts alone if it can be
     /// reviewed: who was taken its pod is not to go on by what it was given before.
     pub(super) async fn find(
         issuing: &Issuing,
@@ -74,6 +77,8 @@ impl Proof {
         match issuing.reviewer.authenticate(token).await {
             Ok(account) => Self::by_token(&account, &issuing.users, now),
             Err(ReviewError::NotAuthentic(problem)) => Err(Unproven::Token(problem)),
+            // Whoever has it filled up gains nothing by it.
+            Err(error @ ReviewError::Full) => Err(Unproven::Full(error.to_string())),
             Err(error @ ReviewError::Unavailable(_)) => match shown {
                 Some(shown) => Self::by_certificate(shown, now),
                 None => Err(Unproven::Unavailable(error.to_string())),
@@ -96,24 +101,19 @@ impl Proof {
         bound(POD_UID)?;
         let node = bound(NODE_NAME)?;
         Ok(Self {
-            node: node.into(),
             subject: Subject::proxy(node).ok_or(Unproven::Unbound(NODE_NAME))?,
             proven: now,
         })
     }
 
     fn by_certificate(shown: &Credential, now: Timestamp) -> Result<Self, Unproven> {
-        if shown.expires <= now {
-            return Err(Unproven::Ended);
-        }
-        let Subject::Proxy { node } = &shown.subject else {
+        if !matches!(shown.subject, Subject::Proxy { .. }) {
             return Err(Unproven::Nothing);
-        };
+        }
         if now.0.saturating_sub(shown.proven.0) > BY_CERTIFICATE {
             return Err(Unproven::Stale);
         }
         Ok(Self {
-            node: node.clone(),
             subject: shown.subject.clone(),
             proven: shown.proven,
         })

@@ -49,7 +49,15 @@ pub(super) enum Ending {
          configuration to the node's name, or that, a slash and more"
     )]
     OtherName { subject: String, proxy: Arc<str> },
-    #[error("the certificate of this connection has ended: connect again, by a new one")]
+    #[error(
+        "a proxy with a certificate has the name {0}, and this one has a token: set `proxy` in its \
+         configuration to another name"
+    )]
+    NotByToken(Arc<str>),
+    #[error(
+        "the certificate of this connection has ended, or its authority is no longer believed: \
+         connect again, by a new one"
+    )]
     Expired,
     #[error("out of order: {0}")]
     Protocol(&'static str),
@@ -76,7 +84,7 @@ impl Ending {
             Self::Elsewhere(leader) => Some(redirect(text, leader)),
             Self::Full => Some(Status::resource_exhausted(text)),
             Self::Timeout { .. } => Some(Status::deadline_exceeded(text)),
-            Self::OtherName { .. } => Some(Status::permission_denied(text)),
+            Self::OtherName { .. } | Self::NotByToken(_) => Some(Status::permission_denied(text)),
             Self::Expired => Some(Status::unauthenticated(text)),
             Self::Hello(_) | Self::Protocol(_) => Some(Status::invalid_argument(text)),
             Self::Refused { .. } => Some(Status::failed_precondition(text)),
@@ -92,7 +100,7 @@ impl Ending {
             Self::Elsewhere(_) | Self::Role | Self::Leaderless => End::Role,
             Self::Timeout { .. } => End::Timeout,
             Self::Expired => End::Expired,
-            Self::OtherName { .. } => End::OtherName,
+            Self::OtherName { .. } | Self::NotByToken(_) => End::OtherName,
             Self::Full | Self::Hello(_) | Self::Protocol(_) | Self::Refused { .. } => End::Protocol,
         }
     }

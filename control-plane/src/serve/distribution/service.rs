@@ -57,10 +57,8 @@ impl Service<http::Request<Body>> for DistributionServer {
             }
             let (outbound, frames) = mpsc::channel(FRAMES);
             let (parts, body) = request.into_parts();
-            let peer = parts.extensions.get::<Peer>();
             let arrival = Arrival {
-                peer: peer.and_then(Peer::address),
-                credential: peer.and_then(Peer::credential).cloned(),
+                peer: parts.extensions.get::<Peer>().cloned(),
                 inbound: Streaming::new_request(ProxyDecoder, body, None, Some(MESSAGE_BYTES)),
                 outbound,
             };

@@ -10,14 +10,14 @@ use roadstead_proto::v1::{self, proxy_message::Message};
 use tokio::time::{Instant, sleep, timeout};
 use tonic::Streaming;
 
-use crate::clock;
 use crate::pki::Credential;
 use crate::presence::{Connected, Report};
 use crate::serve::distribution::ending::Ending;
 use crate::serve::distribution::exchange::{Exchange, next};
 use crate::serve::distribution::hello::Hello;
-use crate::serve::distribution::seats::Taken;
+use crate::serve::distribution::seats::{By, Taken};
 use crate::serve::distribution::{Arrival, Common};
+use crate::serve::listen::Peer;
 use crate::serve::role;
 use crate::serve::stop::Stop;
 
@@ -34,7 +34,8 @@ pub(super) async fn run(common: Arc<Common>, arrival: Arrival, stop: Stop) {
 }
 
 async fn serve(common: Arc<Common>, mut arrival: Arrival, stop: &Stop) -> Ending {
-    let peer = arrival.peer.map(|peer| peer.to_string());
+    let peer = arrival.peer.as_ref().and_then(Peer::address);
+    let peer = peer.map(|peer| peer.to_string());
     let peer = peer.unwrap_or_else(|| "unknown".to_owned());
     let mut role = common.role.clone();
     let (reports, elsewhere) = {
@@ -57,8 +58,9 @@ async fn serve(common: Arc<Common>, mut arrival: Arrival, stop: &Stop) -> Ending
             return ending;
         }
     };
-    let ours = |credential: &Credential| credential.subject.may_stream_as(&hello.proxy);
-    if let Some(credential) = arrival.credential.as_deref().filter(|found| !ours(found)) {
+    let ours = |credential: &&Credential| credential.subject.may_stream_as(&hello.proxy);
+    let credential = arrival.peer.as_ref().and_then(Peer::shown);
+    if let Some(credential) = credential.filter(|found| !ours(found)) {
         let ending = Ending::OtherName {
             subject: credential.subject.to_string(),
             proxy: hello.proxy,
@@ -67,9 +69,11 @@ async fn serve(common: Arc<Common>, mut arrival: Arrival, stop: &Stop) -> Ending
         return ending;
     }
     let stream = common.next_stream();
-    let seat = match common.seats.take(&hello.proxy, stream) {
+    let by = credential.map_or(By::Token, |_| By::Certificate);
+    let seat = match common.seats.take(&hello.proxy, stream, by) {
         Ok(seat) => seat,
         Err(Taken::ByNewer) => return Ending::Replaced,
+        Err(Taken::ByCertificate) => return Ending::NotByToken(hello.proxy),
         Err(Taken::Full) => return Ending::Full,
     };
     let proxy = Arc::clone(&hello.proxy);
@@ -100,7 +104,7 @@ async fn serve(common: Arc<Common>, mut arrival: Arrival, stop: &Stop) -> Ending
         biased;
         () = seat.replaced() => Ending::Replaced,
         () = stop.stopped() => Ending::Stopping,
-        () = ended(arrival.credential.as_deref()) => Ending::Expired,
+        () = ended(arrival.peer.as_ref()) => Ending::Expired,
         () = role::changed(&mut role) => Ending::of_role(&role),
         () = leaderless => Ending::Leaderless,
         Err(ending) = exchange.transfers(hello) => ending,
@@ -111,18 +115,11 @@ async fn serve(common: Arc<Common>, mut arrival: Arrival, stop: &Stop) -> Ending
     ending
 }
 
-/// Waits for the end of a certificate; for ever without one. The wall clock is looked at often,
-/// because it can be set.
-async fn ended(credential: Option<&Credential>) {
-    let Some(credential) = credential else {
-        return std::future::pending().await;
-    };
-    loop {
-        let left = credential.expires.0.saturating_sub(clock::now().0);
-        let Some(left) = u64::try_from(left).ok().filter(|left| *left > 0) else {
-            return;
-        };
-        sleep(Duration::from_millis(left).min(LOOK_EVERY)).await;
+/// Waits for the end of what the other end is known by, if it can end.
+async fn ended(peer: Option<&Peer>) {
+    match peer {
+        Some(peer) => peer.ended().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -167,5 +164,4 @@ async fn greet(exchange: &Exchange, hello: &Hello, peer: &str) {
     exchange.report(Report::Connected(connected)).await;
 }
 
-const LOOK_EVERY: Duration = Duration::from_secs(60);
 const FAREWELL: Duration = Duration::from_secs(1);

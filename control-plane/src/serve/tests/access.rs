@@ -106,7 +106,8 @@ async fn with_tls_only_who_trusts_the_authority_connects() {
     let authority = Authority::open(keys.path(), now()).unwrap();
     let names = vec!["localhost".into(), "127.0.0.1".into()];
     // The client looks at the real clock.
-    let server = ServerCertificate::new(authority.alone(), names, crate::clock::now).unwrap();
+    let server =
+        ServerCertificate::new(authority.alone().unwrap(), names, crate::clock::now).unwrap();
     let world = World::with(Patience::default(), Security::Tls(server.tls())).await;
     let connect = |tls| {
         let endpoint = Endpoint::from_shared(format!("https://{}", world.address)).unwrap();

@@ -65,6 +65,7 @@ pub(super) struct World {
     server: JoinSet<Result<(), ServeError>>,
     _engine: JoinSet<()>,
     authorities: Option<Arc<Authorities>>,
+    knows: watch::Sender<Option<Arc<Authorities>>>,
 }
 
 /// Knows no tokens: it is out of reach.
@@ -96,7 +97,7 @@ impl World {
     pub(super) async fn guarded() -> Self {
         let stored = Stored::first(now()).unwrap();
         let authorities = Arc::new(stored.authorities().unwrap());
-        let known = watch::channel(Some(Arc::clone(&authorities))).1;
+        let (knows, known) = watch::channel(Some(Arc::clone(&authorities)));
         let names = vec!["127.0.0.1".to_owned()];
         let server = ServerCertificate::new(known.clone(), names, now).unwrap();
         let issuing = Issuing {
@@ -108,8 +109,15 @@ impl World {
         let security = Security::Tls(server.tls());
         let mut world = Self::issuing(Patience::default(), security, Some(issuing)).await;
         world.authorities = Some(authorities);
+        world.knows = knows;
         world.begin();
         world
+    }
+
+    /// Another authority takes the place of the one that signed.
+    pub(super) fn forget(&self) {
+        let other = Stored::first(now()).unwrap().authorities().unwrap();
+        self.knows.send_replace(Some(Arc::new(other)));
     }
 
     /// Who signs, with TLS.
@@ -205,6 +213,7 @@ impl World {
             server,
             _engine: engine,
             authorities: None,
+            knows: watch::Sender::new(None),
         }
     }
 

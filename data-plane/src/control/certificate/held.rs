@@ -50,6 +50,8 @@ pub(super) enum HeldError {
     OtherKey,
     #[error("cannot make a key: {0}")]
     Key(#[from] rcgen::Error),
+    #[error("no random bytes: {0}")]
+    Random(#[from] getrandom::Error),
 }
 
 impl Draft {
@@ -116,10 +118,9 @@ impl Held {
                  disk"
             );
         }
-        // Two processes may write during an upgrade.
-        let draft = folder.join(format!("{FILE}.{}", std::process::id()));
+        // Two processes may write during an upgrade, each the first one of its container.
+        let draft = folder.join(format!("{FILE}.{:016x}", getrandom::u64()?));
         let write = || {
-            let _ = fs::remove_file(&draft);
             let mut options = OpenOptions::new();
             let mut file = options
                 .write(true)
@@ -130,7 +131,12 @@ impl Held {
             file.sync_all()?;
             fs::rename(&draft, folder.join(FILE))
         };
-        write().map_err(failed("write", &folder.join(FILE)))
+        let written = write();
+        if written.is_err() {
+            // The reason is told; that nothing is left behind is all that is left to do.
+            let _: io::Result<()> = fs::remove_file(&draft);
+        }
+        written.map_err(failed("write", &folder.join(FILE)))
     }
 
     /// What TLS shows.

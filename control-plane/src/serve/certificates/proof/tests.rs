@@ -49,11 +49,11 @@ fn bound() -> Account {
     }
 }
 
-fn credential(subject: Option<Subject>, proven: i64, expires: i64) -> Credential {
+fn credential(subject: Option<Subject>, proven: i64) -> Credential {
     Credential {
         subject: subject.unwrap(),
         proven: Timestamp(NOW.0 + proven),
-        expires: Timestamp(NOW.0 + expires),
+        expires: Timestamp(NOW.0 + DAY),
     }
 }
 
@@ -65,7 +65,6 @@ fn away() -> ReviewError {
 async fn a_bound_token_proves_its_node() {
     let proof = Proof::find(&issuing(Ok(bound())), Some("t"), None, NOW).await;
     let expected = Proof {
-        node: "node-1".into(),
         subject: Subject::proxy("node-1").unwrap(),
         proven: NOW,
     };
@@ -109,11 +108,19 @@ async fn a_token_that_is_not_a_proxys_or_not_bound_proves_nothing() {
 
 #[tokio::test]
 async fn a_certificate_counts_beside_a_token_only_while_nobody_knows_the_token() {
-    let mine = credential(Subject::proxy("node-1"), -DAY, DAY);
+    let mine = credential(Subject::proxy("node-1"), -DAY);
     let unknown = ReviewError::NotAuthentic("ended".to_owned());
     let refused = Proof::find(&issuing(Err(unknown)), Some("t"), Some(&mine), NOW).await;
     assert!(matches!(refused, Err(Unproven::Token(_))), "{refused:?}");
     let proof = Proof::find(&issuing(Err(away())), Some("t"), Some(&mine), NOW).await;
+    let full = Proof::find(
+        &issuing(Err(ReviewError::Full)),
+        Some("t"),
+        Some(&mine),
+        NOW,
+    )
+    .await;
+    assert!(matches!(full, Err(Unproven::Full(_))), "{full:?}");
     // What was proven is not proven anew.
     assert_eq!(proof.unwrap().proven, mine.proven);
     let nothing = Proof::find(&issuing(Err(away())), Some("t"), None, NOW).await;
@@ -125,12 +132,11 @@ async fn a_certificate_counts_beside_a_token_only_while_nobody_knows_the_token()
 
 #[tokio::test]
 async fn a_certificate_begets_the_next_within_bounds() {
-    let of = |proven, expires| credential(Subject::proxy("node-1"), proven, expires);
-    let replica = credential(Subject::replica("roadstead-0"), -DAY, DAY);
+    let of = |proven| credential(Subject::proxy("node-1"), proven);
+    let replica = credential(Subject::replica("roadstead-0"), -DAY);
     for (shown, expected) in [
-        (Some(of(-7 * DAY, 1)), None),
-        (Some(of(-7 * DAY - 1, 1)), Some(Unproven::Stale)),
-        (Some(of(-DAY, 0)), Some(Unproven::Ended)),
+        (Some(of(-7 * DAY)), None),
+        (Some(of(-7 * DAY - 1)), Some(Unproven::Stale)),
         (Some(replica), Some(Unproven::Nothing)),
         (None, Some(Unproven::Nothing)),
     ] {

@@ -51,6 +51,14 @@ fn what_is_kept_is_its_owners_alone_and_reads_back() {
     assert_eq!(read.text, held.text);
     assert_eq!(read.issued, held.issued);
 
+    // Nothing is left where it cannot be put.
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    held.write(&folder).unwrap_err();
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    fs::remove_dir(&file).unwrap();
+    held.write(&folder).unwrap();
+
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     let error = Held::read(&folder).unwrap_err().to_string();
     assert!(error.contains("its mode is 640"), "{error}");
