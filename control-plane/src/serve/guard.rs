@@ -29,6 +29,17 @@ impl Guard {
     pub(super) fn new(holds: watch::Receiver<Vec<HoldNow>>, role: watch::Receiver<Role>) -> Self {
         Self { holds, role }
     }
+
+    /// Tells the engine, and keeps nothing by which it could be told: a term lasts as long as
+    /// anybody does, and the Lease with it.
+    async fn tell(&self, confirmation: Confirmation) -> Result<(), Status> {
+        let role = self.role.borrow().clone();
+        let Some(inbox) = role.reports() else {
+            return Err(error::not_leading(role.elsewhere().as_deref()));
+        };
+        let told = inbox.send(Observation::Confirmed(confirmation)).await;
+        told.map_err(|_| error::stopping())
+    }
 }
 
 #[tonic::async_trait]
@@ -76,12 +87,7 @@ impl GuardService for Guard {
             by: by.into(),
             reason: reason.into(),
         };
-        let role = self.role.borrow().clone();
-        let Some(inbox) = role.reports() else {
-            return Err(error::not_leading(role.elsewhere().as_deref()));
-        };
-        let sent = inbox.send(Observation::Confirmed(confirmation)).await;
-        sent.map_err(|_| error::stopping())?;
+        self.tell(confirmation).await?;
         let settled = shown.wait_for(|holds| {
             let mut meant = holds.iter().filter(|now| ids.contains(&now.hold.id));
             meant.all(|now| now.hold.confirmed)

@@ -1,13 +1,21 @@
 //! What is held back, and the word of an operator that it shall go.
 
+use std::time::Duration;
+
 use roadstead_proto::v1::guard_service_client::GuardServiceClient;
+use roadstead_proto::v1::guard_service_server::GuardService as _;
 use roadstead_proto::v1::{ConfirmDeletionsRequest, ListHoldsRequest};
-use tonic::Code;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tonic::{Code, Request};
 
 use crate::event::hold::{Extent, HoldId};
 use crate::event::{Epoch, Seq};
 use crate::model::key::{Kind, Origin};
 use crate::model::time::Timestamp;
+use crate::observe::Observation;
+use crate::serve::Role as Duty;
+use crate::serve::guard::Guard;
 use crate::serve::tests::world::World;
 use crate::state::hold::{Hold, HoldNow};
 use crate::tokens::Role;
@@ -98,4 +106,27 @@ async fn a_confirmation_without_a_hold_or_a_reason_is_refused() {
         assert!(status.message().starts_with(field), "{status}");
     }
     assert_eq!(world.holds.borrow().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_term_ends_although_a_confirmation_waits_to_be_recorded() {
+    let (reports, mut inbox) = mpsc::channel(1);
+    let (_shown, holds) = watch::channel(vec![held()]);
+    let duty = watch::Sender::new(Duty::Leading { reports });
+    let guard = Guard::new(holds, duty.subscribe());
+    let confirming = tokio::spawn(async move {
+        let request = ConfirmDeletionsRequest {
+            holds: vec!["3.1204".into()],
+            reason: "meant".into(),
+        };
+        guard.confirm_deletions(Request::new(request)).await
+    });
+    let told = inbox.recv().await;
+    assert!(matches!(told, Some(Observation::Confirmed(_))), "{told:?}");
+    duty.send_replace(Duty::Following { leader: None });
+    // So the engine learns that nobody can tell it anything any more.
+    let ended = timeout(Duration::from_secs(1), inbox.recv()).await;
+    assert_eq!(ended, Ok(None));
+    assert!(!confirming.is_finished());
+    confirming.await.unwrap().unwrap_err();
 }
