@@ -28,6 +28,7 @@ fn held() -> HoldNow {
         routes: 11,
         of_routes: 13,
         sample: vec!["a/b".into()],
+        set: "".into(),
     };
     let id = HoldId {
         epoch: Epoch(3),
