@@ -1,5 +1,6 @@
 mod ingress;
 mod left;
+mod nodes;
 
 use std::collections::BTreeMap;
 use std::io;
