@@ -20,7 +20,7 @@ use tower::{Layer, Service};
 use crate::clock;
 use crate::metrics::streams::{Refused, StreamMetrics};
 use crate::pki::{Credential, Subject};
-use crate::review::{Review, ReviewError, Right};
+use crate::review::{Account, Review, ReviewError, Right};
 use crate::serve::auth::call::Call;
 use crate::serve::auth::refusal::{Refusal, lacks};
 use crate::serve::listen::Peer;
@@ -98,7 +98,7 @@ impl Authenticate {
         reviewer: &dyn Review,
         token: &str,
         right: Option<Right>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Account, Refusal> {
         let failed = |error: ReviewError| match error {
             ReviewError::NotAuthentic(_) => self.refusal(
                 Refused::UnknownToken,
@@ -114,10 +114,10 @@ impl Authenticate {
         };
         let account = reviewer.authenticate(token).await.map_err(failed)?;
         let Some(right) = right else {
-            return Ok(());
+            return Ok(account);
         };
         if reviewer.allows(&account, right).await.map_err(failed)? {
-            return Ok(());
+            return Ok(account);
         }
         Err(Refusal {
             cause: Refused::Forbidden,
@@ -191,7 +191,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let call = Call::of(request.uri().path());
         let peer = request.extensions().get::<Peer>().cloned();
         let authenticate = self.authenticate.clone();
@@ -211,9 +211,11 @@ where
                 let mut inner = std::mem::replace(&mut self.inner, clone);
                 Box::pin(async move {
                     let reviewed = authenticate.review(&*reviewer, &token, right).await;
-                    if let Err(refusal) = reviewed {
-                        return Ok(authenticate.told(&refusal).into_http());
-                    }
+                    match reviewed {
+                        // For who has to say who it was.
+                        Ok(account) => request.extensions_mut().insert(account),
+                        Err(refusal) => return Ok(authenticate.told(&refusal).into_http()),
+                    };
                     peer.iter().for_each(Peer::is_known);
                     inner.call(request).await
                 })
