@@ -172,10 +172,10 @@ mod tests {
         let (_settings, configured) = watch::channel(Config::default().live());
         let (relist, relisted) = watch::channel(0);
         let (inbox, mut told) = mpsc::channel(8);
-        let configuring = tokio::spawn(configure(configured, relisted, inbox));
+        let mut configuring = JoinSet::new();
+        configuring.spawn(configure(configured, relisted, inbox));
         relist.send_replace(1);
         let told = told.recv().await;
         assert_eq!(told, Config::default().live().observations().next());
-        configuring.abort();
     }
 }

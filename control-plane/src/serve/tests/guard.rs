@@ -6,6 +6,7 @@ use roadstead_proto::v1::guard_service_client::GuardServiceClient;
 use roadstead_proto::v1::guard_service_server::GuardService as _;
 use roadstead_proto::v1::{ConfirmDeletionsRequest, ListHoldsRequest};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tonic::{Code, Request, Status};
 
@@ -93,10 +94,11 @@ impl Alone {
         comes: impl FnOnce(&Self),
     ) -> (Result<(), Status>, Option<Observation>) {
         let guard = self.guard.clone();
-        let confirming = tokio::spawn(async move { guard.confirm_deletions(request).await });
+        let mut confirming = JoinSet::new();
+        confirming.spawn(async move { guard.confirm_deletions(request).await });
         let told = timeout(Duration::from_secs(1), self.inbox.recv()).await;
         comes(&self);
-        let answer = confirming.await.unwrap();
+        let answer = confirming.join_next().await.unwrap().unwrap();
         (answer.map(|_| ()), told.ok().flatten())
     }
 }
@@ -168,15 +170,17 @@ async fn a_confirmation_without_a_hold_or_a_reason_is_refused() {
 async fn a_term_ends_although_a_confirmation_waits_to_be_recorded() {
     let mut alone = Alone::new();
     let guard = alone.guard.clone();
-    let confirming = tokio::spawn(async move { guard.confirm_deletions(Alone::request()).await });
+    let mut confirming = JoinSet::new();
+    confirming.spawn(async move { guard.confirm_deletions(Alone::request()).await });
     let told = alone.inbox.recv().await;
     assert!(matches!(told, Some(Observation::Confirmed(_))), "{told:?}");
     alone.duty.send_replace(Duty::Following { leader: None });
     // So the engine learns that nobody can tell it anything any more.
     let ended = timeout(Duration::from_secs(1), alone.inbox.recv()).await;
     assert_eq!(ended, Ok(None));
-    assert!(!confirming.is_finished());
-    confirming.await.unwrap().unwrap_err();
+    assert!(confirming.try_join_next().is_none());
+    let answer = confirming.join_next().await.unwrap().unwrap();
+    answer.unwrap_err();
 }
 
 #[tokio::test(start_paused = true)]

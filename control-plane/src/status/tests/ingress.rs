@@ -14,34 +14,33 @@ pub(super) type Writes = mpsc::Receiver<(String, serde_json::Value, Instant)>;
 /// An API server that answers each of these codes first, and a client of it.
 fn api(refusing: &'static [u16]) -> (Client, Writes) {
     let mut refusals = refusing.iter().copied();
-    server(move |_, _| refusals.next())
+    server(move |_| refusals.next(), |_| {})
 }
 
-/// An API server, and a client of it. Before it takes a patch in, the name of what it is for and
-/// the patch are shown to this, which may change it, or refuse it by a code.
+/// An API server, and a client of it. What of a patch's name is told a code is refused by it; any
+/// other patch is altered before it is taken in.
 pub(super) fn server(
-    admit: impl FnMut(&str, &mut serde_json::Value) -> Option<u16> + Send + 'static,
+    mut refuse: impl FnMut(&str) -> Option<u16> + Send + 'static,
+    alter: fn(&mut serde_json::Value),
 ) -> (Client, Writes) {
     let (told, writes) = mpsc::channel();
     let mut version = 1_000;
-    let admit = Arc::new(std::sync::Mutex::new(admit));
     let service = service_fn(move |request: Request<Body>| {
-        let (told, admit) = (told.clone(), Arc::clone(&admit));
-        let is_event = request.method() == http::Method::POST;
+        let told = told.clone();
+        let name = request.uri().path().strip_prefix(INGRESSES);
+        let name = name.and_then(|rest| rest.strip_suffix("/status"));
+        let name = name.map(str::to_owned);
+        let refusal = name.as_deref().and_then(&mut refuse);
         version += 1;
         async move {
-            let path = request.uri().path().to_owned();
             let body = request.into_body().collect().await.unwrap().to_bytes();
-            let mut patch: serde_json::Value = serde_json::from_slice(&body).unwrap();
-            if is_event {
+            let Some(name) = name else {
+                // An Event.
                 return Ok(Response::builder().body(Full::new(body)).unwrap());
-            }
-            let name =
-                path.strip_prefix("/apis/networking.k8s.io/v1/namespaces/default/ingresses/");
-            let name = name.and_then(|rest| rest.strip_suffix("/status")).unwrap();
-            told.send((name.to_owned(), patch.clone(), Instant::now()))
-                .unwrap();
-            let refusal = (*admit.lock().unwrap())(name, &mut patch);
+            };
+            let mut patch: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            told.send((name, patch.clone(), Instant::now())).unwrap();
+            alter(&mut patch);
             let (code, answer) = match refusal {
                 Some(code) => {
                     let status = json!({
@@ -112,6 +111,7 @@ pub(super) async fn run(status: Status, client: Client, publishing: Publishing) 
     let _ = tokio::time::timeout(LONG, status.run(Some(client), Some(publishing))).await;
 }
 
+const INGRESSES: &str = "/apis/networking.k8s.io/v1/namespaces/default/ingresses/";
 pub(super) const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
 
 #[tokio::test(start_paused = true)]

@@ -35,13 +35,12 @@ async fn what_is_refused_keeps_no_other_waiting_and_is_not_tried_for_ever() {
         (403, 8..20),
         (500, 60..200),
     ] {
-        let (client, writes) = server(move |name, _| (name == "a").then_some(code));
+        let (client, writes) = server(move |name| (name == "a").then_some(code), |_| {});
         let (_teller, status) = served(names());
         let began = Instant::now();
         run(status, client, publishing(&["192.0.2.1"])).await;
-        let writes: Vec<_> = writes.try_iter().collect();
         let (refused, others): (Vec<_>, Vec<_>) =
-            writes.into_iter().partition(|(name, ..)| name == "a");
+            writes.try_iter().partition(|(name, ..)| name == "a");
         assert!(tries.contains(&refused.len()), "{code}: {}", refused.len());
         assert_eq!(others.len(), 100, "{code}");
         let took = others.last().unwrap().2 - began;
@@ -52,11 +51,12 @@ async fn what_is_refused_keeps_no_other_waiting_and_is_not_tried_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn a_change_does_not_wait_for_what_fails_and_what_failed_is_tried_when_it_changes() {
     let _alone = ALONE.lock().await;
-    let (client, writes) = server(|name, _| match name {
+    let refuse = |name: &str| match name {
         "failing" => Some(500),
         "refused" => Some(422),
         _ => None,
-    });
+    };
+    let (client, writes) = server(refuse, |_| {});
     let (teller, status) = served(["failing".to_owned(), "refused".to_owned()]);
     let see = status.sightings(false);
     let changing = async {
@@ -80,12 +80,12 @@ async fn a_change_does_not_wait_for_what_fails_and_what_failed_is_tried_when_it_
 #[tokio::test(start_paused = true)]
 async fn a_webhook_that_makes_something_else_of_it_is_not_answered_for_ever() {
     let _alone = ALONE.lock().await;
-    let (client, writes) = server(|_, patch| {
+    let alter = |patch: &mut serde_json::Value| {
         if patch.get("status").is_some() {
             patch["status"]["loadBalancer"]["ingress"] = json!([{"ip": "198.51.100.7"}]);
         }
-        None
-    });
+    };
+    let (client, writes) = server(|_| None, alter);
     let (teller, status) = served(["a".to_owned()]);
     let see = status.sightings(false);
     let (guard, lines) = listen();
@@ -109,7 +109,7 @@ async fn a_webhook_that_makes_something_else_of_it_is_not_answered_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn that_another_has_a_status_is_said_once() {
     let _alone = ALONE.lock().await;
-    let (client, writes) = server(|_, _| None);
+    let (client, writes) = server(|_| None, |_| {});
     let (teller, status) = served([]);
     teller.tell(change("a", None, Some(true)));
     let see = status.sightings(false);

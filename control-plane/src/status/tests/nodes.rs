@@ -1,6 +1,5 @@
 //! Addresses of nodes, against an API server whose nodes cannot always be read.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -13,12 +12,12 @@ use crate::presence::{Connected, Presence, Report, StreamId};
 use crate::snapshot::Version;
 
 /// The addresses of each status that was written, as the world was when it was.
-type Written = Arc<Mutex<Vec<(Instant, Vec<String>)>>>;
+type Written = watch::Sender<Vec<(Instant, Vec<String>)>>;
 
 struct World {
     presence: watch::Sender<Presence>,
     /// Nodes that cannot be read.
-    broken: Arc<Mutex<Vec<&'static str>>>,
+    broken: watch::Sender<Vec<&'static str>>,
     written: Written,
     began: Instant,
 }
@@ -28,11 +27,11 @@ impl World {
     fn begin() -> (Self, impl Future<Output = ()>) {
         let world = Self {
             presence: watch::Sender::new(Presence::default()),
-            broken: Arc::default(),
-            written: Arc::default(),
+            broken: watch::Sender::default(),
+            written: Written::default(),
             began: Instant::now(),
         };
-        let client = server(Arc::clone(&world.broken), Arc::clone(&world.written));
+        let client = server(world.broken.subscribe(), world.written.clone());
         let (teller, status) = Status::new(&BTreeMap::new());
         let see = status.sightings(false);
         teller.tell(change("a", Some(true), Some(true)));
@@ -83,7 +82,7 @@ impl World {
     }
 
     fn break_down(&self, nodes: &[&'static str]) {
-        *self.broken.lock().unwrap() = nodes.to_vec();
+        self.broken.send_replace(nodes.to_vec());
     }
 
     async fn at(&self, second: u64) {
@@ -92,7 +91,7 @@ impl World {
 
     /// What was written, each time.
     fn written(&self) -> Vec<String> {
-        let written = self.written.lock().unwrap();
+        let written = self.written.borrow();
         written
             .iter()
             .map(|(_, addresses)| addresses.join(" "))
@@ -101,9 +100,9 @@ impl World {
 }
 
 /// An API server of nodes n1 to n9, whose addresses end in their number.
-fn server(broken: Arc<Mutex<Vec<&'static str>>>, written: Written) -> Client {
+fn server(broken: watch::Receiver<Vec<&'static str>>, written: Written) -> Client {
     let service = service_fn(move |request: Request<Body>| {
-        let (broken, written) = (Arc::clone(&broken), Arc::clone(&written));
+        let (broken, written) = (broken.clone(), written.clone());
         async move {
             let path = request.uri().path().to_owned();
             let body = request.into_body().collect().await.unwrap().to_bytes();
@@ -113,7 +112,7 @@ fn server(broken: Arc<Mutex<Vec<&'static str>>>, written: Written) -> Client {
                 "message": "told to fail", "reason": "InternalError", "code": 500,
             });
             let (code, answer) = match node {
-                Some(name) if broken.lock().unwrap().contains(&name) => (500, failure),
+                Some(name) if broken.borrow().contains(&name) => (500, failure),
                 Some(name) => {
                     let number = name.strip_prefix('n').expect("a node's name");
                     let address = format!("192.0.2.{}", number.parse::<u8>().unwrap());
@@ -127,10 +126,8 @@ fn server(broken: Arc<Mutex<Vec<&'static str>>>, written: Written) -> Client {
                     let entries = patch["status"]["loadBalancer"]["ingress"].as_array();
                     let entries = entries.into_iter().flatten();
                     let ips = entries.map(|entry| entry["ip"].as_str().unwrap().to_owned());
-                    written
-                        .lock()
-                        .unwrap()
-                        .push((Instant::now(), ips.collect()));
+                    let ips: Vec<String> = ips.collect();
+                    written.send_modify(|written| written.push((Instant::now(), ips)));
                     (200, patch)
                 }
                 None => (200, serde_json::from_slice(&body).unwrap()),
@@ -203,6 +200,6 @@ async fn a_proxy_that_is_replaced_takes_no_address_away_and_one_that_stays_away_
     };
     tokio::select! { () = running => {} () = acting => {} }
     assert_eq!(world.written(), ["192.0.2.1 192.0.2.2", "192.0.2.1"]);
-    let (at, _) = world.written.lock().unwrap()[1].clone();
+    let (at, _) = world.written.borrow()[1].clone();
     assert!((330..345).contains(&(at - world.began).as_secs()));
 }
