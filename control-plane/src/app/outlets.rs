@@ -100,8 +100,9 @@ impl Outlets for Sinks {
                 tracing::info!(version = %format_args!("{epoch}.{seq}"), "{event}");
             }
             Event::DeletionHeld { .. } => {
-                let remedy = "see GuardService/ListHolds; if they shall go, ConfirmDeletions, or \
-                              name the hold in deletionGuard.confirm";
+                let remedy = "see GuardService/ListHolds; if they shall go (as after a change of \
+                              sources.kubernetes.namespaces or labelSelector that was meant), \
+                              ConfirmDeletions, or name the hold in deletionGuard.confirm";
                 tracing::error!(hold = %format_args!("{epoch}.{seq}"), remedy, "{event}");
             }
             Event::ObjectRecovered { .. }
