@@ -33,7 +33,7 @@ fn the_admin_port_may_be_on_a_pods_address_of_either_family() {
         ("10.0.0.1:8082", Some("10.0.0.1:8082")),
         ("[fd00::1]:8082", Some("[fd00::1]:8082")),
         ("fd00::1:8082", Some("[fd00::1]:8082")),
-        ("fd00::a:b:c:d:e:f:8082", None),
+        ("fd00:1:2:3:4:5:6:7", None),
         ("10.0.0.1", None),
         ("fd00::1", None),
         ("localhost:8082", None),
