@@ -164,10 +164,12 @@ const LOOK: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
     use crate::config::Config;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_settings_are_told_again_when_the_engine_takes_in_what_it_is_told_once_more() {
         let (_settings, configured) = watch::channel(Config::default().live());
         let (relist, relisted) = watch::channel(0);
@@ -175,7 +177,7 @@ mod tests {
         let mut configuring = JoinSet::new();
         configuring.spawn(configure(configured, relisted, inbox));
         relist.send_replace(1);
-        let told = told.recv().await;
-        assert_eq!(told, Config::default().live().observations().next());
+        let told = timeout(LOOK, told.recv()).await;
+        assert_eq!(told, Ok(Config::default().live().observations().next()));
     }
 }
