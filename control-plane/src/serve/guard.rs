@@ -98,7 +98,10 @@ impl GuardService for Guard {
             reason: reason.into(),
         };
         self.tell(confirmation).await?;
-        let settled = shown.wait_for(|shown| !ids.iter().any(|id| shown.stands(*id)));
+        let settled = shown.wait_for(|shown| {
+            let mut ids = ids.iter();
+            ids.all(|id| shown.is_confirmed(*id) || !shown.stands(*id))
+        });
         let settled = tokio::select! {
             biased;
             settled = timeout(PATIENCE, settled) => settled,
@@ -106,7 +109,7 @@ impl GuardService for Guard {
         };
         let shown = settled.map_err(|_| error::not_recorded())?;
         let shown = shown.map_err(|_| error::stopping())?;
-        match ids.iter().find(|id| !shown.confirmed.contains(id)) {
+        match ids.iter().find(|id| !shown.is_confirmed(**id)) {
             Some(gone) => Err(error::gone_unconfirmed(*gone)),
             None => Ok(Response::new(v1::ConfirmDeletionsResponse {})),
         }

@@ -87,9 +87,15 @@ impl Holding {
         }
     }
 
-    /// Whether a hold stands, and nobody confirmed it yet.
+    /// Whether a hold stands, confirmed or not.
     pub fn stands(&self, id: HoldId) -> bool {
-        !self.confirmed.contains(&id) && self.holds.iter().any(|now| now.hold.id == id)
+        self.holds.iter().any(|now| now.hold.id == id)
+    }
+
+    /// Whether a hold was confirmed, be it that it waits for a list.
+    pub fn is_confirmed(&self, id: HoldId) -> bool {
+        let mut holds = self.holds.iter();
+        self.confirmed.contains(&id) || holds.any(|now| now.hold.id == id && now.hold.confirmed)
     }
 }
 

@@ -208,6 +208,15 @@ async fn a_hold_that_makes_way_for_another_meanwhile_is_not_said_to_be_confirmed
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hold_that_was_confirmed_and_waits_for_a_list_may_be_confirmed_again() {
+    let alone = Alone::new();
+    let confirm = |shown: &mut Holding| shown.holds[0].hold.confirmed = true;
+    alone.shown.send_modify(confirm);
+    let (answer, _) = alone.confirm(Alone::request(), |_| {}).await;
+    answer.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_the_log_cannot_be_written_nothing_is_confirmed_and_that_is_said_at_once() {
     let alone = Alone::new();
     alone.frozen.send_replace(true);
