@@ -42,6 +42,7 @@ use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
 use crate::publish::Publisher;
 use crate::serve::{self, Followers, Parts, Patience, Role};
+use crate::state::hold::Holding;
 use crate::telemetry::{self, Telemetry};
 
 /// Does what the command line says, until it is done or a signal ends it.
@@ -103,7 +104,7 @@ async fn serve_until_stopped(
 
     let (relist, relisted) = watch::channel(0);
     let (wanted, recovery) = watch::channel(Wanted::default());
-    let (holds, held) = watch::channel(Vec::new());
+    let (holding, held) = watch::channel(Holding::default());
     let (presence, present) = watch::channel(Presence::default());
     let (frozen, is_frozen) = watch::channel(false);
     let (settings, configured) = watch::channel(config.live());
@@ -122,7 +123,8 @@ async fn serve_until_stopped(
     let parts = Parts {
         publications: publisher.subscribe(),
         presence: present.clone(),
-        holds: held,
+        holding: held,
+        frozen: is_frozen.clone(),
         role: duty,
         followers: followers.clone(),
         history,
@@ -156,7 +158,7 @@ async fn serve_until_stopped(
         presence,
         recorder,
         teller,
-        holds,
+        holding,
         office: Arc::clone(&office),
         frozen,
         wanted,

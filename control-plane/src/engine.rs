@@ -34,7 +34,7 @@ use crate::project::{Changed, Fold};
 use crate::snapshot::publication::Publication;
 use crate::snapshot::{ResourceId, Version};
 use crate::state::endpoints::SliceChange;
-use crate::state::hold::HoldNow;
+use crate::state::hold::Holding;
 use crate::telemetry::trace;
 
 use endpoints::Renewal;
@@ -81,7 +81,9 @@ pub struct Engine<L, O> {
     /// The log may have a step to take of what can wait.
     untidy: bool,
     /// What is held back, as it was shown.
-    holds: Vec<HoldNow>,
+    holding: Holding,
+    /// Something was confirmed, and that was not shown yet.
+    confirmed: bool,
     /// Endpoints that are to be written behind.
     behind: BTreeMap<ObjectKey, SliceChange>,
     /// It is time that they are.
@@ -127,7 +129,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             dirty,
             storing: None,
             untidy: true,
-            holds: Vec::new(),
+            holding: Holding::default(),
+            confirmed: false,
             behind: BTreeMap::new(),
             behind_due: false,
             acknowledged: Vec::new(),
@@ -397,6 +400,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     fn apply(&mut self, record: &Record) {
         let changed = self.fold.apply(record);
         self.dirty.note(record, &changed);
+        self.note_confirmed(&record.event);
         self.outlets.recorded(record);
         self.take_in(changed);
     }

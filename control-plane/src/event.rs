@@ -110,7 +110,7 @@ pub enum Event {
     /// An object is gone.
     ObjectDeleted { key: ObjectKey },
     /// Objects were not found any more, so many that they are held until an operator confirms,
-    /// or they come back. Replaces a hold of the same origin and kind that was of another size.
+    /// or they come back. Replaces a hold of the same origin and kind that was of other objects.
     DeletionHeld { extent: Extent },
     /// An operator wants what is held to be gone.
     DeletionConfirmed {

@@ -53,7 +53,7 @@ use crate::serve::replicas::Replicas;
 use crate::serve::snapshots::Snapshots;
 use crate::serve::stop::{Stop, Stopper};
 use crate::snapshot::publication::Publication;
-use crate::state::hold::HoldNow;
+use crate::state::hold::Holding;
 
 pub use auth::Access;
 pub use certificates::Issuing;
@@ -67,7 +67,9 @@ pub struct Parts {
     pub publications: watch::Receiver<Arc<Publication>>,
     pub presence: watch::Receiver<Presence>,
     /// What the guard against mass deletion holds.
-    pub holds: watch::Receiver<Vec<HoldNow>>,
+    pub holding: watch::Receiver<Holding>,
+    /// Whether the log cannot be written.
+    pub frozen: watch::Receiver<bool>,
     /// Whether this replica leads.
     pub role: watch::Receiver<Role>,
     pub followers: Followers,
@@ -146,7 +148,8 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
     let Parts {
         publications,
         presence,
-        holds,
+        holding,
+        frozen,
         role,
         followers,
         history,
@@ -160,7 +163,7 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
             .register_encoded_file_descriptor_set(DESCRIPTORS)
     };
     let certificates = Certificates::new(issuing, metrics.clone());
-    let guard = Guard::new(holds, role.clone());
+    let guard = Guard::new(holding, frozen, role.clone());
     let common = Common::new(publications.clone(), role.clone(), metrics, patience);
     let (distribution, server) = Distribution::new(common);
     let snapshots = Snapshots::new(publications.clone(), history.clone());

@@ -257,7 +257,7 @@ impl State {
     }
 
     /// The Services that have slices, and would have none without these.
-    pub fn services_emptied_by(&self, slices: &BTreeSet<ObjectKey>) -> BTreeSet<&ObjectKey> {
+    pub fn services_emptied_by(&self, slices: &BTreeSet<ObjectKey>) -> BTreeSet<ObjectKey> {
         self.slices.emptied_by(slices)
     }
 

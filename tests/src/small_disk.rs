@@ -20,11 +20,18 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// One of 48 MiB in place of this folder. Among those of a sandbox the name is unique.
-    pub async fn mount(sandbox: &Sandbox, name: &str, folder: &Path) -> anyhow::Result<Self> {
+    /// One of so many MiB in place of this folder: 48 are enough for a log and its reserve. Among
+    /// those of a sandbox the name is unique.
+    pub async fn mount(
+        sandbox: &Sandbox,
+        name: &str,
+        folder: &Path,
+        mebibytes: usize,
+    ) -> anyhow::Result<Self> {
         fs::create_dir_all(folder)?;
         let script =
-            "mount -t tmpfs -o size=48m tmpfs \"$1\" && echo mounted && exec sleep infinity";
+            "mount -t tmpfs -o size=\"$2\"m tmpfs \"$1\" && echo mounted && exec sleep infinity";
+        let size = mebibytes.to_string();
         let arguments = [
             "--mount".as_ref(),
             "sh".as_ref(),
@@ -32,6 +39,7 @@ impl SmallDisk {
             script.as_ref(),
             "sh".as_ref(),
             folder.as_os_str(),
+            size.as_ref(),
         ];
         let mut holder = Program::start(sandbox, name, Path::new("unshare"), arguments)?;
         holder.logged("mounted", SOON).await?;

@@ -15,7 +15,7 @@ use roadstead_control_plane::config::Config as ControlPlane;
 use roadstead_data_plane::config::Config as DataPlane;
 use roadstead_tests::deploy::{chart, file, ran, rules, yaml_files};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Values, and what comes of them.
 #[derive(Deserialize)]
@@ -97,6 +97,41 @@ fn play(file: &Path, folder: &Path) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn only_a_change_that_needs_a_restart_replaces_pods() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("values.yaml");
+    let pods = |plane: &str, config: &Value| {
+        let values = json!({plane: {"config": config}});
+        fs::write(&file, values.to_string()).unwrap();
+        let objects = chart::render(&[&file]).unwrap().into_iter();
+        let pods = objects.filter_map(|mut object| {
+            let pod = object.pointer_mut("/spec/template")?.take();
+            Some((chart::title(&object), pod))
+        });
+        pods.collect::<BTreeMap<_, _>>()
+    };
+    for (plane, config, replaces) in [
+        ("controlPlane", json!({"log": {"level": "debug"}}), false),
+        ("controlPlane", json!({"log": {"format": "json"}}), true),
+        (
+            "controlPlane",
+            json!({"deletionGuard": {"percent": 60}}),
+            false,
+        ),
+        ("controlPlane", json!({"hostOwnership": "shared"}), false),
+        ("controlPlane", json!({"history": {"records": 5000}}), true),
+        ("dataPlane", json!({"log": {"level": "debug"}}), false),
+        ("dataPlane", json!({"log": {"format": "json"}}), true),
+        ("dataPlane", json!({"acceptLineage": "other"}), false),
+        ("dataPlane", json!({"accessLog": "json"}), true),
+    ] {
+        let before = pods(plane, &json!({}));
+        let differ = before != pods(plane, &config);
+        assert_eq!(differ, replaces, "{plane} {config}");
+    }
 }
 
 #[test]

@@ -221,7 +221,7 @@ fn an_operator_without_the_right_is_told_which_one() {
             "system:serviceaccount:roadstead:jane may not list proxies.roadstead.dev",
             "resources: [proxies], verbs: [list]",
             "kubectl create clusterrolebinding roadstead-operators \
-             --clusterrole=roadstead-operator --serviceaccount=roadstead:jane",
+             --clusterrole=roadstead-operator-NAMESPACE --serviceaccount=roadstead:jane",
         ] {
             assert!(error.contains(words), "{error}");
         }

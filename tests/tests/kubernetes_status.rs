@@ -80,6 +80,12 @@ fn a_status_follows_the_service_and_is_never_rewritten_or_taken_away_without_nee
         objects
             .patch(&ingress("b", "roadstead"), "", &label)
             .await?;
+        // It was seen once a later change of another was.
+        let of_b = version(&cluster, "b").await?;
+        objects.apply(&ingress("d", "roadstead")).await?;
+        shows(&cluster, "d", &["lb.example.com"]).await?;
+        written(&control, 6).await?;
+        assert_eq!(version(&cluster, "b").await?, of_b);
 
         // Who goes takes nothing along, and who comes writes nothing anew.
         control.program().stop(SOON).await?;
@@ -89,15 +95,17 @@ fn a_status_follows_the_service_and_is_never_rewritten_or_taken_away_without_nee
         objects
             .patch(SERVICE, "status", &balancer(json!({"ip": "192.0.2.7"})))
             .await?;
-        for name in ["a", "b", "c"] {
+        for name in ["a", "b", "c", "d"] {
             shows(&cluster, name, &["192.0.2.7"]).await?;
         }
-        written(&control, 3).await?;
 
         // What goes to another class is left as it was found: empty.
         objects.apply(&ingress("b", "nginx")).await?;
         shows(&cluster, "b", &[]).await?;
-        shows(&cluster, "other", &[]).await
+        shows(&cluster, "other", &[]).await?;
+        assert_eq!(writes(&control, "written").await?, 4.0);
+        assert_eq!(writes(&control, "cleared").await?, 1.0);
+        Ok(())
     });
 }
 
@@ -122,19 +130,33 @@ fn another_controllers_status_stays_unless_it_is_to_be_taken_over() {
                 "ingressStatus": {"addresses": ["192.0.2.1", "2001:db8::1"], "takeOver": take_over},
             })
         };
-        let mut restart = async |keys: &Value| -> anyhow::Result<()> {
-            control.configure(keys)?;
-            control.program().stop(SOON).await?;
-            control.program().start_again()?;
-            control.is_ready().await
-        };
 
-        // Turned off: what would be written is not, as a marker shows that comes later.
-        restart(&given(true, false)).await?;
-        restart(&given(false, true)).await?;
-        shows(&cluster, "ours", &["192.0.2.1", "2001:db8::1"]).await?;
+        // Turned off: nothing is written, and what is seen is taken in all the same.
+        restart(&mut control, &given(true, false)).await?;
+        let events = control.operator()?.count_events("ObjectAccepted").await?;
+        objects.apply(&ingress("late", "roadstead")).await?;
+        wait::until_ok("it is taken in", SOON, async || {
+            let now = control.operator()?.count_events("ObjectAccepted").await?;
+            ensure!(now > events, "{now} events");
+            Ok(())
+        })
+        .await?;
+        for name in ["ours", "late"] {
+            shows(&cluster, name, &[]).await?;
+        }
+        // Told, and left.
+        restart(&mut control, &given(false, true)).await?;
+        for name in ["ours", "late"] {
+            shows(&cluster, name, &["192.0.2.1", "2001:db8::1"]).await?;
+        }
+        wait::until_ok("that it is another's is told", SOON, async || {
+            let taken = writes(&control, "taken").await?;
+            ensure!(taken == 1.0, "{taken}");
+            Ok(())
+        })
+        .await?;
         shows(&cluster, "theirs", &["192.0.2.9"]).await?;
-        restart(&given(true, true)).await?;
+        restart(&mut control, &given(true, true)).await?;
         shows(&cluster, "theirs", &["192.0.2.1", "2001:db8::1"]).await?;
         assert_eq!(writes(&control, "written").await?, 1.0);
         Ok(())
@@ -165,10 +187,17 @@ fn nodes_whose_proxies_serve_are_shown_by_the_addresses_that_are_preferred() {
         control.program().stop(SOON).await?;
         control.program().start_again()?;
         control.is_ready().await?;
-        shows(&cluster, "a", &[]).await?;
         let _proxy = start_proxy(sandbox, &control, |config| proxy(sandbox, config)).await?;
         shows(&cluster, "a", &["192.0.2.4", "2001:db8::4"]).await
     });
+}
+
+/// Starts it again with these keys.
+async fn restart(control: &mut ControlPlane, keys: &Value) -> anyhow::Result<()> {
+    control.configure(keys)?;
+    control.program().stop(SOON).await?;
+    control.program().start_again()?;
+    control.is_ready().await
 }
 
 fn proxy(sandbox: &Sandbox, config: &std::path::Path) -> anyhow::Result<Program> {

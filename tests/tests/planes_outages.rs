@@ -317,7 +317,7 @@ async fn served_from_a_small_disk(sandbox: &Sandbox, site: Site<'_>) -> anyhow::
 /// A control plane whose event log lies on a disk of its own, which stays when it ends.
 async fn on_a_small_disk(sandbox: &Sandbox) -> anyhow::Result<(ControlPlane, SmallDisk)> {
     let folder = sandbox.folder().join("control-plane/log");
-    let disk = SmallDisk::mount(sandbox, "disk", &folder).await?;
+    let disk = SmallDisk::mount(sandbox, "disk", &folder, 48).await?;
     let executable = built::binary("roadstead-control-plane")?;
     let control = ControlPlane::start_by(sandbox, ONE_LISTENER, |config| {
         let [enter, namespace] = disk.seen_by();

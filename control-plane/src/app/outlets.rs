@@ -23,7 +23,7 @@ use crate::project::Fold;
 use crate::project::standing::StandingChange;
 use crate::publish::Publisher;
 use crate::snapshot::publication::Publication;
-use crate::state::hold::HoldNow;
+use crate::state::hold::Holding;
 use crate::status::Teller;
 
 /// All of them.
@@ -34,7 +34,7 @@ pub(super) struct Sinks {
     pub(super) published: Arc<Publication>,
     pub(super) presence: watch::Sender<Presence>,
     pub(super) recorder: Recorder,
-    pub(super) holds: watch::Sender<Vec<HoldNow>>,
+    pub(super) holding: watch::Sender<Holding>,
     /// Tells users of their objects, while this replica leads.
     pub(super) teller: Arc<ArcSwapOption<Teller>>,
     pub(super) office: InOffice,
@@ -100,8 +100,9 @@ impl Outlets for Sinks {
                 tracing::info!(version = %format_args!("{epoch}.{seq}"), "{event}");
             }
             Event::DeletionHeld { .. } => {
-                let remedy = "see GuardService/ListHolds; if they shall go, ConfirmDeletions, or \
-                              name the hold in deletionGuard.confirm";
+                let remedy = "see GuardService/ListHolds; if they shall go (as after a change of \
+                              sources.kubernetes.namespaces or labelSelector that was meant), \
+                              ConfirmDeletions, or name the hold in deletionGuard.confirm";
                 tracing::error!(hold = %format_args!("{epoch}.{seq}"), remedy, "{event}");
             }
             Event::ObjectRecovered { .. }
@@ -148,11 +149,12 @@ impl Outlets for Sinks {
         self.health.listable(origin, kind, listable);
     }
 
-    fn holds(&mut self, holds: &[HoldNow]) {
+    fn holds(&mut self, holding: &Holding) {
+        let holds = &holding.holds;
         self.metrics.holds(holds);
         self.health
             .hold(holds.iter().map(|now| now.hold.clone()).collect());
-        self.holds.send_replace(holds.to_vec());
+        self.holding.send_replace(holding.clone());
     }
 
     fn synced(&mut self) {

@@ -75,7 +75,7 @@ pub(super) async fn lead(
         meter: &replica.meter,
     };
     let begun = sources.spawn(config, &replica.keys, status, common).await;
-    tasks.spawn(configure(configured, inbox));
+    tasks.spawn(configure(configured, replica.relisted.clone(), inbox));
 
     let mut machine = None;
     let outcome = tokio::select! {
@@ -121,12 +121,21 @@ pub(super) async fn lead(
     Ok(machine.ok_or_else(|| anyhow!("the engine is gone"))??)
 }
 
-/// Tells the engine of the settings whenever they change.
+/// Tells the engine of the settings whenever they change, and again when it takes in what it was
+/// told once more: while it could not write its log all was lost on it.
 async fn configure(
     mut settings: watch::Receiver<Live>,
+    mut relisted: watch::Receiver<u64>,
     inbox: mpsc::Sender<Observation>,
 ) -> anyhow::Result<&'static str> {
-    while settings.changed().await.is_ok() {
+    loop {
+        let told = tokio::select! {
+            changed = settings.changed() => changed,
+            again = relisted.changed() => again,
+        };
+        if told.is_err() {
+            break;
+        }
         let configured = settings.borrow_and_update().clone();
         for observation in configured.observations() {
             inbox.send(observation).await?;
@@ -152,3 +161,23 @@ async fn cannot_write(replica: &Replica) {
 /// Observations that wait; sources wait when it is full.
 const INBOX: usize = 4096;
 const LOOK: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::config::Config;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_settings_are_told_again_when_the_engine_takes_in_what_it_is_told_once_more() {
+        let (_settings, configured) = watch::channel(Config::default().live());
+        let (relist, relisted) = watch::channel(0);
+        let (inbox, mut told) = mpsc::channel(8);
+        let mut configuring = JoinSet::new();
+        configuring.spawn(configure(configured, relisted, inbox));
+        relist.send_replace(1);
+        let told = timeout(LOOK, told.recv()).await;
+        assert_eq!(told, Ok(Config::default().live().observations().next()));
+    }
+}

@@ -8,9 +8,9 @@ use crate::model::guard::DeletionGuard;
 use crate::observe::guard::{Confirmation, Holds};
 
 /// The guard against mass deletion. Objects that nobody saw deleted (they are not in a list of
-/// the API server, or not in the folder any more) are held if more than a share of the routes
-/// depends on them: they serve on until they come back, or an operator confirms that they shall
-/// go. A deletion that was seen on the watch is always followed. Applied without a restart.
+/// the API server, or in one look not in the folder any more) are held if more than a share of the
+/// routes depends on them: they serve on until they come back, or an operator confirms that they
+/// shall go. So are those that a narrower `sources.kubernetes` lists no more. A deletion that was seen on the watch is always followed. Applied without a restart.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Guard {

@@ -17,8 +17,8 @@ pub struct IngressStatus {
     /// Those of this Service, as `namespace/name`: its `status.loadBalancer`, else its
     /// `spec.externalIPs`. Takes the right to get, list and watch this Service.
     pub service: Option<String>,
-    /// Those of the nodes whose proxies are connected and serve; a proxy must have its node's
-    /// name. Of a node the first of these sorts that it has: `externalIP`, `internalIP`.
+    /// Those of the nodes whose proxies are connected and serve, or did within 30 s; a proxy must
+    /// be named `NODE` or `NODE/…`. Nothing is written before all of them could be read. Of a node the first of these sorts that it has: `externalIP`, `internalIP`.
     /// Takes the right to get Nodes.
     pub nodes: Vec<NodeAddress>,
     /// So many addresses at most, the first by the order of nodes' names, or of the Service:

@@ -14,7 +14,7 @@ use crate::project::Fold;
 use crate::project::standing::StandingChange;
 use crate::snapshot::publication::Publication;
 use crate::state::endpoints::SliceChange;
-use crate::state::hold::HoldNow;
+use crate::state::hold::Holding;
 
 /// What the engine needs of the log.
 pub trait Log: Send {
@@ -109,8 +109,8 @@ pub trait Outlets: Send {
     /// A kind was listed, or cannot be.
     fn listable(&mut self, origin: Origin, kind: Kind, listable: bool);
 
-    /// This is held back now, and was not so before.
-    fn holds(&mut self, holds: &[HoldNow]);
+    /// This is held back now, or was confirmed, and was not so before.
+    fn holds(&mut self, holding: &Holding);
 
     /// All awaited lists are complete.
     fn synced(&mut self);

@@ -56,12 +56,18 @@ pub struct Extent {
     pub of_routes: u32,
     /// Some of the objects, as `namespace/name`.
     pub sample: Vec<Box<str>>,
+    /// Which objects they are: the same for the same names. Empty in what was logged before
+    /// there was this.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub set: Box<str>,
 }
 
 impl Extent {
-    /// Whether who was told of another knows enough of this one.
+    /// Whether who was told of another knows enough of this one: it is of the same objects, and
+    /// no more depends on them.
     pub fn is_told_by(&self, other: &Self) -> bool {
-        self.objects == other.objects && self.routes <= other.routes
+        let same = other.set.is_empty() || self.set == other.set;
+        same && self.objects == other.objects && self.routes <= other.routes
     }
 }
 
@@ -75,6 +81,7 @@ impl fmt::Display for Extent {
             routes,
             of_routes,
             sample,
+            set: _,
         } = self;
         write!(
             f,

@@ -5,9 +5,8 @@
 //! another, a folder that was not mounted: if more than a share of the routes depends on it, it
 //! stays and serves until an operator confirms that it shall go, or it comes back. A hold never
 //! ends by itself, and while it stands no list deletes anything of its kind.
-//!
-//! Routes are the measure for every kind: a list of EndpointSlices without a single one takes
-//! the same traffic down as one without Ingresses does.
+
+mod loss;
 
 use std::collections::BTreeSet;
 
@@ -15,6 +14,7 @@ use crate::event::Event;
 use crate::event::hold::{Extent, HoldId};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::observe::Observed;
+use crate::observe::guard::loss::Loss;
 use crate::state::State;
 use crate::state::hold::{Hold, MissingChange};
 
@@ -49,19 +49,25 @@ pub(super) fn unlisted(
     for key in unseen {
         super::deleted(state, key, observed);
     }
+    let loss = Loss {
+        arrived: &observed.slices,
+        ..Loss::of(state, origin, kind, &gone)
+    };
     let Some(hold) = state.hold(origin, kind) else {
-        match held_back(state, origin, kind, &gone) {
-            Some(extent) => hold_back(extent, gone, observed),
-            None => delete(state, gone, observed),
+        if loss.is_held_back() {
+            hold_back(loss.extent(), gone, observed);
+        } else {
+            delete(state, gone, observed);
         }
         return;
     };
-    let extent = Extent::of(state, origin, kind, &gone);
+    let extent = loss.extent();
     let guard = state.settings().map(|settings| settings.deletion_guard);
     let off = guard.is_some_and(|guard| guard.is_off());
-    if gone.is_empty() || off || hold.confirmed && extent.objects <= hold.extent.objects {
+    let told = extent.is_told_by(&hold.extent);
+    if gone.is_empty() || off || hold.confirmed && told {
         end(state, hold, gone, observed);
-    } else if extent.is_told_by(&hold.extent) {
+    } else if told {
         let missing = MissingChange::Only(origin, kind, gone);
         observed.missing.push(missing);
     } else {
@@ -82,7 +88,7 @@ pub(super) fn vanished(
         .into_iter()
         .filter(|key| missing.is_none_or(|missing| !missing.contains(key)))
         .collect();
-    if held_back(state, origin, kind, &gone).is_none() {
+    if !Loss::of(state, origin, kind, &gone).is_held_back() {
         delete(state, gone, observed);
         return;
     }
@@ -90,7 +96,7 @@ pub(super) fn vanished(
         .into_iter()
         .chain(missing.into_iter().flatten().cloned())
         .collect();
-    let extent = Extent::of(state, origin, kind, &all);
+    let extent = Loss::of(state, origin, kind, &all).extent();
     hold_back(extent, all, observed);
 }
 
@@ -140,23 +146,6 @@ pub(super) fn unconfigured(state: &State, origin: Origin, kind: Kind, observed: 
     }
 }
 
-/// How much it is that is gone, if that is too much to follow.
-fn held_back(
-    state: &State,
-    origin: Origin,
-    kind: Kind,
-    gone: &BTreeSet<ObjectKey>,
-) -> Option<Extent> {
-    let guard = state.settings().map(|settings| settings.deletion_guard);
-    let guard = guard.unwrap_or_default();
-    let routes = routes_of(state, origin, kind, gone);
-    // All there are can only be fewer than a share if there are enough of these.
-    if guard.follows(routes, routes) || guard.follows(routes, all_routes(state, origin)) {
-        return None;
-    }
-    Some(Extent::of(state, origin, kind, gone))
-}
-
 fn hold_back(extent: Extent, gone: BTreeSet<ObjectKey>, observed: &mut Observed) {
     let missing = MissingChange::Only(extent.origin, extent.kind, gone);
     observed.missing.push(missing);
@@ -177,64 +166,3 @@ fn delete(state: &State, gone: BTreeSet<ObjectKey>, observed: &mut Observed) {
         super::deleted(state, key, observed);
     }
 }
-
-impl Extent {
-    fn of(state: &State, origin: Origin, kind: Kind, gone: &BTreeSet<ObjectKey>) -> Self {
-        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let sample = gone.iter().take(SAMPLE).map(|key| {
-            if key.namespace.is_empty() {
-                (*key.name).into()
-            } else {
-                format!("{}/{}", key.namespace, key.name).into()
-            }
-        });
-        Self {
-            origin,
-            kind,
-            objects: count(gone.len()),
-            routes: count(routes_of(state, origin, kind, gone)),
-            of_routes: count(all_routes(state, origin)),
-            sample: sample.collect(),
-        }
-    }
-}
-
-/// How many routes would be lost without these objects, or would lose what they need.
-fn routes_of(state: &State, origin: Origin, kind: Kind, gone: &BTreeSet<ObjectKey>) -> usize {
-    if gone.is_empty() {
-        return 0;
-    }
-    let users = |services: BTreeSet<&ObjectKey>| -> usize {
-        let users = services.into_iter().flat_map(|key| state.users_of(key));
-        users.collect::<BTreeSet<_>>().len()
-    };
-    match kind {
-        Kind::Ingress => gone.iter().filter(|key| is_route(state, key)).count(),
-        Kind::IngressClass => routes(state, origin)
-            .filter(|key| {
-                let class = state.class_of(key);
-                !class.is_some_and(|class| state.serves_without(origin, class, gone))
-            })
-            .count(),
-        Kind::Service => users(gone.iter().collect()),
-        Kind::EndpointSlice => users(state.services_emptied_by(gone)),
-    }
-}
-
-fn all_routes(state: &State, origin: Origin) -> usize {
-    routes(state, origin).count()
-}
-
-fn routes(state: &State, origin: Origin) -> impl Iterator<Item = &ObjectKey> {
-    let ingresses = state.keys(origin, Kind::Ingress);
-    ingresses.filter(|key| is_route(state, key))
-}
-
-fn is_route(state: &State, key: &ObjectKey) -> bool {
-    let class = state.class_of(key);
-    let ours = class.is_some_and(|class| state.serves(key.origin, class));
-    ours && state.ingress(key).is_some()
-}
-
-/// Enough to see what it is about.
-const SAMPLE: usize = 10;

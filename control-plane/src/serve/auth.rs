@@ -22,7 +22,7 @@ use tower::{Layer, Service};
 
 use crate::metrics::streams::{Refused, StreamMetrics};
 use crate::pki::Subject;
-use crate::review::{Review, ReviewError, Right};
+use crate::review::{Account, Review, ReviewError, Right};
 use crate::serve::auth::call::Call;
 use crate::serve::auth::lasting::lasting;
 use crate::serve::auth::refusal::{Refusal, lacks};
@@ -106,7 +106,7 @@ impl Authenticate {
         reviewer: &dyn Review,
         token: &str,
         right: Option<Right>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Account, Refusal> {
         let failed = |error: ReviewError| match error {
             ReviewError::NotAuthentic(_) => self.refusal(
                 Refused::UnknownToken,
@@ -120,10 +120,10 @@ impl Authenticate {
         };
         let account = reviewer.authenticate(token).await.map_err(failed)?;
         let Some(right) = right else {
-            return Ok(());
+            return Ok(account);
         };
         if reviewer.allows(&account, right).await.map_err(failed)? {
-            return Ok(());
+            return Ok(account);
         }
         let problem = lacks(&account.name, right);
         Err(self.refusal(Refused::Forbidden, problem, None))
@@ -136,7 +136,7 @@ impl Authenticate {
             sleep(REVIEW_EVERY).await;
             match self.review(reviewer, token, right).await {
                 Err(refusal) if !refusal.is_of_the_moment() => return self.told(&refusal),
-                Ok(()) | Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
         }
     }
@@ -207,7 +207,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let call = Call::of(request.uri().path());
         let peer = request.extensions().get::<Peer>().cloned();
         let authenticate = self.authenticate.clone();
@@ -247,9 +247,11 @@ where
                 let mut inner = std::mem::replace(&mut self.inner, clone);
                 Box::pin(async move {
                     let reviewed = authenticate.review(&*reviewer, &token, right).await;
-                    if let Err(refusal) = reviewed {
-                        return Ok(authenticate.told(&refusal).into_http());
-                    }
+                    match reviewed {
+                        // For who has to say who it was.
+                        Ok(account) => request.extensions_mut().insert(account),
+                        Err(refusal) => return Ok(authenticate.told(&refusal).into_http()),
+                    };
                     peer.iter().for_each(Peer::let_in);
                     let answer = inner.call(request).await?;
                     let gone = async move { authenticate.gone(&*reviewer, &token, right).await };

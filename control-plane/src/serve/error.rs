@@ -51,11 +51,27 @@ pub(super) fn confirmation(what: &str) -> Status {
     Status::invalid_argument(what)
 }
 
-/// A hold that ended, or was of another size.
+/// A hold that ended, or was of other objects.
 pub(super) fn no_such_hold(id: HoldId) -> Status {
     Status::failed_precondition(format!(
         "hold {id} does not stand any more, or never did; ListHolds has those that do"
     ))
+}
+
+/// A hold ended, or made way for another, before its confirmation was recorded.
+pub(super) fn gone_unconfirmed(id: HoldId) -> Status {
+    Status::aborted(format!(
+        "hold {id} ended meanwhile, or another took its place, and nothing was confirmed of it; \
+         ListHolds has what stands now, and tells of any other that was named"
+    ))
+}
+
+/// The log cannot be written.
+pub(super) fn frozen() -> Status {
+    Status::unavailable(
+        "the event log cannot be written, and so nothing is confirmed: make it writable (a full \
+         disk, as a rule; /readyz tells when it is), see ListHolds and confirm again",
+    )
 }
 
 /// The engine did not come to record it.

@@ -9,25 +9,46 @@ use std::time::Duration;
 use roadstead_proto::v1::{self, guard_service_server::GuardService};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
 
 use crate::event::hold::HoldId;
 use crate::observe::Observation;
 use crate::observe::guard::{Confirmation, Holds};
+use crate::review::Account;
 use crate::serve::listen::Peer;
 use crate::serve::wire::timestamp;
 use crate::serve::{Role, error};
-use crate::state::hold::HoldNow;
+use crate::state::hold::{HoldNow, Holding};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Guard {
-    holds: watch::Receiver<Vec<HoldNow>>,
+    holding: watch::Receiver<Holding>,
+    frozen: watch::Receiver<bool>,
     role: watch::Receiver<Role>,
 }
 
 impl Guard {
-    pub(super) fn new(holds: watch::Receiver<Vec<HoldNow>>, role: watch::Receiver<Role>) -> Self {
-        Self { holds, role }
+    pub(super) fn new(
+        holding: watch::Receiver<Holding>,
+        frozen: watch::Receiver<bool>,
+        role: watch::Receiver<Role>,
+    ) -> Self {
+        Self {
+            holding,
+            frozen,
+            role,
+        }
+    }
+
+    /// Tells the engine, and keeps nothing by which it could be told: a term lasts as long as
+    /// anybody does, and the Lease with it.
+    async fn tell(&self, confirmation: Confirmation) -> Result<(), Status> {
+        let role = self.role.borrow().clone();
+        let Some(inbox) = role.reports() else {
+            return Err(error::not_leading(role.elsewhere().as_deref()));
+        };
+        let told = inbox.send(Observation::Confirmed(confirmation)).await;
+        told.map_err(|_| error::stopping())
     }
 }
 
@@ -37,7 +58,7 @@ impl GuardService for Guard {
         &self,
         _: Request<v1::ListHoldsRequest>,
     ) -> Result<Response<v1::ListHoldsResponse>, Status> {
-        let holds = self.holds.borrow().iter().map(wire).collect();
+        let holds = self.holding.borrow().holds.iter().map(wire).collect();
         Ok(Response::new(v1::ListHoldsResponse { holds }))
     }
 
@@ -45,11 +66,7 @@ impl GuardService for Guard {
         &self,
         request: Request<v1::ConfirmDeletionsRequest>,
     ) -> Result<Response<v1::ConfirmDeletionsResponse>, Status> {
-        let peer = request.extensions().get::<Peer>().and_then(Peer::address);
-        let by = peer.map_or_else(
-            || "an operator".to_owned(),
-            |peer| format!("an operator at {peer}"),
-        );
+        let by = caller(request.extensions());
         let v1::ConfirmDeletionsRequest { holds, reason } = request.into_inner();
         let reason = reason.trim();
         if reason.is_empty() || reason.chars().count() > LONGEST_REASON {
@@ -67,35 +84,48 @@ impl GuardService for Guard {
             let id = hold.parse::<HoldId>();
             ids.insert(id.map_err(|wrong| error::confirmation(&format!("holds: {wrong}")))?);
         }
-        let mut shown = self.holds.clone();
-        if let Some(missing) = ids.iter().find(|id| !stands(&shown.borrow(), **id)) {
+        let (mut shown, mut frozen) = (self.holding.clone(), self.frozen.clone());
+        if let Some(missing) = ids.iter().find(|id| !shown.borrow().stands(**id)) {
             return Err(error::no_such_hold(*missing));
+        }
+        // What the engine is told while it cannot write is lost.
+        if *frozen.borrow_and_update() {
+            return Err(error::frozen());
         }
         let confirmation = Confirmation {
             of: Holds::These(ids.clone()),
             by: by.into(),
             reason: reason.into(),
         };
-        let role = self.role.borrow().clone();
-        let Some(inbox) = role.reports() else {
-            return Err(error::not_leading(role.elsewhere().as_deref()));
-        };
-        let sent = inbox.send(Observation::Confirmed(confirmation)).await;
-        sent.map_err(|_| error::stopping())?;
-        let settled = shown.wait_for(|holds| {
-            let mut meant = holds.iter().filter(|now| ids.contains(&now.hold.id));
-            meant.all(|now| now.hold.confirmed)
+        self.tell(confirmation).await?;
+        let settled = shown.wait_for(|shown| {
+            let mut ids = ids.iter();
+            ids.all(|id| shown.is_confirmed(*id) || !shown.stands(*id))
         });
-        match timeout(PATIENCE, settled).await {
-            Ok(Ok(_)) => Ok(Response::new(v1::ConfirmDeletionsResponse {})),
-            Ok(Err(_)) => Err(error::stopping()),
-            Err(_) => Err(error::not_recorded()),
+        let settled = tokio::select! {
+            biased;
+            settled = timeout(PATIENCE, settled) => settled,
+            Ok(()) = frozen.changed() => return Err(error::frozen()),
+        };
+        let shown = settled.map_err(|_| error::not_recorded())?;
+        let shown = shown.map_err(|_| error::stopping())?;
+        match ids.iter().find(|id| !shown.is_confirmed(**id)) {
+            Some(gone) => Err(error::gone_unconfirmed(*gone)),
+            None => Ok(Response::new(v1::ConfirmDeletionsResponse {})),
         }
     }
 }
 
-fn stands(holds: &[HoldNow], id: HoldId) -> bool {
-    holds.iter().any(|now| now.hold.id == id)
+/// Who calls, as the log shall say it: the account of the token if a review found it, else from
+/// where.
+fn caller(of: &Extensions) -> String {
+    if let Some(account) = of.get::<Account>() {
+        return account.name.clone();
+    }
+    match of.get::<Peer>().and_then(Peer::address) {
+        Some(peer) => format!("an operator at {peer}"),
+        None => "an operator".to_owned(),
+    }
 }
 
 fn wire(now: &HoldNow) -> v1::Hold {

@@ -86,25 +86,28 @@ impl Slices {
         &self.all
     }
 
-    /// The Services all of whose slices these are.
-    pub(super) fn emptied_by(&self, slices: &BTreeSet<ObjectKey>) -> BTreeSet<&ObjectKey> {
-        let mut emptied = BTreeSet::new();
-        let mut spared = BTreeSet::new();
-        for (service, slice) in &self.by_service {
-            if slices.contains(slice) {
-                emptied.insert(service);
-            } else {
-                spared.insert(service);
-            }
-        }
-        &emptied - &spared
+    /// The Services all of whose slices these are. Costs what these are, not what there is.
+    pub(super) fn emptied_by(&self, slices: &BTreeSet<ObjectKey>) -> BTreeSet<ObjectKey> {
+        let services = slices.iter().filter_map(|key| {
+            let slice = self.all.get(key)?;
+            Some(key.sibling(Kind::Service, &slice.spec.service))
+        });
+        let services: BTreeSet<ObjectKey> = services.collect();
+        let emptied =
+            |service: &ObjectKey| self.names_of(service).all(|name| slices.contains(name));
+        services.into_iter().filter(emptied).collect()
     }
 
     pub(super) fn of(&self, service: &ObjectKey) -> impl Iterator<Item = &EndpointSlice> {
+        let names = self.names_of(service);
+        names.filter_map(|name| Some(&self.all.get(name)?.spec))
+    }
+
+    fn names_of(&self, service: &ObjectKey) -> impl Iterator<Item = &ObjectKey> {
         let before_all = ObjectKey::before_all(service.origin, Kind::EndpointSlice);
         let slices = self.by_service.range((service.clone(), before_all)..);
         slices
             .take_while(move |(of, _)| of == service)
-            .filter_map(|(_, slice)| Some(&self.all.get(slice)?.spec))
+            .map(|(_, slice)| slice)
     }
 }

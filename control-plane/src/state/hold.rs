@@ -3,7 +3,7 @@
 //! That a hold stands is a fact and outlives the process. Which objects are missing is found
 //! again by listing, as endpoints are, and so it is not logged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +68,39 @@ pub struct HoldNow {
     /// Objects that are missing now; none before they were looked for.
     pub missing: Option<usize>,
 }
+
+/// What is held, as those who ask are shown it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holding {
+    pub holds: Vec<HoldNow>,
+    /// The last holds that this process saw confirmed. Of one that is neither here nor held
+    /// nothing was confirmed: it ended by itself, or another took its place.
+    pub confirmed: VecDeque<HoldId>,
+}
+
+impl Holding {
+    /// A hold was confirmed.
+    pub fn confirm(&mut self, hold: HoldId) {
+        self.confirmed.push_back(hold);
+        if self.confirmed.len() > REMEMBERED {
+            self.confirmed.pop_front();
+        }
+    }
+
+    /// Whether a hold stands, confirmed or not.
+    pub fn stands(&self, id: HoldId) -> bool {
+        self.holds.iter().any(|now| now.hold.id == id)
+    }
+
+    /// Whether a hold was confirmed, be it that it waits for a list.
+    pub fn is_confirmed(&self, id: HoldId) -> bool {
+        let mut holds = self.holds.iter();
+        self.confirmed.contains(&id) || holds.any(|now| now.hold.id == id && now.hold.confirmed)
+    }
+}
+
+/// Far more than are confirmed while somebody waits for an answer.
+const REMEMBERED: usize = 256;
 
 impl Head {
     /// Holds what the record at the head says.

@@ -3,21 +3,23 @@
 //! What is not known is not guessed: while a Service has no address, or no proxy is connected,
 //! there is none, and what stands in the statuses stays.
 
-use std::collections::BTreeMap;
+mod nodes;
+mod serving;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::{Node, Service};
+use k8s_openapi::api::core::v1::Service;
 use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::sleep;
 
 use crate::backoff;
-use crate::config::{AddressSource, NodeAddress};
+use crate::config::AddressSource;
 use crate::model::address::Address;
 use crate::presence::Presence;
+use crate::status::addresses::nodes::Nodes;
 use crate::status::board::Board;
 
 /// Where addresses come from, and what is needed to know them.
@@ -43,12 +45,7 @@ pub(super) async fn follow(whereabouts: Whereabouts, client: Client, board: &Boa
             service(services, &namespace, &name, board, most).await;
         }
         AddressSource::Nodes(sorts) => {
-            let nodes = Nodes {
-                api: Api::all(client),
-                sorts,
-                known: BTreeMap::new(),
-                in_a_row: 0,
-            };
+            let nodes = Nodes::new(Api::all(client), sorts);
             nodes.run(presence, board, most).await;
         }
     }
@@ -117,124 +114,5 @@ fn of_service(service: &Service) -> Vec<Address> {
     external.filter_map(|text| text.parse().ok()).collect()
 }
 
-/// The nodes of the proxies that are connected.
-struct Nodes {
-    api: Api<Node>,
-    sorts: Vec<NodeAddress>,
-    /// What each node said, and when.
-    known: BTreeMap<Arc<str>, (Instant, Vec<Address>)>,
-    in_a_row: u32,
-}
-
-impl Nodes {
-    async fn run(mut self, mut presence: watch::Receiver<Presence>, board: &Board, most: usize) {
-        loop {
-            presence.borrow_and_update();
-            let addresses = self.look(&presence, most).await;
-            want(board, addresses, most);
-            // A proxy that is restarted is gone for a moment: that is not worth a write to each
-            // Ingress, and two. Only what has been so for a while counts.
-            let changed = timeout(LOOK, presence.changed()).await;
-            if matches!(changed, Ok(Err(_))) {
-                return std::future::pending().await;
-            }
-            sleep(SETTLE).await;
-        }
-    }
-
-    /// The addresses of the first nodes, by name, whose proxies serve something.
-    async fn look(&mut self, presence: &watch::Receiver<Presence>, most: usize) -> Vec<Address> {
-        let serving: Vec<Arc<str>> = {
-            let presence = presence.borrow();
-            let serving = presence
-                .proxies()
-                .filter(|proxy| proxy.acknowledged.is_some());
-            serving.map(|proxy| proxy.hello.proxy.clone()).collect()
-        };
-        self.known.retain(|name, _| serving.contains(name));
-        let mut addresses = Vec::new();
-        for name in serving {
-            if addresses.len() >= most {
-                break;
-            }
-            addresses.extend(self.of_node(&name).await);
-        }
-        addresses
-    }
-
-    async fn of_node(&mut self, name: &Arc<str>) -> Vec<Address> {
-        let known = self.known.get(name);
-        if let Some((at, addresses)) = known.filter(|(at, _)| at.elapsed() < TRUE_FOR) {
-            let _ = at;
-            return addresses.clone();
-        }
-        let asked = timeout(PATIENCE, self.api.get_opt(name)).await;
-        let found = match asked {
-            Ok(Ok(found)) => {
-                self.in_a_row = 0;
-                found
-            }
-            failed @ (Ok(Err(_)) | Err(_)) => {
-                self.in_a_row += 1;
-                if self.in_a_row == SURE {
-                    let error = failed.map(|asked| asked.err());
-                    tracing::warn!(
-                        node = &**name,
-                        ?error,
-                        "the node cannot be read (ingressStatus.nodes); it takes a ClusterRole with \
-                         {{apiGroups: [\"\"], resources: [\"nodes\"], verbs: [get]}}"
-                    );
-                }
-                // What it said before is likelier than nothing.
-                return known
-                    .map(|(_, addresses)| addresses.clone())
-                    .unwrap_or_default();
-            }
-        };
-        if found.is_none() {
-            tracing::warn!(
-                proxy = &**name,
-                "no node has the proxy's name: its address is not written"
-            );
-        }
-        let addresses = found
-            .map(|node| of_node(&node, &self.sorts))
-            .unwrap_or_default();
-        self.known
-            .insert(name.clone(), (Instant::now(), addresses.clone()));
-        addresses
-    }
-}
-
-/// Of the first sort that it has any of, all.
-fn of_node(node: &Node, sorts: &[NodeAddress]) -> Vec<Address> {
-    let all = node
-        .status
-        .as_ref()
-        .and_then(|status| status.addresses.as_ref());
-    let of_sort = |sort: &NodeAddress| -> Vec<Address> {
-        let named = match sort {
-            NodeAddress::External => "ExternalIP",
-            NodeAddress::Internal => "InternalIP",
-        };
-        let found = all
-            .into_iter()
-            .flatten()
-            .filter(|entry| entry.type_ == named);
-        found
-            .filter_map(|entry| entry.address.parse().ok())
-            .collect()
-    };
-    let mut found = sorts.iter().map(of_sort);
-    found.find(|found| !found.is_empty()).unwrap_or_default()
-}
-
 /// Failures in a row that are told.
 const SURE: u32 = 3;
-/// Longer than any API server that will still answer.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// Longer than a proxy takes to come back, or a failover to settle.
-const SETTLE: Duration = Duration::from_secs(5);
-const LOOK: Duration = Duration::from_secs(60);
-/// How long a node's addresses are believed.
-const TRUE_FOR: Duration = Duration::from_secs(600);

@@ -3,17 +3,27 @@
 //! Three sides write here, and none waits: the engine, which Ingresses are served; the watch, what
 //! their statuses are; the source of addresses, what they should be. What differs is found when
 //! its turn comes, so that an Ingress that changed often is written once, and one that is as it
-//! should be costs nothing. A single change goes before the many that new addresses bring.
+//! should be costs nothing. A single change goes before the many that new addresses bring, and what
+//! failed waits on its own.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod left;
+mod queue;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
 use std::sync::Arc;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use crate::model::address::{Address, Published, Sighting};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::plan::status::{Step, step};
 use crate::project::standing::Standing;
+use crate::status::board::left::Left;
+use crate::status::board::queue::Queue;
+
+pub(super) use left::Failure;
 
 /// Handed around; each clone of the pointer is the same board.
 #[derive(Debug, Default)]
@@ -27,12 +37,12 @@ struct Known {
     published: BTreeMap<ObjectKey, Published>,
     wanted: Option<Arc<[Address]>>,
     take_over: bool,
-    /// What changed by itself, what it came in first.
-    changed: VecDeque<ObjectKey>,
-    /// The same, to be found.
-    waiting: BTreeSet<ObjectKey>,
-    /// What new addresses made different, and what failed.
-    others: BTreeSet<ObjectKey>,
+    /// What changed by itself.
+    changed: Queue,
+    /// What new addresses made different, and what is tried again.
+    others: Queue,
+    /// What is not tried again yet.
+    left: Left,
     /// Which Ingresses are served is known. Before, one that we wrote may seem not to be ours.
     complete: bool,
     /// Somebody writes; without, nothing is remembered.
@@ -45,6 +55,8 @@ struct Known {
 pub(super) struct Due {
     pub(super) key: ObjectKey,
     pub(super) uid: Arc<str>,
+    /// The object's resource version, as it was seen last.
+    pub(super) version: u64,
     /// [`Step::Nothing`] is never due.
     pub(super) step: Step,
     /// Empty to take away.
@@ -107,17 +119,42 @@ impl Board {
                 return false;
             }
             known.wanted = addresses;
-            let all = known.published.keys().cloned();
-            known.others.extend(all);
+            for key in known.published.keys() {
+                known.others.push(key);
+            }
             true
         });
     }
 
-    /// To be looked at again, after all others.
-    pub(super) fn again(&self, key: &ObjectKey) {
-        self.known.send_modify(|known| {
-            known.others.insert(key.clone());
+    /// It was written, and the server says that it stands so now. Whether that is something else,
+    /// which is left, and was not so before.
+    pub(super) fn wrote(&self, due: Due, published: Published) -> bool {
+        let mut altered = false;
+        self.known.send_if_modified(|known| {
+            let done = match due.step {
+                Step::Clear => !published.ours || published.addresses.is_empty(),
+                Step::Nothing | Step::Taken | Step::Write => published.addresses == due.addresses,
+            };
+            if done {
+                known.left.forget(&due.key);
+            } else {
+                altered = true;
+                known.left.altered(&due, published.addresses.clone());
+            }
+            known.see(Sighting::Is(due.key, published))
         });
+        altered
+    }
+
+    /// It could not be written, and is left for a while, or until it changes. How often that was
+    /// so, for this object as it is.
+    pub(super) fn failed(&self, due: &Due, failure: Failure) -> u32 {
+        let mut times = 0;
+        self.known.send_if_modified(|known| {
+            times = known.left.failed(due, failure, Instant::now());
+            false
+        });
+        times
     }
 
     /// Nothing comes any more.
@@ -134,27 +171,27 @@ impl Board {
             if ended {
                 return None;
             }
-            let mut due = None;
+            let (mut due, mut again) = (None, None);
             self.known.send_if_modified(|known| {
-                due = known.take();
+                due = known.take(Instant::now());
+                again = known.left.next();
                 false
             });
             if due.is_some() {
                 return due;
             }
-            // It fails only when there is no board any more.
-            coming.changed().await.ok()?;
+            tokio::select! {
+                // It fails only when there is no board any more.
+                changed = coming.changed() => changed.ok()?,
+                () = until(again) => {}
+            }
         }
     }
 }
 
 impl Known {
     fn look_at(&mut self, key: &ObjectKey) -> bool {
-        let worth = self.written && self.due(key).is_some() && self.waiting.insert(key.clone());
-        if worth {
-            self.changed.push_back(key.clone());
-        }
-        worth
+        self.written && self.due(key).is_some() && self.changed.push(key)
     }
 
     fn see(&mut self, sighting: Sighting) -> bool {
@@ -176,15 +213,18 @@ impl Known {
             }
             Sighting::Gone(key) => {
                 self.published.remove(&key);
+                self.left.forget(&key);
                 false
             }
             Sighting::All(keys) => {
                 self.published.retain(|key, _| keys.contains(key));
+                self.left.retain(&keys);
                 false
             }
         }
     }
 
+    /// What is to be done about it, if anything is now.
     fn due(&self, key: &ObjectKey) -> Option<Due> {
         let published = self.published.get(key)?;
         let wanted = self.wanted.as_deref();
@@ -195,29 +235,39 @@ impl Known {
             Step::Write | Step::Taken => self.wanted.clone().unwrap_or_default(),
             Step::Clear => Arc::default(),
         };
-        Some(Due {
+        let due = Due {
             key: key.clone(),
             uid: published.uid.clone(),
+            version: published.resource_version,
             step,
             addresses,
             others: published.others.clone(),
-        })
+        };
+        (!self.left.covers(&due, published)).then_some(due)
     }
 
-    fn take(&mut self) -> Option<Due> {
+    fn take(&mut self, now: Instant) -> Option<Due> {
+        while let Some(key) = self.left.pop(now) {
+            self.others.push(&key);
+        }
         if !self.complete {
             return None;
         }
         loop {
-            let key = self.changed.pop_front();
-            if let Some(key) = &key {
-                self.waiting.remove(key);
+            let key = self.changed.pop().or_else(|| self.others.pop())?;
+            let Some(due) = self.due(&key) else { continue };
+            if due.step == Step::Taken {
+                self.left.taken(&due);
             }
-            let key = key.or_else(|| self.others.pop_first())?;
-            if let Some(due) = self.due(&key) {
-                return Some(due);
-            }
+            return Some(due);
         }
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
     }
 }
 

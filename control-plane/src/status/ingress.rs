@@ -16,7 +16,7 @@ use crate::metrics::status::StatusMetrics;
 use crate::model::address::{Address, FIELD_MANAGER, Sighting};
 use crate::observe::convert::published;
 use crate::plan::status::Step;
-use crate::status::board::{Board, Due};
+use crate::status::board::{Board, Due, Failure};
 use crate::status::bucket::Bucket;
 
 /// The one that writes.
@@ -33,9 +33,7 @@ pub(super) struct Writer {
 enum Outcome {
     Done(Box<Ingress>),
     Gone,
-    /// Another field manager was first, or it is another object. The watch tells.
-    Taken(String),
-    Failed(String),
+    Failed(Failure, String),
 }
 
 impl Writer {
@@ -78,22 +76,48 @@ impl Writer {
                 });
                 let now = published(&ingress);
                 tracing::debug!(object = %due.key, addresses = ?now.addresses, "its status was written");
-                board.see(Sighting::Is(due.key, now));
+                let (object, found) = (due.key.clone(), now.addresses.clone());
+                if board.wrote(due, now) {
+                    tracing::warn!(
+                        %object, ?found,
+                        "something on the way, a webhook as a rule, makes something else of the \
+                         status that was written; it stays so until the addresses change"
+                    );
+                }
             }
             Outcome::Gone => {
                 self.metrics.write("gone");
                 board.see(Sighting::Gone(due.key));
             }
-            Outcome::Taken(message) => self.taken(&due, &message),
-            Outcome::Failed(error) => {
+            Outcome::Failed(Failure::Taken, message) => {
+                board.failed(&due, Failure::Taken);
+                self.taken(&due, &message);
+            }
+            Outcome::Failed(failure, error) => {
                 self.metrics.write("failed");
                 self.in_a_row = self.in_a_row.saturating_add(1);
-                if self.in_a_row == 1 {
-                    tracing::warn!(error, object = %due.key, "the status is not written yet: trying again");
-                }
-                board.again(&due.key);
-                sleep(backoff::delay(self.in_a_row)).await;
+                let times = board.failed(&due, failure);
+                self.tell(&due, failure, times, &error);
+                // What keeps all from being written is not asked all of them at once; what keeps
+                // one does not keep the others for long.
+                sleep(backoff::delay(self.in_a_row.min(SLOWEST))).await;
             }
+        }
+    }
+
+    fn tell(&self, due: &Due, failure: Failure, times: u32, error: &str) {
+        let object = &due.key;
+        match failure {
+            Failure::Passing if self.in_a_row == 1 && times == 1 => {
+                tracing::warn!(error, %object, "the status is not written yet: trying again");
+            }
+            Failure::Refused if times == 1 => {
+                tracing::warn!(error, %object, "the status may not be written: trying again in a while");
+            }
+            Failure::Final if times == 1 => {
+                tracing::warn!(error, %object, "the status cannot be written before the object changes");
+            }
+            Failure::Passing | Failure::Refused | Failure::Final | Failure::Taken => {}
         }
     }
 
@@ -116,12 +140,19 @@ impl Writer {
             Ok(Ok(ingress)) => Outcome::Done(Box::new(ingress)),
             Ok(Err(kube::Error::Api(status))) => match status.code {
                 404 => Outcome::Gone,
-                409 => Outcome::Taken(status.message),
-                403 => Outcome::Failed(format!("{}; {MISSING_RULE}", status.message)),
-                _ => Outcome::Failed(status.message),
+                // Or it is another object, which the watch tells.
+                409 => Outcome::Failed(Failure::Taken, status.message),
+                // A webhook refuses so, too.
+                401 | 403 => Outcome::Failed(
+                    Failure::Refused,
+                    format!("{}; {MISSING_RULE}", status.message),
+                ),
+                408 | 429 => Outcome::Failed(Failure::Passing, status.message),
+                400..500 => Outcome::Failed(Failure::Final, status.message),
+                _ => Outcome::Failed(Failure::Passing, status.message),
             },
-            Ok(Err(error)) => Outcome::Failed(error.to_string()),
-            Err(elapsed) => Outcome::Failed(elapsed.to_string()),
+            Ok(Err(error)) => Outcome::Failed(Failure::Passing, error.to_string()),
+            Err(elapsed) => Outcome::Failed(Failure::Passing, elapsed.to_string()),
         }
     }
 }
@@ -148,5 +179,7 @@ fn entry(address: &Address) -> Value {
 
 const MISSING_RULE: &str = "give the control plane's ServiceAccount a ClusterRole with \
      {apiGroups: [\"networking.k8s.io\"], resources: [\"ingresses/status\"], verbs: [patch]}";
+/// Failures in a row after which the pause between any two grows no longer: less than a second.
+const SLOWEST: u32 = 3;
 /// Longer than any API server that will still answer.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -1,4 +1,6 @@
 mod ingress;
+mod left;
+mod nodes;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -87,6 +89,17 @@ static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// What is logged meanwhile, a line each.
 fn logged(program: impl FnOnce()) -> Vec<String> {
+    let (guard, lines) = listen();
+    program();
+    drop(guard);
+    lines()
+}
+
+/// What is logged on this thread until the guard is dropped, a line each.
+fn listen() -> (
+    tracing::subscriber::DefaultGuard,
+    impl FnOnce() -> Vec<String>,
+) {
     #[derive(Clone)]
     struct Lines(mpsc::Sender<Vec<u8>>);
     impl io::Write for Lines {
@@ -104,13 +117,13 @@ fn logged(program: impl FnOnce()) -> Vec<String> {
         .with_ansi(false)
         .with_writer(writer)
         .finish();
-    tracing::subscriber::with_default(subscriber, program);
-    let bytes: Vec<u8> = bytes.try_iter().flatten().collect();
-    String::from_utf8(bytes)
-        .unwrap()
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    let guard = tracing::subscriber::set_default(subscriber);
+    let lines = move || {
+        let bytes: Vec<u8> = bytes.try_iter().flatten().collect();
+        let text = String::from_utf8(bytes).unwrap();
+        text.lines().map(str::to_owned).collect()
+    };
+    (guard, lines)
 }
 
 #[tokio::test(start_paused = true)]

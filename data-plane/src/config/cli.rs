@@ -39,7 +39,7 @@ pub struct Cli {
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
     /// Address of the admin port (key admin.address).
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = listened)]
     pub admin: Option<SocketAddr>,
     /// off, text or json (key accessLog).
     #[arg(long, value_name = "FORMAT", value_parser = log_format)]
@@ -123,6 +123,16 @@ fn set_some<T: Clone>(key: &mut Option<T>, flag: &Option<T>) {
     if flag.is_some() {
         key.clone_from(flag);
     }
+}
+
+/// As in the file; or an IPv6 address without brackets before the port, as a pod is told its own.
+fn listened(text: &str) -> Result<SocketAddr, String> {
+    let bare = || {
+        let (ip, port) = text.rsplit_once(':')?;
+        Some(SocketAddr::new(ip.parse().ok()?, port.parse().ok()?))
+    };
+    let address = text.parse().ok().or_else(bare);
+    address.ok_or_else(|| "write IP:PORT".to_owned())
 }
 
 /// As in the file.

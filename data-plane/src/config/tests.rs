@@ -28,6 +28,23 @@ gracePeriod: 10s
 ";
 
 #[test]
+fn the_admin_port_may_be_on_a_pods_address_of_either_family() {
+    for (text, address) in [
+        ("10.0.0.1:8082", Some("10.0.0.1:8082")),
+        ("[fd00::1]:8082", Some("[fd00::1]:8082")),
+        ("fd00::1:8082", Some("[fd00::1]:8082")),
+        ("fd00:1:2:3:4:5:6:7", None),
+        ("10.0.0.1", None),
+        ("fd00::1", None),
+        ("localhost:8082", None),
+    ] {
+        let cli = Cli::try_parse_from(["roadstead-data-plane", "--admin", text]);
+        let read = cli.ok().and_then(|cli| cli.admin);
+        assert_eq!(read, address.map(|it| it.parse().unwrap()), "{text}");
+    }
+}
+
+#[test]
 fn every_key_is_read() {
     let config = Config::parse(WHOLE).unwrap();
     let addresses = config

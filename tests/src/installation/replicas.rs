@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::{ControlPlane, at, is_ready};
 use crate::{
+    campaign::rounds,
     cluster::{Cluster, Objects, kubeconfig_via},
     http,
     installation::wired::{bare, ours},
@@ -137,7 +138,9 @@ impl Replicas {
             share_keys(&first.plane, &sandbox.folder().join(&name).join("keys")).await?;
         }
         let log = sandbox.folder().join(&name).join("log");
-        let disk = SmallDisk::mount(sandbox, &format!("disk-{number}"), &log).await?;
+        // The log of a long campaign grows by some hundred kilobytes with each fault.
+        let disk = rounds(48, 256);
+        let disk = SmallDisk::mount(sandbox, &format!("disk-{number}"), &log, disk).await?;
         let clock = sandbox.write(&format!("{name}.clock"), "+0")?;
         let mut command = disk.seen_by().to_vec();
         command.extend(clocked_by(&clock));

@@ -16,7 +16,7 @@ use roadstead_control_plane::project::Fold;
 use roadstead_control_plane::project::standing::StandingChange;
 use roadstead_control_plane::snapshot::publication::Publication;
 use roadstead_control_plane::state::endpoints::SliceChange;
-use roadstead_control_plane::state::hold::HoldNow;
+use roadstead_control_plane::state::hold::Holding;
 
 use crate::disk::Disk;
 use crate::world::Plant;
@@ -234,7 +234,7 @@ impl Outlets for SimOutlets {
     fn standing(&mut self, _: StandingChange) {}
     fn beat(&mut self) {}
     fn listable(&mut self, _: Origin, _: Kind, _: bool) {}
-    fn holds(&mut self, _: &[HoldNow]) {}
+    fn holds(&mut self, _: &Holding) {}
     fn synced(&mut self) {}
     fn restarted(&mut self, _: &Fold) {}
     fn frozen(&mut self, _: bool) {}

@@ -47,6 +47,16 @@ fn list(names: std::ops::Range<u32>) -> Observation {
     }
 }
 
+/// A complete list of EndpointSlices of the Service that all Ingresses send to.
+fn slices(names: &[&str]) -> Observation {
+    Observation::Listed {
+        origin: Origin::Folder,
+        kind: Kind::EndpointSlice,
+        objects: names.iter().map(|name| slice(name)).collect(),
+        unreadable: vec![],
+    }
+}
+
 fn confirm(of: Holds) -> Observation {
     Observation::Confirmed(Confirmation {
         of,
@@ -137,6 +147,48 @@ fn a_hold_lasts_until_the_last_object_is_back_or_was_seen_to_go() {
     assert!(world(|world| world.holds.is_empty()));
     assert_eq!(events_after(before), ["DeletionHoldEnded", "ObjectDeleted"]);
     assert_eq!(routes(&engine), 11);
+}
+
+#[test]
+fn as_many_others_that_are_gone_are_another_hold() {
+    let mut engine = serving(0..24);
+    engine.turn(batch([list(13..24)]));
+    let (first, _) = hold();
+    // Those are back, and as many of the others are not there now.
+    engine.turn(batch([list(0..11)]));
+    let (second, missing) = hold();
+    assert_eq!(missing, Some(13));
+    assert!(second > first);
+    engine.turn(batch([confirm(Holds::These([first].into()))]));
+    assert_eq!(routes(&engine), 24);
+    engine.turn(batch([confirm(Holds::These([second].into()))]));
+    assert_eq!(routes(&engine), 11);
+}
+
+#[test]
+fn what_was_confirmed_before_a_list_is_those_objects_and_no_others() {
+    let mut engine = serving(0..24);
+    engine.turn(batch([list(13..24)]));
+    let (id, _) = hold();
+    let mut engine = begin(engine.fold().clone(), 2);
+    engine.turn(batch([confirm(Holds::These([id].into()))]));
+    engine.turn(batch([listed(vec![]), list(0..11)]));
+    assert_eq!(routes(&engine), 24);
+    let (other, missing) = hold();
+    assert!(other > id);
+    assert_eq!(missing, Some(13));
+}
+
+#[test]
+fn a_service_whose_slices_are_all_replaced_by_the_same_list_has_lost_nothing() {
+    let mut engine = serving(0..12);
+    engine.turn(batch([slices(&["s-1", "s-2"])]));
+    engine.turn(batch([slices(&["s-3"])]));
+    assert!(world(|world| world.holds.is_empty()));
+    let held = engine.fold().state().slices().keys();
+    assert_eq!(held.map(|key| &*key.name).collect::<Vec<_>>(), ["s-3"]);
+    engine.turn(batch([slices(&[])]));
+    assert_eq!(hold().1, Some(1));
 }
 
 #[test]

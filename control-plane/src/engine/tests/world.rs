@@ -16,7 +16,7 @@ use crate::project::Fold;
 use crate::project::standing::StandingChange;
 use crate::snapshot::publication::Publication;
 use crate::state::endpoints::SliceChange;
-use crate::state::hold::HoldNow;
+use crate::state::hold::{HoldNow, Holding};
 
 thread_local! {
     static WORLD: RefCell<World> = RefCell::default();
@@ -185,8 +185,8 @@ impl Outlets for TestOutlets {
         world(|world| world.listable.push((origin, kind, listable)));
     }
 
-    fn holds(&mut self, holds: &[HoldNow]) {
-        world(|world| world.holds = holds.to_vec());
+    fn holds(&mut self, holding: &Holding) {
+        world(|world| world.holds.clone_from(&holding.holds));
     }
 
     fn synced(&mut self) {

@@ -59,7 +59,7 @@ pub(super) fn lacks(account: &str, right: Right) -> String {
     format!(
         "{account} may not {right}: it needs a ClusterRole with {{apiGroups: [{GROUP}], \
          resources: [{resource}], verbs: [{verb}]}}; the one that is installed with \
-         Roadstead is given by: kubectl create clusterrolebinding roadstead-operators \
-         --clusterrole=roadstead-operator {whom}"
+         Roadstead (in its NAMESPACE) is given by: kubectl create clusterrolebinding roadstead-operators \
+         --clusterrole=roadstead-operator-NAMESPACE {whom}"
     )
 }

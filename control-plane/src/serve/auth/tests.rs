@@ -256,6 +256,22 @@ async fn a_call_that_goes_on_is_looked_at_again() {
 }
 
 #[tokio::test]
+async fn a_service_is_told_whose_reviewed_token_a_call_bears() {
+    let service = tower::service_fn(|request: Request<()>| {
+        let account = request.extensions().get::<Account>();
+        let name = account.map_or("nobody", |account| &account.name);
+        let answer = Response::builder().header("x-account", name);
+        ready(answer.body(Body::empty()))
+    });
+    let mut service = authenticate(None, true).layer(service);
+    let request = Request::builder()
+        .uri(LIST)
+        .header(AUTHORIZATION, "Bearer jane");
+    let answer = service.call(request.body(()).unwrap()).await.unwrap();
+    assert_eq!(answer.headers()["x-account"], "jane");
+}
+
+#[tokio::test]
 async fn tokens_from_files_open_calls_beside_reviewed_ones() {
     let folder = tempfile::tempdir().unwrap();
     let tokens = Tokens::open(folder.path()).unwrap();

@@ -41,7 +41,7 @@ use crate::serve::tests::memory::Memory;
 use crate::serve::{Access, Followers, Issuing, Parts, Patience, Role as Duty, ServeError, run};
 use crate::snapshot::publication::Publication;
 use crate::snapshot::{Change, ResourceId, Snapshot, Version};
-use crate::state::hold::HoldNow;
+use crate::state::hold::Holding;
 use crate::tokens::{Role, Tokens};
 
 pub(super) const LINEAGE: &str = "test-installation";
@@ -51,7 +51,7 @@ pub(super) struct World {
     pub(super) address: SocketAddr,
     pub(super) presence: watch::Receiver<Presence>,
     /// What is held back.
-    pub(super) holds: watch::Sender<Vec<HoldNow>>,
+    pub(super) holding: watch::Sender<Holding>,
     /// What proxies' reports and operators' words came to, in sentences.
     pub(super) transitions: mpsc::UnboundedReceiver<String>,
     folder: tempfile::TempDir,
@@ -142,8 +142,8 @@ impl World {
         let publisher = Publisher::new();
         let (presence, presence_rx) = watch::channel(Presence::default());
         let (reports, mut inbox) = mpsc::channel(16);
-        let (holds, held) = watch::channel(Vec::new());
-        let shown = holds.clone();
+        let (holding, held) = watch::channel(Holding::default());
+        let shown = holding.clone();
         let (said, transitions) = mpsc::unbounded_channel();
         let mut engine = JoinSet::new();
         engine.spawn(async move {
@@ -151,7 +151,11 @@ impl World {
             while let Some(observation) = inbox.recv().await {
                 if let Observation::Confirmed(confirmation) = &observation {
                     // As the engine does, for what it was shown.
-                    shown.send_modify(Vec::clear);
+                    shown.send_modify(|shown| {
+                        for now in std::mem::take(&mut shown.holds) {
+                            shown.confirm(now.hold.id);
+                        }
+                    });
                     let _ = said.send(format!("{confirmation:?}"));
                     continue;
                 }
@@ -177,7 +181,8 @@ impl World {
         let parts = Parts {
             publications: publisher.subscribe(),
             presence: presence_rx.clone(),
-            holds: held,
+            holding: held,
+            frozen: watch::channel(false).1,
             role: duty.subscribe(),
             followers: Followers::new(LeadershipMetrics::new(&meter)),
             history: History::new(archive.clone(), recorder.subscribe()),
@@ -200,7 +205,7 @@ impl World {
         Self {
             address,
             presence: presence_rx,
-            holds,
+            holding,
             transitions,
             folder,
             fold,

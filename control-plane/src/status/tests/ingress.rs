@@ -9,30 +9,38 @@ use crate::model::address::{Address, Published};
 use crate::presence::Presence;
 
 /// Name, answer's code and body of each write, when it came.
-type Writes = mpsc::Receiver<(String, serde_json::Value, Instant)>;
+pub(super) type Writes = mpsc::Receiver<(String, serde_json::Value, Instant)>;
 
 /// An API server that answers each of these codes first, and a client of it.
 fn api(refusing: &'static [u16]) -> (Client, Writes) {
-    let (told, writes) = mpsc::channel();
     let mut refusals = refusing.iter().copied();
+    server(move |_| refusals.next(), |_| {})
+}
+
+/// An API server, and a client of it. What of a patch's name is told a code is refused by it; any
+/// other patch is altered before it is taken in.
+pub(super) fn server(
+    mut refuse: impl FnMut(&str) -> Option<u16> + Send + 'static,
+    alter: fn(&mut serde_json::Value),
+) -> (Client, Writes) {
+    let (told, writes) = mpsc::channel();
     let mut version = 1_000;
     let service = service_fn(move |request: Request<Body>| {
         let told = told.clone();
-        let is_event = request.method() == http::Method::POST;
-        let refusal = if is_event { None } else { refusals.next() };
+        let name = request.uri().path().strip_prefix(INGRESSES);
+        let name = name.and_then(|rest| rest.strip_suffix("/status"));
+        let name = name.map(str::to_owned);
+        let refusal = name.as_deref().and_then(&mut refuse);
         version += 1;
         async move {
-            let path = request.uri().path().to_owned();
             let body = request.into_body().collect().await.unwrap().to_bytes();
-            let patch: serde_json::Value = serde_json::from_slice(&body).unwrap();
-            if is_event {
+            let Some(name) = name else {
+                // An Event.
                 return Ok(Response::builder().body(Full::new(body)).unwrap());
-            }
-            let name =
-                path.strip_prefix("/apis/networking.k8s.io/v1/namespaces/default/ingresses/");
-            let name = name.and_then(|rest| rest.strip_suffix("/status")).unwrap();
-            told.send((name.to_owned(), patch.clone(), Instant::now()))
-                .unwrap();
+            };
+            let mut patch: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            told.send((name, patch.clone(), Instant::now())).unwrap();
+            alter(&mut patch);
             let (code, answer) = match refusal {
                 Some(code) => {
                     let status = json!({
@@ -61,7 +69,13 @@ fn api(refusing: &'static [u16]) -> (Client, Writes) {
     (Client::new(service, "default"), writes)
 }
 
-fn seen(name: &str, version: u64, found: &[&str], ours: bool, others: Option<&str>) -> Sighting {
+pub(super) fn seen(
+    name: &str,
+    version: u64,
+    found: &[&str],
+    ours: bool,
+    others: Option<&str>,
+) -> Sighting {
     Sighting::Is(
         change(name, None, None).key,
         Published {
@@ -78,7 +92,7 @@ fn addresses(texts: &[&str]) -> Vec<Address> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
 
-fn publishing(given: &[&str]) -> Publishing {
+pub(super) fn publishing(given: &[&str]) -> Publishing {
     Publishing {
         whereabouts: Whereabouts {
             source: AddressSource::Given(addresses(given)),
@@ -92,12 +106,13 @@ fn publishing(given: &[&str]) -> Publishing {
 }
 
 /// Runs until this many writes came, and for a while longer.
-async fn run(status: Status, client: Client, publishing: Publishing) {
+pub(super) async fn run(status: Status, client: Client, publishing: Publishing) {
     // Time is paused: it goes on when there is nothing left to do.
     let _ = tokio::time::timeout(LONG, status.run(Some(client), Some(publishing))).await;
 }
 
-const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
+const INGRESSES: &str = "/apis/networking.k8s.io/v1/namespaces/default/ingresses/";
+pub(super) const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
 
 #[tokio::test(start_paused = true)]
 async fn each_of_ten_thousand_is_written_once_and_at_the_pace_that_is_set() {

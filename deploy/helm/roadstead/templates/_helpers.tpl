@@ -12,6 +12,7 @@
 {{- define "roadstead.data" -}}{{ include "roadstead.name" . }}-data-plane{{- end -}}
 {{/* Of what is in no namespace: two installations must not meet. */}}
 {{- define "roadstead.global" -}}{{ include "roadstead.name" . }}-{{ .Release.Namespace }}{{- end -}}
+{{- define "roadstead.operator" -}}{{ include "roadstead.name" . }}-operator-{{ .Release.Namespace }}{{- end -}}
 {{- define "roadstead.ca" -}}{{ include "roadstead.name" . }}-ca{{- end -}}
 {{/* Where the control plane's pods are found; each of them is below it. */}}
 {{- define "roadstead.service" -}}{{ include "roadstead.control" . }}.{{ .Release.Namespace }}.svc{{- end -}}
@@ -74,7 +75,16 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 
 {{/* Of the control plane's configuration what is read once: config.rs says which keys are not. */}}
 {{- define "roadstead.lasting" -}}
-{{- omit . "listeners" "ingressClass" "hostOwnership" "allowLocalExternalNames" "deletionGuard" "log" | toYaml -}}
+{{- $of := omit . "listeners" "ingressClass" "hostOwnership" "allowLocalExternalNames" "deletionGuard" "log" -}}
+{{- $_ := set $of "log" (omit (.log | default dict) "level") -}}
+{{- toYaml $of -}}
+{{- end -}}
+
+{{/* The same of a proxy's. */}}
+{{- define "roadstead.dataLasting" -}}
+{{- $of := omit . "acceptLineage" "log" -}}
+{{- $_ := set $of "log" (omit (.log | default dict) "level") -}}
+{{- toYaml $of -}}
 {{- end -}}
 
 {{- define "roadstead.dataConfig" -}}
