@@ -73,6 +73,7 @@ fn ingress(n: usize, service: usize) -> Event {
             paths: Some(vec![path("/"), path("/api")]),
         }],
         shares_hosts_with: vec![],
+        ignored: vec![],
     };
     object(Kind::Ingress, n, Spec::Ingress(spec))
 }
@@ -129,6 +130,7 @@ fn records(size: usize) -> Vec<Record> {
             host_ownership: HostOwnership::Namespace,
             allow_local_external_names: false,
             deletion_guard: DeletionGuard::default(),
+            beside: [].into(),
         },
     };
     let services = size.div_ceil(100);

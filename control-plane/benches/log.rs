@@ -135,6 +135,7 @@ fn event(seq: u64) -> Event {
                 host_ownership: HostOwnership::Namespace,
                 allow_local_external_names: false,
                 deletion_guard: DeletionGuard::default(),
+                beside: [].into(),
             },
         },
         _ => ingress(seq),
@@ -160,6 +161,7 @@ fn ingress(seq: u64) -> Event {
             paths: Some(vec![path("/"), path("/api")]),
         }],
         shares_hosts_with: vec![],
+        ignored: vec![],
     };
     Event::ObjectAccepted {
         key: ObjectKey {

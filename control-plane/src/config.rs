@@ -5,6 +5,7 @@
 //! projection depends on.
 
 mod access;
+mod beside;
 mod cli;
 mod defaults;
 mod guard;
@@ -29,6 +30,7 @@ use serde::Deserialize;
 use crate::model::settings::{HostOwnership, Protocol};
 
 pub use access::Access;
+pub use beside::Beside;
 pub use cli::{Cli, Command};
 pub use guard::Guard;
 pub use ingress_status::{AddressSource, IngressStatus, NodeAddress};
@@ -54,8 +56,10 @@ pub struct Config {
     pub allow_local_external_names: bool,
     /// Whether objects that vanish all at once are held back.
     pub deletion_guard: Guard,
+    /// Which controllers Roadstead runs beside.
+    pub beside: Beside,
     /// Whether anything is written on users' objects: Kubernetes Events, and the statuses of
-    /// Ingresses. `false` to run beside another controller.
+    /// Ingresses. Beside another controller (`beside`) nothing is, whatever this says.
     pub status_writes: bool,
     /// Which addresses the statuses of Ingresses name.
     pub ingress_status: IngressStatus,
@@ -310,6 +314,14 @@ impl Config {
         self.access.check()?;
         self.deletion_guard.check()?;
         self.ingress_status.check()?;
+        self.beside.check()?;
+        if self.beside.is_set() && self.ingress_status.source().is_some() {
+            return invalid(
+                "ingressStatus",
+                "nothing is written beside another controller, and beside.controllers names one",
+                "take out ingressStatus, or on the day of the cut-over beside.controllers",
+            );
+        }
         self.lease.check()?;
         if self.history.checkpoint_after == 0 {
             return invalid("history.checkpointAfter", "must not be 0", "use 10000");

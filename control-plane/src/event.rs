@@ -274,6 +274,10 @@ impl fmt::Display for Event {
                     let address = SocketAddr::new(listener.address, listener.port);
                     write!(f, "{before} {name} {address}")?;
                 }
+                for (number, controller) in settings.beside.iter().enumerate() {
+                    let before = if number == 0 { "; beside" } else { "," };
+                    write!(f, "{before} {controller}")?;
+                }
                 Ok(())
             }
             Self::ObjectAccepted { key, .. } => write!(f, "{key} was accepted"),

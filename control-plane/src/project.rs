@@ -3,6 +3,7 @@
 //! Separate from `State`, because what proxies receive changes with releases and what is
 //! known does not; [`REVISION`] says which projection made a version.
 
+pub mod finding;
 mod full;
 mod listeners;
 mod routes;

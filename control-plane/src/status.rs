@@ -49,6 +49,17 @@ impl Teller {
         }
     }
 
+    /// From now on nothing is written on anybody's object: other controllers still run; or it is
+    /// again, what changes from now on as Events, statuses wherever they are not as they should be.
+    pub fn silence(&self, silent: bool) {
+        if self.waiting.silence(silent) {
+            tracing::info!(
+                "nothing is written on users' objects while beside.controllers names a controller"
+            );
+        }
+        self.board.silence(silent);
+    }
+
     /// All first lists are complete: from here on it is known which Ingresses are served.
     pub fn complete(&self) {
         self.board.complete();

@@ -92,6 +92,10 @@ impl Outlets for Sinks {
             tracing::debug!(version = %format_args!("{epoch}.{seq}"), "followed: {event}");
             return;
         }
+        if let (Event::Configured { settings }, Some(teller)) = (event, &*self.teller.load()) {
+            // Before the standings that come of it are told.
+            teller.silence(settings.is_beside());
+        }
         match event {
             // What a refusal comes to for its owner is told, as a warning, by `status`.
             Event::ObjectRefused { .. }

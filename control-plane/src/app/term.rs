@@ -28,6 +28,8 @@ pub(super) async fn lead(
 ) -> anyhow::Result<Machine> {
     let (inbox, observations) = mpsc::channel(INBOX);
     let (teller, status) = Status::new(engine.fold().standings());
+    let known = engine.fold().state().settings();
+    teller.silence(known.is_some_and(|settings| settings.is_beside()));
     let config = &replica.config;
     let sources = Sources::of(config);
     let settings = Settings {

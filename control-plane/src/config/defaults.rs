@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use crate::config::{
-    Access, Admin, Config, Grpc, Guard, History, IngressStatus, Kubernetes, Lease, Listener, Log,
-    LogFormat, Otlp, Sources,
+    Access, Admin, Beside, Config, Grpc, Guard, History, IngressStatus, Kubernetes, Lease,
+    Listener, Log, LogFormat, Otlp, Sources,
 };
 use crate::model::settings::{HostOwnership, Protocol};
 
@@ -38,6 +38,7 @@ impl Default for Config {
             host_ownership: HostOwnership::Namespace,
             allow_local_external_names: false,
             deletion_guard: Guard::default(),
+            beside: Beside::default(),
             status_writes: true,
             ingress_status: IngressStatus::default(),
             data_folder: "/var/lib/roadstead/control-plane".into(),

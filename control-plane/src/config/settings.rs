@@ -45,6 +45,7 @@ impl Config {
             host_ownership: self.host_ownership,
             allow_local_external_names: self.allow_local_external_names,
             deletion_guard: self.deletion_guard.bounds(),
+            beside: self.beside.controllers(),
         }
     }
 
@@ -64,6 +65,7 @@ impl Config {
             host_ownership: _,
             allow_local_external_names: _,
             deletion_guard: _,
+            beside: _,
             status_writes,
             ingress_status,
             data_folder,

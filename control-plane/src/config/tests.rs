@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::settings::Settings;
 use crate::observe::guard::Holds;
 
 fn error(text: &str) -> String {
@@ -34,6 +35,9 @@ fn named_listeners_replace_the_default_ones() {
 
 #[test]
 fn what_cannot_be_used_is_refused_by_key() {
+    let beside = |names: &str| format!("beside: {{controllers: [{names}]}}");
+    let too_long = beside(&format!("a.example/{}", "x".repeat(241)));
+    let too_many = beside(&["a.example/x"; 17].join(", "));
     for (text, expected) in [
         ("listener: {}", "listener"),
         (
@@ -74,6 +78,32 @@ fn what_cannot_be_used_is_refused_by_key() {
             "ingressStatus: {writesPerSecond: 0}",
             "ingressStatus.writesPerSecond",
         ),
+        (
+            "beside: {controllers: [nginx]}",
+            "beside.controllers: \"nginx\" is no controller's name; use spec.controller",
+        ),
+        ("beside: {controllers: ['']}", "beside.controllers: \"\""),
+        ("beside: {controllers: [A.example/x]}", "beside.controllers"),
+        ("beside: {controllers: [a.example/]}", "beside.controllers"),
+        (
+            "beside: {controllers: [a.example/x y]}",
+            "beside.controllers",
+        ),
+        (&too_long, "beside.controllers"),
+        (
+            &too_many,
+            "beside.controllers: 17 are too many; name at most 16",
+        ),
+        (
+            "beside: {controllers: [roadstead.dev/ingress-controller]}",
+            "is Roadstead itself, whose classes are served anyway; name the controllers that it \
+             shall run beside",
+        ),
+        (
+            "{beside: {controllers: [a.example/x]}, ingressStatus: {addresses: [192.0.2.1]}}",
+            "ingressStatus: nothing is written beside another controller, and beside.controllers \
+             names one",
+        ),
         ("history: {checkpointAfter: 0}", "history.checkpointAfter"),
         (
             "access: {certificateSeconds: 60}",
@@ -100,6 +130,26 @@ fn what_cannot_be_used_is_refused_by_key() {
         let error = error(text);
         assert!(error.contains(expected), "{text}: {error}");
     }
+}
+
+#[test]
+fn controllers_beside_us_are_settings_that_a_log_without_them_reads_as_none() {
+    let longest = format!("a.example/{}", "x".repeat(240));
+    let text = format!("beside: {{controllers: [k8s.io/ingress-nginx, {longest}]}}");
+    let config = Config::parse(&text).unwrap();
+    config.check().unwrap();
+    let settings = config.settings();
+    assert!(settings.is_beside() && settings.beside.contains("k8s.io/ingress-nginx"));
+    assert_eq!(
+        Config::default().differs_until_restart(&config),
+        [""; 0],
+        "it applies at once"
+    );
+
+    let alone = Config::default().settings();
+    let stored = serde_json::to_value(&alone).unwrap();
+    assert_eq!(stored.get("beside"), None);
+    assert_eq!(serde_json::from_value::<Settings>(stored).unwrap(), alone);
 }
 
 #[test]

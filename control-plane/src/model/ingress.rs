@@ -20,6 +20,11 @@ pub struct Ingress {
     /// (annotation `roadstead.dev/share-hosts-with`), sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shares_hosts_with: Vec<Box<str>>,
+    /// Paths of fields that ask for what Roadstead does not do, for example
+    /// `metadata.annotations[nginx.ingress.kubernetes.io/rewrite-target]`, sorted and bounded:
+    /// nothing is routed on them, and their owner is told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<Box<str>>,
 }
 
 /// How an Ingress names its class.

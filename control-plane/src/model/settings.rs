@@ -3,7 +3,8 @@
 //! They are facts in the log like objects are: the same records must give the same
 //! snapshot on a machine whose configuration file says something else today.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,17 @@ pub struct Settings {
     /// What is observed depends on it, not what is projected.
     #[serde(default, skip_serializing_if = "DeletionGuard::is_default")]
     pub deletion_guard: DeletionGuard,
+    /// Controllers whose classes are served as if they were ours. Not empty: they still run, and
+    /// nothing is written on users' objects.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub beside: BTreeSet<Box<str>>,
+}
+
+impl Settings {
+    /// Whether other controllers still run, so that nothing is written on users' objects.
+    pub fn is_beside(&self) -> bool {
+        !self.beside.is_empty()
+    }
 }
 
 /// A port that proxies open.

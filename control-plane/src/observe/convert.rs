@@ -6,6 +6,7 @@
 
 mod document;
 mod endpoint_slice;
+mod ignored;
 mod ingress;
 mod ingress_class;
 mod name;

@@ -25,6 +25,10 @@ pub struct Standing {
     pub lost: Vec<Lost>,
     /// Backends whose Service or port does not exist: their rules answer 503.
     pub missing: Vec<Missing>,
+    /// Fields of what is served that mean nothing here: [`Ingress::ignored`].
+    ///
+    /// [`Ingress::ignored`]: crate::model::ingress::Ingress::ignored
+    pub ignored: Vec<Box<str>>,
 }
 
 /// An object stands otherwise than before; `None`: it does not exist, or is not ours to speak of.
@@ -73,6 +77,7 @@ pub(super) fn of(state: &State, key: &ObjectKey) -> Option<Standing> {
         refusal,
         lost: Vec::new(),
         missing: Vec::new(),
+        ignored: Vec::new(),
     };
     let ours = match key.kind {
         // A folder has no other controller that an unreadable Ingress could be meant for.
@@ -89,6 +94,7 @@ pub(super) fn of(state: &State, key: &ObjectKey) -> Option<Standing> {
     }
     if let Some((_, ingress)) = good {
         standing.served = true;
+        standing.ignored.clone_from(&ingress.ignored);
         for wish in wishes(ingress) {
             if routes::has_slot(state, key, &wish) {
                 let service = key.sibling(Kind::Service, &wish.backend.service);

@@ -17,8 +17,9 @@ impl State {
     /// Whether an Ingress of this origin and class is ours to serve.
     ///
     /// The annotation or field must name a class that is ours: an IngressClass with our
-    /// controller name, or the name in our settings. With neither, the cluster's default
-    /// class decides; in a folder, which has no other controller, it is ours.
+    /// controller name or that of one that we run beside, or the name in our settings. With
+    /// neither, the cluster's default class decides; in a folder, which has no other controller,
+    /// it is ours.
     pub fn serves(&self, origin: Origin, class: &ClassRef) -> bool {
         self.serves_without(origin, class, &BTreeSet::new())
     }
@@ -48,7 +49,7 @@ impl State {
                         .keys(origin, Kind::IngressClass)
                         .filter(|key| !classes.contains(*key))
                         .filter_map(|key| self.ingress_class(key))
-                        .any(|class| class.is_default && &*class.controller == CONTROLLER)
+                        .any(|class| class.is_default && self.is_served(class))
             }
         }
     }
@@ -66,7 +67,14 @@ impl State {
             name: name.into(),
         };
         let key = Some(key).filter(|key| !without.contains(key))?;
-        Some(&*self.ingress_class(&key)?.controller == CONTROLLER)
+        Some(self.is_served(self.ingress_class(&key)?))
+    }
+
+    /// Whether the Ingresses of a class are ours to serve.
+    fn is_served(&self, class: &IngressClass) -> bool {
+        let settings = self.head.settings.as_ref();
+        *class.controller == *CONTROLLER
+            || settings.is_some_and(|settings| settings.beside.contains(&class.controller))
     }
 
     fn ingress_class(&self, key: &ObjectKey) -> Option<&IngressClass> {

@@ -45,6 +45,8 @@ struct Known {
     left: Left,
     /// Which Ingresses are served is known. Before, one that we wrote may seem not to be ours.
     complete: bool,
+    /// Nothing is to be written.
+    silent: bool,
     /// Somebody writes; without, nothing is remembered.
     written: bool,
     ended: bool,
@@ -107,6 +109,15 @@ impl Board {
         self.known.send_modify(|known| known.complete = true);
     }
 
+    /// Has nothing be written, or again what is not as it should be.
+    pub(super) fn silence(&self, silent: bool) {
+        self.known.send_if_modified(|known| {
+            let ends = known.silent && !silent;
+            known.silent = silent;
+            ends && known.look_at_all()
+        });
+    }
+
     /// The watch saw this.
     pub(super) fn see(&self, sighting: Sighting) {
         self.known.send_if_modified(|known| known.see(sighting));
@@ -119,10 +130,7 @@ impl Board {
                 return false;
             }
             known.wanted = addresses;
-            for key in known.published.keys() {
-                known.others.push(key);
-            }
-            true
+            known.look_at_all()
         });
     }
 
@@ -190,6 +198,13 @@ impl Board {
 }
 
 impl Known {
+    fn look_at_all(&mut self) -> bool {
+        for key in self.published.keys() {
+            self.others.push(key);
+        }
+        true
+    }
+
     fn look_at(&mut self, key: &ObjectKey) -> bool {
         self.written && self.due(key).is_some() && self.changed.push(key)
     }
@@ -250,7 +265,7 @@ impl Known {
         while let Some(key) = self.left.pop(now) {
             self.others.push(&key);
         }
-        if !self.complete {
+        if self.silent || !self.complete {
             return None;
         }
         loop {

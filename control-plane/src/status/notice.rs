@@ -2,15 +2,13 @@
 //!
 //! Pure, so that the reasons and the words are tested without a cluster.
 
-use std::fmt::Write as _;
-
-use crate::project::standing::{Lost, Missing, Standing};
-use crate::state::claims::wish::Slot;
+use crate::project::finding::{self, Finding};
+use crate::project::standing::Standing;
 
 /// One thing to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Notice {
-    /// From a closed list: those of `model::refusal::Reason` and those below.
+    /// From a closed list: those of `model::refusal::Reason`, of `project::finding`, and those below.
     pub(super) reason: &'static str,
     pub(super) note: String,
 }
@@ -43,12 +41,6 @@ impl Notice {
 const ACCEPTED: &str = "Accepted";
 /// A rule that another Ingress had is this one's now.
 const RULE_SERVED: &str = "RuleServed";
-/// The host of a rule belongs to another namespace.
-const HOST_OF_ANOTHER: &str = "HostOwnedByAnother";
-/// Another Ingress has the host and path of a rule.
-const PATH_TAKEN: &str = "PathTaken";
-const SERVICE_NOT_FOUND: &str = "ServiceNotFound";
-const PORT_NOT_FOUND: &str = "PortNotFound";
 
 /// What changed for the owner of an object.
 pub(super) fn notices(before: Option<&Standing>, after: Option<&Standing>) -> Vec<Notice> {
@@ -59,13 +51,7 @@ pub(super) fn notices(before: Option<&Standing>, after: Option<&Standing>) -> Ve
     let refused_before = before.and_then(|before| before.refusal.as_ref());
     match &after.refusal {
         Some(refusal) if refused_before != Some(refusal) => {
-            let standing = if after.served {
-                "its last good version keeps serving"
-            } else {
-                "nothing of it is served"
-            };
-            let note = format!("{refusal}; {standing}");
-            notices.push(Notice::new(refusal.reason.as_str(), note));
+            notices.push(Finding::of_refusal(refusal, after.served).into());
         }
         None if refused_before.is_some() || before.is_none() => {
             notices.push(Notice::new(ACCEPTED, "accepted; proxies are being told"));
@@ -75,72 +61,31 @@ pub(super) fn notices(before: Option<&Standing>, after: Option<&Standing>) -> Ve
     let lost_before = before.map_or(&[][..], |before| &before.lost);
     let missing_before = before.map_or(&[][..], |before| &before.missing);
     let new_losses = after.lost.iter().filter(|lost| !lost_before.contains(lost));
-    notices.extend(new_losses.map(of_lost));
+    notices.extend(new_losses.map(|lost| Finding::of_lost(lost).into()));
     let regained = lost_before
         .iter()
         .filter(|was| !after.lost.iter().any(|lost| lost.position == was.position));
     notices.extend(regained.map(|was| {
-        let note = format!("{}: {} is served now", was.position, place(was));
+        let note = format!("{}: {} is served now", was.position, finding::place(was));
         Notice::new(RULE_SERVED, note)
     }));
     let new_missing = after
         .missing
         .iter()
         .filter(|missing| !missing_before.contains(missing));
-    notices.extend(new_missing.map(of_missing));
+    notices.extend(new_missing.map(|missing| Finding::of_missing(missing).into()));
+    let ignored_before = before.map_or(&[][..], |before| &before.ignored);
+    if after.ignored != ignored_before {
+        let ignored = finding::all_ignored(after);
+        notices.extend(ignored.map(|note| Notice::new(finding::IGNORED, note)));
+    }
     notices
 }
 
-fn of_lost(lost: &Lost) -> Notice {
-    let position = lost.position;
-    let place = place(lost);
-    match &lost.winner {
-        Some(winner) => Notice::new(
-            PATH_TAKEN,
-            format!(
-                "{position}: {winner} is older and has {place}; this rule takes over when it goes"
-            ),
-        ),
-        None => Notice::new(
-            HOST_OF_ANOTHER,
-            format!(
-                "{position}: {place} is not served: the host belongs to namespace {}, which can \
-                 share it with the annotation roadstead.dev/share-hosts-with",
-                lost.owner
-            ),
-        ),
+impl From<Finding> for Notice {
+    fn from(finding: Finding) -> Self {
+        Self::new(finding.reason, finding.to_string())
     }
-}
-
-fn of_missing(missing: &Missing) -> Notice {
-    let Missing {
-        position,
-        service,
-        port,
-    } = missing;
-    match port {
-        Some(port) => Notice::new(
-            PORT_NOT_FOUND,
-            format!("{position}: Service {service} has no port {port}; answered with 503"),
-        ),
-        None => Notice::new(
-            SERVICE_NOT_FOUND,
-            format!("{position}: there is no Service {service}; answered with 503"),
-        ),
-    }
-}
-
-fn place(lost: &Lost) -> String {
-    let mut place = lost.host.to_string();
-    if place.is_empty() {
-        place.push_str("any host");
-    }
-    // Writing to a String does not fail.
-    let _ = match &lost.slot {
-        Slot::Path(path) => write!(place, ", {path}"),
-        Slot::Fallback => write!(place, ", the default backend"),
-    };
-    place
 }
 
 #[cfg(test)]
@@ -148,7 +93,8 @@ mod tests {
     use super::*;
     use crate::model::key::{Kind, ObjectKey, Origin};
     use crate::model::refusal::{Reason, Refusal};
-    use crate::state::claims::wish::Position;
+    use crate::project::standing::{Lost, Missing};
+    use crate::state::claims::wish::{Position, Slot};
     use roadstead_matcher::host::HostPattern;
     use roadstead_matcher::path::PathPattern;
 
@@ -159,6 +105,7 @@ mod tests {
             refusal: None,
             lost: vec![],
             missing: vec![],
+            ignored: vec![],
         }
     }
 
@@ -197,6 +144,10 @@ mod tests {
                 service: "s".into(),
                 port: Some("web".into()),
             }],
+            ..standing()
+        };
+        let ignoring = |fields: &[&str]| Standing {
+            ignored: fields.iter().map(|field| Box::from(*field)).collect(),
             ..standing()
         };
         let nothing: &[&str] = &[];
@@ -247,6 +198,25 @@ mod tests {
                     "PortNotFound: spec.defaultBackend: Service s has no port web; answered with 503",
                 ],
             ),
+            (
+                Some(standing()),
+                Some(ignoring(&["spec.tls"])),
+                &["Ignored: spec.tls: means nothing here; the Ingress is served without it"],
+            ),
+            (
+                Some(ignoring(&["spec.tls"])),
+                Some(ignoring(&["metadata.annotations[nginx.org/x]", "spec.tls"])),
+                &[
+                    "Ignored: metadata.annotations[nginx.org/x], spec.tls: mean nothing here; the \
+                     Ingress is served without them",
+                ],
+            ),
+            (
+                Some(ignoring(&["spec.tls"])),
+                Some(ignoring(&["spec.tls"])),
+                nothing,
+            ),
+            (Some(ignoring(&["spec.tls"])), Some(standing()), nothing),
         ] {
             let told = notices(before.as_ref(), after.as_ref());
             let told: Vec<String> = told

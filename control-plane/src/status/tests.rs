@@ -27,6 +27,7 @@ fn change(name: &str, before: Option<bool>, after: Option<bool>) -> StandingChan
         refusal: (!good).then(|| Refusal::new(Reason::InvalidHost, "spec", "is bad")),
         lost: vec![],
         missing: vec![],
+        ignored: vec![],
     };
     StandingChange {
         key: ObjectKey {
@@ -197,4 +198,46 @@ async fn what_changes_while_it_waits_is_told_once_as_it_is_then() {
     status.run(Some(client), None).await;
     let expected = BTreeMap::from([("broken".to_owned(), vec!["InvalidHost".to_owned()])]);
     assert_eq!(reasons(&events), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_silence_nothing_is_written_and_what_it_swallowed_stays_untold() {
+    let _alone = ALONE.lock().await;
+    let (client, events) = server(&[]);
+    let (teller, status) = Status::new(&BTreeMap::new());
+    teller.tell(change("before", None, Some(false)));
+    let lines = logged(|| {
+        teller.silence(true);
+        teller.silence(true);
+        teller.tell(change("meanwhile", None, Some(false)));
+        teller.silence(false);
+    });
+    let told = |words: &str| lines.iter().filter(|line| line.contains(words)).count();
+    assert_eq!(told("beside.controllers"), 1, "{lines:?}");
+    // The log tells in any case.
+    assert_eq!(told("meanwhile"), 1, "{lines:?}");
+    teller.tell(change("after", None, Some(false)));
+    drop(teller);
+    status.run(Some(client), None).await;
+    let reasons: Vec<String> = reasons(&events).into_keys().collect();
+    assert_eq!(reasons, ["after"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_tried_again_ends_with_the_silence_that_begins() {
+    let _alone = ALONE.lock().await;
+    let (client, events) = server(&[429; 100]);
+    let (teller, status) = Status::new(&BTreeMap::new());
+    teller.tell(change("a", None, Some(false)));
+    let running = status.run(Some(client), None);
+    let silencing = async {
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+        teller.silence(true);
+        drop(teller);
+    };
+    let began = Instant::now();
+    tokio::join!(running, silencing);
+    // The longest pause between two attempts is half a minute.
+    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
+    assert!(reasons(&events).is_empty());
 }

@@ -24,6 +24,8 @@ struct Queue {
     order: BTreeMap<Place, ObjectKey>,
     /// Given to the next that comes.
     next: u64,
+    /// Nothing is to be written.
+    silent: bool,
     /// Nothing comes any more.
     ended: bool,
 }
@@ -71,6 +73,25 @@ impl Waiting {
         while self.next().await.is_some() {}
     }
 
+    /// Has nothing be written, or again what comes from now on; whether silence begins.
+    pub(super) fn silence(&self, silent: bool) -> bool {
+        let mut begins = false;
+        self.queue.send_modify(|queue| {
+            begins = silent && !queue.silent;
+            queue.silent = silent;
+            if silent {
+                queue.changes.clear();
+                queue.order.clear();
+            }
+        });
+        begins
+    }
+
+    /// Whether nothing is to be written.
+    pub(super) fn is_silent(&self) -> bool {
+        self.queue.borrow().silent
+    }
+
     /// Nothing comes any more.
     pub(super) fn end(&self) {
         self.queue.send_modify(|queue| queue.ended = true);
@@ -80,6 +101,9 @@ impl Waiting {
 impl Queue {
     /// The first `before` and the last `after` of an object: what its owner missed.
     fn add(&mut self, mut change: StandingChange) {
+        if self.silent {
+            return;
+        }
         let mut number = self.next;
         if let Some((place, known)) = self.changes.remove(&change.key) {
             self.order.remove(&place);

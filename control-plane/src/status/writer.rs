@@ -37,7 +37,7 @@ impl Writer {
         while let Some(change) = waiting.next().await {
             for notice in notices(change.before.as_ref(), change.after.as_ref()) {
                 if self.may_write(&change.key, &notice).await {
-                    self.write(&change, &notice).await;
+                    self.write(waiting, &change, &notice).await;
                 }
             }
         }
@@ -60,8 +60,8 @@ impl Writer {
         }
     }
 
-    /// Returns once it is written, or refused for good.
-    async fn write(&self, change: &StandingChange, notice: &Notice) {
+    /// Returns once it is written, refused for good, or not to be written any more.
+    async fn write(&self, waiting: &Waiting, change: &StandingChange, notice: &Notice) {
         let standing = change.after.as_ref().or(change.before.as_ref());
         let event = event(
             reference(&change.key, standing.map_or("", |standing| &standing.uid)),
@@ -70,7 +70,7 @@ impl Writer {
         let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
         let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
         let mut in_a_row = 0;
-        loop {
+        while !waiting.is_silent() {
             let params = PostParams::default();
             let error = match timeout(PATIENCE, events.create(&params, &event)).await {
                 Ok(Ok(_)) => return,

@@ -173,5 +173,8 @@ fn standing(key: &ObjectKey, standing: Option<&Standing>) -> String {
         )
         .unwrap();
     }
+    for field in &standing.ignored {
+        writeln!(out, "    ignored {field}").unwrap();
+    }
     out
 }

@@ -44,6 +44,15 @@ impl Step {
         matches!(self.now, Some((_, Err(_))))
     }
 
+    /// The same, if all classes were ours.
+    pub(crate) fn of_our_class(&self) -> Self {
+        let mut step = self.clone();
+        if let Some((_, Ok(Spec::IngressClass(class)))) = &mut step.now {
+            class.controller = CONTROLLER.into();
+        }
+        step
+    }
+
     pub(crate) fn seen(&self) -> Option<Seen> {
         let (meta, spec) = self.now.clone()?;
         Some(Seen {
@@ -84,6 +93,7 @@ impl Step {
             default_backend: Some(backend(0, 0)),
             rules: vec![rule(&format!("{origin}.example"), vec![])],
             shares_hosts_with: vec![],
+            ignored: vec![],
         };
         Self {
             key: key(origin, Kind::Ingress, "a", 0),
@@ -91,6 +101,9 @@ impl Step {
         }
     }
 }
+
+/// `spec.controller` of the classes that are not ours.
+pub(crate) const OTHER: &str = "other.example/controller";
 
 pub(crate) fn settings() -> Settings {
     let listener = Listener {
@@ -108,6 +121,7 @@ pub(crate) fn settings() -> Settings {
             percent: 100,
             at_least: 0,
         },
+        beside: [].into(),
     }
 }
 
@@ -282,20 +296,25 @@ fn ingress() -> impl Strategy<Value = Spec> {
         1 => Just(ClassRef::Unset),
     ];
     let shares = prop::sample::subsequence(vec![Box::from("a"), "b".into(), "c".into()], 0..=3);
+    let ignored = prop::sample::subsequence(vec![Box::from("spec.tls")], 0..=1);
     (
         class,
         prop::option::weighted(0.3, backend_ref()),
         prop::collection::vec(rule, 0..3),
         shares,
+        ignored,
     )
-        .prop_map(|(class, default_backend, rules, shares_hosts_with)| {
-            Spec::Ingress(Ingress {
-                class,
-                default_backend,
-                rules,
-                shares_hosts_with,
-            })
-        })
+        .prop_map(
+            |(class, default_backend, rules, shares_hosts_with, ignored)| {
+                Spec::Ingress(Ingress {
+                    class,
+                    default_backend,
+                    rules,
+                    shares_hosts_with,
+                    ignored,
+                })
+            },
+        )
 }
 
 fn rule(host: &str, paths: Vec<PathRule>) -> Rule {
@@ -374,12 +393,7 @@ fn slice() -> impl Strategy<Value = Spec> {
 fn class() -> impl Strategy<Value = Spec> {
     (any::<bool>(), any::<bool>()).prop_map(|(ours, is_default)| {
         Spec::IngressClass(IngressClass {
-            controller: if ours {
-                CONTROLLER
-            } else {
-                "other.example/controller"
-            }
-            .into(),
+            controller: if ours { CONTROLLER } else { OTHER }.into(),
             is_default,
         })
     })

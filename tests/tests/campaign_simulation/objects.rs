@@ -30,6 +30,7 @@ pub(crate) fn seen(name: u64, (uid, version): (u64, u64)) -> Seen {
         default_backend: None,
         rules: vec![rule],
         shares_hosts_with: Vec::new(),
+        ignored: Vec::new(),
     };
     Seen {
         key: key(name),
@@ -52,5 +53,6 @@ pub(crate) fn settings() -> Settings {
         host_ownership: HostOwnership::Shared,
         allow_local_external_names: false,
         deletion_guard: DeletionGuard::default(),
+        beside: [].into(),
     }
 }

@@ -19,6 +19,7 @@ fn serving(names: std::ops::Range<u32>) -> Engine<TestLog, TestOutlets> {
         host_ownership: HostOwnership::Namespace,
         allow_local_external_names: false,
         deletion_guard: DeletionGuard::default(),
+        beside: [].into(),
     };
     engine.turn(batch([Observation::Configured(settings)]));
     engine.turn(batch([listed(vec![]), list(names)]));

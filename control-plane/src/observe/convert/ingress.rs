@@ -12,6 +12,7 @@ use crate::model::ingress::{BackendRef, ClassRef, Ingress, PathRule, PortRef, Ru
 use crate::model::key::{Kind, Origin};
 use crate::model::object::Spec;
 use crate::model::refusal::{Reason, Refusal};
+use crate::observe::convert::ignored::ignored;
 use crate::observe::convert::{
     Convert, bad_label, is_label, is_subdomain, port, reason, shorten, types,
 };
@@ -31,12 +32,12 @@ impl Convert for types::Ingress {
         if default_backend.is_none() && rules.is_empty() {
             return Err(empty());
         }
-        // `spec.tls` says nothing about where a request goes.
         Ok(Spec::Ingress(Ingress {
             class: class(self)?,
             default_backend,
             rules,
             shares_hosts_with: shares_hosts_with(&self.metadata)?,
+            ignored: ignored(self),
         }))
     }
 
@@ -262,7 +263,7 @@ fn is_no_number(name: &str) -> bool {
 }
 
 const CLASS: &str = "kubernetes.io/ingress.class";
-const SHARE: &str = "roadstead.dev/share-hosts-with";
+pub(super) const SHARE: &str = "roadstead.dev/share-hosts-with";
 /// Of the name of an object.
 const MAX_CLASS: usize = 253;
 const MAX_NAMESPACES: usize = 100;

@@ -16,6 +16,7 @@ impl Convert for types::IngressClass {
         let controller = spec
             .and_then(|spec| spec.controller.as_deref())
             .unwrap_or_default();
+        // What others say to their own controllers does not matter where these are served, too.
         let ours = controller == CONTROLLER;
         if ours && spec.is_some_and(|spec| spec.parameters.is_some()) {
             return Err(Refusal::new(

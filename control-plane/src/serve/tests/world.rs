@@ -247,6 +247,7 @@ impl World {
                 host_ownership: HostOwnership::Namespace,
                 allow_local_external_names: false,
                 deletion_guard: DeletionGuard::default(),
+                beside: [].into(),
             },
         });
         self.publish();
@@ -283,6 +284,7 @@ impl World {
             default_backend: None,
             rules,
             shares_hosts_with: Vec::new(),
+            ignored: Vec::new(),
         };
         self.accept(Kind::Ingress, name, Spec::Ingress(spec));
         self.publish();

@@ -236,3 +236,27 @@ async fn a_single_change_does_not_wait_for_all_others() {
         at - came
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn in_silence_no_status_is_written_and_after_it_all_that_are_not_as_they_should_be() {
+    let _alone = ALONE.lock().await;
+    let (client, writes) = api(&[]);
+    let (teller, status) = Status::new(&BTreeMap::new());
+    let see = status.sightings(false);
+    teller.silence(true);
+    teller.tell(change("served", None, Some(true)));
+    see(seen("served", 1, &[], false, None));
+    see(seen("moved", 1, &["192.0.2.1"], true, None));
+    teller.complete();
+    let ending = async {
+        tokio::time::sleep(LONG / 2).await;
+        teller.silence(false);
+        Instant::now()
+    };
+    let (ended, ()) = tokio::join!(ending, run(status, client, publishing(&["192.0.2.1"])));
+    let mut writes: Vec<_> = writes.try_iter().collect();
+    writes.sort_by(|a, b| a.0.cmp(&b.0));
+    assert!(writes.iter().all(|(.., at)| *at >= ended), "{writes:?}");
+    let names: Vec<&str> = writes.iter().map(|(name, ..)| &**name).collect();
+    assert_eq!(names, ["moved", "served"]);
+}
