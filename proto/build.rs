@@ -15,6 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "roadstead/v1/proxies.proto",
         "roadstead/v1/certificates.proto",
         "roadstead/v1/guard.proto",
+        "roadstead/v1/hosts.proto",
         "roadstead/v1/replication.proto",
     ];
     for file in files {

@@ -1,7 +1,8 @@
 //! The past, for those who ask: events as they were logged, snapshots as they were served.
 //!
 //! Apart from the engine, which knows only now: here records are read and folded again, on
-//! threads of their own, few at a time, and what was asked for last is kept.
+//! threads of their own, few at a time, and what was asked for last is kept. Hosts are told from
+//! there, too: so their report costs the engine nothing, and any replica has it.
 
 pub mod archive;
 mod read;
@@ -20,6 +21,7 @@ use crate::history::archive::{Archive, ArchiveError};
 use crate::history::recent::Recent;
 use crate::model::time::Timestamp;
 use crate::project::Fold;
+use crate::project::hosts::Hosts;
 use crate::replication::Place;
 use crate::snapshot::Snapshot;
 use crate::state::endpoints::SliceMap;
@@ -133,6 +135,13 @@ pub struct Past {
     until: Seq,
 }
 
+impl Past {
+    /// Whether it was what was served when this was the last record.
+    fn served_at(&self, seq: Seq) -> bool {
+        self.snapshot.version().seq <= seq && seq <= self.until
+    }
+}
+
 /// Some events in order.
 #[derive(Clone, Debug)]
 pub struct Events {
@@ -156,7 +165,8 @@ pub struct Logged {
 pub struct History {
     archive: Arc<dyn Archive>,
     progress: watch::Receiver<Progress>,
-    recent: Recent,
+    recent: Recent<Past>,
+    surveys: Recent<Hosts>,
     readers: Arc<Semaphore>,
 }
 
@@ -166,7 +176,8 @@ impl History {
         Self {
             archive,
             progress,
-            recent: Recent::default(),
+            recent: Recent::of(PASTS),
+            surveys: Recent::of(SURVEYS),
             readers: Arc::new(Semaphore::new(READERS)),
         }
     }
@@ -175,7 +186,8 @@ impl History {
     #[must_use]
     pub fn apart(&self) -> Self {
         Self {
-            recent: Recent::default(),
+            recent: Recent::of(PASTS),
+            surveys: Recent::of(SURVEYS),
             readers: Arc::new(Semaphore::new(READERS)),
             ..self.clone()
         }
@@ -214,7 +226,7 @@ impl History {
             restarts,
             ..
         } = self.progress.borrow().clone();
-        if let Some(past) = self.recent.find(restarts, asked) {
+        if let Some(past) = self.recent.find(restarts, |past| past.served_at(asked)) {
             return Ok(past);
         }
         if asked > newest {
@@ -226,14 +238,41 @@ impl History {
         let recent = self.recent.clone();
         let read = move |archive: &dyn Archive| {
             // Another may have asked for the same while this one waited.
-            if let Some(past) = recent.find(restarts, asked) {
+            if let Some(past) = recent.find(restarts, |past| past.served_at(asked)) {
                 return Ok(past);
             }
-            let past = Arc::new(read::fold(archive, asked, until)?);
+            let past = Arc::new(read::past(archive, asked, until)?);
             recent.remember(restarts, &past);
             Ok(past)
         };
         self.read(read).await
+    }
+
+    /// All hosts, as they stood when this was the last record; now, if none is named.
+    pub async fn hosts(&self, asked: Option<Seq>) -> Result<Arc<Hosts>, HistoryError> {
+        let (newest, restarts) = {
+            let progress = self.progress.borrow();
+            (progress.newest, progress.restarts)
+        };
+        let asked = asked.unwrap_or(newest);
+        if asked > newest {
+            return Err(HistoryError::Future { asked, newest });
+        }
+        let known = move |hosts: &Hosts| hosts.seq == asked;
+        if let Some(hosts) = self.surveys.find(restarts, known) {
+            return Ok(hosts);
+        }
+        let surveys = self.surveys.clone();
+        self.read(move |archive| {
+            // Another may have asked for the same while this one waited.
+            if let Some(hosts) = surveys.find(restarts, known) {
+                return Ok(hosts);
+            }
+            let hosts = Arc::new(read::hosts(archive, asked)?);
+            surveys.remember(restarts, &hosts);
+            Ok(hosts)
+        })
+        .await
     }
 
     /// Events from a sequence number on: at most so many, and not many bytes.
@@ -266,5 +305,9 @@ impl History {
 
 /// Folding takes a core for as long as it lasts, and traffic may need the other.
 const READERS: usize = 2;
+/// Enough for a few people to compare two versions each.
+const PASTS: usize = 8;
+/// Of now, and of a moment ago, which somebody still pages through.
+const SURVEYS: usize = 2;
 /// How long someone who asks waits for a turn.
 const PATIENCE: Duration = Duration::from_secs(20);

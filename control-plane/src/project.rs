@@ -5,6 +5,7 @@
 
 pub mod finding;
 mod full;
+pub mod hosts;
 mod listeners;
 mod routes;
 pub mod standing;

@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod followers;
 mod guard;
+mod hosts;
 pub mod listen;
 mod page;
 mod proxies;
@@ -30,6 +31,7 @@ use roadstead_proto::DESCRIPTORS;
 use roadstead_proto::v1::certificate_service_server::CertificateServiceServer;
 use roadstead_proto::v1::event_service_server::EventServiceServer;
 use roadstead_proto::v1::guard_service_server::GuardServiceServer;
+use roadstead_proto::v1::host_service_server::HostServiceServer;
 use roadstead_proto::v1::proxy_service_server::ProxyServiceServer;
 use roadstead_proto::v1::replication_service_server::ReplicationServiceServer;
 use roadstead_proto::v1::snapshot_service_server::SnapshotServiceServer;
@@ -47,6 +49,7 @@ use crate::serve::certificates::Certificates;
 use crate::serve::distribution::{Common, Distribution};
 use crate::serve::events::Events;
 use crate::serve::guard::Guard;
+use crate::serve::hosts::HostReport;
 use crate::serve::listen::Listener;
 use crate::serve::proxies::Proxies;
 use crate::serve::replicas::Replicas;
@@ -168,11 +171,13 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
     let (distribution, server) = Distribution::new(common);
     let snapshots = Snapshots::new(publications.clone(), history.clone());
     let replicas = Replicas::new(&history, stop.clone(), followers, role.clone());
+    let hosts = HostReport::new(history.clone());
     let events = Events::new(history, stop.clone());
     let routes = Routes::new(server)
         .add_service(SnapshotServiceServer::new(snapshots).max_decoding_message_size(REQUEST_BYTES))
         .add_service(EventServiceServer::new(events).max_decoding_message_size(REQUEST_BYTES))
         .add_service(GuardServiceServer::new(guard).max_decoding_message_size(REQUEST_BYTES))
+        .add_service(HostServiceServer::new(hosts).max_decoding_message_size(REQUEST_BYTES))
         .add_service(
             ProxyServiceServer::new(Proxies::new(presence, publications, role))
                 .max_decoding_message_size(REQUEST_BYTES),

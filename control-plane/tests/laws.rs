@@ -5,21 +5,25 @@
 #[path = "laws/world.rs"]
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use prost::Message as _;
 use roadstead_control_plane::checkpoint::{self, Dirty, Storing};
 use roadstead_control_plane::event::{Epoch, Event, Record, Seq, codec};
 use roadstead_control_plane::model::guard::DeletionGuard;
-use roadstead_control_plane::model::key::{Kind, Origin};
+use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
 use roadstead_control_plane::model::time::Timestamp;
 use roadstead_control_plane::observe::guard::{Confirmation, Holds};
 use roadstead_control_plane::observe::{Observation, Seen, observe};
 use roadstead_control_plane::plan::recovery::Wanted;
+use roadstead_control_plane::project::hosts::Hosts;
 use roadstead_control_plane::project::{Fold, REVISION, project_all};
 use roadstead_control_plane::snapshot::publication::Publication;
 use roadstead_control_plane::snapshot::{ResourceId, Snapshot};
+use roadstead_control_plane::state::claims::wish::wishes;
 use roadstead_control_plane::state::endpoints::{HeldSlice, SliceChange};
+use roadstead_proto::v1::{self, ResourceType};
 
 use world::{Step, step, steps};
 
@@ -87,6 +91,18 @@ fn everything(snapshot: &Snapshot) -> Vec<(ResourceId, String)> {
         .map(|(id, resource)| (id.clone(), format!("{resource:?}")))
         .collect()
 }
+
+/// The name of an Ingress' route.
+fn resource_name(ingress: &ObjectKey) -> String {
+    let origin = match ingress.origin {
+        Origin::Folder => "@folder",
+        Origin::Kubernetes => "",
+    };
+    format!("ingress/{}/{}{origin}", ingress.namespace, ingress.name)
+}
+
+/// Reasons why a rule is not served at all.
+const LOST: [&str; 2] = ["PathTaken", "HostOwnedByAnother"];
 
 /// Names, types and bytes, without the versions, which tell of order.
 fn bytes(snapshot: &Snapshot) -> Vec<(ResourceId, Vec<u8>)> {
@@ -269,7 +285,7 @@ proptest! {
                 acknowledged = publication.number();
                 let mut full = publication.snapshot().resources().iter().map(|(id, r)| (id.clone(), r.hash)).collect::<BTreeMap<_, _>>();
                 // The listeners were there before the first publication.
-                full.retain(|id, _| id.kind != roadstead_proto::v1::ResourceType::Listener);
+                full.retain(|id, _| id.kind != ResourceType::Listener);
                 prop_assert_eq!(&held, &full);
             }
         }
@@ -300,6 +316,54 @@ proptest! {
         machine.see(Observation::Changed(Seen { key: key.clone(), meta, spec: Err(world::refusal()) }));
         gone.see(Observation::Deleted(key));
         prop_assert_eq!(bytes(machine.fold.snapshot()), bytes(gone.fold.snapshot()));
+    }
+
+    #[test]
+    fn classes_that_are_served_beside_count_as_ours(steps in steps()) {
+        let mut beside = Machine::after(&steps);
+        let before = bytes(beside.fold.snapshot());
+        let mut settings = world::settings();
+        settings.beside = [world::OTHER.into()].into();
+        beside.see(Observation::Configured(settings));
+        let ours: Vec<Step> = steps.iter().map(Step::of_our_class).collect();
+        let ours = Machine::after(&ours);
+        prop_assert_eq!(bytes(beside.fold.snapshot()), bytes(ours.fold.snapshot()));
+        prop_assert_eq!(beside.fold.standings(), ours.fold.standings());
+        beside.see(Observation::Configured(world::settings()));
+        prop_assert_eq!(bytes(beside.fold.snapshot()), before);
+    }
+
+    #[test]
+    fn the_report_of_hosts_names_who_serves_what_and_why_not(steps in steps()) {
+        let fold = Machine::after(&steps).fold;
+        let mut served = BTreeSet::new();
+        let mut rules = 0;
+        for resource in fold.snapshot().resources().iter().filter(|(id, _)| id.kind == ResourceType::Route) {
+            let route = v1::Route::decode(&*resource.1.body).unwrap();
+            rules += route.rules.len();
+            let hosts = route.rules.into_iter().map(|rule| rule.hostname);
+            served.extend(hosts.map(|host| (host, resource.0.name.to_string())));
+        }
+        let report = Hosts::of(&fold);
+        let mut told = BTreeSet::new();
+        let mut unserved = 0;
+        for host in &report.hosts {
+            prop_assert!(!host.owner.is_empty());
+            for claimant in &host.claimants {
+                let ingress = &claimant.ingress;
+                let of_it = host.findings.iter().filter(|found| found.ingress == *ingress);
+                let lost = of_it.filter(|found| LOST.contains(&found.finding.reason)).count();
+                unserved += lost;
+                prop_assert!(claimant.served || lost > 0);
+                if claimant.served {
+                    told.insert((host.host.to_string(), resource_name(ingress)));
+                }
+            }
+        }
+        prop_assert_eq!(told, served);
+        let ours = fold.standings().iter().filter(|(_, standing)| standing.served);
+        let claimed = ours.filter_map(|(key, _)| Some(wishes(fold.state().ingress(key)?.1).count()));
+        prop_assert_eq!(rules + unserved, claimed.sum::<usize>());
     }
 
     #[test]

@@ -10,8 +10,9 @@ use std::net::SocketAddr;
 use anyhow::{Context, bail};
 use roadstead_proto::v1::{
     ConfirmDeletionsRequest, GetSnapshotRequest, Hold, ListEventsRequest, ListHoldsRequest,
-    ListProxiesRequest, LoggedEvent, Proxy, StreamSnapshotRequest, Version,
-    event_service_client::EventServiceClient, guard_service_client::GuardServiceClient,
+    ListHostsRequest, ListHostsResponse, ListProxiesRequest, LoggedEvent, Proxy,
+    StreamSnapshotRequest, Version, event_service_client::EventServiceClient,
+    guard_service_client::GuardServiceClient, host_service_client::HostServiceClient,
     proxy_service_client::ProxyServiceClient, snapshot_service_client::SnapshotServiceClient,
 };
 use tonic::{
@@ -118,6 +119,16 @@ impl Operator {
         };
         client.confirm_deletions(request).await?;
         Ok(())
+    }
+
+    /// What becomes of each host; of few, which one answer can hold.
+    pub async fn hosts(&self, only_with_findings: bool) -> anyhow::Result<ListHostsResponse> {
+        let mut client = HostServiceClient::new(self.channel.clone());
+        let request = ListHostsRequest {
+            only_with_findings,
+            ..ListHostsRequest::default()
+        };
+        Ok(client.list_hosts(request).await?.into_inner())
     }
 
     /// The connected proxies.

@@ -7,10 +7,29 @@ use std::sync::Arc;
 use crate::event::Seq;
 use crate::history::archive::{Archive, Want};
 use crate::history::{Events, HistoryError, Logged, Past};
+use crate::project::Fold;
+use crate::project::hosts::Hosts;
 use crate::snapshot::Version;
 
 /// The snapshot after a record, found at a later one that did not change it.
-pub(super) fn fold(archive: &dyn Archive, asked: Seq, until: Seq) -> Result<Past, HistoryError> {
+pub(super) fn past(archive: &dyn Archive, asked: Seq, until: Seq) -> Result<Past, HistoryError> {
+    let fold = fold(archive, asked, until)?;
+    let version = fold.snapshot().version();
+    Ok(Past {
+        snapshot: fold.snapshot().clone(),
+        lineage: Arc::from(fold.state().head().lineage.as_ref()),
+        time: fold.versions().made_by(version.seq).map(|made| made.time),
+        until,
+    })
+}
+
+/// All hosts after a record.
+pub(super) fn hosts(archive: &dyn Archive, asked: Seq) -> Result<Hosts, HistoryError> {
+    Ok(Hosts::of(&fold(archive, asked, asked)?))
+}
+
+/// What all records up to one come to; there was a version by then.
+fn fold(archive: &dyn Archive, asked: Seq, until: Seq) -> Result<Fold, HistoryError> {
     let failed = |error| HistoryError::from_archive(asked, error);
     let mut fold = archive.fold_before(until).map_err(failed)?;
     let next = fold.state().seq().next();
@@ -20,16 +39,10 @@ pub(super) fn fold(archive: &dyn Archive, asked: Seq, until: Seq) -> Result<Past
             fold.apply(&record.map_err(failed)?);
         }
     }
-    let version = fold.snapshot().version();
-    if version == Version::default() {
+    if fold.snapshot().version() == Version::default() {
         return Err(HistoryError::BeforeFirst { asked });
     }
-    Ok(Past {
-        snapshot: fold.snapshot().clone(),
-        lineage: Arc::from(fold.state().head().lineage.as_ref()),
-        time: fold.versions().made_by(version.seq).map(|made| made.time),
-        until,
-    })
+    Ok(fold)
 }
 
 /// Events from the first to the last of these places, as many as fit.

@@ -1,4 +1,4 @@
-//! The few snapshots of the past that were asked for last.
+//! The few answers about the past that were asked for last.
 //!
 //! Paging through one asks for it again and again, and folding it anew each time would
 //! cost as much as the start of a control plane.
@@ -7,39 +7,50 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::event::Seq;
-use crate::history::Past;
-
 /// A handle: clones share what they remember.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Recent {
+#[derive(Debug)]
+pub(super) struct Recent<T> {
     /// The one that was remembered last comes first.
-    /// With how often the log had begun anew when it was read.
-    snapshots: Arc<ArcSwap<Vec<Remembered>>>,
+    answers: Arc<ArcSwap<Vec<Remembered<T>>>>,
+    most: usize,
 }
 
-type Remembered = (u64, Arc<Past>);
+/// With how often the log had begun anew when it was read.
+type Remembered<T> = (u64, Arc<T>);
 
-impl Recent {
-    /// The snapshot that was served at this record.
-    pub(super) fn find(&self, restarts: u64, seq: Seq) -> Option<Arc<Past>> {
-        let holds = |(of, past): &&Remembered| {
-            *of == restarts && past.snapshot.version().seq <= seq && seq <= past.until
-        };
-        let snapshots = self.snapshots.load();
-        snapshots.iter().find(holds).map(|(_, past)| past.clone())
+impl<T> Recent<T> {
+    /// Remembers so many.
+    pub(super) fn of(most: usize) -> Self {
+        Self {
+            answers: Arc::default(),
+            most,
+        }
     }
 
-    /// Keeps a snapshot, and forgets the one that was remembered longest ago.
-    pub(super) fn remember(&self, restarts: u64, past: &Arc<Past>) {
-        self.snapshots.rcu(|snapshots| {
-            let kept = snapshots.iter().take(KEPT - 1).cloned();
-            std::iter::once((restarts, past.clone()))
+    /// The answer of which this holds.
+    pub(super) fn find(&self, restarts: u64, holds: impl Fn(&T) -> bool) -> Option<Arc<T>> {
+        let answers = self.answers.load();
+        let mut answers = answers.iter().filter(|(of, _)| *of == restarts);
+        let found = answers.find(|(_, answer)| holds(answer));
+        found.map(|(_, answer)| Arc::clone(answer))
+    }
+
+    /// Keeps an answer, and forgets the one that was remembered longest ago.
+    pub(super) fn remember(&self, restarts: u64, answer: &Arc<T>) {
+        self.answers.rcu(|answers| {
+            let kept = answers.iter().take(self.most.saturating_sub(1)).cloned();
+            std::iter::once((restarts, Arc::clone(answer)))
                 .chain(kept)
                 .collect::<Vec<_>>()
         });
     }
 }
 
-/// Enough for a few people to compare two versions each.
-const KEPT: usize = 8;
+impl<T> Clone for Recent<T> {
+    fn clone(&self) -> Self {
+        Self {
+            answers: Arc::clone(&self.answers),
+            most: self.most,
+        }
+    }
+}

@@ -4,6 +4,7 @@ mod access;
 mod certificates;
 mod faults;
 mod guard;
+mod hosts;
 mod memory;
 mod operators;
 mod past;

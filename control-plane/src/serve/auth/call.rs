@@ -4,7 +4,7 @@ use roadstead_proto::v1::{
     certificate_service_server::SERVICE_NAME as CERTIFICATES,
     distribution_service_server::SERVICE_NAME as DISTRIBUTION,
     event_service_server::SERVICE_NAME as EVENTS, guard_service_server::SERVICE_NAME as GUARD,
-    proxy_service_server::SERVICE_NAME as PROXIES,
+    host_service_server::SERVICE_NAME as HOSTS, proxy_service_server::SERVICE_NAME as PROXIES,
     snapshot_service_server::SERVICE_NAME as SNAPSHOTS,
 };
 
@@ -38,6 +38,7 @@ impl Call {
             (SNAPSHOTS, "ListVersions") => ("list", "snapshots"),
             (EVENTS, "ListEvents") => ("list", "events"),
             (EVENTS, "WatchEvents") => ("watch", "events"),
+            (HOSTS, "ListHosts") => ("list", "hosts"),
             (PROXIES, "ListProxies") => ("list", "proxies"),
             (GUARD, "ListHolds") => ("list", "holds"),
             // As one would delete what is held.

@@ -90,7 +90,7 @@ async fn reflection_lists_every_service_to_operators_only() {
         panic!("{answer:?}");
     };
     let names: Vec<&str> = list.service.iter().map(|s| s.name.as_str()).collect();
-    for service in ["Distribution", "Event", "Proxy", "Snapshot"] {
+    for service in ["Distribution", "Event", "Host", "Proxy", "Snapshot"] {
         let service = format!("roadstead.v1.{service}Service");
         assert!(
             names.contains(&service.as_str()),
