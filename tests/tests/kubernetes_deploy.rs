@@ -53,12 +53,14 @@ fn an_upgrade_changes_what_its_values_change_and_nothing_else() {
         let cluster = Cluster::start(sandbox, &Options::default()).await?;
         release(&cluster, "install", &[])?;
         let before = generations(&cluster).await?;
-        // The control plane takes listeners without a restart, and so do its proxies.
-        let more = ["--set", "listeners.shop.port=8081"];
+        // The control plane takes these without a restart, and so do its proxies.
+        let live = "listeners.shop.port=8081,\
+                    controlPlane.config.beside.controllers={k8s.io/ingress-nginx}";
+        let more = ["--set", live];
         release(&cluster, "upgrade", &more)?;
         ensure!(
             generations(&cluster).await? == before,
-            "pods are replaced for a listener"
+            "pods are replaced for a listener, or for who is beside"
         );
         let more = ["--set", "dataPlane.config.accessLog=json"];
         release(&cluster, "upgrade", &more)?;
@@ -99,7 +101,8 @@ fn each_account_has_the_rights_that_the_readme_lists_and_no_other() {
         namespaces(&cluster, &["shop", "blog"]).await?;
         let table = documented()?;
         let service = format!("controlPlane.config.ingressStatus.service={NAMESPACE}/{SERVICE}");
-        let modes: [(&str, Mode<'_>); 5] = [
+        let beside = "controlPlane.config.beside.controllers={k8s.io/ingress-nginx}";
+        let modes: [(&str, Mode<'_>); 6] = [
             (
                 "",
                 Mode {
@@ -108,6 +111,7 @@ fn each_account_has_the_rights_that_the_readme_lists_and_no_other() {
                 },
             ),
             ("statusWrites=false", Mode::default()),
+            (beside, Mode::default()),
             (
                 "watch.namespaces={shop}",
                 Mode {

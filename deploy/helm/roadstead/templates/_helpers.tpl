@@ -73,9 +73,15 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- toYaml (mergeOverwrite (deepCopy .Values.controlPlane.config) $base) -}}
 {{- end -}}
 
+{{/* Whether anything is written on users' objects: not beside another controller. */}}
+{{- define "roadstead.writes" -}}
+{{- $beside := .Values.controlPlane.config.beside | default dict -}}
+{{- if and .Values.statusWrites (not $beside.controllers) }}yes{{ end -}}
+{{- end -}}
+
 {{/* Of the control plane's configuration what is read once: config.rs says which keys are not. */}}
 {{- define "roadstead.lasting" -}}
-{{- $of := omit . "listeners" "ingressClass" "hostOwnership" "allowLocalExternalNames" "deletionGuard" "log" -}}
+{{- $of := omit . "listeners" "ingressClass" "beside" "hostOwnership" "allowLocalExternalNames" "deletionGuard" "log" -}}
 {{- $_ := set $of "log" (omit (.log | default dict) "level") -}}
 {{- toYaml $of -}}
 {{- end -}}
