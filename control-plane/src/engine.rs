@@ -420,9 +420,13 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         }
     }
 
-    /// Whether the log ever knew all there is of some source.
+    /// Whether the log ever knew all there is of some source, and it is known where that sends to:
+    /// endpoints are in no record, and a replica that begins anew is told of them last.
     fn knows_something(&self) -> bool {
-        !self.fold.state().head().listed.is_empty()
+        let state = self.fold.state();
+        let mut origins = state.head().listed.iter();
+        let sends = origins.any(|origin| state.keys(*origin, Kind::Service).next().is_some());
+        !state.head().listed.is_empty() && (!sends || !state.slices().is_empty())
     }
 
     fn next_publication(&mut self) -> Publication {

@@ -6,13 +6,14 @@ use tokio::sync::oneshot;
 
 use crate::checkpoint::{Dirty, Restored};
 use crate::engine::tests::{
-    TestLog, TestOutlets, batch, begin, class, listed, names, slice, world,
+    TestLog, TestOutlets, batch, begin, class, key, listed, names, seen, slice, world,
 };
 use crate::engine::{Engine, Settings};
 use crate::event::{Epoch, Record, Seq};
 use crate::model::key::{Kind, Origin};
 use crate::model::object::Spec;
-use crate::observe::Seen;
+use crate::model::service::{Service, Target};
+use crate::observe::{Observation, Seen};
 use crate::project::Fold;
 use crate::replication::{Place, Step};
 use crate::state::endpoints::{HeldSlice, SliceChange};
@@ -30,6 +31,16 @@ fn led() -> (Vec<Record>, Fold) {
 
 fn follower() -> Engine<TestLog, TestOutlets> {
     Engine::new(Restored::default(), 100, TestLog, TestOutlets)
+}
+
+/// The one after the first.
+fn term() -> Settings {
+    Settings {
+        lineage: "l".into(),
+        epoch: Epoch(2),
+        binary_version: "test".into(),
+        awaited: BTreeSet::from([(Origin::Folder, Kind::IngressClass)]),
+    }
 }
 
 /// Where the log ends, if steps are taken.
@@ -68,22 +79,58 @@ fn a_checkpoint_takes_the_place_of_what_was_known() {
     });
 }
 
+/// Endpoints, as a leader tells of them.
+fn told(name: &str) -> SliceChange {
+    let Seen { key, meta, spec } = slice(name);
+    let Ok(Spec::EndpointSlice(spec)) = spec else {
+        panic!("{spec:?}");
+    };
+    let uid = meta.uid;
+    SliceChange {
+        key,
+        slice: Some(HeldSlice { uid, spec }),
+    }
+}
+
+#[test]
+fn a_replica_that_begins_anew_serves_nothing_before_it_knows_the_endpoints() {
+    let service = Service {
+        target: Target::Endpoints,
+        ports: vec![],
+    };
+    let service = seen(key(Kind::Service, "s"), Spec::Service(service));
+    let mut leader = begin(Fold::default(), 1);
+    leader.turn(batch([
+        Observation::Changed(service),
+        listed(vec![class("a")]),
+    ]));
+    let fold = leader.fold();
+    let all = Dirty::all(fold);
+    let entries = all.entries(fold).map(|entry| entry.unwrap());
+    let entries: Vec<_> = entries.map(|(key, value)| (key, value.unwrap())).collect();
+    let records = world(|world| std::mem::take(&mut world.records));
+    let beginnings = [Step::Restart(entries), Step::Records(records)];
+    for beginning in beginnings {
+        world(|world| world.publications.clear());
+        let mut engine = follower();
+        engine.step(beginning);
+        let published = || world(|world| world.publications.len());
+        assert_eq!(published(), 0);
+        // Nor does it as it takes over meanwhile: what there is will be listed.
+        engine.lead(term());
+        assert_eq!(published(), 0);
+        let changes = vec![told("x")];
+        engine.step(Step::Endpoints { all: true, changes });
+        assert_eq!(published(), 1);
+    }
+}
+
 #[test]
 fn endpoints_are_those_of_the_leader_and_no_others() {
     let (records, _) = led();
     let mut engine = follower();
     engine.step(Step::Records(records));
-    let of = |name: &str| {
-        let Seen { key, meta, spec } = slice(name);
-        let Ok(Spec::EndpointSlice(spec)) = spec else {
-            panic!("{spec:?}");
-        };
-        let uid = meta.uid;
-        SliceChange {
-            key,
-            slice: Some(HeldSlice { uid, spec }),
-        }
-    };
+    let of = told;
     let held = |engine: &Engine<_, _>| -> Vec<String> {
         let slices = engine.fold().state().slices();
         slices.keys().map(|key| key.name.to_string()).collect()
@@ -126,12 +173,7 @@ fn who_takes_over_goes_on_with_the_same_history() {
     let (records, _) = led();
     let mut engine = follower();
     engine.step(Step::Records(records));
-    engine.lead(Settings {
-        lineage: "l".into(),
-        epoch: Epoch(2),
-        binary_version: "test".into(),
-        awaited: BTreeSet::from([(Origin::Folder, Kind::IngressClass)]),
-    });
+    engine.lead(term());
     engine.turn(batch([listed(vec![class("a"), class("b")])]));
     assert_eq!(
         names(),
