@@ -71,7 +71,7 @@ pub fn beginning(
     })
 }
 
-/// A record in the bytes of [`codec::SCHEMA`](crate::event::codec::SCHEMA).
+/// A record in the bytes of [`codec::SCHEMA`].
 #[derive(Clone, Debug)]
 pub struct Encoded {
     pub seq: Seq,
