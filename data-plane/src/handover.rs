@@ -94,7 +94,7 @@ impl Handover {
             others,
             before: None,
         };
-        if let Err(error) = handover.ask().await {
+        if let Err(error) = handover.ask(AT_START).await {
             warn!("{error}; its ports are had once they are free");
         }
         (handover, seen)
@@ -128,7 +128,7 @@ impl Handover {
 
     /// Takes the place of whoever hands over there, or is the one who does.
     async fn follow(&mut self) -> Result<Option<Listening>, HandoverError> {
-        self.ask().await?;
+        self.ask(1).await?;
         if self.before.is_some() {
             return Ok(None);
         }
@@ -139,14 +139,21 @@ impl Handover {
         })
     }
 
-    /// Takes over the sockets of whoever answers.
-    async fn ask(&mut self) -> Result<(), HandoverError> {
-        let Some(stream) = connect(&self.path).await? else {
+    /// Takes over the sockets of whoever answers, unless that one came later: who has none of the
+    /// addresses that this process serves is to get them from here.
+    async fn ask(&mut self, looks: u32) -> Result<(), HandoverError> {
+        let Some(stream) = connect(&self.path, looks).await? else {
             return Ok(());
         };
         let taken = successor::take(&stream, &self.path).await?;
+        let count = taken.len();
+        let taken = inherited::by_address(taken);
+        let served = self.offer.addresses();
+        if !served.is_empty() && !served.iter().any(|address| taken.contains_key(address)) {
+            return Ok(());
+        }
         info!(
-            sockets = taken.len(),
+            sockets = count,
             "the predecessor's sockets were handed over"
         );
         self.inherited.put(taken);
@@ -156,6 +163,8 @@ impl Handover {
     }
 }
 
+/// Looks for a predecessor at the start, when one may just be ending.
+const AT_START: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

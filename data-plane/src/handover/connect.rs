@@ -7,9 +7,9 @@ use tokio::{net::UnixStream, time::sleep};
 
 use super::HandoverError;
 
-/// Connects; `None`: nobody listens there.
-pub(super) async fn connect(path: &Path) -> Result<Option<UnixStream>, HandoverError> {
-    for _ in 0..LOOKS {
+/// Connects; `None`: nobody listens there, however often it is looked.
+pub(super) async fn connect(path: &Path, looks: u32) -> Result<Option<UnixStream>, HandoverError> {
+    for look in 1..=looks {
         let failed = match UnixStream::connect(path).await {
             Ok(stream) => {
                 is_ours(&stream, path)?;
@@ -27,7 +27,9 @@ pub(super) async fn connect(path: &Path) -> Result<Option<UnixStream>, HandoverE
             });
         }
         // The one that had it has just ended, and perhaps another is about to take it.
-        sleep(LOOK).await;
+        if look < looks {
+            sleep(LOOK).await;
+        }
     }
     Ok(None)
 }
@@ -48,5 +50,4 @@ pub(super) fn is_ours(stream: &UnixStream, path: &Path) -> Result<(), HandoverEr
     })
 }
 
-const LOOKS: u32 = 3;
 const LOOK: Duration = Duration::from_millis(100);

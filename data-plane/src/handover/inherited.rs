@@ -12,13 +12,16 @@ use socket2::Socket;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
+/// Sockets by address.
+pub(super) type Sockets = BTreeMap<SocketAddr, Vec<TcpListener>>;
+
 /// What a predecessor has handed over, by address. A clone is the same.
 #[derive(Clone, Debug, Default)]
 pub struct Inherited(Rc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    sockets: RefCell<BTreeMap<SocketAddr, Vec<TcpListener>>>,
+    sockets: RefCell<Sockets>,
     /// Addresses that another process has, and perhaps the predecessor since.
     wanted: RefCell<BTreeSet<SocketAddr>>,
     asked: Notify,
@@ -55,8 +58,8 @@ impl Inherited {
     }
 
     /// All that was handed over at first.
-    pub(super) fn put(&self, taken: Vec<OwnedFd>) {
-        *self.0.sockets.borrow_mut() = by_address(taken);
+    pub(super) fn put(&self, taken: Sockets) {
+        *self.0.sockets.borrow_mut() = taken;
     }
 
     /// Of what was handed over once more, what was wanted.
@@ -69,8 +72,8 @@ impl Inherited {
 }
 
 /// Only what accepts connections.
-fn by_address(taken: Vec<OwnedFd>) -> BTreeMap<SocketAddr, Vec<TcpListener>> {
-    let mut sockets: BTreeMap<_, Vec<_>> = BTreeMap::new();
+pub(super) fn by_address(taken: Vec<OwnedFd>) -> Sockets {
+    let mut sockets = Sockets::new();
     for fd in taken {
         let socket = Socket::from(fd);
         let address = socket.local_addr().ok();

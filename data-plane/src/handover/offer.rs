@@ -1,6 +1,13 @@
 //! The sockets that a successor would get.
 
-use std::{cell::RefCell, collections::BTreeMap, io, net::TcpListener, rc::Rc, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::{SocketAddr, TcpListener},
+    rc::Rc,
+    sync::Arc,
+};
 
 /// The listening sockets of this process, for whoever takes its place. A clone is the same.
 ///
@@ -44,6 +51,13 @@ impl Offer {
     /// Nothing any more, whatever is opened yet.
     pub fn end(&self) {
         self.0.take();
+    }
+
+    /// Where these accept.
+    pub(super) fn addresses(&self) -> BTreeSet<SocketAddr> {
+        let offered = self.0.borrow();
+        let all = offered.iter().flat_map(BTreeMap::values).flatten();
+        all.filter_map(|socket| socket.local_addr().ok()).collect()
     }
 
     /// Copies of all, for one successor.

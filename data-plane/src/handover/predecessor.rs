@@ -128,5 +128,5 @@ impl Asked {
 /// A successor that does not come up is started again; the dead are found at once.
 const SUCCESSORS: usize = 4;
 /// At the path, whether it is still this process'.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(1);

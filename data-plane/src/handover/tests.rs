@@ -214,6 +214,23 @@ fn successors_follow_each_other_and_two_at_once_come_one_after_the_other() {
 }
 
 #[test]
+fn who_has_the_path_and_no_sockets_gets_them_from_who_has_them() {
+    run(async |path| {
+        let first = Process::start(path, "first").await;
+        let (address, _web) = first.offers("web", 1);
+        let second = Process::succeeding(path, "second").await;
+        second.end();
+        // As if it had found nobody while its predecessor's predecessor was ending.
+        std::fs::remove_file(path).unwrap();
+        let mut third = Process::start(path, "third").await;
+        assert!(!third.others.borrow().before);
+        third.sees(true, false).await;
+        assert_eq!(third.has(address), Some(1));
+        drop(first);
+    });
+}
+
+#[test]
 fn what_is_left_behind_or_says_nonsense_or_nothing_holds_no_start_up_and_is_not_displaced() {
     run(async |path| {
         // A process was killed, and its file is left.
