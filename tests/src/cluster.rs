@@ -44,6 +44,17 @@ pub struct Options {
     pub api_server: Vec<String>,
 }
 
+impl Options {
+    /// The API server alone: nobody but the test makes or changes an object.
+    pub fn bare() -> Self {
+        Self {
+            controllers: false,
+            nodes: 0,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {

@@ -19,12 +19,7 @@ use serde_json::{Value, json};
 #[test]
 fn another_controllers_ingresses_are_served_and_reported_and_nothing_is_written_on_them() {
     sandbox::run(async |sandbox| {
-        let bare = Options {
-            controllers: false,
-            nodes: 0,
-            ..Options::default()
-        };
-        let cluster = Cluster::start(sandbox, &bare).await?;
+        let cluster = Cluster::start(sandbox, &Options::bare()).await?;
         let objects = cluster.objects();
         objects.apply(THEIRS).await?;
         objects.apply(&ours("ours")).await?;

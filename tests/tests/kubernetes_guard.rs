@@ -19,12 +19,7 @@ use serde_json::json;
 #[test]
 fn what_was_deleted_unseen_is_held_and_what_was_seen_is_followed() {
     sandbox::run(async |sandbox| {
-        let bare = Options {
-            controllers: false,
-            nodes: 0,
-            ..Options::default()
-        };
-        let cluster = Cluster::start(sandbox, &bare).await?;
+        let cluster = Cluster::start(sandbox, &Options::bare()).await?;
         let objects = cluster.objects();
         let all: Vec<String> = (0..30).map(ingress).collect();
         objects.apply(&all.join("\n---\n")).await?;

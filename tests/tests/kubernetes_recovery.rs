@@ -27,7 +27,7 @@ use serde_json::json;
 #[test]
 fn what_was_good_before_is_served_on_when_the_volume_is_lost() {
     sandbox::run(async |sandbox| {
-        let cluster = Cluster::start(sandbox, &bare()).await?;
+        let cluster = Cluster::start(sandbox, &Options::bare()).await?;
         let objects = cluster.objects();
         let echo = Echo::start("echo", "10.1.0.1:8080".parse()?).await?;
         objects.apply(&backend(echo.address(), "10.1.0.1")).await?;
@@ -105,7 +105,7 @@ fn what_was_good_before_is_served_on_when_the_volume_is_lost() {
 #[test]
 fn a_cluster_that_is_restored_from_a_backup_is_followed_and_told_of() {
     sandbox::run(async |sandbox| {
-        let cluster = Cluster::start(sandbox, &bare()).await?;
+        let cluster = Cluster::start(sandbox, &Options::bare()).await?;
         let objects = cluster.objects();
         let echo = Echo::start("echo", "10.1.0.1:8080".parse()?).await?;
         objects.apply(&backend(echo.address(), "10.1.0.1")).await?;
@@ -152,7 +152,7 @@ fn a_cluster_that_is_restored_from_a_backup_is_followed_and_told_of() {
 #[test]
 fn rights_that_are_missing_are_named_and_waited_for() {
     sandbox::run(async |sandbox| {
-        let cluster = Cluster::start(sandbox, &bare()).await?;
+        let cluster = Cluster::start(sandbox, &Options::bare()).await?;
         let objects = cluster.objects();
         let echo = Echo::start("echo", "10.1.0.1:8080".parse()?).await?;
         objects.apply(&backend(echo.address(), "10.1.0.1")).await?;
@@ -214,14 +214,6 @@ fn rights_that_are_missing_are_named_and_waited_for() {
             .await?;
         Ok(())
     });
-}
-
-fn bare() -> Options {
-    Options {
-        controllers: false,
-        nodes: 0,
-        ..Options::default()
-    }
 }
 
 fn proxy(sandbox: &Sandbox, config: &std::path::Path) -> anyhow::Result<Program> {

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 #[test]
 fn a_status_follows_the_service_and_is_never_rewritten_or_taken_away_without_need() {
     sandbox::run(async |sandbox| {
-        let cluster = Cluster::start(sandbox, &bare()).await?;
+        let cluster = Cluster::start(sandbox, &Options::bare()).await?;
         let objects = cluster.objects();
         objects.apply(&rights()).await?;
         objects.apply(SERVICE).await?;
@@ -112,7 +112,7 @@ fn a_status_follows_the_service_and_is_never_rewritten_or_taken_away_without_nee
 #[test]
 fn another_controllers_status_stays_unless_it_is_to_be_taken_over() {
     sandbox::run(async |sandbox| {
-        let cluster = Cluster::start(sandbox, &bare()).await?;
+        let cluster = Cluster::start(sandbox, &Options::bare()).await?;
         let objects = cluster.objects();
         let theirs = json!({"status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.9"}]}}});
         for name in ["theirs", "ours"] {
@@ -166,7 +166,7 @@ fn another_controllers_status_stays_unless_it_is_to_be_taken_over() {
 #[test]
 fn nodes_whose_proxies_serve_are_shown_by_the_addresses_that_are_preferred() {
     sandbox::run(async |sandbox| {
-        let cluster = Cluster::start(sandbox, &bare()).await?;
+        let cluster = Cluster::start(sandbox, &Options::bare()).await?;
         let objects = cluster.objects();
         for name in ["proxy", "idle"] {
             let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
@@ -204,14 +204,6 @@ fn proxy(sandbox: &Sandbox, config: &std::path::Path) -> anyhow::Result<Program>
     let executable = built::binary("roadstead-data-plane")?;
     let arguments = ["--config".into(), config.to_owned().into_os_string()];
     Program::start(sandbox, "proxy", &executable, arguments)
-}
-
-fn bare() -> Options {
-    Options {
-        controllers: false,
-        nodes: 0,
-        ..Options::default()
-    }
 }
 
 /// Waits until an Ingress' status has these addresses.

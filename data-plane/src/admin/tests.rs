@@ -50,6 +50,27 @@ async fn get(admin: &Admin, path: &str) -> (u16, String) {
     (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
+fn alone() -> watch::Receiver<Others> {
+    watch::channel(Others::default()).1
+}
+
+/// Asks while it is served, for far less time than an idle client is given for a request.
+async fn while_served(
+    server: Server,
+    others: watch::Receiver<Others>,
+    asking: impl Future<Output = ()>,
+) {
+    let tasks = LocalSet::new();
+    let both = tasks.run_until(async {
+        tokio::select! {
+            () = server.run(others) => panic!("ended"),
+            () = asking => {}
+        }
+    });
+    let both = timeout(Duration::from_secs(5), both);
+    Box::pin(both).await.unwrap();
+}
+
 /// Asks over a connection; gives the body.
 async fn probe(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> String {
     let request = b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -134,16 +155,7 @@ async fn clients_that_stay_keep_no_probe_waiting() {
             "alive\n"
         );
     };
-    let tasks = LocalSet::new();
-    let both = tasks.run_until(async {
-        tokio::select! {
-            () = server.run(watch::channel(Others::default()).1) => panic!("ended"),
-            () = probing => {}
-        }
-    });
-    // Far less than an idle client is given for a request.
-    let both = timeout(Duration::from_secs(5), both);
-    Box::pin(both).await.unwrap();
+    while_served(server, alone(), probing).await;
 }
 
 #[tokio::test]
@@ -174,15 +186,7 @@ async fn while_a_successor_has_the_port_only_the_socket_answers() {
             "alive\n"
         );
     };
-    let tasks = LocalSet::new();
-    let both = tasks.run_until(async {
-        tokio::select! {
-            () = server.run(seen) => panic!("ended"),
-            () = asking => {}
-        }
-    });
-    let both = timeout(Duration::from_secs(5), both);
-    Box::pin(both).await.unwrap();
+    while_served(server, seen, asking).await;
 }
 
 #[tokio::test]
@@ -204,13 +208,5 @@ async fn a_port_that_another_process_has_is_waited_for_if_that_one_is_to_end() {
             yield_now().await;
         }
     };
-    let tasks = LocalSet::new();
-    let both = tasks.run_until(async {
-        tokio::select! {
-            () = server.run(watch::channel(Others::default()).1) => panic!("ended"),
-            () = asking => {}
-        }
-    });
-    let both = timeout(Duration::from_secs(5), both);
-    Box::pin(both).await.unwrap();
+    while_served(server, alone(), asking).await;
 }

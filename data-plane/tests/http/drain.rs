@@ -36,6 +36,16 @@ fn leaving(last_request: Duration) -> Limits {
     limits
 }
 
+/// It is answered, and told that this was the last time.
+fn assert_last(client: &mut Client) {
+    let answer = client.answer();
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (200, Some("close"))
+    );
+    assert!(client.is_closed());
+}
+
 fn refuses(proxy: &Proxy) -> bool {
     TcpStream::connect(proxy.address).is_err()
 }
@@ -78,12 +88,7 @@ fn whoever_has_nothing_open_as_a_drain_begins_may_ask_once_more() {
     let drained = proxy.drain(PATIENCE);
     for client in [&mut kept, &mut fresh] {
         client.send(GET);
-        let answer = client.answer();
-        assert_eq!(
-            (answer.status, answer.field("connection")),
-            (200, Some("close"))
-        );
-        assert!(client.is_closed());
+        assert_last(client);
     }
     done(drained);
 }
@@ -148,12 +153,7 @@ fn a_request_during_a_drain_is_answered_and_is_the_last() {
     });
     let drained = proxy.drain(PATIENCE);
     client.send("mple\r\n\r\n");
-    let answer = client.answer();
-    assert_eq!(
-        (answer.status, answer.field("connection")),
-        (200, Some("close"))
-    );
-    assert!(client.is_closed());
+    assert_last(&mut client);
     done(drained);
 }
 

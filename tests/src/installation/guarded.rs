@@ -72,12 +72,7 @@ pub struct Given {
 impl<'a> Guarded<'a> {
     /// Starts a cluster and a control plane in it, which is ready.
     pub async fn start(sandbox: &'a Sandbox) -> anyhow::Result<Self> {
-        let options = Options {
-            controllers: false,
-            nodes: 0,
-            ..Options::default()
-        };
-        let cluster = Box::pin(Cluster::start(sandbox, &options)).await?;
+        let cluster = Box::pin(Cluster::start(sandbox, &Options::bare())).await?;
         let accounts = Accounts {
             cluster: &cluster,
             namespace: NAMESPACE,

@@ -28,10 +28,8 @@ pub struct Wired {
 /// What to start: a bare API server with these flags more.
 pub fn bare(api_server: &[&str]) -> Options {
     Options {
-        controllers: false,
-        nodes: 0,
         api_server: api_server.iter().map(ToString::to_string).collect(),
-        ..Options::default()
+        ..Options::bare()
     }
 }
 
