@@ -17,6 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "roadstead/v1/guard.proto",
         "roadstead/v1/hosts.proto",
         "roadstead/v1/replication.proto",
+        "roadstead/v1/secrets.proto",
     ];
     for file in files {
         println!("cargo::rerun-if-changed={file}");

@@ -4,6 +4,8 @@
 //! much that no decision needs; what is stored for years must be small and ours.
 
 pub mod address;
+pub mod bundle;
+pub mod certificate;
 pub mod endpoints;
 pub mod guard;
 pub mod ingress;

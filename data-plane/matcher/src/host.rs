@@ -53,6 +53,24 @@ impl HostPattern {
             Self::Any => true,
         }
     }
+
+    /// Whether this pattern serves every host that the other does.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) => true,
+            (_, Self::Exact(name)) => self.matches(name),
+            (Self::OneLabel(suffix), Self::OneLabel(other)) => suffix == other,
+            (Self::Exact(_), _) | (Self::OneLabel(_), Self::Any) => false,
+        }
+    }
+
+    /// The wildcard that serves this exact host among others.
+    pub fn wildcard(&self) -> Option<Self> {
+        match self {
+            Self::Exact(name) => parent(name).map(|suffix| Self::OneLabel(HostName(suffix.into()))),
+            Self::OneLabel(_) | Self::Any => None,
+        }
+    }
 }
 
 impl fmt::Display for HostPattern {
@@ -195,7 +213,36 @@ mod tests {
         assert!(!pattern.matches("foo.com"));
     }
 
+    #[test]
+    fn the_wildcard_of_an_exact_host_covers_it_and_its_siblings() {
+        let pattern = |text| HostPattern::parse(text).unwrap();
+        let wildcard = pattern("b.a.example").wildcard().unwrap();
+        assert_eq!(wildcard, pattern("*.a.example"));
+        assert!(wildcard.covers(&pattern("c.a.example")));
+        for text in ["", "localhost", "*.a.example"] {
+            assert_eq!(pattern(text).wildcard(), None, "{text}");
+        }
+    }
+
+    fn pattern() -> impl Strategy<Value = HostPattern> {
+        r"((\*\.)?[ab](\.[ab]){0,2})?".prop_map(|text| HostPattern::parse(&text).unwrap())
+    }
+
     proptest! {
+        #[test]
+        fn a_pattern_covers_what_serves_no_host_that_it_does_not(
+            one in pattern(),
+            other in pattern(),
+            host in r"[ab](\.[ab]){0,3}",
+        ) {
+            if one.covers(&other) && other.matches(&host) {
+                prop_assert!(one.matches(&host));
+            }
+            if let HostPattern::Exact(name) = &other {
+                prop_assert_eq!(one.covers(&other), one.matches(name));
+            }
+        }
+
         #[test]
         fn what_is_shown_reads_back(text in r"(\*\.)?([a-zA-Z0-9-]{1,5}\.){0,4}[a-z0-9]{1,3}\.?") {
             if let Ok(pattern) = HostPattern::parse(&text) {
