@@ -3,6 +3,7 @@
 //! Separate from `State`, because what proxies receive changes with releases and what is
 //! known does not; [`REVISION`] says which projection made a version.
 
+mod certificates;
 pub mod finding;
 mod full;
 pub mod hosts;
@@ -159,6 +160,11 @@ impl Fold {
                 configuration.push(routes::project(&self.state, ingress));
                 self.update_standing(ingress.clone(), &mut changed);
             }
+            let secrets = touched.secrets.iter();
+            configuration.extend(secrets.map(|key| certificates::project(&self.state, key)));
+            let hosts = touched.server_names.iter();
+            configuration
+                .extend(hosts.map(|host| certificates::project_server_name(&self.state, host)));
             for service in &touched.services {
                 upstreams::project(&self.state, &self.snapshot, service, &mut configuration);
                 let users: Vec<ObjectKey> = self.state.users_of(service).cloned().collect();
@@ -168,7 +174,7 @@ impl Fold {
                 self.update_standing(service.clone(), &mut changed);
                 upstreams::project_endpoints(&self.state, &self.snapshot, service, &mut endpoints);
             }
-            for key in &touched.others {
+            for key in touched.others.iter().chain(&touched.secrets) {
                 self.update_standing(key.clone(), &mut changed);
             }
         }
@@ -199,6 +205,7 @@ fn resource_name(key: &ObjectKey) -> String {
         Kind::EndpointSlice => "endpointslice",
         Kind::Ingress => "ingress",
         Kind::IngressClass => "ingressclass",
+        Kind::Secret => "secret",
         Kind::Service => "service",
     };
     let origin = match key.origin {

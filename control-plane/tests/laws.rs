@@ -48,7 +48,7 @@ impl Machine {
     }
 
     fn see(&mut self, observation: Observation) -> usize {
-        let observed = observe(self.fold.state(), observation);
+        let observed = observe(self.fold.state(), observation, Timestamp(0));
         let facts = observed.events.len() + observed.slices.len();
         for event in observed.events {
             self.record(event);
@@ -264,7 +264,7 @@ proptest! {
         let mut held: BTreeMap<ResourceId, [u8; 16]> = BTreeMap::new();
         let mut acknowledged = 0;
         for (index, step) in steps.iter().enumerate() {
-            let observed = observe(machine.fold.state(), step.observation());
+            let observed = observe(machine.fold.state(), step.observation(), Timestamp(0));
             let mut changed = vec![];
             for event in observed.events {
                 let seq = machine.fold.state().seq().next();
