@@ -30,6 +30,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     tonic_prost_build::configure()
         .bytes(".roadstead.v1.Resource")
+        .bytes(".roadstead.v1.Secret.body")
+        // They hold private keys: see `secret.rs`.
+        .skip_debug([".roadstead.v1.Secret", ".roadstead.v1.CertificateBundle"])
         .compile_fds(descriptors)?;
     Ok(())
 }

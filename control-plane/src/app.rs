@@ -26,17 +26,21 @@ use crate::app::access::Guards;
 use crate::app::endpoints::Endpoints;
 use crate::app::opening::{Opened, log_folder};
 use crate::app::outlets::Sinks;
+use crate::app::peers::lacking;
 use crate::app::replica::Replica;
 use crate::app::sources::Sources;
 use crate::app::stored_log::{InOffice, Keep, StoredArchive, StoredLog};
+use crate::clock;
 use crate::config::{self, Cli, Command, Config, LogFormat};
 use crate::engine::Engine;
 use crate::event_log;
 use crate::health::{Condition, Health};
 use crate::history::{History, Recorder};
+use crate::keys::{Count, Keys};
 use crate::metrics::engine::EngineMetrics;
 use crate::metrics::leadership::LeadershipMetrics;
 use crate::metrics::log::LogMetrics;
+use crate::metrics::secrets::SecretMetrics;
 use crate::metrics::streams::StreamMetrics;
 use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
@@ -119,7 +123,14 @@ async fn serve_until_stopped(
     let followers = Followers::new(leadership.clone());
     let mut engine_metrics = EngineMetrics::new(&meter, publisher.subscribe());
     engine_metrics.restored(restored.fold.state());
+    let publications = publisher.subscribe();
     let (teller, office) = (Arc::default(), InOffice::default());
+    let bundles = Keys::new(clock::since_boot);
+    let counted = bundles.clone();
+    let secret_metrics = SecretMetrics::new(&meter, move || {
+        let Count { held, missing } = counted.count();
+        (held, missing)
+    });
     let parts = Parts {
         publications: publisher.subscribe(),
         presence: present.clone(),
@@ -130,7 +141,9 @@ async fn serve_until_stopped(
         history,
         access: guards.access,
         issuing: guards.issuing,
+        keys: bundles.clone(),
         metrics: streams,
+        secret_metrics,
         patience: Patience::default(),
     };
     let replica = Replica {
@@ -177,6 +190,17 @@ async fn serve_until_stopped(
     let engine = tokio::task::block_in_place(|| Engine::new(restored, after, stored, sinks));
 
     let mut tasks: JoinSet<anyhow::Result<&'static str>> = JoinSet::new();
+    let fetching = lacking(&replica, bundles.clone());
+    tasks.spawn(async {
+        fetching.await;
+        Ok("the fetcher of secrets")
+    });
+    let keeping = bundles.run(publications);
+    tasks.spawn(async {
+        keeping.await;
+        // The engine is gone, which others tell.
+        std::future::pending().await
+    });
     let serving = serve::run(endpoints.listeners, parts, ended(stopped.clone()));
     tasks.spawn(async { Ok(serving.await.map(|()| "gRPC")?) });
     if let Some(keeper) = guards.keeper {

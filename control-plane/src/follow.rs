@@ -5,6 +5,7 @@
 //! at, because a replica that is ahead is followed, too, before this one would lead.
 
 mod assemble;
+pub mod bundles;
 pub mod dial;
 
 use std::time::Duration;

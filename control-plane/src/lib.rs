@@ -32,6 +32,7 @@ pub mod health;
 pub mod history;
 pub mod identity;
 pub mod installation;
+pub mod keys;
 pub mod lease;
 pub mod metrics;
 pub mod pki;

@@ -34,6 +34,9 @@
 //! | `roadstead_nacks_total` | | transfers that a proxy could not use |
 //! | `roadstead_ack_seconds` | | from the end of a transfer to its acknowledgement |
 //! | `roadstead_calls_refused_total` | `cause` | calls without the right token |
+//! | `roadstead_secrets_bundles` | `state` | certificates with their keys that this replica holds, or that are referred to and missing here |
+//! | `roadstead_secrets_calls_total` | `outcome` | calls of proxies and replicas for secrets |
+//! | `roadstead_secrets_asked_total` | `outcome` | secrets that were asked for, and given or not held |
 //! | `roadstead_log_lines_dropped_total` | | log lines that standard output did not take in time |
 
 pub mod engine;
@@ -41,6 +44,7 @@ pub mod folder;
 pub mod leadership;
 pub mod log;
 pub mod recovery;
+pub mod secrets;
 pub mod status;
 pub mod streams;
 pub mod watch;

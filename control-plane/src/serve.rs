@@ -17,6 +17,7 @@ mod page;
 mod proxies;
 mod replicas;
 mod role;
+mod secrets;
 mod shares;
 mod snapshots;
 mod stop;
@@ -34,6 +35,7 @@ use roadstead_proto::v1::guard_service_server::GuardServiceServer;
 use roadstead_proto::v1::host_service_server::HostServiceServer;
 use roadstead_proto::v1::proxy_service_server::ProxyServiceServer;
 use roadstead_proto::v1::replication_service_server::ReplicationServiceServer;
+use roadstead_proto::v1::secret_service_server::SecretServiceServer;
 use roadstead_proto::v1::snapshot_service_server::SnapshotServiceServer;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -42,6 +44,8 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 
 use crate::history::History;
+use crate::keys::Keys;
+use crate::metrics::secrets::SecretMetrics;
 use crate::metrics::streams::StreamMetrics;
 use crate::presence::Presence;
 use crate::serve::auth::Authenticate;
@@ -53,6 +57,7 @@ use crate::serve::hosts::HostReport;
 use crate::serve::listen::Listener;
 use crate::serve::proxies::Proxies;
 use crate::serve::replicas::Replicas;
+use crate::serve::secrets::{Giver, Secrets};
 use crate::serve::snapshots::Snapshots;
 use crate::serve::stop::{Stop, Stopper};
 use crate::snapshot::publication::Publication;
@@ -80,7 +85,10 @@ pub struct Parts {
     pub access: Access,
     /// By what proxies get certificates, if they do.
     pub issuing: Option<Issuing>,
+    /// What proxies and replicas are given.
+    pub keys: Keys,
     pub metrics: StreamMetrics,
+    pub secret_metrics: SecretMetrics,
     pub patience: Patience,
 }
 
@@ -110,9 +118,13 @@ pub async fn run(
     let (stopper, stop) = Stopper::new();
     let access = Arc::new(parts.access.clone());
     let metrics = parts.metrics.clone();
-    let (distribution, routes) = services(parts, &stop)?;
+    let (distribution, giver, routes) = services(parts, &stop)?;
     let mut tasks: JoinSet<Result<(), ServeError>> = JoinSet::new();
-    let streams = stop.clone();
+    let (streams, answers) = (stop.clone(), stop.clone());
+    tasks.spawn(async move {
+        giver.run(answers).await;
+        Ok(())
+    });
     tasks.spawn(async move {
         distribution.run(streams).await;
         Ok(())
@@ -147,7 +159,7 @@ pub async fn run(
     })
 }
 
-fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeError> {
+fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Giver, Routes), ServeError> {
     let Parts {
         publications,
         presence,
@@ -158,7 +170,9 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
         history,
         access: _,
         issuing,
+        keys,
         metrics,
+        secret_metrics,
         patience,
     } = parts;
     let reflection = || {
@@ -169,6 +183,7 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
     let guard = Guard::new(holding, frozen, role.clone());
     let common = Common::new(publications.clone(), role.clone(), metrics, patience);
     let (distribution, server) = Distribution::new(common);
+    let (giver, secrets) = Secrets::new(keys, publications.clone(), secret_metrics);
     let snapshots = Snapshots::new(publications.clone(), history.clone());
     let replicas = Replicas::new(&history, stop.clone(), followers, role.clone());
     let hosts = HostReport::new(history.clone());
@@ -185,13 +200,14 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
         .add_service(
             ReplicationServiceServer::new(replicas).max_decoding_message_size(REQUEST_BYTES),
         )
+        .add_service(SecretServiceServer::new(secrets).max_decoding_message_size(REQUEST_BYTES))
         .add_service(
             CertificateServiceServer::new(certificates)
                 .max_decoding_message_size(CERTIFICATE_BYTES),
         )
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?);
-    Ok((distribution, routes.prepare()))
+    Ok((distribution, giver, routes.prepare()))
 }
 
 async fn serve(

@@ -4,6 +4,7 @@
 //! It is the only code besides the matcher that both planes share.
 
 pub mod digest;
+mod secret;
 
 /// An error with its causes: that of tonic's transport alone says only "transport error".
 pub fn causes(error: &dyn std::error::Error) -> String {

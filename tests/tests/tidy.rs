@@ -23,7 +23,14 @@ const CONTROL_PLANE: Ranks<'_> = Ranks {
         &["observe", "plan", "project"],
         &["checkpoint"],
         // What every part with I/O may name, and which itself names no part.
-        &["backoff", "clock", "config", "metrics", "private_file"],
+        &[
+            "backoff",
+            "clock",
+            "config",
+            "keys",
+            "metrics",
+            "private_file",
+        ],
         &[
             "acme",
             "event_log",

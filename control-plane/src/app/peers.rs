@@ -1,10 +1,13 @@
 //! The other replicas: who leads as they see it, and who has more of the log.
 
+use std::future::Future;
+
 use futures::future::join_all;
 
 use crate::app::replica::Replica;
 use crate::follow::dial::{Peer, resolve};
-use crate::follow::{self, Answer};
+use crate::follow::{self, Answer, bundles};
+use crate::keys::Keys;
 use crate::replication::Place;
 
 /// Who leads, as the replicas say that can be reached.
@@ -23,6 +26,26 @@ pub(super) async fn ahead(replica: &Replica) -> Option<(Peer, Place)> {
         .filter(|(_, place)| here.lineage.is_empty() || place.lineage == here.lineage)
         .filter(|(_, place)| place.is_ahead_of(&here))
         .reduce(|a, b| if b.1.is_ahead_of(&a.1) { b } else { a })
+}
+
+/// Fetches the bundles of chain and key that this replica lacks, from whoever leads, else from all.
+pub(super) fn lacking(replica: &Replica, keys: Keys) -> impl Future<Output = ()> + Send + use<> {
+    let (role, peers) = (replica.role.subscribe(), replica.config.lease.peers.clone());
+    let others = move || {
+        let leader = role.borrow().elsewhere();
+        let peers = peers.clone();
+        async move {
+            if let Some(address) = leader {
+                return vec![Peer {
+                    address,
+                    name: None,
+                }];
+            }
+            let peers = join_all(peers.iter().map(|peers| resolve(peers))).await;
+            peers.into_iter().flatten().collect()
+        }
+    };
+    bundles::run(replica.dialer.clone(), others, keys)
 }
 
 async fn ask_all(replica: &Replica) -> Vec<(Peer, Answer)> {

@@ -190,11 +190,12 @@ fn observe_publication(meter: &Meter, newest: watch::Receiver<Arc<Publication>>)
         .build();
 }
 
-const TYPES: [ResourceType; 4] = [
+const TYPES: [ResourceType; 5] = [
     ResourceType::Listener,
     ResourceType::Route,
     ResourceType::Upstream,
     ResourceType::Endpoints,
+    ResourceType::Certificate,
 ];
 
 fn name(kind: ResourceType) -> &'static str {
@@ -204,5 +205,6 @@ fn name(kind: ResourceType) -> &'static str {
         ResourceType::Route => "route",
         ResourceType::Upstream => "upstream",
         ResourceType::Endpoints => "endpoints",
+        ResourceType::Certificate => "certificate",
     }
 }

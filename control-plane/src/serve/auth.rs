@@ -56,7 +56,10 @@ impl Authenticate {
         let (role, right) = match (call, credential.map(|found| &found.subject)) {
             // It ends with its certificate by itself, and says more.
             (Call::Stream, Some(Subject::Proxy { .. })) => return Checked::Known,
-            (Call::Replica, Some(Subject::Replica { .. })) => return Checked::ByCertificate,
+            (Call::Replica, Some(Subject::Replica { .. }))
+            | (Call::Secrets, Some(Subject::Proxy { .. } | Subject::Replica { .. })) => {
+                return Checked::ByCertificate;
+            }
             (Call::Certificate, _) => return Checked::Proves,
             (Call::Replica, _) => {
                 let problem = "this call is for replicas of the control plane, which have a \
@@ -69,7 +72,18 @@ impl Authenticate {
                                configuration)";
                 return self.refuse(Refused::NoCertificate, problem, None);
             }
-            (Call::Stream, _) => (Role::Proxy, None),
+            (Call::Secrets, None) if self.access.tokens.is_none() => {
+                // Whose it is need not be asked: no right opens this call.
+                let cause = if headers.contains_key(AUTHORIZATION) {
+                    Refused::OtherRole
+                } else {
+                    Refused::NoCertificate
+                };
+                let problem = "this call gives private keys to proxies and replicas, by their \
+                               client certificates, and to nobody else";
+                return self.refuse(cause, problem, None);
+            }
+            (Call::Stream, _) | (Call::Secrets, None) => (Role::Proxy, None),
             (Call::Operator(right), _) => (Role::Operator, right),
         };
         let token = match bearer(headers) {

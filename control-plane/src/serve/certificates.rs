@@ -5,6 +5,7 @@
 
 mod proof;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use roadstead_proto::v1::{self, certificate_service_server::CertificateService};
@@ -40,7 +41,7 @@ pub(super) struct Certificates {
     issuing: Option<Issuing>,
     metrics: StreamMetrics,
     /// For tokens that are being reviewed.
-    places: Shares,
+    places: Shares<IpAddr>,
 }
 
 impl Certificates {
@@ -99,7 +100,7 @@ impl CertificateService for Certificates {
         let address = peer.as_ref().and_then(Peer::address);
         let _place = match address.filter(|_| token.is_some()) {
             Some(address) => {
-                let place = self.places.take(address.ip());
+                let place = self.places.take(address.ip().to_canonical());
                 Some(place.ok_or_else(|| self.too_many("at once of this address"))?)
             }
             None => None,

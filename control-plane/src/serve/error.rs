@@ -100,6 +100,23 @@ pub(super) fn not_leading(leader: Option<&str>) -> Status {
     })
 }
 
+/// Too many calls for secrets at once.
+pub(super) fn too_many_secrets() -> Status {
+    Status::resource_exhausted("too many calls for secrets at once: try again in a moment")
+}
+
+/// A call for secrets that no caller of ours makes.
+pub(super) fn names_of_secrets(most: usize) -> Status {
+    Status::invalid_argument(format!(
+        "names are at most {most}, each the 32 bytes of a SHA-256"
+    ))
+}
+
+/// An answer that was not read.
+pub(super) fn slow_reader() -> Status {
+    Status::deadline_exceeded("this answer was not read in time: ask again")
+}
+
 /// The control plane stops.
 pub(super) fn stopping() -> Status {
     Status::unavailable("the control plane stops: connect again and go on after the last seq")

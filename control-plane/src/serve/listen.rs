@@ -7,7 +7,7 @@ mod connection;
 mod peer;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,14 +104,14 @@ impl Listener {
 struct Door {
     socket: TcpListener,
     permits: Arc<Semaphore>,
-    strangers: Shares,
+    strangers: Shares<IpAddr>,
 }
 
 struct Accepted {
     stream: TcpStream,
     address: SocketAddr,
     permit: Permit,
-    share: Share,
+    share: Share<IpAddr>,
 }
 
 impl Door {
@@ -120,7 +120,9 @@ impl Door {
         loop {
             match self.socket.accept().await {
                 Ok((stream, address)) => {
-                    let Some(share) = self.strangers.take(address.ip()) else {
+                    // The same host, whichever way its address is written.
+                    let host = address.ip().to_canonical();
+                    let Some(share) = self.strangers.take(host) else {
                         tracing::debug!(%address, "too many of this address made no call yet");
                         continue;
                     };

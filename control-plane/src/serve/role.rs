@@ -26,7 +26,7 @@ impl Role {
     }
 
     /// Where another leads.
-    pub(super) fn elsewhere(&self) -> Option<Arc<str>> {
+    pub fn elsewhere(&self) -> Option<Arc<str>> {
         match self {
             Self::Leading { .. } => None,
             Self::Following { leader } => leader.clone(),

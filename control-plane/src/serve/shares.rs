@@ -1,28 +1,27 @@
-//! Places of which each address may have a few: what takes one costs us something before we know
-//! who it is, and nobody is to take all.
+//! Places of which each may have a few, such as each address: what takes one costs us something,
+//! and nobody is to take all.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use imbl::OrdMap;
 
 /// Who has how many places. A clone is another handle.
-#[derive(Clone, Debug)]
-pub(super) struct Shares {
+#[derive(Debug)]
+pub(super) struct Shares<K: Ord + Clone> {
     most: usize,
-    taken: Arc<ArcSwap<OrdMap<IpAddr, usize>>>,
+    taken: Arc<ArcSwap<OrdMap<K, usize>>>,
 }
 
 /// A place, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Share {
-    shares: Shares,
-    address: IpAddr,
+pub(super) struct Share<K: Ord + Clone> {
+    shares: Shares<K>,
+    who: K,
 }
 
-impl Shares {
-    /// So many for each address.
+impl<K: Ord + Clone> Shares<K> {
+    /// So many for each.
     pub(super) fn new(most: usize) -> Self {
         Self {
             most,
@@ -30,31 +29,38 @@ impl Shares {
         }
     }
 
-    /// None if the address has all that it may.
-    pub(super) fn take(&self, address: IpAddr) -> Option<Share> {
-        // The same host, whichever way its address is written.
-        let address = address.to_canonical();
-        let free = |taken: &OrdMap<IpAddr, usize>| {
-            let taken = taken.get(&address).copied().unwrap_or_default();
+    /// None if this one has all that it may.
+    pub(super) fn take(&self, who: K) -> Option<Share<K>> {
+        let free = |taken: &OrdMap<K, usize>| {
+            let taken = taken.get(&who).copied().unwrap_or_default();
             (taken < self.most).then_some(taken + 1)
         };
         let before = self.taken.rcu(|taken| match free(taken) {
-            Some(now) => taken.update(address, now),
+            Some(now) => taken.update(who.clone(), now),
             None => OrdMap::clone(taken),
         });
         free(&before).map(|_| Share {
             shares: self.clone(),
-            address,
+            who: who.clone(),
         })
     }
 }
 
-impl Drop for Share {
+impl<K: Ord + Clone> Clone for Shares<K> {
+    fn clone(&self) -> Self {
+        Self {
+            most: self.most,
+            taken: Arc::clone(&self.taken),
+        }
+    }
+}
+
+impl<K: Ord + Clone> Drop for Share<K> {
     fn drop(&mut self) {
-        let address = &self.address;
-        self.shares.taken.rcu(|taken| match taken.get(address) {
-            Some(2..) => taken.alter(|taken| taken.map(|taken| taken - 1), *address),
-            Some(_) | None => taken.without(address),
+        let who = &self.who;
+        self.shares.taken.rcu(|taken| match taken.get(who) {
+            Some(2..) => taken.alter(|taken| taken.map(|taken| taken - 1), who.clone()),
+            Some(_) | None => taken.without(who),
         });
     }
 }
@@ -64,11 +70,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_address_takes_no_others_place() {
+    fn nobody_takes_anothers_place() {
         let shares = Shares::new(2);
-        let (one, other) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        let (one, other) = ("one", "other");
         let first = shares.take(one).unwrap();
-        let _second = shares.take("::ffff:10.0.0.1".parse().unwrap()).unwrap();
+        let _second = shares.take(one).unwrap();
         assert!(shares.take(one).is_none());
         let others = [shares.take(other).unwrap(), shares.take(other).unwrap()];
         drop(first);

@@ -12,5 +12,6 @@ mod proxy;
 mod reconnect;
 mod replicas;
 mod roles;
+mod secrets;
 mod stream;
 mod world;

@@ -35,7 +35,7 @@ pub fn diff(before: &Snapshot, after: &Snapshot) -> Diff {
             ResourceType::Route => routes.add(old, new),
             ResourceType::Upstream => diff.upstreams.extend(change(id, old, new)),
             ResourceType::Listener => diff.listeners.extend(change(id, old, new)),
-            ResourceType::Endpoints | ResourceType::Unspecified => {}
+            ResourceType::Endpoints | ResourceType::Certificate | ResourceType::Unspecified => {}
         }
     }
     if !routes.is_empty() {

@@ -5,6 +5,7 @@ use roadstead_proto::v1::{
     distribution_service_server::SERVICE_NAME as DISTRIBUTION,
     event_service_server::SERVICE_NAME as EVENTS, guard_service_server::SERVICE_NAME as GUARD,
     host_service_server::SERVICE_NAME as HOSTS, proxy_service_server::SERVICE_NAME as PROXIES,
+    secret_service_server::SERVICE_NAME as SECRETS,
     snapshot_service_server::SERVICE_NAME as SNAPSHOTS,
 };
 
@@ -17,6 +18,8 @@ pub(super) enum Call {
     Stream,
     /// A replica's.
     Replica,
+    /// A proxy's or a replica's, for private keys.
+    Secrets,
     /// For a certificate: the service itself asks for proof.
     Certificate,
     /// An operator's, who needs this right; none to learn what services there are.
@@ -32,6 +35,7 @@ impl Call {
         let (verb, resource) = match (service, method) {
             (DISTRIBUTION, _) => return Self::Stream,
             (REPLICATION, _) => return Self::Replica,
+            (SECRETS, _) => return Self::Secrets,
             (CERTIFICATES, _) => return Self::Certificate,
             (REFLECTION | REFLECTION_ALPHA, _) => return Self::Operator(None),
             (SNAPSHOTS, "GetSnapshot" | "StreamSnapshot" | "DiffVersions") => ("get", "snapshots"),
@@ -63,6 +67,7 @@ mod tests {
         for (path, call) in [
             ("/roadstead.v1.DistributionService/Stream", Call::Stream),
             ("/roadstead.v1.ReplicationService/Follow", Call::Replica),
+            ("/roadstead.v1.SecretService/FetchSecrets", Call::Secrets),
             ("/roadstead.v1.CertificateService/Issue", Call::Certificate),
             (
                 "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",

@@ -2,6 +2,7 @@
 
 use std::future::Future as _;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub(in crate::serve) struct Connection {
 struct Strange {
     until: Pin<Box<Sleep>>,
     /// Of what its address may have.
-    _share: Option<Share>,
+    _share: Option<Share<IpAddr>>,
 }
 
 pub(super) type Permit = Option<OwnedSemaphorePermit>;
@@ -40,7 +41,12 @@ pub(super) enum Transport {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Transport, peer: Peer, permit: Permit, share: Option<Share>) -> Self {
+    pub(super) fn new(
+        stream: Transport,
+        peer: Peer,
+        permit: Permit,
+        share: Option<Share<IpAddr>>,
+    ) -> Self {
         Self {
             stream,
             peer,

@@ -16,10 +16,12 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
-use crate::clock::now;
+use crate::clock::{now, since_boot};
 use crate::event::{Epoch, Event, Record, Seq};
 use crate::history::{History, Recorder};
+use crate::keys::Keys;
 use crate::metrics::leadership::LeadershipMetrics;
+use crate::metrics::secrets::SecretMetrics;
 use crate::metrics::streams::StreamMetrics;
 use crate::model::guard::DeletionGuard;
 use crate::model::ingress::{BackendRef, ClassRef, Ingress, PathRule, PortRef, Rule};
@@ -61,6 +63,7 @@ pub(super) struct World {
     publisher: Publisher,
     publication: Arc<Publication>,
     pub(super) duty: watch::Sender<Duty>,
+    pub(super) keys: Keys,
     stop: Option<oneshot::Sender<()>>,
     server: JoinSet<Result<(), ServeError>>,
     _engine: JoinSet<()>,
@@ -90,11 +93,15 @@ impl World {
     }
 
     pub(super) async fn with(patience: Patience, security: Security) -> Self {
-        Self::issuing(patience, security, None).await
+        Self::issuing(patience, security, None, true).await
     }
 
     /// One that has begun, with TLS, an authority, and certificates for proxies that have one.
     pub(super) async fn guarded() -> Self {
+        Self::guarded_by(true).await
+    }
+
+    async fn guarded_by(tokens: bool) -> Self {
         let stored = Stored::first(now()).unwrap();
         let authorities = Arc::new(stored.authorities().unwrap());
         let (knows, known) = watch::channel(Some(Arc::clone(&authorities)));
@@ -107,11 +114,16 @@ impl World {
             life: 3_600_000,
         };
         let security = Security::Tls(server.tls());
-        let mut world = Self::issuing(Patience::default(), security, Some(issuing)).await;
+        let mut world = Self::issuing(Patience::default(), security, Some(issuing), tokens).await;
         world.authorities = Some(authorities);
         world.knows = knows;
         world.begin();
         world
+    }
+
+    /// The same, where no tokens lie in files.
+    pub(super) async fn without_tokens() -> Self {
+        Self::guarded_by(false).await
     }
 
     /// Another authority takes the place of the one that signed.
@@ -137,7 +149,12 @@ impl World {
         self.connect(tls.unwrap()).await
     }
 
-    async fn issuing(patience: Patience, security: Security, issuing: Option<Issuing>) -> Self {
+    async fn issuing(
+        patience: Patience,
+        security: Security,
+        issuing: Option<Issuing>,
+        tokens: bool,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let publisher = Publisher::new();
         let (presence, presence_rx) = watch::channel(Presence::default());
@@ -178,6 +195,7 @@ impl World {
         let meter = SdkMeterProvider::default().meter("test");
         let newest = publisher.subscribe();
         let duty = watch::Sender::new(Duty::Leading { reports });
+        let keys = Keys::new(since_boot);
         let parts = Parts {
             publications: publisher.subscribe(),
             presence: presence_rx.clone(),
@@ -187,11 +205,13 @@ impl World {
             followers: Followers::new(LeadershipMetrics::new(&meter)),
             history: History::new(archive.clone(), recorder.subscribe()),
             access: Access {
-                tokens: Some(Tokens::open(folder.path()).unwrap()),
+                tokens: tokens.then(|| Tokens::open(folder.path()).unwrap()),
                 operators: None,
             },
             issuing,
+            keys: keys.clone(),
             metrics: StreamMetrics::new(&meter, presence_rx.clone(), newest),
+            secret_metrics: SecretMetrics::new(&meter, || (0, 0)),
             patience,
         };
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -214,6 +234,7 @@ impl World {
             publisher,
             publication: Arc::default(),
             duty,
+            keys,
             stop: Some(stop),
             server,
             _engine: engine,
@@ -304,11 +325,16 @@ impl World {
             id: ResourceId::new(ResourceType::Route, *name),
             body: size.map(|size| (vec![b'x'; size], [].as_slice())),
         });
+        self.change(changes.collect());
+    }
+
+    /// Publishes changed resources.
+    pub(super) fn change(&mut self, changes: Vec<Change>) {
         let mut snapshot = self.publication.snapshot().clone();
         let mut version = snapshot.version();
         version.epoch = Epoch(1);
         version.seq = version.seq.next();
-        let changed = snapshot.configure(version, changes.collect());
+        let changed = snapshot.configure(version, changes);
         self.publish_snapshot(snapshot, changed);
     }
 
@@ -357,6 +383,11 @@ impl World {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).unwrap();
         let channel = endpoint.connect().await.unwrap();
         InterceptedService::new(channel, bearer(&self.token(role)))
+    }
+
+    /// The keys are in step with what is published, for who waits for what is missing.
+    pub(super) fn follow_keys(&self) {
+        self.keys.follow(&self.publication);
     }
 
     /// Waits until presence is so.
