@@ -42,6 +42,8 @@ pub struct Fold {
 #[derive(Clone, Debug, Default)]
 pub struct Changed {
     pub resources: Vec<ResourceId>,
+    /// Objects that may have been forgotten, without a record of their own.
+    pub secrets: Vec<ObjectKey>,
     /// Versions that came to be, or were forgotten.
     pub versions: Vec<Seq>,
     /// Objects whose standing is different now.
@@ -178,6 +180,7 @@ impl Fold {
                 self.update_standing(key.clone(), &mut changed);
             }
         }
+        changed.secrets = touched.secrets.iter().cloned().collect();
         changed.resources = self.snapshot.configure(version, configuration);
         let endpoints = self.snapshot.configure_endpoints(endpoints);
         changed.resources.extend(endpoints);

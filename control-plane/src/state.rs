@@ -4,7 +4,7 @@
 //! [`State::apply`], only from a record that is already durable. It cannot fail, wait, read
 //! a clock or cause an effect; it says what it touched.
 
-mod certificates;
+pub mod certificates;
 pub mod claims;
 mod class;
 pub mod endpoints;
@@ -340,7 +340,9 @@ impl State {
         match key.kind {
             Kind::Ingress => &mut touched.ingresses,
             Kind::Secret => {
-                touched.ingresses.extend(self.certificates.users(key).cloned());
+                touched
+                    .ingresses
+                    .extend(self.certificates.users(key).cloned());
                 &mut touched.secrets
             }
             Kind::Service => &mut touched.services,
@@ -391,7 +393,7 @@ impl State {
         self.claims = Claims::new(ownership.unwrap_or_default());
         self.references = References::default();
         let mut touched = Touched::default();
-        self.index_certificates(&mut touched);
+        let in_use = self.index_certificates(&mut touched);
         let ingresses: Vec<ObjectKey> = Origin::ALL
             .into_iter()
             .flat_map(|origin| self.keys(origin, Kind::Ingress))
@@ -400,6 +402,7 @@ impl State {
         for key in &ingresses {
             self.claim(key, &mut touched);
         }
+        self.in_use_since(&in_use);
         self.forget_unused(&mut touched);
     }
 }

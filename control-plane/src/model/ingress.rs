@@ -58,7 +58,11 @@ pub struct Rule {
 #[serde(rename_all = "camelCase")]
 pub struct Tls {
     /// Empty: the hosts of the rules.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "crate::model::hosts")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        with = "crate::model::hosts"
+    )]
     pub hosts: Vec<HostPattern>,
     /// Of the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]

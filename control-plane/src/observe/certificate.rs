@@ -61,7 +61,9 @@ pub(super) fn read(chain: &[u8], key: &[u8]) -> Result<(Certificate, Bundle), Pr
     let key_type = key_type(&parsed)?;
     let secret = key.secret_der().to_vec();
     let signing = any_supported_type(&key).map_err(|_| {
-        Problem::Key("is of no type that can be used; use ECDSA P-256, P-384, RSA or Ed25519".into())
+        Problem::Key(
+            "is of no type that can be used; use ECDSA P-256, P-384, RSA or Ed25519".into(),
+        )
     })?;
     match CertifiedKey::new(chain.clone(), signing).keys_match() {
         Ok(()) => {}
@@ -95,7 +97,10 @@ pub(super) fn read(chain: &[u8], key: &[u8]) -> Result<(Certificate, Bundle), Pr
 
 fn chain_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Problem> {
     if pem.len() > MAX_PEM {
-        return Err(Problem::Chain(format!("is longer than {} KiB", MAX_PEM >> 10)));
+        return Err(Problem::Chain(format!(
+            "is longer than {} KiB",
+            MAX_PEM >> 10
+        )));
     }
     let mut chain = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -114,7 +119,10 @@ fn chain_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Problem> {
 
 fn key_of(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Problem> {
     if pem.len() > MAX_PEM {
-        return Err(Problem::Key(format!("is longer than {} KiB", MAX_PEM >> 10)));
+        return Err(Problem::Key(format!(
+            "is longer than {} KiB",
+            MAX_PEM >> 10
+        )));
     }
     PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
         Problem::Key(
@@ -212,10 +220,7 @@ mod tests {
         let key = KeyPair::generate_for(algorithm).unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let params = CertificateParams::new(names).unwrap();
-        (
-            params.self_signed(&key).unwrap().pem(),
-            key.serialize_pem(),
-        )
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
     }
 
     fn problem(chain: &str, key: &str) -> Problem {
@@ -248,16 +253,25 @@ mod tests {
     fn what_cannot_be_served_is_told_apart_and_shows_nothing_of_the_key() {
         let (chain, key) = self_signed(&["a.example"], &PKCS_ECDSA_P256_SHA256);
         let (other, other_key) = self_signed(&["a.example"], &PKCS_ECDSA_P256_SHA256);
-        assert!(matches!(problem(&chain, &other_key), Problem::Key(text) if text.contains("is not the key")));
+        assert!(
+            matches!(problem(&chain, &other_key), Problem::Key(text) if text.contains("is not the key"))
+        );
         assert!(matches!(problem(&chain, ""), Problem::Key(_)));
         assert!(matches!(problem(&chain, &chain), Problem::Key(_)));
-        assert!(matches!(problem("", &key), Problem::Chain(text) if text.contains("no certificate")));
+        assert!(
+            matches!(problem("", &key), Problem::Chain(text) if text.contains("no certificate"))
+        );
         assert!(matches!(problem(&key, &key), Problem::Chain(_)));
         let long = other.repeat(MAX_CHAIN + 1);
-        assert!(matches!(problem(&long, &other_key), Problem::Chain(text) if text.contains("more than 16")));
+        assert!(
+            matches!(problem(&long, &other_key), Problem::Chain(text) if text.contains("more than 16"))
+        );
         let cut = chain.replace('A', "!");
         assert!(matches!(problem(&cut, &key), Problem::Chain(_)));
-        for broken in [key.replace("PRIVATE", "ENCRYPTED PRIVATE"), key.replace('M', "?")] {
+        for broken in [
+            key.replace("PRIVATE", "ENCRYPTED PRIVATE"),
+            key.replace('M', "?"),
+        ] {
             let Problem::Key(text) = problem(&chain, &broken) else {
                 panic!("the chain is good");
             };

@@ -13,9 +13,9 @@ mod name;
 mod published;
 mod secret;
 mod service;
-mod tls;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::fmt;
 use std::sync::Arc;

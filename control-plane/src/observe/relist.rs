@@ -143,6 +143,7 @@ mod tests {
                 age,
             },
             spec: Ok(Spec::IngressClass(class)),
+            bundle: None,
         }
     }
 

@@ -128,7 +128,7 @@ impl Finding {
                 CERTIFICATE_OF_ANOTHER,
                 secret_name(),
                 format!(
-                    "Secret {secret} is not used for {}: an older Ingress names another, or the \
+                    "Secret {secret} is not used for {}: another is named for it before, or the \
                      host belongs to another namespace",
                     some(hosts)
                 ),

@@ -133,7 +133,10 @@ fn of_all_hosts(key: &ObjectKey, standing: &Standing) -> impl Iterator<Item = Fo
     let ignored = standing.ignored.iter();
     let ignored = ignored.map(|field| Finding::of_ignored(field));
     let lacking = standing.lacking.iter().map(Finding::of_lacking);
-    refusal.chain(lacking).chain(ignored).map(|finding| found(key, finding))
+    refusal
+        .chain(lacking)
+        .chain(ignored)
+        .map(|finding| found(key, finding))
 }
 
 fn found(key: &ObjectKey, finding: Finding) -> Found {

@@ -20,7 +20,7 @@ use crate::state::claims::wish::{Position, Slot, wishes};
 pub struct Standing {
     /// Its uid, so that an Event reaches this object and not its successor.
     pub uid: Arc<str>,
-    /// An Ingress whose class is ours and whose last good version is served.
+    /// Its last good version is used; of an Ingress, because its class is ours.
     pub served: bool,
     /// Why the version that exists now is not used.
     pub refusal: Option<Refusal>,
@@ -98,6 +98,10 @@ pub(super) fn of(state: &State, key: &ObjectKey) -> Option<Standing> {
     };
     if !ours {
         return None;
+    }
+    if let Kind::Secret | Kind::Service = key.kind {
+        standing.served = held.good.is_some();
+        return standing.refusal.is_some().then_some(standing);
     }
     if let Some((_, ingress)) = good {
         standing.served = true;

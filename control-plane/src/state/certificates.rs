@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use imbl::OrdSet;
+use imbl::OrdMap;
 use roadstead_matcher::host::HostPattern;
 
+use crate::event::Seq;
 use crate::model::certificate::Certificate;
 use crate::model::ingress::Ingress;
 use crate::model::key::{Kind, ObjectKey, Origin};
@@ -23,8 +24,8 @@ pub struct Certificates {
     wants: BTreeMap<(HostPattern, Age, ObjectKey), Box<[ObjectKey]>>,
     /// Secrets, each with the Ingresses that refer to it.
     users: BTreeSet<(ObjectKey, ObjectKey)>,
-    /// The Secrets of `users`.
-    in_use: OrdSet<ObjectKey>,
+    /// The Secrets of `users`, each since which record.
+    in_use: OrdMap<ObjectKey, Seq>,
     /// The names of all certificates that can be used, by namespace.
     names: BTreeSet<(Origin, Arc<str>, HostPattern, ObjectKey)>,
     /// The Secrets whose certificates are shown for a host: at most one for each type of key.
@@ -32,8 +33,9 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// The Secrets that Ingresses of ours refer to, whether they exist or not.
-    pub fn in_use(&self) -> &OrdSet<ObjectKey> {
+    /// The Secrets that Ingresses of ours refer to, whether they exist or not, and since which
+    /// record: what was known of one before that was forgotten, and its source has to tell of it.
+    pub fn in_use(&self) -> &OrdMap<ObjectKey, Seq> {
         &self.in_use
     }
 
@@ -54,6 +56,13 @@ impl Certificates {
     /// All hosts for which certificates are shown.
     pub fn server_names(&self) -> impl Iterator<Item = &HostPattern> {
         self.shown.keys()
+    }
+
+    /// The hosts that are wanted or that certificates name, some several times.
+    fn known_hosts(&self) -> impl Iterator<Item = &HostPattern> {
+        let wanted = self.wants.keys().map(|(host, _, _)| host);
+        let named = self.names.iter().map(|(_, _, name, _)| name);
+        wanted.chain(named)
     }
 
     /// What Ingresses want for a host, the oldest first.
@@ -80,9 +89,10 @@ impl State {
         let good = self.objects.get(secret)?.good.as_ref()?;
         match &good.spec {
             Spec::Certificate(certificate) => Some(certificate),
-            Spec::EndpointSlice(_) | Spec::Ingress(_) | Spec::IngressClass(_) | Spec::Service(_) => {
-                None
-            }
+            Spec::EndpointSlice(_)
+            | Spec::Ingress(_)
+            | Spec::IngressClass(_)
+            | Spec::Service(_) => None,
         }
     }
 
@@ -95,7 +105,11 @@ impl State {
         touched: &mut Touched,
     ) {
         for secret in secrets(key, ingress) {
-            self.certificates.in_use.insert(secret.clone());
+            let since = self.head.seq;
+            self.certificates
+                .in_use
+                .entry(secret.clone())
+                .or_insert(since);
             self.certificates.users.insert((secret, key.clone()));
         }
         let wanted = self.wanted(key, ingress);
@@ -144,7 +158,10 @@ impl State {
         // Those whose hosts are the names of their certificate.
         let wholesale: Vec<_> = users
             .iter()
-            .filter_map(|user| self.ingress(user).map(|(meta, ingress)| (user, meta, ingress)))
+            .filter_map(|user| {
+                self.ingress(user)
+                    .map(|(meta, ingress)| (user, meta, ingress))
+            })
             .filter(|(_, _, ingress)| hosts_of_rules(ingress).next().is_none())
             .map(|(user, meta, ingress)| (user.clone(), meta.age.clone(), ingress.clone()))
             .collect();
@@ -206,17 +223,33 @@ impl State {
         }
     }
 
-    /// Begins the index anew with the Secrets that are held, before any Ingress is entered.
-    pub(super) fn index_certificates(&mut self, touched: &mut Touched) {
-        self.certificates = Certificates::default();
+    /// Begins the index anew with the Secrets that are held, before any Ingress is entered. Gives
+    /// back since when each was in use.
+    pub(super) fn index_certificates(&mut self, touched: &mut Touched) -> OrdMap<ObjectKey, Seq> {
+        let before = std::mem::take(&mut self.certificates);
         let secrets = Origin::ALL.into_iter();
         let secrets = secrets.flat_map(|origin| self.keys(origin, Kind::Secret));
         touched.secrets.extend(secrets.cloned());
         for secret in &touched.secrets {
             let names = self.certificate(secret).map(|found| found.names.clone());
             for name in names.into_iter().flatten() {
-                let entry = (secret.origin, secret.namespace.clone(), name, secret.clone());
+                let entry = (
+                    secret.origin,
+                    secret.namespace.clone(),
+                    name,
+                    secret.clone(),
+                );
                 self.certificates.names.insert(entry);
+            }
+        }
+        before.in_use
+    }
+
+    /// Those that were in use before still are: nothing was forgotten of them.
+    pub(super) fn in_use_since(&mut self, before: &OrdMap<ObjectKey, Seq>) {
+        for (secret, since) in before {
+            if let Some(known) = self.certificates.in_use.get_mut(secret) {
+                *known = *since;
             }
         }
     }
@@ -232,8 +265,7 @@ impl State {
             let of_rules = hosts_of_rules(ingress).filter(|host| {
                 entry.hosts.is_empty() || entry.hosts.iter().any(|listed| listed.covers(host))
             });
-            let mut hosts: BTreeSet<HostPattern> =
-                of_rules.chain(&entry.hosts).cloned().collect();
+            let mut hosts: BTreeSet<HostPattern> = of_rules.chain(&entry.hosts).cloned().collect();
             if hosts.is_empty()
                 && let Some(certificate) = secret.as_ref().and_then(|key| self.certificate(key))
             {
@@ -257,15 +289,15 @@ impl State {
         for host in hosts_of_rules(ingress) {
             if let HostPattern::OneLabel(_) = host {
                 // Who owns a wildcard decides on hosts of it that nobody owns.
-                let wanted = self.certificates.wants.keys().map(|(of, _, _)| of);
-                hosts.extend(wanted.filter(|of| host.covers(of)).cloned());
+                let known = self.certificates.known_hosts();
+                hosts.extend(known.filter(|of| host.covers(of)).cloned());
             }
             hosts.insert(host.clone());
         }
         hosts
     }
 
-    /// The hosts that anybody claims or wants a certificate for, and that these names cover.
+    /// The hosts that anybody speaks of and that these names cover.
     fn hosts_covered<'a>(
         &self,
         names: impl Iterator<Item = &'a HostPattern>,
@@ -273,8 +305,7 @@ impl State {
         let mut hosts = BTreeSet::new();
         for name in names {
             if let HostPattern::OneLabel(_) = name {
-                let wanted = self.certificates.wants.keys().map(|(host, _, _)| host);
-                let known = self.claims.hosts().chain(wanted);
+                let known = self.claims.hosts().chain(self.certificates.known_hosts());
                 hosts.extend(known.filter(|host| name.covers(host)).cloned());
             }
             hosts.insert(name.clone());
@@ -319,6 +350,13 @@ impl State {
         let Some(home) = home else {
             return Vec::new();
         };
+        let spoken_of = self.claims.oldest(host).is_some()
+            || wants.clone().next().is_some()
+            || self.named(home, host.clone()).next().is_some();
+        if !spoken_of {
+            // Whoever asks for it is shown what is shown for the wildcard.
+            return Vec::new();
+        }
         let admitted = |ingress: &ObjectKey| match &owned {
             Some((host, _)) => self.claims.admits(host, &ingress.namespace),
             None => ingress.namespace == home.namespace,

@@ -181,6 +181,7 @@ mod tests {
                 target: Target::Endpoints,
                 ports: vec![],
             })),
+            bundle: None,
         }
     }
 

@@ -65,7 +65,12 @@ fn read(told: &Told) -> Result<Form, Fault> {
         Ok(v1::ResourceType::Route) => route::read(name, body(told)?),
         Ok(v1::ResourceType::Upstream) => upstream::read(body(told)?),
         Ok(v1::ResourceType::Endpoints) => endpoints::read(&body(told)?),
-        Ok(v1::ResourceType::Unspecified) | Err(_) => Err(Fault::new(
+        Ok(
+            v1::ResourceType::Unspecified
+            | v1::ResourceType::Certificate
+            | v1::ResourceType::ServerName,
+        )
+        | Err(_) => Err(Fault::new(
             Reason::UnknownType,
             format!("this release knows no resource type {}", told.key.kind),
         )),

@@ -20,13 +20,18 @@ pub(super) fn tls(spec: &IngressSpec) -> Result<Vec<Tls>, Refusal> {
         ));
     }
     let entries = listed.iter().enumerate();
-    entries.map(|(index, listed)| entry(index, listed)).collect()
+    entries
+        .map(|(index, listed)| entry(index, listed))
+        .collect()
 }
 
 fn entry(index: usize, listed: &IngressTLS) -> Result<Tls, Refusal> {
     let hosts = listed.hosts.as_deref().unwrap_or_default();
     // As in the API, "" is what is not set.
-    let hosts = hosts.iter().enumerate().filter(|(_, host)| !host.is_empty());
+    let hosts = hosts
+        .iter()
+        .enumerate()
+        .filter(|(_, host)| !host.is_empty());
     let hosts = hosts.map(|(at, text)| {
         HostPattern::parse(text).map_err(|error| {
             let message = format!(
