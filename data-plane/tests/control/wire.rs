@@ -95,6 +95,18 @@ pub(crate) fn listener(name: &str, port: u32) -> v1::Resource {
     resource(v1::ResourceType::Listener, name.to_owned(), &listener)
 }
 
+/// A certificate that is shown for the host `NAME.example`.
+pub(crate) fn certificate(name: &str, bundle: &[u8]) -> v1::Resource {
+    let certificate = v1::Certificate {
+        source: None,
+        bundle: bundle.to_vec(),
+        hostnames: vec![format!("{name}.example")],
+        key_type: v1::KeyType::Ecdsa.into(),
+    };
+    let kind = v1::ResourceType::Certificate;
+    resource(kind, format!("secret/{name}"), &certificate)
+}
+
 /// Rewrites a route so that its requests go to this upstream.
 pub(crate) fn to(route: v1::Resource, upstream: &str) -> v1::Resource {
     let mut message = v1::Route::decode(route.body).unwrap();

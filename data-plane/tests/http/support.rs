@@ -13,13 +13,15 @@ use std::{
 
 use roadstead_data_plane::{
     access_log::{AccessLog, LogFormat},
-    active::{Active, Endpoint, Target, Upstream, UpstreamTable},
+    active::{Active, Certificates, Endpoint, Target, Upstream, UpstreamTable},
+    aside::Aside,
     limits::Limits,
     listen::listen,
     metrics::ThreadTotals,
     protocol::Scheme,
     router::{Names, RouteChange, Router, UpstreamId},
     snapshot::{Backend, Route, Rule, Version},
+    tls::Tls,
     upstream::PoolOptions,
     worker::{Acknowledged, Peers, Port, Worker, WorkerOptions},
 };
@@ -112,6 +114,7 @@ impl Proxy {
             peers,
             limits,
             pools,
+            tls: Tls::new(Aside::start(1, 4).unwrap()).unwrap(),
             log: access_log,
         };
         let worker = Worker::spawn(options, active).unwrap();
@@ -263,6 +266,7 @@ pub(crate) fn active(names: &mut Names, version: u64, backends: &Backends) -> Ar
     Arc::new(Active {
         version,
         router,
+        certificates: Certificates::default(),
         upstreams,
     })
 }
