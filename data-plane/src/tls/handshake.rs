@@ -12,7 +12,7 @@ use std::{
 
 use futures::{FutureExt as _, future::poll_fn};
 use rustls::{
-    Error, HandshakeKind, ServerConfig, ServerConnection, SignatureAlgorithm,
+    Error, HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection, SignatureAlgorithm,
     server::{Accepted, AcceptedAlert, Acceptor},
 };
 use tokio::{net::TcpStream, sync::oneshot};
@@ -177,6 +177,10 @@ impl Shaking<'_> {
             if closed && connection.is_handshaking() {
                 return Err(Handshake::ClientGone.into());
             }
+        }
+        // By TLS 1.3 the client has what it needs, and tickets leave with the first answer.
+        if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+            self.write(&mut connection).await?;
         }
         Ok(connection)
     }
