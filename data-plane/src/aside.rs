@@ -8,7 +8,8 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
 };
@@ -18,7 +19,15 @@ use tokio::sync::oneshot;
 /// Threads that do what they are given, one thing after the other.
 #[derive(Clone, Debug)]
 pub struct Aside {
+    lanes: Arc<[Lane]>,
+}
+
+/// One thread, and what waits for it.
+#[derive(Debug)]
+struct Lane {
     steps: SyncSender<Step>,
+    /// Steps that it has not done yet.
+    load: Arc<AtomicUsize>,
 }
 
 /// Too many steps wait already.
@@ -29,16 +38,20 @@ pub struct Full;
 type Step = Box<dyn FnOnce() + Send>;
 
 impl Aside {
-    /// So many threads, and so many steps that may wait for them. They end with the last handle.
+    /// So many threads, and so many steps that may wait for each. They end with the last handle.
     pub fn start(threads: usize, waiting: usize) -> io::Result<Self> {
-        let (steps, inbox) = sync_channel(waiting);
-        let inbox = Arc::new(Mutex::new(inbox));
-        for index in 0..threads {
-            let inbox = Arc::clone(&inbox);
+        let lane = |index| {
+            let (steps, inbox) = sync_channel(waiting);
+            let load = Arc::<AtomicUsize>::default();
+            let left = Arc::clone(&load);
             let thread = std::thread::Builder::new().name(format!("aside-{index}"));
-            thread.spawn(move || work(&inbox))?;
-        }
-        Ok(Self { steps })
+            thread.spawn(move || work(&inbox, &left))?;
+            Ok(Lane { steps, load })
+        };
+        let lanes = (0..threads).map(lane);
+        Ok(Self {
+            lanes: lanes.collect::<io::Result<_>>()?,
+        })
     }
 
     /// Does this, and gives what it came to; an error means that it panicked.
@@ -51,19 +64,26 @@ impl Aside {
             // Whoever waited for it may have gone.
             let _gone: Result<(), T> = done.send(step());
         });
-        self.steps.try_send(step).map_err(|_| Full)?;
+        let lanes = self.lanes.iter();
+        let lane = lanes
+            .min_by_key(|lane| lane.load.load(Relaxed))
+            .ok_or(Full)?;
+        lane.load.fetch_add(1, Relaxed);
+        lane.steps.try_send(step).map_err(|_| {
+            lane.load.fetch_sub(1, Relaxed);
+            Full
+        })?;
         Ok(result)
     }
 }
 
-fn work(inbox: &Mutex<Receiver<Step>>) {
-    loop {
-        let next = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(step) = next else { return };
+fn work(inbox: &Receiver<Step>, load: &AtomicUsize) {
+    for step in inbox {
         // What the step held is dropped, and that is what its owner sees.
         if catch_unwind(AssertUnwindSafe(step)).is_err() {
             tracing::error!("a long step panicked");
         }
+        load.fetch_sub(1, Relaxed);
     }
 }
 

@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_chain_and_its_key_are_read_and_never_shown() {
         let (chain, key) = certificate();
-        let bundle = bundle(vec![chain.clone()], key.clone());
+        let bundle = bundle(vec![chain.clone()], key);
         let read = bundle.key("secret/a/b").unwrap();
         assert_eq!(*read.cert[0], *chain);
         let shown = format!("{bundle:?}");

@@ -42,14 +42,16 @@ pub struct ShownChange {
 /// All certificates of one version. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Certificates {
-    exact: OrdMap<Arc<str>, Candidates>,
+    exact: Hosts,
     /// By what follows the one label that a wildcard stands for.
-    wildcard: OrdMap<Arc<str>, Candidates>,
+    wildcard: Hosts,
     len: usize,
 }
 
 /// Certificates for one host, the first choice first.
 type Candidates = Arc<[Arc<Shown>]>;
+
+type Hosts = OrdMap<Arc<str>, Candidates>;
 
 impl Certificates {
     /// What may be shown for a host in canonical form, the first choice first: those that name it,
@@ -110,10 +112,7 @@ impl Certificates {
         };
     }
 
-    fn place(
-        &mut self,
-        host: &HostPattern,
-    ) -> Option<(&mut OrdMap<Arc<str>, Candidates>, Arc<str>)> {
+    fn place(&mut self, host: &HostPattern) -> Option<(&mut Hosts, Arc<str>)> {
         match host {
             HostPattern::Exact(name) => Some((&mut self.exact, (**name).into())),
             HostPattern::OneLabel(suffix) => Some((&mut self.wildcard, (**suffix).into())),

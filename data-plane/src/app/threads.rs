@@ -100,6 +100,5 @@ impl Threads {
 /// For whoever reads the log to take its last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
-/// Long steps that wait for their threads: two seconds' worth of the longest, and no client waits
-/// longer in vain.
-const STEPS: usize = 512;
+/// Long steps that may wait for each of their threads: a second's worth of the longest.
+const STEPS: usize = 256;

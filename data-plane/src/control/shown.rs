@@ -54,15 +54,20 @@ impl Showing {
     /// Follows a change of what is held, with what was given for it.
     pub(super) fn follow(&mut self, touched: &[Touched], given: &Given) -> Vec<ShownChange> {
         let mut changes = Vec::new();
+        let kind = i32::from(ResourceType::Certificate);
+        if !touched.iter().any(|change| change.key.kind == kind) {
+            return changes;
+        }
         for change in touched {
             let name = &change.key.name;
             match (&change.before, &change.after) {
                 (_, Some(Form::Certificate(told))) => {
                     changes.extend(self.tell(name, told, given));
                     if self.missing.contains_key(name) {
-                        let fault = fault(told);
+                        let fault = fault();
                         warn!(
                             certificate = %name,
+                            bundle = %told.bundle,
                             reason = fault.reason.as_str(),
                             "certificate not shown: {}", fault.message
                         );
@@ -103,12 +108,12 @@ impl Showing {
 
     /// What is wrong with those that are not shown as they were told.
     pub(super) fn faults(&self) -> impl Iterator<Item = (Key, Fault)> {
-        self.missing.iter().map(|(name, told)| {
+        self.missing.keys().map(|name| {
             let key = Key {
                 kind: ResourceType::Certificate.into(),
                 name: Arc::clone(name),
             };
-            (key, fault(told))
+            (key, fault())
         })
     }
 
@@ -157,14 +162,13 @@ impl Showing {
     }
 }
 
-fn fault(told: &Certificate) -> Fault {
-    let message = format!(
-        "no replica of the control plane gave this proxy the bundle {}; it is asked for again, and \
-         the certificate before, if there is one, is shown meanwhile. If it stays so: see whether \
-         the Secret still is as the control plane has last read it",
-        told.bundle
-    );
-    Fault::new(Reason::SecretNotFetched, message)
+/// Short, since a whole installation may be missed at once and all of it is said in one message.
+fn fault() -> Fault {
+    Fault::new(
+        Reason::SecretNotFetched,
+        "the control plane has not given its key; asked again until it does. See that the Secret \
+         still exists",
+    )
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::{
-    task::JoinHandle,
+    task::JoinSet,
     time::{Instant, sleep},
 };
 
@@ -29,7 +29,7 @@ fn name(text: &str) -> BundleName {
 struct Process {
     keys: Keys,
     mine: watch::Sender<bool>,
-    writing: JoinHandle<()>,
+    writing: JoinSet<()>,
 }
 
 impl Process {
@@ -37,7 +37,8 @@ impl Process {
         let (mine, seen) = watch::channel(is_mine);
         let folder = Folder::open(folder.to_owned(), |_| true).unwrap();
         let (keys, writer) = Keys::in_folder(folder, seen);
-        let writing = tokio::task::spawn(async { writer.run().await.unwrap() });
+        let mut writing = JoinSet::new();
+        writing.spawn(async { writer.run().await.unwrap() });
         Self {
             keys,
             mine,
@@ -54,9 +55,9 @@ impl Process {
     }
 
     /// Ends, with all that was to be done to files done.
-    async fn end(self) {
+    async fn end(mut self) {
         drop(self.keys);
-        self.writing.await.unwrap();
+        self.writing.join_next().await.unwrap().unwrap();
     }
 }
 

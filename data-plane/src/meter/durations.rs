@@ -17,8 +17,11 @@ use crate::metrics::{BOUNDS, HistogramTotals, ThreadTotals};
 pub(super) struct Shown {
     pub(super) name: &'static str,
     help: &'static str,
-    pub(super) read: fn(ThreadTotals) -> Vec<(Option<Arc<str>>, HistogramTotals)>,
+    pub(super) read: fn(ThreadTotals) -> Vec<Named>,
 }
+
+/// Of a listener, or of all.
+type Named = (Option<Arc<str>>, HistogramTotals);
 
 pub(super) const SHOWN: [Shown; 2] = [
     Shown {
@@ -74,7 +77,7 @@ impl Collector for Durations {
 }
 
 fn family(shown: &Shown, totals: ThreadTotals) -> Option<proto::MetricFamily> {
-    let metric = |(name, totals): (Option<Arc<str>>, HistogramTotals)| {
+    let metric = |(name, totals): Named| {
         let label = name.map(|name| {
             let mut label = proto::LabelPair::default();
             label.set_name("listener".to_owned());

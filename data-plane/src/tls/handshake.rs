@@ -17,11 +17,7 @@ use rustls::{
 };
 use tokio::{net::TcpStream, sync::oneshot};
 
-use super::{
-    H2, Tls, TlsStream,
-    offer::Offer,
-    wire::{Read, Wire},
-};
+use super::{H2, Tls, TlsStream, offer::Offer, wire::Wire};
 use crate::active::Certificates;
 use crate::alarm::Alarm;
 use crate::aside::Full;
@@ -117,7 +113,7 @@ impl Shaking<'_> {
     async fn hello(&mut self) -> Result<Accepted, Failure> {
         let mut acceptor = Acceptor::default();
         loop {
-            if let Read::Closed = self.read(&mut acceptor).await? {
+            if !self.read(|bytes| acceptor.read_tls(bytes)).await? {
                 return Err(Handshake::ClientGone.into());
             }
             match acceptor.accept() {
@@ -153,7 +149,7 @@ impl Shaking<'_> {
     ) -> Result<ServerConnection, Failure> {
         while connection.is_handshaking() {
             self.write(&mut connection).await?;
-            let closed = self.read(&mut connection).await? == Read::Closed;
+            let goes_on = self.read(|bytes| connection.read_tls(bytes)).await?;
             // Asked for another first message, it signs only when that has come.
             let is_long = is_long
                 && connection.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest);
@@ -174,7 +170,7 @@ impl Shaking<'_> {
                 let _gone = poll_fn(|cx| self.wire.poll_write(&mut connection, cx)).now_or_never();
                 return Err(error.into());
             }
-            if closed && connection.is_handshaking() {
+            if !goes_on && connection.is_handshaking() {
                 return Err(Handshake::ClientGone.into());
             }
         }
@@ -185,18 +181,24 @@ impl Shaking<'_> {
         Ok(connection)
     }
 
-    async fn read(&mut self, to: &mut impl super::wire::Take) -> Result<Read, Failure> {
+    /// Has `to` take some of what comes; false if nothing more does.
+    async fn read(
+        &mut self,
+        mut to: impl FnMut(&mut &[u8]) -> io::Result<usize>,
+    ) -> Result<bool, Failure> {
         let buffers = &self.client.thread.buffers;
-        poll_fn(|cx| match self.wire.poll_read(to, buffers, cx) {
-            Poll::Ready(read) => Poll::Ready(read.map_err(Failure::of_socket)),
+        let taken = poll_fn(|cx| match self.wire.poll_read(buffers, cx, &mut to) {
+            Poll::Ready(read) => {
+                Poll::Ready(read.flatten().map_err(|error| Failure::of_socket(&error)))
+            }
             Poll::Pending => self.patience.poll(cx),
-        })
-        .await
+        });
+        Ok(taken.await? > 0)
     }
 
     async fn write(&mut self, from: &mut ServerConnection) -> Result<(), Failure> {
         poll_fn(|cx| match self.wire.poll_write(from, cx) {
-            Poll::Ready(wrote) => Poll::Ready(wrote.map_err(Failure::of_socket)),
+            Poll::Ready(wrote) => Poll::Ready(wrote.map_err(|error| Failure::of_socket(&error))),
             Poll::Pending => self.patience.poll(cx),
         })
         .await
@@ -215,7 +217,7 @@ impl Shaking<'_> {
         .await
     }
 
-    fn told(&mut self, error: Error, mut alert: AcceptedAlert) -> Failure {
+    fn told(&self, error: Error, mut alert: AcceptedAlert) -> Failure {
         let mut bytes = Vec::new();
         // Into memory, which does not fail.
         let _written: io::Result<()> = alert.write_all(&mut bytes);
@@ -254,11 +256,11 @@ impl<'a> Patience<'a> {
 }
 
 impl Failure {
-    fn of_socket(error: io::Error) -> Self {
-        match error.kind() {
-            // A message that is too long.
-            io::ErrorKind::InvalidData => Handshake::Malformed.into(),
-            _ => Handshake::ClientGone.into(),
+    fn of_socket(error: &io::Error) -> Self {
+        // A message that is too long, if it is not the socket's.
+        match error.kind() == io::ErrorKind::InvalidData {
+            true => Handshake::Malformed.into(),
+            false => Handshake::ClientGone.into(),
         }
     }
 }

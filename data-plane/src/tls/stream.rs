@@ -14,7 +14,7 @@ use std::{
 use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::wire::{Read, Wire};
+use super::wire::Wire;
 use crate::buffers::Buffers;
 use crate::message::Transport;
 
@@ -43,22 +43,20 @@ impl TlsStream {
         }
     }
 
-    /// Reads and decrypts once.
+    /// Reads once, and decrypts what has come.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let read = ready!(self.wire.poll_read(&mut *self.tls, &self.buffers, cx))?;
         let had = self.tls.wants_write();
-        let processed = self.tls.process_new_packets();
+        let tls = &mut self.tls;
+        let taken = self
+            .wire
+            .poll_read(&self.buffers, cx, |bytes| decrypt(tls, bytes));
+        let decrypted = ready!(taken)?;
         // What the other end has to be told, such as what it did wrong. What waits for the first
         // answer (tickets) goes with it.
-        if processed.is_err() || (!had && self.tls.wants_write()) {
+        if decrypted.is_err() || (!had && self.tls.wants_write()) {
             let _later = self.wire.poll_write(&mut self.tls, cx)?;
         }
-        match (processed, read) {
-            (Err(error), _) => Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error))),
-            (Ok(_), Read::Taken | Read::Closed) => Poll::Ready(Ok(())),
-            // Only what comes after the other end's last word.
-            (Ok(_), Read::Refused) => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
-        }
+        Poll::Ready(decrypted)
     }
 
     fn poll_send(
@@ -148,6 +146,25 @@ impl AsyncWrite for TlsStream {
 impl Transport for TlsStream {
     fn reset(&self) {
         self.wire.tcp.reset();
+    }
+}
+
+/// Decrypts until there is no more, or enough that nobody has read.
+fn decrypt(tls: &mut ServerConnection, bytes: &mut &[u8]) -> io::Result<()> {
+    loop {
+        match tls.read_tls(bytes) {
+            // The end, or what comes after the other end's last word.
+            Ok(0) => *bytes = &[],
+            Ok(_) => {
+                let broken = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+                tls.process_new_packets().map_err(broken)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Other => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
     }
 }
 

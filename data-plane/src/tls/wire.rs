@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
-use rustls::{ServerConnection, server::Acceptor};
+use rustls::ServerConnection;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -26,39 +26,6 @@ pub(super) struct Wire {
     unread: BytesMut,
 }
 
-/// What takes bytes of TLS.
-pub(super) trait Take {
-    /// Takes some; nothing if it wants no more, or not now.
-    fn take(&mut self, bytes: &mut &[u8]) -> io::Result<usize>;
-}
-
-impl Take for Acceptor {
-    fn take(&mut self, bytes: &mut &[u8]) -> io::Result<usize> {
-        self.read_tls(bytes)
-    }
-}
-
-impl Take for ServerConnection {
-    fn take(&mut self, bytes: &mut &[u8]) -> io::Result<usize> {
-        match self.read_tls(bytes) {
-            // Of plaintext that nobody has read yet there is enough.
-            Err(error) if error.kind() == io::ErrorKind::Other => Ok(0),
-            taken => taken,
-        }
-    }
-}
-
-/// What a read came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Read {
-    /// Some bytes were taken.
-    Taken,
-    /// Bytes are there that are not taken.
-    Refused,
-    /// The other end sends no more.
-    Closed,
-}
-
 impl Wire {
     pub(super) fn new(tcp: TcpStream) -> Self {
         Self {
@@ -67,41 +34,32 @@ impl Wire {
         }
     }
 
-    /// Has `to` take some of what was read, or is read now. To be called again until it is pending:
-    /// what is read and not taken is kept.
-    pub(super) fn poll_read(
+    /// Gives what was read and not taken, or else what is read now; nothing at all if the other end
+    /// sends no more. What is not taken is kept.
+    pub(super) fn poll_read<T>(
         &mut self,
-        to: &mut impl Take,
         buffers: &Buffers,
         cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Read>> {
+        take: impl FnOnce(&mut &[u8]) -> T,
+    ) -> Poll<io::Result<T>> {
         if !self.unread.is_empty() {
-            let mut bytes = &*self.unread;
-            let taken = to.take(&mut bytes)?;
-            self.unread.advance(taken);
-            if self.unread.is_empty() {
-                self.unread = BytesMut::new();
+            let mut unread = std::mem::take(&mut self.unread);
+            let mut bytes = &*unread;
+            let taken = take(&mut bytes);
+            let left = bytes.len();
+            unread.advance(unread.len() - left);
+            if left > 0 {
+                self.unread = unread;
             }
-            return Poll::Ready(Ok(match taken {
-                0 => Read::Refused,
-                1.. => Read::Taken,
-            }));
+            return Poll::Ready(Ok(taken));
         }
         let mut room = buffers.scratch();
         let mut room = ReadBuf::new(&mut room);
         ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut room))?;
         let mut bytes = room.filled();
-        if bytes.is_empty() {
-            // So it learns that there is no more.
-            to.take(&mut bytes)?;
-            return Poll::Ready(Ok(Read::Closed));
-        }
-        let taken = to.take(&mut bytes)?;
+        let taken = take(&mut bytes);
         self.unread.extend_from_slice(bytes);
-        Poll::Ready(Ok(match taken {
-            0 => Read::Refused,
-            1.. => Read::Taken,
-        }))
+        Poll::Ready(Ok(taken))
     }
 
     /// Writes all that is to be sent.
@@ -123,7 +81,7 @@ impl Wire {
     }
 
     /// Sends these bytes if the socket takes them now: the last that a client is told.
-    pub(super) fn tell(&mut self, bytes: &[u8]) {
+    pub(super) fn tell(&self, bytes: &[u8]) {
         // A client that has gone needs not be told.
         let _gone = self.tcp.try_write(bytes);
     }

@@ -268,7 +268,9 @@ impl Server {
             Scheme::Https => {
                 let tls = Arc::clone(&self.tls);
                 thread.tasks.spawn(async move {
-                    let accepted = tls.accept(stream, &client, || proxy.certificates()).await;
+                    // Of which the connection keeps nothing afterwards.
+                    let accepting = tls.accept(stream, &client, || proxy.certificates());
+                    let accepted = Box::pin(accepting).await;
                     if let Some((stream, agreed)) = accepted {
                         front::serve(stream, Some(agreed), client, proxy).await;
                     }

@@ -1,11 +1,6 @@
 //! A control plane that does what the test says.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    pin::Pin,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, net::SocketAddr, pin::Pin, sync::Arc};
 
 use futures::Stream;
 use roadstead_proto::{
@@ -43,10 +38,10 @@ pub(crate) struct Plane {
 /// Bundles by name, and who asked for them.
 #[derive(Default)]
 pub(crate) struct Secrets {
-    held: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
+    held: watch::Sender<BTreeMap<Vec<u8>, Vec<u8>>>,
     /// How many names were asked for, call by call.
     pub(crate) calls: watch::Sender<Vec<usize>>,
-    tokens: Mutex<Vec<Option<String>>>,
+    tokens: watch::Sender<Vec<Option<String>>>,
 }
 
 /// A proxy's stream, after its hello.
@@ -99,9 +94,9 @@ impl SecretService for OfSecrets {
     ) -> Result<Response<Self::FetchSecretsStream>, Status> {
         let token = request.metadata().get("authorization");
         let token = token.map(|value| value.to_str().unwrap().to_owned());
-        self.0.tokens.lock().unwrap().push(token);
+        self.0.tokens.send_modify(|tokens| tokens.push(token));
         let names = request.into_inner().names;
-        let held = self.0.held.lock().unwrap().clone();
+        let held = self.0.held.borrow().clone();
         self.0.calls.send_modify(|calls| calls.push(names.len()));
         let (answers, stream) = mpsc::channel(names.len().max(1));
         for name in names {
@@ -164,8 +159,10 @@ impl Plane {
 
     /// Gives this bundle to who asks for it.
     pub(crate) fn give(&self, name: &[u8], body: &[u8]) {
-        let mut held = self.secrets.held.lock().unwrap();
-        held.insert(name.to_vec(), body.to_vec());
+        let (name, body) = (name.to_vec(), body.to_vec());
+        self.secrets
+            .held
+            .send_modify(|held| drop(held.insert(name, body)));
     }
 
     /// How many names were asked for, call by call.
@@ -175,7 +172,7 @@ impl Plane {
 
     /// What those who asked for bundles proved themselves by.
     pub(crate) fn tokens(&self) -> Vec<Option<String>> {
-        self.secrets.tokens.lock().unwrap().clone()
+        self.secrets.tokens.borrow().clone()
     }
 
     /// The next stream of a proxy.

@@ -86,11 +86,27 @@ pub(crate) fn route(name: &str, path: &str) -> v1::Resource {
 }
 
 pub(crate) fn listener(name: &str, port: u32) -> v1::Resource {
+    listener_of(name, port, v1::listener::Protocol::Http)
+}
+
+/// One that only proxies that can do TLS may open.
+pub(crate) fn secure_listener(name: &str, port: u32) -> v1::Resource {
+    let listener = listener_of(name, port, v1::listener::Protocol::Https);
+    v1::Resource {
+        hash: digest::resource_hash(&listener.body, ["tls"])
+            .to_vec()
+            .into(),
+        requires: vec!["tls".to_owned()],
+        ..listener
+    }
+}
+
+fn listener_of(name: &str, port: u32, protocol: v1::listener::Protocol) -> v1::Resource {
     let listener = v1::Listener {
         name: name.to_owned(),
         address: "127.0.0.1".to_owned(),
         port,
-        protocol: v1::listener::Protocol::Http.into(),
+        protocol: protocol.into(),
     };
     resource(v1::ResourceType::Listener, name.to_owned(), &listener)
 }

@@ -277,7 +277,7 @@ fn too_many_signatures_by_rsa_at_a_time_are_refused_and_others_go_on() {
     });
     has_begun.recv().unwrap();
     let limits = Limits::default();
-    let proxy = Proxy::secure(&origin.backends(), limits, &all, aside.clone());
+    let proxy = Proxy::secure(&origin.backends(), limits, &all, aside);
     let (first, bytes) = hello(&Offers::new());
     let mut waiting = proxy.client();
     waiting.write(&bytes);
