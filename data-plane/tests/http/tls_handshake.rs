@@ -209,6 +209,7 @@ fn a_drain_does_not_wait_for_handshakes() {
     let origin = origin();
     let mut limits = Limits::default();
     limits.client.last_request = Duration::from_millis(100);
+    limits.client.handshake = Duration::from_secs(3600);
     let all = [shows("secret/a/b", "a.example", Algorithm::Ecdsa)];
     let proxy = Proxy::secure(&origin.backends(), limits, &all, aside());
     let mut silent = proxy.client();
@@ -246,19 +247,55 @@ fn a_client_that_comes_again_resumes_and_shows_it() {
     }
 }
 
-/// Offers a group first that the proxy does not have, and so is asked for another share.
+/// A client's handshake up to where it has to send another first message: it offers a group first
+/// that the proxy does not have.
+fn asked_again(proxy: &Proxy) -> (ClientConnection, Client) {
+    let groups = [kx_group::MLKEM768, kx_group::X25519];
+    let (mut client, bytes) = hello(&Offers::exchanging(&groups));
+    let mut raw = proxy.client();
+    raw.write(&bytes);
+    while !client.wants_write() {
+        client.read_tls(&mut raw.stream).unwrap();
+        client.process_new_packets().unwrap();
+    }
+    let kind = HandshakeKind::FullWithHelloRetryRequest;
+    assert_eq!(client.handshake_kind(), Some(kind));
+    (client, raw)
+}
+
 #[test]
 fn a_handshake_by_rsa_is_made_aside_also_when_it_has_to_be_asked_again() {
     let origin = origin();
-    let proxy = proxy(&origin, &[shows("secret/a/b", "a.example", Algorithm::Rsa)]);
-    let again = Offers::exchanging(&[kx_group::MLKEM768, kx_group::X25519]);
-    let kind = HandshakeKind::FullWithHelloRetryRequest;
-    for (offers, kind) in [(Offers::new(), HandshakeKind::Full), (again, kind)] {
-        let mut client = offers.connect(proxy.address, "a.example").unwrap();
-        assert_eq!(client.stream.conn.handshake_kind(), Some(kind));
-        client.send(GET);
-        assert_eq!(client.answer().text(), "ok");
-    }
+    let all = [shows("secret/a/b", "a.example", Algorithm::Rsa)];
+    let aside = Aside::start(1, 1).unwrap();
+    let backends = origin.backends();
+    let proxy = Proxy::secure(&backends, Limits::default(), &all, aside.clone());
+    let mut client = Offers::new().connect(proxy.address, "a.example").unwrap();
+    client.send(GET);
+    assert_eq!(client.answer().text(), "ok");
+    let (client, raw) = asked_again(&proxy);
+    goes_on(client, raw.stream);
+
+    // It signs only now, for which there is no room any more.
+    let (mut client, mut raw) = asked_again(&proxy);
+    let busy = occupy(&aside);
+    aside.run(|| ()).unwrap();
+    client.write_tls(&mut raw.stream).unwrap();
+    until(&proxy, Handshake::Overloaded, 1);
+    drop(busy);
+}
+
+/// Keeps the one thread busy until this is dropped.
+fn occupy(aside: &Aside) -> mpsc::Sender<()> {
+    let (go, wait) = mpsc::channel::<()>();
+    let (begun, has_begun) = mpsc::channel();
+    let step = aside.run(move || {
+        begun.send(()).unwrap();
+        wait.recv()
+    });
+    drop(step.unwrap());
+    has_begun.recv().unwrap();
+    go
 }
 
 #[test]
@@ -269,13 +306,7 @@ fn too_many_signatures_by_rsa_at_a_time_are_refused_and_others_go_on() {
         shows("secret/a/c", "b.example", Algorithm::Ecdsa),
     ];
     let aside = Aside::start(1, 1).unwrap();
-    let (go, wait) = mpsc::channel::<()>();
-    let (begun, has_begun) = mpsc::channel();
-    let busy = aside.run(move || {
-        begun.send(()).unwrap();
-        wait.recv()
-    });
-    has_begun.recv().unwrap();
+    let busy = occupy(&aside);
     let limits = Limits::default();
     let proxy = Proxy::secure(&origin.backends(), limits, &all, aside);
     let (first, bytes) = hello(&Offers::new());
@@ -293,9 +324,8 @@ fn too_many_signatures_by_rsa_at_a_time_are_refused_and_others_go_on() {
     }
     until(&proxy, Handshake::Overloaded, 1);
     Offers::new().connect(proxy.address, "b.example").unwrap();
-    go.send(()).unwrap();
+    drop(busy);
     goes_on(first, waiting.stream);
-    busy.unwrap().blocking_recv().unwrap().unwrap();
 }
 
 #[test]
