@@ -159,9 +159,8 @@ fn a_first_message_may_come_byte_by_byte_and_in_records_of_one_byte() {
 
     let (client, bytes) = hello(&Offers::new());
     let mut raw = proxy.client();
-    for byte in &bytes[5..] {
-        raw.write(&[22, 3, 1, 0, 1, *byte]);
-    }
+    let records = bytes[5..].iter().map(|byte| [22, 3, 1, 0, 1, *byte]);
+    raw.write(&records.flatten().collect::<Vec<u8>>());
     goes_on(client, raw.stream);
 }
 
