@@ -4,6 +4,7 @@
 //! it is about. The sandbox has every port free; so these are fixed, and the listener `http`
 //! stands at [`HTTP`] unless a test says otherwise.
 
+pub mod certificates;
 pub mod collector;
 pub mod load;
 pub mod objects;
@@ -30,6 +31,8 @@ use crate::{
 
 /// Where proxies listen for traffic.
 pub const HTTP: SocketAddr = local(8080);
+/// And for traffic by TLS, where a test has that.
+pub const HTTPS: SocketAddr = local(8081);
 /// Where the control plane listens: for proxies, for operators, and its admin port.
 pub const GRPC: SocketAddr = local(8443);
 pub const OPERATORS: SocketAddr = local(8444);
@@ -37,6 +40,10 @@ pub const CONTROL_ADMIN: SocketAddr = local(8445);
 
 /// The one listener that most tests need.
 pub const ONE_LISTENER: &str = "listeners: {http: {address: 127.0.0.1, port: 8080}}";
+
+/// That one, and one for HTTPS.
+pub const TWO_LISTENERS: &str = "listeners: {http: {address: 127.0.0.1, port: 8080}, \
+     https: {address: 127.0.0.1, port: 8081, protocol: https}}";
 
 /// Far above what anything takes that is waited for here.
 pub const SOON: Duration = Duration::from_secs(20);

@@ -16,10 +16,16 @@ use http::{HeaderValue, Method, header::AUTHORIZATION, header::COOKIE};
 use roadstead_tests::{
     echo::Echo,
     http::{Connection, Protocol, get, request},
-    planes::{CONTROL_ADMIN, ControlPlane, HTTP, ONE_LISTENER, Proxy, answers, objects::Site},
+    planes::{
+        CONTROL_ADMIN, ControlPlane, HTTP, HTTPS, Proxy, SOON, TWO_LISTENERS, answers,
+        certificates::{Authority, Pair},
+        objects::Site,
+    },
     program::built,
     sandbox::{self, Sandbox},
+    wait,
 };
+use tokio::net::TcpStream;
 
 #[test]
 fn no_secret_is_found_in_what_is_logged_shown_stored_or_answered() {
@@ -33,14 +39,35 @@ fn no_secret_is_found_in_what_is_logged_shown_stored_or_answered() {
             backends: &backends,
         };
         site.save(sandbox)?;
-        // A Secret that is whole, and one that cannot be read.
+        let pair = Authority::new()?.issue(&[site.host])?;
+        let tls = format!(
+            "spec:\n  tls: [{{hosts: [{}], secretName: tls}}]\n",
+            site.host
+        );
+        site.replace(sandbox, &site.yaml().replacen("spec:\n", &tls, 1))?;
+        // A certificate that is served, a key in the place of a chain, a Secret that is somebody
+        // else's, and one that cannot be read.
+        sandbox.write("objects/tls.yaml", &pair.secret("tls"))?;
+        let swapped = Pair {
+            chain: pair.key.clone(),
+            key: pair.chain.clone(),
+            der: Vec::new(),
+        };
+        sandbox.write("objects/swapped.yaml", &swapped.secret("swapped"))?;
         sandbox.write("objects/users.yaml", &secret("auth"))?;
         sandbox.write("objects/broken.yaml", &secret("auth\n  broken: ["))?;
-        let settings = format!("{ONE_LISTENER}\nlog: {{level: trace}}");
+        let settings = format!("{TWO_LISTENERS}\nlog: {{level: trace}}");
         let mut control = ControlPlane::start(sandbox, &settings).await?;
         let settings = "log: {level: trace}\naccessLog: json";
         let mut proxy = Proxy::start(sandbox, "proxy", ADMIN, settings).await?;
         answers(HTTP, site.host, "/", "echo").await?;
+        let what = "HTTPS is served";
+        wait::until_ok(what, SOON, async || {
+            TcpStream::connect(HTTPS).await.map(drop)
+        })
+        .await?;
+        let served = operator_has(&control, "secret/default/tls@folder");
+        served.await?;
         for protocol in [Protocol::Http1, Protocol::Http2] {
             let mut client = Connection::open(HTTP, protocol).await?;
             let mut request = request(Method::GET, site.host, "/");
@@ -89,7 +116,10 @@ fn no_secret_is_found_in_what_is_logged_shown_stored_or_answered() {
                 }
             }
         }
-        let needles = needles(&keys)?;
+        let mut needles = needles(&keys)?;
+        let line = pair.key.lines().nth(2).context("a line of the key")?;
+        needles.push(("a certificate's key".to_owned(), line.as_bytes().to_vec()));
+        needles.push(("a certificate's key in DER".to_owned(), pair.secret_der()?));
         // Else a log that moved would be a test that cannot fail.
         for kept in ["control-plane.log", "proxy.log", "/db", "/proxy/"] {
             ensure!(
@@ -109,6 +139,17 @@ fn no_secret_is_found_in_what_is_logged_shown_stored_or_answered() {
         }
         Ok(())
     });
+}
+
+/// Waits until a certificate of this name is served.
+async fn operator_has(control: &ControlPlane, name: &str) -> anyhow::Result<()> {
+    let operator = control.operator()?;
+    wait::until_ok("the certificate is served", SOON, async || {
+        let snapshot = format!("{:?}", operator.snapshot().await?);
+        ensure!(snapshot.contains(name), "it is not");
+        Ok(())
+    })
+    .await
 }
 
 /// What must not be found: each secret under its name.
