@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use imbl::OrdSet;
 use tokio::sync::watch;
 
 use crate::app::stored_log::InOffice;
@@ -15,7 +16,7 @@ use crate::event::{Event, Record};
 use crate::health::{Condition, Health};
 use crate::history::Recorder;
 use crate::metrics::engine::EngineMetrics;
-use crate::model::key::{Kind, Origin};
+use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::time::Timestamp;
 use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
@@ -25,6 +26,7 @@ use crate::publish::Publisher;
 use crate::snapshot::publication::Publication;
 use crate::state::hold::Holding;
 use crate::status::Teller;
+use crate::watch::InUse;
 
 /// All of them.
 #[derive(Debug)]
@@ -41,6 +43,7 @@ pub(super) struct Sinks {
     pub(super) frozen: watch::Sender<bool>,
     pub(super) wanted: watch::Sender<Wanted>,
     pub(super) relist: watch::Sender<u64>,
+    pub(super) secrets: watch::Sender<InUse>,
     pub(super) health: Health,
     pub(super) metrics: EngineMetrics,
 }
@@ -159,6 +162,20 @@ impl Outlets for Sinks {
         self.health
             .hold(holds.iter().map(|now| now.hold.clone()).collect());
         self.holding.send_replace(holding.clone());
+    }
+
+    fn secrets(&mut self, in_use: Option<&OrdSet<ObjectKey>>) {
+        self.secrets.send_if_modified(|told| {
+            let same = match (&told, in_use) {
+                (Some(told), Some(in_use)) => told.ptr_eq(in_use),
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            if !same {
+                *told = in_use.cloned();
+            }
+            !same
+        });
     }
 
     fn synced(&mut self) {

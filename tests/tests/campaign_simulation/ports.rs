@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roadstead_control_plane::checkpoint::Entry;
-use roadstead_control_plane::engine::{Log, LogError, Outlets};
+use roadstead_control_plane::engine::{InUse, Log, LogError, Outlets};
 use roadstead_control_plane::event::{Epoch, Record, Seq};
 use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
 use roadstead_control_plane::model::time::Timestamp;
@@ -235,6 +235,7 @@ impl Outlets for SimOutlets {
     fn beat(&mut self) {}
     fn listable(&mut self, _: Origin, _: Kind, _: bool) {}
     fn holds(&mut self, _: &Holding) {}
+    fn secrets(&mut self, _: Option<&InUse>) {}
     fn synced(&mut self) {}
     fn restarted(&mut self, _: &Fold) {}
     fn frozen(&mut self, _: bool) {}
