@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use imbl::OrdSet;
+use imbl::OrdMap;
 use tokio::sync::watch;
 
 use crate::app::stored_log::InOffice;
 use crate::clock;
 use crate::engine::Outlets;
-use crate::event::{Event, Record};
+use crate::event::{Event, Record, Seq};
 use crate::health::{Condition, Health};
 use crate::history::Recorder;
 use crate::metrics::engine::EngineMetrics;
@@ -164,7 +164,7 @@ impl Outlets for Sinks {
         self.holding.send_replace(holding.clone());
     }
 
-    fn secrets(&mut self, in_use: Option<&OrdSet<ObjectKey>>) {
+    fn secrets(&mut self, in_use: Option<&OrdMap<ObjectKey, Seq>>) {
         self.secrets.send_if_modified(|told| {
             let same = match (&told, in_use) {
                 (Some(told), Some(in_use)) => told.ptr_eq(in_use),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use imbl::OrdSet;
+use imbl::OrdMap;
 
 use crate::checkpoint::Entry;
 use crate::event::{Epoch, Record, Seq};
@@ -18,8 +18,8 @@ use crate::snapshot::publication::Publication;
 use crate::state::endpoints::SliceChange;
 use crate::state::hold::Holding;
 
-/// What is referred to.
-pub type InUse = OrdSet<ObjectKey>;
+/// What is referred to, and since which record.
+pub type InUse = OrdMap<ObjectKey, Seq>;
 
 /// What the engine needs of the log.
 pub trait Log: Send {

@@ -6,21 +6,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use imbl::OrdSet;
-use imbl::ordset::DiffItem;
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use tokio::sync::watch;
 
+use crate::event::Seq;
 use crate::model::key::{ObjectKey, Origin};
 use crate::watch::named::{Ask, Named};
 
-/// What is referred to; `None` while that is not known, because not everything was listed that
-/// could refer to something.
-pub type InUse = Option<OrdSet<ObjectKey>>;
+/// What is referred to, and since which record; `None` while that is not known, because not
+/// everything was listed that could refer to something.
+pub type InUse = Option<OrdMap<ObjectKey, Seq>>;
 
 /// What is wanted of a kind.
 pub(super) struct Only<T> {
     in_use: watch::Receiver<InUse>,
-    known: OrdSet<ObjectKey>,
+    known: OrdMap<ObjectKey, Seq>,
     named: Named<T>,
     /// Whether a watch shows this object.
     watched: fn(&T) -> bool,
@@ -40,7 +41,7 @@ impl<T: Send + 'static> Only<T> {
     ) -> Self {
         Self {
             in_use,
-            known: OrdSet::new(),
+            known: OrdMap::new(),
             named: Named::new(ask),
             watched,
             found: BTreeMap::new(),
@@ -85,15 +86,16 @@ impl<T: Send + 'static> Only<T> {
         let before = std::mem::replace(&mut self.known, now.clone());
         for item in before.diff(&now) {
             match item {
-                DiffItem::Add(key) if !is_mine(key) => {}
-                // What a list under way does not have is asked for at its end.
-                DiffItem::Add(key) => {
-                    if let Some(unanswered) = &mut self.unanswered {
+                DiffItem::Add(key, _) | DiffItem::Update { new: (key, _), .. } => {
+                    // What was told of it before was forgotten.
+                    self.found.remove(key);
+                    // What a list under way does not have is asked for at its end.
+                    if let Some(unanswered) = self.unanswered.as_mut().filter(|_| is_mine(key)) {
                         self.named.want(key.clone());
                         unanswered.insert(key.clone());
                     }
                 }
-                DiffItem::Remove(key) => {
+                DiffItem::Remove(key, _) => {
                     self.named.leave(key);
                     self.found.remove(key);
                     self.forbidden.remove(key);
@@ -106,7 +108,7 @@ impl<T: Send + 'static> Only<T> {
     /// Whether an object that is listed or watched is wanted. Then what was asked for by name
     /// is older, unless it is `older` than what was found so.
     pub(super) fn takes(&mut self, key: &ObjectKey, version: &str) -> bool {
-        if !self.known.contains(key) {
+        if !self.known.contains_key(key) {
             return false;
         }
         let number = |version: &str| version.parse::<u64>().ok();
@@ -130,7 +132,7 @@ impl<T: Send + 'static> Only<T> {
         if self.unanswered.is_some() {
             return;
         }
-        let mine = self.known.iter().filter(|key| is_mine(key));
+        let mine = self.known.keys().filter(|key| is_mine(key));
         let missing = mine.filter(|key| !has(key)).cloned();
         let missing: BTreeSet<ObjectKey> = missing.collect();
         for key in &missing {

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use imbl::OrdSet;
+use imbl::OrdMap;
 use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::event::Seq;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::watch::guard::Guarded;
 use crate::watch::only::{InUse, Only};
 
 fn keys(names: &[&str]) -> InUse {
+    keys_since(names, 1)
+}
+
+fn keys_since(names: &[&str], since: u64) -> InUse {
     let key = |name: &&str| ObjectKey {
         origin: Origin::Kubernetes,
         kind: Kind::Ingress,
@@ -22,7 +27,8 @@ fn keys(names: &[&str]) -> InUse {
         origin: Origin::Folder,
         ..key(&"of-a-folder")
     };
-    let keys: OrdSet<ObjectKey> = names.iter().map(key).chain([folder]).collect();
+    let keys = names.iter().map(key).chain([folder]);
+    let keys: OrdMap<ObjectKey, Seq> = keys.map(|key| (key, Seq(since))).collect();
     Some(keys)
 }
 
@@ -123,6 +129,10 @@ async fn what_comes_into_use_is_asked_for_at_once_and_then_watched() {
     assert_eq!(watch.next().await, "changed: Ingress default/a");
     sleep(Duration::from_secs(45)).await;
     assert!(watch.server.is_left_alone("ingresses/a"), "it is watched");
+    // It was out of use for a moment, and what was known of it is forgotten.
+    uses.send_replace(keys_since(&["a"], 2));
+    watch.has("a", watched("a", 10)).await;
+    assert_eq!(watch.next().await, "changed: Ingress default/a");
     uses.send_replace(keys(&["b"]));
     watch.has_not("b").await;
     events.send("MODIFIED", watched("a", 11)).await;
