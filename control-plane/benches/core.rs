@@ -72,6 +72,7 @@ fn ingress(n: usize, service: usize) -> Event {
             host: HostPattern::parse(&format!("host-{n}.example.com")).unwrap(),
             paths: Some(vec![path("/"), path("/api")]),
         }],
+        tls: vec![],
         shares_hosts_with: vec![],
         ignored: vec![],
     };

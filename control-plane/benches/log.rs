@@ -160,6 +160,7 @@ fn ingress(seq: u64) -> Event {
             host: HostPattern::parse(&format!("host-{n}.example.com")).unwrap(),
             paths: Some(vec![path("/"), path("/api")]),
         }],
+        tls: vec![],
         shares_hosts_with: vec![],
         ignored: vec![],
     };

@@ -170,6 +170,7 @@ async fn serve_until_stopped(
     let sinks = Sinks {
         publisher,
         published: Arc::default(),
+        bundles: bundles.clone(),
         presence,
         recorder,
         teller,

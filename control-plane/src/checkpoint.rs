@@ -74,10 +74,10 @@ impl Dirty {
     /// Remembers what a record changed.
     pub fn note(&mut self, record: &Record, changed: &Changed) {
         self.records += 1;
-        let object = record.event.object().cloned();
+        let objects = record.event.object().into_iter().chain(&changed.secrets);
         let resources = changed.resources.iter().filter(|id| !id.is_endpoints());
         let versions = changed.versions.iter().copied();
-        self.parts.extend(object.map(Part::Object));
+        self.parts.extend(objects.cloned().map(Part::Object));
         self.parts.extend(resources.cloned().map(Part::Resource));
         self.parts.extend(versions.map(Part::Version));
     }

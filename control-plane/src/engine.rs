@@ -206,7 +206,11 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 self.outlets.presence(&self.presence);
                 continue;
             }
-            let observed = observe(self.fold.state(), observation);
+            let now = self.outlets.now();
+            let observed = observe(self.fold.state(), observation, now);
+            for bundle in observed.bundles {
+                self.outlets.bundle(bundle);
+            }
             events.extend(observed.events);
             for change in observed.slices {
                 self.apply_endpoints(change);

@@ -8,6 +8,7 @@ pub mod bundle;
 pub mod certificate;
 pub mod endpoints;
 pub mod guard;
+mod hosts;
 pub mod ingress;
 pub mod key;
 pub mod object;

@@ -3,17 +3,20 @@
 //! Separate from the sources, because only a comparison with `State` tells whether anything
 //! changed, and what was deleted while nobody watched.
 
+mod certificate;
 pub mod convert;
 pub mod guard;
 mod relist;
 
 use crate::event::Event;
 use crate::event::recovery::RecoveryRecord;
+use crate::model::bundle::Bundle;
 use crate::model::endpoints::EndpointSlice;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Meta, Spec};
 use crate::model::refusal::Refusal;
 use crate::model::settings::Settings;
+use crate::model::time::Timestamp;
 use crate::observe::guard::Confirmation;
 use crate::presence::Report;
 use crate::state::State;
@@ -72,6 +75,8 @@ pub struct Seen {
     pub meta: Meta,
     /// What it asks for, or why it cannot be used.
     pub spec: Result<Spec, Refusal>,
+    /// The chain and key of a certificate. They go no further than to who keeps keys.
+    pub bundle: Option<Bundle>,
 }
 
 /// A file of the folder that cannot be read.
@@ -87,14 +92,16 @@ pub struct Unreadable {
 pub struct Observed {
     /// Facts to be logged, in order.
     pub events: Vec<Event>,
+    /// Chains and keys that are referred to, whether that is new or not.
+    pub bundles: Vec<Bundle>,
     /// Changes of endpoints, which are applied at once and not logged.
     pub slices: Vec<SliceChange>,
     /// Which objects are missing now, which is applied at once and not logged.
     pub missing: Vec<MissingChange>,
 }
 
-/// The facts in an observation: none if `State` holds them already.
-pub fn observe(state: &State, observation: Observation) -> Observed {
+/// The facts in an observation that is made now: none if `State` holds them already.
+pub fn observe(state: &State, observation: Observation, now: Timestamp) -> Observed {
     let mut observed = Observed::default();
     match observation {
         Observation::Configured(settings) => {
@@ -117,7 +124,7 @@ pub fn observe(state: &State, observation: Observation) -> Observed {
                 objects,
                 unreadable,
             };
-            relist::compare(state, list, &mut observed);
+            relist::compare(state, list, now, &mut observed);
         }
         Observation::Unlistable { .. } | Observation::Proxy(_) => {}
         Observation::Vanished { origin, kind, keys } => {
@@ -131,7 +138,7 @@ pub fn observe(state: &State, observation: Observation) -> Observed {
         }
         Observation::Changed(seen) => {
             guard::seen(state, &seen.key, &mut observed);
-            changed(state, seen, &mut observed);
+            changed(state, seen, now, &mut observed);
         }
         Observation::Deleted(key) => {
             guard::seen(state, &key, &mut observed);
@@ -141,9 +148,18 @@ pub fn observe(state: &State, observation: Observation) -> Observed {
     observed
 }
 
-fn changed(state: &State, seen: Seen, observed: &mut Observed) {
-    let Seen { key, meta, spec } = seen;
-    match spec {
+fn changed(state: &State, seen: Seen, now: Timestamp, observed: &mut Observed) {
+    if is_unused_secret(state, &seen.key) {
+        return;
+    }
+    let Seen {
+        key,
+        meta,
+        spec,
+        bundle,
+    } = seen;
+    observed.bundles.extend(bundle);
+    match spec.and_then(|spec| certificate::unexpired(spec, now)) {
         Ok(Spec::EndpointSlice(slice)) => {
             if state.object(&key).is_some() {
                 // It was refused: that it no longer is, is a fact.
@@ -204,6 +220,15 @@ fn changed(state: &State, seen: Seen, observed: &mut Observed) {
             });
         }
     }
+}
+
+/// Whether it is a Secret of the cluster that no Ingress of ours refers to: of such nothing is
+/// kept. In a folder is what its owner put there.
+fn is_unused_secret(state: &State, key: &ObjectKey) -> bool {
+    key.kind == Kind::Secret
+        && key.origin == Origin::Kubernetes
+        && state.object(key).is_none()
+        && state.certificates().users(key).next().is_none()
 }
 
 /// What recovery records tell a log that does not know its sources. One that does knows better.

@@ -3,6 +3,7 @@
 //! Separate from `State`, because what proxies receive changes with releases and what is
 //! known does not; [`REVISION`] says which projection made a version.
 
+mod certificates;
 pub mod finding;
 mod full;
 pub mod hosts;
@@ -41,6 +42,8 @@ pub struct Fold {
 #[derive(Clone, Debug, Default)]
 pub struct Changed {
     pub resources: Vec<ResourceId>,
+    /// Objects that may have been forgotten, without a record of their own.
+    pub secrets: Vec<ObjectKey>,
     /// Versions that came to be, or were forgotten.
     pub versions: Vec<Seq>,
     /// Objects whose standing is different now.
@@ -159,6 +162,11 @@ impl Fold {
                 configuration.push(routes::project(&self.state, ingress));
                 self.update_standing(ingress.clone(), &mut changed);
             }
+            let secrets = touched.secrets.iter();
+            configuration.extend(secrets.map(|key| certificates::project(&self.state, key)));
+            let hosts = touched.server_names.iter();
+            configuration
+                .extend(hosts.map(|host| certificates::project_server_name(&self.state, host)));
             for service in &touched.services {
                 upstreams::project(&self.state, &self.snapshot, service, &mut configuration);
                 let users: Vec<ObjectKey> = self.state.users_of(service).cloned().collect();
@@ -168,10 +176,11 @@ impl Fold {
                 self.update_standing(service.clone(), &mut changed);
                 upstreams::project_endpoints(&self.state, &self.snapshot, service, &mut endpoints);
             }
-            for key in &touched.others {
+            for key in touched.others.iter().chain(&touched.secrets) {
                 self.update_standing(key.clone(), &mut changed);
             }
         }
+        changed.secrets = touched.secrets.iter().cloned().collect();
         changed.resources = self.snapshot.configure(version, configuration);
         let endpoints = self.snapshot.configure_endpoints(endpoints);
         changed.resources.extend(endpoints);
@@ -199,6 +208,7 @@ fn resource_name(key: &ObjectKey) -> String {
         Kind::EndpointSlice => "endpointslice",
         Kind::Ingress => "ingress",
         Kind::IngressClass => "ingressclass",
+        Kind::Secret => "secret",
         Kind::Service => "service",
     };
     let origin = match key.origin {

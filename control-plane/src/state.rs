@@ -4,6 +4,7 @@
 //! [`State::apply`], only from a record that is already durable. It cannot fail, wait, read
 //! a clock or cause an effect; it says what it touched.
 
+pub mod certificates;
 pub mod claims;
 mod class;
 pub mod endpoints;
@@ -13,6 +14,7 @@ mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use roadstead_matcher::host::HostPattern;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Epoch, Event, Record, Seq};
@@ -23,6 +25,7 @@ use crate::model::object::{Meta, Spec};
 use crate::model::service::Service;
 use crate::model::settings::Settings;
 use crate::model::time::Timestamp;
+use crate::state::certificates::Certificates;
 use crate::state::claims::Claims;
 use crate::state::endpoints::{SliceChange, SliceMap, Slices};
 use crate::state::hold::{Hold, Missing};
@@ -39,6 +42,7 @@ pub struct State {
     objects: BTreeMap<ObjectKey, Box<Held>>,
     claims: Claims,
     references: References,
+    certificates: Certificates,
     slices: Slices,
     missing: Missing,
 }
@@ -74,6 +78,10 @@ pub struct Touched {
     pub ingresses: BTreeSet<ObjectKey>,
     /// Services whose upstreams or endpoints may differ.
     pub services: BTreeSet<ObjectKey>,
+    /// Secrets whose certificates may differ.
+    pub secrets: BTreeSet<ObjectKey>,
+    /// Hosts for which other certificates may be shown.
+    pub server_names: BTreeSet<HostPattern>,
     /// Objects of other kinds whose standing may differ.
     pub others: BTreeSet<ObjectKey>,
 }
@@ -149,6 +157,7 @@ impl State {
             | Event::FaultEnded { .. }
             | Event::AcknowledgedByAll { .. } => {}
         }
+        self.forget_unused(&mut touched);
         touched
     }
 
@@ -211,7 +220,10 @@ impl State {
         let good = self.objects.get(key)?.good.as_ref()?;
         match &good.spec {
             Spec::Ingress(ingress) => Some((&good.meta, ingress)),
-            Spec::EndpointSlice(_) | Spec::IngressClass(_) | Spec::Service(_) => None,
+            Spec::Certificate(_)
+            | Spec::EndpointSlice(_)
+            | Spec::IngressClass(_)
+            | Spec::Service(_) => None,
         }
     }
 
@@ -227,7 +239,10 @@ impl State {
         let good = self.objects.get(key)?.good.as_ref()?;
         match &good.spec {
             Spec::Service(service) => Some((&good.meta, service)),
-            Spec::EndpointSlice(_) | Spec::Ingress(_) | Spec::IngressClass(_) => None,
+            Spec::Certificate(_)
+            | Spec::EndpointSlice(_)
+            | Spec::Ingress(_)
+            | Spec::IngressClass(_) => None,
         }
     }
 
@@ -286,6 +301,7 @@ impl State {
                 touched.ingresses.extend(affected);
                 touched.others.insert(key.clone());
             }
+            Kind::Secret => self.change_secret(key, touched, |state| state.set(key, held)),
             Kind::Service => {
                 self.set(key, held);
                 touched.services.insert(key.clone());
@@ -323,6 +339,12 @@ impl State {
         }
         match key.kind {
             Kind::Ingress => &mut touched.ingresses,
+            Kind::Secret => {
+                touched
+                    .ingresses
+                    .extend(self.certificates.users(key).cloned());
+                &mut touched.secrets
+            }
             Kind::Service => &mut touched.services,
             Kind::EndpointSlice | Kind::IngressClass => &mut touched.others,
         }
@@ -351,6 +373,7 @@ impl State {
         self.claims
             .insert(key, &age, &ingress, &mut touched.ingresses);
         self.references.insert(key, &ingress, &mut touched.services);
+        self.want(key, &age, &ingress, touched);
     }
 
     /// Takes an Ingress' claims away, if it has any.
@@ -362,6 +385,7 @@ impl State {
         self.claims
             .remove(key, &age, &ingress, &mut touched.ingresses);
         self.references.remove(key, &ingress, &mut touched.services);
+        self.want_no_more(key, &age, &ingress, touched);
     }
 
     fn claim_all_anew(&mut self) {
@@ -369,6 +393,7 @@ impl State {
         self.claims = Claims::new(ownership.unwrap_or_default());
         self.references = References::default();
         let mut touched = Touched::default();
+        let in_use = self.index_certificates(&mut touched);
         let ingresses: Vec<ObjectKey> = Origin::ALL
             .into_iter()
             .flat_map(|origin| self.keys(origin, Kind::Ingress))
@@ -377,5 +402,7 @@ impl State {
         for key in &ingresses {
             self.claim(key, &mut touched);
         }
+        self.in_use_since(&in_use);
+        self.forget_unused(&mut touched);
     }
 }

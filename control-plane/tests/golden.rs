@@ -78,7 +78,7 @@ impl Machine {
     fn see(&mut self, observations: Vec<Observation>) -> Outcome {
         let mut outcome = Outcome::default();
         for observation in observations {
-            let observed = observe(self.fold.state(), observation);
+            let observed = observe(self.fold.state(), observation, Timestamp(0));
             for change in observed.slices {
                 let changed = self.fold.apply_endpoints(change);
                 outcome.resources.extend(changed.resources);

@@ -33,6 +33,8 @@ struct Machine {
     fold: Fold,
     wanted: Wanted,
     records: Vec<Record>,
+    /// The Secrets that there are: a source tells of one when it is first referred to.
+    secrets: BTreeMap<ObjectKey, Seen>,
 }
 
 impl Machine {
@@ -48,7 +50,41 @@ impl Machine {
     }
 
     fn see(&mut self, observation: Observation) -> usize {
-        let observed = observe(self.fold.state(), observation);
+        match &observation {
+            Observation::Changed(seen) if seen.key.kind == Kind::Secret => {
+                self.secrets.insert(seen.key.clone(), seen.clone());
+            }
+            Observation::Deleted(key) => {
+                self.secrets.remove(key);
+            }
+            Observation::Listed {
+                kind: Kind::Secret,
+                objects,
+                ..
+            } => {
+                let objects = objects.iter();
+                self.secrets = objects
+                    .map(|seen| (seen.key.clone(), seen.clone()))
+                    .collect();
+            }
+            // A source that lists anew knows nothing of Secrets before it has listed them.
+            Observation::Listed { .. } => self.secrets.clear(),
+            _ => {}
+        }
+        let in_use = self.fold.state().certificates().in_use().clone();
+        let mut facts = self.take_in(observation);
+        for (key, since) in self.fold.state().certificates().in_use().clone() {
+            if in_use.get(&key) != Some(&since)
+                && let Some(seen) = self.secrets.get(&key)
+            {
+                facts += self.take_in(Observation::Changed(seen.clone()));
+            }
+        }
+        facts
+    }
+
+    fn take_in(&mut self, observation: Observation) -> usize {
+        let observed = observe(self.fold.state(), observation, Timestamp(0));
         let facts = observed.events.len() + observed.slices.len();
         for event in observed.events {
             self.record(event);
@@ -264,7 +300,7 @@ proptest! {
         let mut held: BTreeMap<ResourceId, [u8; 16]> = BTreeMap::new();
         let mut acknowledged = 0;
         for (index, step) in steps.iter().enumerate() {
-            let observed = observe(machine.fold.state(), step.observation());
+            let observed = observe(machine.fold.state(), step.observation(), Timestamp(0));
             let mut changed = vec![];
             for event in observed.events {
                 let seq = machine.fold.state().seq().next();
@@ -303,7 +339,7 @@ proptest! {
         if held.is_none() && let Some(slice) = machine.fold.state().slices().get(&key) {
             meta.uid = slice.uid.clone();
         }
-        machine.see(Observation::Changed(Seen { key, meta, spec: Err(world::refusal()) }));
+        machine.see(Observation::Changed(Seen { key, meta, spec: Err(world::refusal()), bundle: None }));
         prop_assert_eq!(everything(machine.fold.snapshot()), before);
     }
 
@@ -313,13 +349,18 @@ proptest! {
         let Some(Seen { key, mut meta, .. }) = bad.seen() else { return Ok(()) };
         meta.uid = "another".into();
         let mut gone = machine.clone();
-        machine.see(Observation::Changed(Seen { key: key.clone(), meta, spec: Err(world::refusal()) }));
+        machine.see(Observation::Changed(Seen { key: key.clone(), meta, spec: Err(world::refusal()), bundle: None }));
         gone.see(Observation::Deleted(key));
         prop_assert_eq!(bytes(machine.fold.snapshot()), bytes(gone.fold.snapshot()));
     }
 
     #[test]
     fn classes_that_are_served_beside_count_as_ours(steps in steps()) {
+        // Of a Secret that was good before anybody of ours referred to it nothing is known.
+        let steps: Vec<Step> = steps
+            .into_iter()
+            .filter(|step| !(step.key().kind == Kind::Secret && step.is_refused()))
+            .collect();
         let mut beside = Machine::after(&steps);
         let before = bytes(beside.fold.snapshot());
         let mut settings = world::settings();

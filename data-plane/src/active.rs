@@ -1,10 +1,12 @@
-//! Router and upstreams of one version, behind one pointer.
+//! Router, certificates and upstreams of one version, behind one pointer.
 //!
 //! What must agree is switched together: a thread that has this has all of one version.
 
+mod certificates;
 mod compiler;
 mod upstreams;
 
+pub use certificates::{Certificates, Shown, ShownChange};
 pub use compiler::Compiler;
 pub use upstreams::{Upstream, UpstreamTable};
 
@@ -17,6 +19,7 @@ pub use crate::snapshot::{Endpoint, Target};
 pub struct Active {
     pub version: Version,
     pub router: Router,
+    pub certificates: Certificates,
     pub upstreams: UpstreamTable,
 }
 
@@ -31,6 +34,7 @@ impl Active {
         Self {
             version,
             router: Router::default(),
+            certificates: Certificates::default(),
             upstreams: UpstreamTable::default(),
         }
     }

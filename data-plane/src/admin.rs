@@ -95,6 +95,7 @@ struct Summary<'a> {
     digest: String,
     routes: usize,
     upstreams: usize,
+    certificates: usize,
     listeners: usize,
     faults: Vec<FaultSummary<'a>>,
 }
@@ -133,6 +134,7 @@ impl<'a> Summary<'a> {
             digest: report.digest.fingerprint(),
             routes: report.routes,
             upstreams: report.upstreams,
+            certificates: report.certificates,
             listeners: report.listeners,
             faults: faults.collect(),
         }

@@ -122,7 +122,13 @@ impl App {
         let active = Arc::new(Active::empty());
         let traffic = Traffic::new(threads.workers(), active, inherited, self.offer.clone());
         let externals = traffic.externals();
-        let mut applier = Applier::new(traffic, keeping.batches(), metrics.clone());
+        let (may_ask, secrets) = watch::channel(None);
+        let (keys, writing) = keep::keys(config.keys_folder.clone(), others.clone());
+        if let Some(writing) = writing {
+            self.apply("the keys' writer", writing);
+        }
+        let mut applier =
+            Applier::new(traffic, keeping.batches(), (keys, secrets), metrics.clone());
         let report = applier.report();
 
         let (alive, is_alive) = watch::channel(true);
@@ -165,7 +171,9 @@ impl App {
             self.spawn("certificate", renewal.run());
         }
         let connector = Connector::new(config.control_plane, certificates);
-        let client = Client::new(identity, connector, orders, report, accepted, metrics);
+        let client = Client::new(
+            identity, connector, orders, report, accepted, may_ask, metrics,
+        );
         first.push(self.spawn("control plane's client", client.run()));
         first.push(heartbeat);
         Ok(first)

@@ -3,7 +3,10 @@
 //! Apart from connections: of ten thousand open ones few are at work. Those that wait hold
 //! nothing, and what one has just used is still in the core's caches when the next one needs it.
 
-use std::{cell::RefCell, collections::VecDeque};
+use std::{
+    cell::{RefCell, RefMut},
+    collections::VecDeque,
+};
 
 use bytes::BytesMut;
 
@@ -15,6 +18,8 @@ pub struct Buffers {
     /// Inputs of messages that may not be over; the one given back first is at the front.
     used: RefCell<VecDeque<BytesMut>>,
     outputs: RefCell<Vec<Vec<u8>>>,
+    /// Read into and emptied within one call.
+    scratch: RefCell<Vec<u8>>,
 }
 
 impl Buffers {
@@ -54,6 +59,13 @@ impl Buffers {
         }
     }
 
+    /// Room for what is passed on at once; nobody else may ask for it meanwhile.
+    pub fn scratch(&self) -> RefMut<'_, Vec<u8>> {
+        let mut scratch = self.scratch.borrow_mut();
+        scratch.resize(SCRATCH, 0);
+        scratch
+    }
+
     /// What was given back first, unless a message still holds a part of it.
     fn used_before(&self) -> BytesMut {
         let first = self.used.borrow_mut().pop_front();
@@ -72,6 +84,9 @@ pub const INPUT: usize = 8 * 1024;
 
 /// Room that an output begins with.
 const OUTPUT: usize = 1024;
+
+/// Room for what is passed on at once: two full records of TLS, with what is around them.
+const SCRATCH: usize = 34 * 1024;
 
 /// An output that has grown beyond this is not kept.
 const LARGEST_OUTPUT: usize = 16 * 1024;

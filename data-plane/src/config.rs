@@ -43,6 +43,11 @@ pub struct Config {
     /// Folder for what the proxy keeps to be able to start without a control plane. Made if
     /// it does not exist.
     pub state_folder: PathBuf,
+    /// Folder that keeps the certificates and private keys that are served by, for a proxy that
+    /// starts while no control plane answers. It must be on a tmpfs, such as one below /run, so
+    /// that no disk holds a key, and is made if it does not exist. If not set: they are in this
+    /// process alone, and HTTPS begins once a control plane has given them.
+    pub keys_folder: Option<PathBuf>,
     /// Number of traffic threads. If not set: the number of CPUs that this process may use, at
     /// most 8.
     pub threads: Option<NonZeroUsize>,
@@ -188,6 +193,7 @@ impl Default for Config {
             control_plane: ControlPlane::default(),
             accept_lineage: None,
             state_folder: "/var/lib/roadstead/data-plane".into(),
+            keys_folder: None,
             threads: None,
             admin: Admin::default(),
             access_log: LogFormat::default(),

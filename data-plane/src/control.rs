@@ -9,7 +9,10 @@ mod certificate;
 mod client;
 mod connect;
 mod dial;
+mod fetching;
 mod metrics;
+mod secrets;
+mod shown;
 
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 
@@ -18,6 +21,7 @@ pub use certificate::{Certificates, Renewal};
 pub use client::Client;
 pub use connect::Connector;
 pub use metrics::Metrics;
+pub use secrets::Secrets;
 
 use crate::active::Active;
 use crate::snapshot::{Fault, Listener};

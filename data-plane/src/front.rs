@@ -12,15 +12,12 @@ mod sniff;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
 
 pub use request::RequestError;
 
 use self::sniff::{Sniffed, sniff};
-use crate::message::{Client, Duplex, Meter, Request, Response, Tunnel};
+use crate::message::{Client, Duplex, Meter, Request, Response, Transport, Tunnel};
+use crate::protocol::Agreed;
 
 /// What answers requests.
 pub trait Handler {
@@ -39,27 +36,16 @@ pub trait Handler {
     ) -> impl Future<Output = ()>;
 }
 
-/// A connection of a client, encrypted or not.
-pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
-    /// Makes the client see that the connection did not end as it should.
-    fn reset(&self);
-}
-
-impl Transport for TcpStream {
-    fn reset(&self) {
-        // If it fails, the connection is gone already.
-        let _gone = self.set_zero_linger();
-    }
-}
-
-/// Serves one connection to its end, in the protocol that the client begins with.
+/// Serves one connection to its end, in the protocol that was agreed on or, if none was, in the one
+/// that the client begins with.
 pub async fn serve<S: Transport, H: Handler + 'static>(
     mut stream: S,
+    agreed: Option<Agreed>,
     client: Rc<Client>,
     handler: Rc<H>,
 ) {
     let alarm = client.thread.alarms.alarm();
-    match sniff(&mut stream, &alarm, &client).await {
+    match sniff(&mut stream, agreed, &alarm, &client).await {
         Some(Sniffed::H1(early)) => h1::serve(stream, early, client, handler).await,
         Some(Sniffed::H2(early)) => {
             h2::serve(stream, early.into_bytes(), client, handler).await;

@@ -28,7 +28,11 @@ pub struct Limits {
 pub struct ClientLimits {
     /// Open connections of one thread; one more is closed as soon as it is accepted.
     pub connections_per_thread: usize,
-    /// From a connection's beginning to its first byte.
+    /// From an accepted connection of an HTTPS listener to the end of its TLS handshake, however
+    /// the bytes come.
+    #[serde(with = "duration")]
+    pub handshake: Duration,
+    /// From a connection's beginning, or the end of its TLS handshake, to its first byte.
     #[serde(with = "duration")]
     pub first_byte: Duration,
     /// From the first byte of a request to the end of its header fields, however the bytes come.
@@ -133,6 +137,7 @@ impl Default for ClientLimits {
     fn default() -> Self {
         Self {
             connections_per_thread: 16_384,
+            handshake: Duration::from_secs(10),
             first_byte: Duration::from_secs(10),
             header: Duration::from_secs(15),
             idle: Duration::from_secs(75),

@@ -11,7 +11,10 @@ mod text;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 pub use body::{Body, BodyError, Frame, Source, Stream};
 pub use client::{Client, Listener};
@@ -55,6 +58,19 @@ impl std::fmt::Debug for Tunnel {
         f.debug_struct("Tunnel")
             .field("early", &self.early.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// A connection of a client, encrypted or not.
+pub trait Transport: AsyncRead + AsyncWrite + Unpin + 'static {
+    /// Makes the client see that the connection did not end as it should.
+    fn reset(&self);
+}
+
+impl Transport for TcpStream {
+    fn reset(&self) {
+        // If it fails, the connection is gone already.
+        let _gone = self.set_zero_linger();
     }
 }
 

@@ -4,6 +4,7 @@
 //! the control thread reads and sums them when somebody asks.
 
 mod cell;
+mod handshake;
 mod histogram;
 mod totals;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 pub use cell::{Counter, Gauge};
+pub use handshake::Handshake;
 pub use histogram::{BOUNDS, Histogram, HistogramTotals};
 pub use totals::{ListenerTotals, ThreadTotals};
 
@@ -24,6 +26,7 @@ pub struct ThreadMetrics {
     /// Requests that did not get an upstream's whole answer.
     reasons: [Counter; Reason::ALL.len()],
     pub upstream: UpstreamMetrics,
+    pub handshakes: HandshakeMetrics,
     /// Tasks that ended by a panic.
     pub panics: Counter,
     /// Lines of the access log that found its buffers full.
@@ -71,6 +74,22 @@ pub struct UpstreamMetrics {
     pub reused: Counter,
     /// Requests sent once more, to another endpoint or on a fresh connection.
     pub retries: Counter,
+}
+
+/// Handshakes of clients by TLS.
+#[derive(Debug, Default)]
+pub struct HandshakeMetrics {
+    ends: [Counter; Handshake::ALL.len()],
+    /// Of those that succeeded.
+    pub duration: Histogram,
+}
+
+impl HandshakeMetrics {
+    pub fn ended(&self, end: Handshake) {
+        if let Some(counter) = self.ends.get(end as usize) {
+            counter.add(1);
+        }
+    }
 }
 
 /// What one thread counts for one listener.

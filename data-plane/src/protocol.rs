@@ -30,6 +30,13 @@ impl fmt::Display for Protocol {
     }
 }
 
+/// What client and proxy agreed to speak before the first request (ALPN, RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agreed {
+    Http1,
+    Http2,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     Http,

@@ -12,7 +12,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::active::Active;
+use crate::active::{Active, Certificates};
 use crate::balance::Draws;
 use crate::front::{Handler, RequestError};
 use crate::message::{Duplex, Meter, Request, Response, Tunnel};
@@ -62,6 +62,11 @@ impl Proxy {
                 serial: before.serial + 1,
             })
         });
+    }
+
+    /// The certificates that are shown now.
+    pub fn certificates(&self) -> Certificates {
+        self.active.borrow().active.certificates.clone()
     }
 
     /// Uses these addresses of external upstreams from now on.

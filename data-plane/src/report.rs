@@ -27,6 +27,8 @@ pub struct Report {
     pub faults: BTreeMap<Key, Fault>,
     pub routes: usize,
     pub upstreams: usize,
+    /// Certificates that are shown.
+    pub certificates: usize,
     /// Listeners that are open.
     pub listeners: usize,
 }

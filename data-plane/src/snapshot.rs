@@ -3,6 +3,7 @@
 //! Pure, and apart from the router, so that what was told and what is in use can be
 //! reasoned about without any thread, clock or file.
 
+mod bundle;
 mod decode;
 mod fault;
 mod held;
@@ -12,11 +13,14 @@ mod resource;
 mod transfer;
 mod version;
 
+pub use bundle::{BadBundleName, BundleName};
 pub use decode::{CAPABILITIES, Decoded};
 pub use fault::{Fault, Reason};
 pub use held::{Applied, Held, Restored, Touched, Usable};
 pub use key::Key;
 pub use refusal::Refusal;
-pub use resource::{Backend, Endpoint, Form, Listener, Route, Rule, Target};
+pub use resource::{
+    Backend, Certificate, Endpoint, Form, KeyType, Listener, ListenerProtocol, Route, Rule, Target,
+};
 pub use transfer::{Assembly, Limits, Step, Told, Transfer};
 pub use version::Version;

@@ -26,6 +26,7 @@ use crate::metrics::ThreadMetrics;
 use crate::protocol::Scheme;
 use crate::resolve::Resolved;
 use crate::telemetry::RequestTraces;
+use crate::tls::Tls;
 use crate::upstream::PoolOptions;
 
 /// What a thread is started with.
@@ -36,6 +37,8 @@ pub struct WorkerOptions {
     pub peers: Option<Peers>,
     pub limits: Limits,
     pub pools: PoolOptions,
+    /// What all threads do handshakes by.
+    pub tls: Arc<Tls>,
     pub log: AccessLog,
     /// Makes spans of requests, if anyone wants some.
     pub traces: Option<RequestTraces>,

@@ -76,6 +76,8 @@ impl Swarm {
                 orders,
                 reported,
                 accepted,
+                // Nobody asks for certificates.
+                watch::channel(None).0,
                 metrics.clone(),
             );
             tasks.spawn(Box::pin(client.run()));

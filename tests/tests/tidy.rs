@@ -61,7 +61,7 @@ const DATA_PLANE: Ranks<'_> = Ranks {
     sources: "data-plane/src",
     levels: &[
         &["snapshot"],
-        &["filter", "router"],
+        &["bundle", "filter", "router"],
         &["balance"],
         &["active"],
         // What every part with I/O may name, and which itself names no part.
@@ -75,10 +75,18 @@ const DATA_PLANE: Ranks<'_> = Ranks {
             "resolve",
             "telemetry",
         ],
-        &["access_log", "tasks"],
+        &["access_log", "aside", "tasks"],
         &["config", "thread"],
         &["message"],
-        &["h1", "journal", "meter", "prepare", "probe", "unix_socket"],
+        &[
+            "h1",
+            "journal",
+            "keys",
+            "meter",
+            "prepare",
+            "probe",
+            "unix_socket",
+        ],
         &[
             "control",
             "front",
@@ -140,6 +148,7 @@ const REQUEST_PATH: &[&str] = &[
     "data-plane/src/tasks",
     "data-plane/src/telemetry/trace",
     "data-plane/src/thread",
+    "data-plane/src/tls",
     "data-plane/src/upstream",
     "data-plane/src/worker",
 ];

@@ -15,7 +15,9 @@ use crate::engine::Outlets;
 use crate::event::{Event, Record, Seq};
 use crate::health::{Condition, Health};
 use crate::history::Recorder;
+use crate::keys::Keys;
 use crate::metrics::engine::EngineMetrics;
+use crate::model::bundle::Bundle;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::time::Timestamp;
 use crate::plan::recovery::Wanted;
@@ -34,6 +36,7 @@ pub(super) struct Sinks {
     pub(super) publisher: Publisher,
     /// The publication before the next.
     pub(super) published: Arc<Publication>,
+    pub(super) bundles: Keys,
     pub(super) presence: watch::Sender<Presence>,
     pub(super) recorder: Recorder,
     pub(super) holding: watch::Sender<Holding>,
@@ -79,6 +82,10 @@ impl Outlets for Sinks {
             self.metrics.published();
             tracing::debug!(%version, resources, "published");
         }
+    }
+
+    fn bundle(&mut self, bundle: Bundle) {
+        self.bundles.put(bundle);
     }
 
     fn presence(&mut self, presence: &Presence) {

@@ -8,6 +8,7 @@ use imbl::OrdMap;
 
 use crate::checkpoint::Entry;
 use crate::event::{Epoch, Record, Seq};
+use crate::model::bundle::Bundle;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::time::Timestamp;
 use crate::plan::recovery::Wanted;
@@ -88,6 +89,9 @@ pub trait Outlets: Send {
 
     /// There is a new publication.
     fn publish(&mut self, publication: Arc<Publication>);
+
+    /// A chain and a key that are referred to, before any record or publication names them.
+    fn bundle(&mut self, bundle: Bundle);
 
     /// Proxies came, went or acknowledged.
     fn presence(&mut self, presence: &Presence);

@@ -43,7 +43,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     pub(super) fn recovered_again(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         for recovered in self.recovered.clone() {
-            let observed = observe(self.fold.state(), recovered);
+            let observed = observe(self.fold.state(), recovered, self.outlets.now());
             events.extend(observed.events);
             for change in observed.slices {
                 self.apply_endpoints(change);

@@ -76,6 +76,7 @@ fn seen(key: ObjectKey, spec: Spec) -> Seen {
         key,
         meta,
         spec: Ok(spec),
+        bundle: None,
     }
 }
 

@@ -301,10 +301,11 @@ impl Library {
 }
 
 /// Services and what stands behind them before the routes to them.
-const IN_ORDER: [Kind; 4] = [
+const IN_ORDER: [Kind; 5] = [
     Kind::EndpointSlice,
     Kind::IngressClass,
     Kind::Service,
+    Kind::Secret,
     Kind::Ingress,
 ];
 /// Files and folders may change for ever while they are looked at; there is a next look.

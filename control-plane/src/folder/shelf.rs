@@ -226,6 +226,7 @@ fn lost(key: &ObjectKey, rank: &Arc<str>, standing: &Standing, file: Option<&She
             },
         },
         spec: Err(Refusal::new(Reason::Malformed, "", message)),
+        bundle: None,
     }
 }
 
@@ -247,6 +248,7 @@ pub(super) fn order(kind: Kind) -> usize {
         Kind::EndpointSlice => 0,
         Kind::IngressClass => 1,
         Kind::Service => 2,
-        Kind::Ingress => 3,
+        Kind::Secret => 3,
+        Kind::Ingress => 4,
     }
 }

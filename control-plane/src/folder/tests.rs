@@ -75,7 +75,7 @@ impl World {
 
     fn apply(&mut self, observations: Vec<Observation>) {
         for observation in observations {
-            let observed = observe(self.fold.state(), observation);
+            let observed = observe(self.fold.state(), observation, Timestamp(0));
             self.facts += observed.events.len() + observed.slices.len();
             for change in observed.slices {
                 self.fold.apply_endpoints(change);

@@ -190,12 +190,13 @@ fn observe_publication(meter: &Meter, newest: watch::Receiver<Arc<Publication>>)
         .build();
 }
 
-const TYPES: [ResourceType; 5] = [
+const TYPES: [ResourceType; 6] = [
     ResourceType::Listener,
     ResourceType::Route,
     ResourceType::Upstream,
     ResourceType::Endpoints,
     ResourceType::Certificate,
+    ResourceType::ServerName,
 ];
 
 fn name(kind: ResourceType) -> &'static str {
@@ -206,5 +207,6 @@ fn name(kind: ResourceType) -> &'static str {
         ResourceType::Upstream => "upstream",
         ResourceType::Endpoints => "endpoints",
         ResourceType::Certificate => "certificate",
+        ResourceType::ServerName => "server_name",
     }
 }

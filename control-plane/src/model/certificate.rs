@@ -19,7 +19,7 @@ pub struct Certificate {
     pub bundle: BundleName,
     /// The DNS names that it is for (RFC 5280, section 4.2.1.6), sorted; of wildcards only those
     /// for one whole label. Names that no host can have are left out.
-    #[serde(with = "as_texts")]
+    #[serde(with = "crate::model::hosts")]
     pub names: Vec<HostPattern>,
     pub key_type: KeyType,
     pub not_before: Timestamp,
@@ -54,27 +54,6 @@ impl fmt::Display for KeyType {
             Self::Ecdsa => "ECDSA",
             Self::Ed25519 => "Ed25519",
         })
-    }
-}
-
-/// Hosts as their texts.
-mod as_texts {
-    use roadstead_matcher::host::HostPattern;
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-
-    pub(super) fn serialize<S: Serializer>(
-        hosts: &[HostPattern],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(hosts.iter().map(ToString::to_string))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Vec<HostPattern>, D::Error> {
-        let texts = Vec::<String>::deserialize(deserializer)?;
-        let hosts = texts.iter().map(|text| HostPattern::parse(text));
-        hosts.collect::<Result<_, _>>().map_err(D::Error::custom)
     }
 }
 

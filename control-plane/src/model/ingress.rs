@@ -16,6 +16,8 @@ pub struct Ingress {
     pub default_backend: Option<BackendRef>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tls: Vec<Tls>,
     /// Namespaces whose objects may claim paths of this Ingress' hosts
     /// (annotation `roadstead.dev/share-hosts-with`), sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -49,6 +51,22 @@ pub struct Rule {
     /// `None` where the rule has no `http`: its host goes to the default backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paths: Option<Vec<PathRule>>,
+}
+
+/// One entry of `spec.tls`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tls {
+    /// Empty: the hosts of the rules.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        with = "crate::model::hosts"
+    )]
+    pub hosts: Vec<HostPattern>,
+    /// Of the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Box<str>>,
 }
 
 /// One entry of `spec.rules[].http.paths`.

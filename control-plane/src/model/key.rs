@@ -39,15 +39,18 @@ pub enum Kind {
     EndpointSlice,
     Ingress,
     IngressClass,
+    /// Of type `kubernetes.io/tls`.
+    Secret,
     Service,
 }
 
 impl Kind {
     /// All kinds, in order.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::EndpointSlice,
         Self::Ingress,
         Self::IngressClass,
+        Self::Secret,
         Self::Service,
     ];
 
@@ -57,6 +60,7 @@ impl Kind {
             Self::EndpointSlice => "EndpointSlice",
             Self::Ingress => "Ingress",
             Self::IngressClass => "IngressClass",
+            Self::Secret => "Secret",
             Self::Service => "Service",
         }
     }

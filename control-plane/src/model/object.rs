@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
+    certificate::Certificate,
     endpoints::EndpointSlice,
     ingress::{Ingress, IngressClass},
     key::Kind,
@@ -38,9 +39,21 @@ pub struct Age {
     pub rank: Arc<str>,
 }
 
+impl Age {
+    /// Less than that of any object.
+    pub fn before_all() -> Self {
+        Self {
+            created: Timestamp(i64::MIN),
+            rank: Arc::default(),
+        }
+    }
+}
+
 /// What an object of each kind asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Spec {
+    /// What a Secret of type `kubernetes.io/tls` holds.
+    Certificate(Certificate),
     EndpointSlice(EndpointSlice),
     Ingress(Ingress),
     IngressClass(IngressClass),
@@ -51,6 +64,7 @@ impl Spec {
     /// The kind that this is the specification of.
     pub fn kind(&self) -> Kind {
         match self {
+            Self::Certificate(_) => Kind::Secret,
             Self::EndpointSlice(_) => Kind::EndpointSlice,
             Self::Ingress(_) => Kind::Ingress,
             Self::IngressClass(_) => Kind::IngressClass,

@@ -60,6 +60,8 @@ pub enum Reason {
     /// The value of one of our own annotations.
     InvalidAnnotation,
     InvalidBackend,
+    /// Of a Secret: a chain or a key that cannot be served.
+    InvalidCertificate,
     InvalidEndpoint,
     InvalidExternalName,
     InvalidHost,
@@ -76,6 +78,7 @@ impl Reason {
         match self {
             Self::InvalidAnnotation => "InvalidAnnotation",
             Self::InvalidBackend => "InvalidBackend",
+            Self::InvalidCertificate => "InvalidCertificate",
             Self::InvalidEndpoint => "InvalidEndpoint",
             Self::InvalidExternalName => "InvalidExternalName",
             Self::InvalidHost => "InvalidHost",

@@ -11,9 +11,11 @@ mod ingress;
 mod ingress_class;
 mod name;
 mod published;
+mod secret;
 mod service;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use k8s_openapi::Metadata;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::model::address::Published;
+use crate::model::bundle::Bundle;
 use crate::model::ingress::ClassRef;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Age, Meta, Spec};
@@ -35,7 +38,7 @@ pub use published::published;
 
 /// The Kubernetes types that are watched.
 pub mod types {
-    pub use k8s_openapi::api::core::v1::Service;
+    pub use k8s_openapi::api::core::v1::{Secret, Service};
     pub use k8s_openapi::api::discovery::v1::EndpointSlice;
     pub use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
     pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -47,6 +50,11 @@ pub trait Convert: Metadata<Ty = ObjectMeta> + k8s_openapi::Resource {
 
     /// What the object asks for, or why it cannot be used.
     fn spec(&self, origin: Origin) -> Result<Spec, Refusal>;
+
+    /// The same, and the bundle of a Secret.
+    fn spec_and_bundle(&self, origin: Origin) -> Result<(Spec, Option<Bundle>), Refusal> {
+        self.spec(origin).map(|spec| (spec, None))
+    }
 
     /// The class that an Ingress names; other kinds have none.
     fn class(&self) -> Option<ClassRef> {
@@ -89,13 +97,23 @@ pub enum NameError {
 /// The object as it is seen at this place.
 pub fn seen<K: Convert>(place: Place<'_>, object: &K) -> Result<Seen, NameError> {
     let (key, meta) = identity::<K>(place, object.metadata())?;
-    let spec = object
-        .spec(key.origin)
-        .map_err(|refusal| match object.class() {
-            Some(class) => refusal.of_class(class),
-            None => refusal,
-        });
-    Ok(Seen { key, meta, spec })
+    let read = object.spec_and_bundle(key.origin);
+    let (spec, bundle) = match read {
+        Ok((spec, bundle)) => (Ok(spec), bundle),
+        Err(refusal) => (
+            Err(match object.class() {
+                Some(class) => refusal.of_class(class),
+                None => refusal,
+            }),
+            None,
+        ),
+    };
+    Ok(Seen {
+        key,
+        meta,
+        spec,
+        bundle,
+    })
 }
 
 /// An object of which only the metadata can be read.
@@ -105,26 +123,32 @@ pub fn malformed<K: Convert>(
     error: impl fmt::Display,
 ) -> Result<Seen, NameError> {
     let (key, meta) = identity::<K>(place, metadata)?;
-    let message = format!(
-        "is no {} of {}: {}",
-        K::MODEL_KIND,
-        K::API_VERSION,
-        shorten(&error.to_string())
-    );
+    // What a Secret's reader says of a value may have the value in it.
+    let error = match K::MODEL_KIND {
+        Kind::Secret => "a field has another form than it should".to_owned(),
+        Kind::EndpointSlice | Kind::Ingress | Kind::IngressClass | Kind::Service => {
+            shorten(&error.to_string())
+        }
+    };
+    let message = format!("is no {} of {}: {error}", K::MODEL_KIND, K::API_VERSION);
     let refusal = Refusal::new(Reason::Malformed, "", message);
     let refusal = match ingress::class_annotation(metadata) {
         Some(class) if K::MODEL_KIND == Kind::Ingress => refusal.of_class(class),
         Some(_) | None => refusal,
     };
-    let spec = Err(refusal);
-    Ok(Seen { key, meta, spec })
+    Ok(Seen {
+        key,
+        meta,
+        spec: Err(refusal),
+        bundle: None,
+    })
 }
 
 /// The key of an object that is gone.
 pub fn key<K: Convert>(origin: Origin, metadata: &ObjectMeta) -> Result<ObjectKey, NameError> {
     let namespace = match K::MODEL_KIND {
         Kind::IngressClass => "",
-        Kind::EndpointSlice | Kind::Ingress | Kind::Service => {
+        Kind::EndpointSlice | Kind::Ingress | Kind::Secret | Kind::Service => {
             metadata.namespace.as_deref().unwrap_or("default")
         }
     };

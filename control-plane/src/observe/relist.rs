@@ -23,12 +23,12 @@ pub(super) struct List {
 
 /// Adds what a complete list changes: objects that are new or different, then deletions of
 /// what `State` holds and the list does not.
-pub(super) fn compare(state: &State, list: List, observed: &mut Observed) {
+pub(super) fn compare(state: &State, list: List, now: Timestamp, observed: &mut Observed) {
     observed.events.extend(restored(state, &list));
     let mut listed = BTreeSet::new();
     for seen in list.objects {
         listed.insert(seen.key.clone());
-        super::changed(state, seen, observed);
+        super::changed(state, seen, now, observed);
     }
     let gone: BTreeSet<ObjectKey> = state
         .keys(list.origin, list.kind)
@@ -143,6 +143,7 @@ mod tests {
                 age,
             },
             spec: Ok(Spec::IngressClass(class)),
+            bundle: None,
         }
     }
 
@@ -154,7 +155,7 @@ mod tests {
             objects: vec![seen],
             unreadable: vec![],
         };
-        let events = observe(state, observation).events;
+        let events = observe(state, observation, Timestamp(0)).events;
         let names = events.iter().map(Event::name).collect();
         for event in events {
             state.apply(&Record {

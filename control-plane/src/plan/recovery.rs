@@ -10,7 +10,7 @@ use imbl::OrdMap;
 
 use crate::event::Event;
 use crate::event::recovery::RecoveryRecord;
-use crate::model::key::{ObjectKey, Origin};
+use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::state::State;
 
 /// What is to be kept now. A clone shares what does not change.
@@ -38,19 +38,34 @@ impl Wanted {
             let before = std::mem::replace(&mut self.listed, state.head().listed.clone());
             return before != self.listed;
         }
+        let forgotten = self.forget_secrets(state);
         let Some(key) = event.object() else {
-            return false;
+            return forgotten;
         };
-        match record(state, key) {
+        let changed = match record(state, key) {
             Some(record) => {
-                if self.records.get(key).is_some_and(|known| **known == record) {
-                    return false;
+                let known = self.records.get(key).is_some_and(|known| **known == record);
+                if !known {
+                    self.records.insert(key.clone(), Arc::new(record));
                 }
-                self.records.insert(key.clone(), Arc::new(record));
-                true
+                !known
             }
             None => self.records.remove(key).is_some(),
+        };
+        changed || forgotten
+    }
+
+    /// Whoever refers to a Secret no more makes the state forget it.
+    fn forget_secrets(&mut self, state: &State) -> bool {
+        let first = ObjectKey::before_all(Origin::Kubernetes, Kind::Secret);
+        let secrets = self.records.range(first..).map(|(key, _)| key);
+        let secrets = secrets.take_while(|key| key.kind == Kind::Secret);
+        let forgotten = secrets.filter(|key| state.object(key).is_none());
+        let forgotten: Vec<ObjectKey> = forgotten.cloned().collect();
+        for key in &forgotten {
+            self.records.remove(key);
         }
+        !forgotten.is_empty()
     }
 
     /// The records of an origin, in order of their keys.

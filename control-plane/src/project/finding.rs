@@ -4,7 +4,10 @@
 
 use std::fmt::{self, Write as _};
 
+use roadstead_matcher::host::HostPattern;
+
 use crate::model::refusal::Refusal;
+use crate::project::standing::tls::{Lacking, Why};
 use crate::project::standing::{Lost, Missing, Standing};
 use crate::state::claims::wish::Slot;
 
@@ -25,6 +28,15 @@ const HOST_OF_ANOTHER: &str = "HostOwnedByAnother";
 const PATH_TAKEN: &str = "PathTaken";
 const SERVICE_NOT_FOUND: &str = "ServiceNotFound";
 const PORT_NOT_FOUND: &str = "PortNotFound";
+/// A Secret has no certificate that can be used.
+const SECRET_REFUSED: &str = "SecretRefused";
+const SECRET_NOT_FOUND: &str = "SecretNotFound";
+/// A certificate is not for a host that it is named for.
+const CERTIFICATE_MISMATCH: &str = "CertificateMismatch";
+/// A host's certificate is another's to name.
+const CERTIFICATE_OF_ANOTHER: &str = "CertificateOfAnother";
+/// Hosts without a certificate.
+const NO_CERTIFICATE: &str = "NoCertificate";
 /// A field asks for what Roadstead does not do.
 pub const IGNORED: &str = "Ignored";
 
@@ -84,6 +96,55 @@ impl Finding {
         }
     }
 
+    /// A certificate is not shown.
+    pub fn of_lacking(lacking: &Lacking) -> Self {
+        let entry = lacking.entry;
+        let secret_name = || format!("spec.tls[{entry}].secretName");
+        let (reason, field, what) = match &lacking.why {
+            Why::NoSecret => (
+                NO_CERTIFICATE,
+                format!("spec.tls[{entry}]"),
+                "names no Secret, and no Secret in use here has a certificate".to_owned(),
+            ),
+            Why::NotFound { secret } => (
+                SECRET_NOT_FOUND,
+                secret_name(),
+                format!("there is no Secret {secret}"),
+            ),
+            Why::Refused { secret, message } => (
+                SECRET_REFUSED,
+                secret_name(),
+                format!("Secret {secret} cannot be used: {message}"),
+            ),
+            Why::NotFor { secret, hosts } => (
+                CERTIFICATE_MISMATCH,
+                secret_name(),
+                format!(
+                    "the certificate of Secret {secret} is not for {}",
+                    some(hosts)
+                ),
+            ),
+            Why::Others { secret, hosts } => (
+                CERTIFICATE_OF_ANOTHER,
+                secret_name(),
+                format!(
+                    "Secret {secret} is not used for {}: another is named for it before, or the \
+                     host belongs to another namespace",
+                    some(hosts)
+                ),
+            ),
+        };
+        let comes_to = match &*lacking.unserved {
+            [] => "another certificate is shown".to_owned(),
+            hosts => format!("HTTPS is not served for {}", some(hosts)),
+        };
+        Self {
+            reason,
+            field: field.into(),
+            message: format!("{what}; {comes_to}"),
+        }
+    }
+
     /// A field means nothing.
     pub fn of_ignored(field: &str) -> Self {
         Self {
@@ -115,6 +176,19 @@ pub fn all_ignored(standing: &Standing) -> Option<String> {
         )),
     }
 }
+
+/// The first of some hosts.
+fn some(hosts: &[HostPattern]) -> String {
+    let first = hosts.iter().take(MOST).map(ToString::to_string);
+    let mut text = first.collect::<Vec<_>>().join(", ");
+    if let more @ 1.. = hosts.len().saturating_sub(MOST) {
+        let _ = write!(text, " and {more} more");
+    }
+    text
+}
+
+/// Enough to see which are meant.
+const MOST: usize = 4;
 
 /// What a rule is about, in words.
 pub fn place(lost: &Lost) -> String {

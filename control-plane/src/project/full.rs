@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::key::{Kind, Origin};
-use crate::project::{Fold, listeners, routes, upstreams};
+use crate::project::{Fold, certificates, listeners, routes, upstreams};
 use crate::snapshot::{Change, Snapshot};
 use crate::state::State;
 
@@ -21,7 +21,11 @@ pub(super) fn replace_all(state: &State, before: &Snapshot) -> (Vec<Change>, Vec
     for origin in Origin::ALL {
         let ingresses = state.keys(origin, Kind::Ingress);
         configuration.extend(ingresses.map(|key| routes::project(state, key)));
+        let secrets = state.keys(origin, Kind::Secret);
+        configuration.extend(secrets.map(|key| certificates::project(state, key)));
     }
+    let hosts = state.certificates().server_names();
+    configuration.extend(hosts.map(|host| certificates::project_server_name(state, host)));
     let mut endpoints = Vec::new();
     let nothing = Snapshot::default();
     for service in state.services_in_use() {

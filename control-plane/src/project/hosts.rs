@@ -132,7 +132,11 @@ fn of_all_hosts(key: &ObjectKey, standing: &Standing) -> impl Iterator<Item = Fo
     let refusal = refusal.map(|refusal| Finding::of_refusal(refusal, standing.served));
     let ignored = standing.ignored.iter();
     let ignored = ignored.map(|field| Finding::of_ignored(field));
-    refusal.chain(ignored).map(|finding| found(key, finding))
+    let lacking = standing.lacking.iter().map(Finding::of_lacking);
+    refusal
+        .chain(lacking)
+        .chain(ignored)
+        .map(|finding| found(key, finding))
 }
 
 fn found(key: &ObjectKey, finding: Finding) -> Found {

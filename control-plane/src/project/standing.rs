@@ -2,6 +2,8 @@
 //!
 //! Made in the same pass as the routes, so that what a user is told is what is done.
 
+pub mod tls;
+
 use std::sync::Arc;
 
 use roadstead_matcher::host::HostPattern;
@@ -9,6 +11,7 @@ use roadstead_matcher::host::HostPattern;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::refusal::Refusal;
 use crate::project::routes;
+use crate::project::standing::tls::Lacking;
 use crate::state::State;
 use crate::state::claims::wish::{Position, Slot, wishes};
 
@@ -17,7 +20,7 @@ use crate::state::claims::wish::{Position, Slot, wishes};
 pub struct Standing {
     /// Its uid, so that an Event reaches this object and not its successor.
     pub uid: Arc<str>,
-    /// An Ingress whose class is ours and whose last good version is served.
+    /// Its last good version is used; of an Ingress, because its class is ours.
     pub served: bool,
     /// Why the version that exists now is not used.
     pub refusal: Option<Refusal>,
@@ -25,6 +28,8 @@ pub struct Standing {
     pub lost: Vec<Lost>,
     /// Backends whose Service or port does not exist: their rules answer 503.
     pub missing: Vec<Missing>,
+    /// Entries of `spec.tls` whose own certificate is not shown.
+    pub lacking: Vec<Lacking>,
     /// Fields of what is served that mean nothing here: [`Ingress::ignored`].
     ///
     /// [`Ingress::ignored`]: crate::model::ingress::Ingress::ignored
@@ -63,7 +68,7 @@ pub struct Missing {
 /// How an object stands; `None` for what is not ours to speak of.
 ///
 /// Ours are the Ingresses of our classes; of other kinds an object has a standing only while
-/// it is refused, and a Service only while one of these Ingresses sends to it.
+/// it is refused, and a Service or a Secret only while one of these Ingresses names it.
 pub(super) fn of(state: &State, key: &ObjectKey) -> Option<Standing> {
     // Of what was not seen yet nobody knows how it stands.
     let held = state.object(key).filter(|held| !held.unseen)?;
@@ -77,6 +82,7 @@ pub(super) fn of(state: &State, key: &ObjectKey) -> Option<Standing> {
         refusal,
         lost: Vec::new(),
         missing: Vec::new(),
+        lacking: Vec::new(),
         ignored: Vec::new(),
     };
     let ours = match key.kind {
@@ -86,15 +92,21 @@ pub(super) fn of(state: &State, key: &ObjectKey) -> Option<Standing> {
             .map_or(key.origin == Origin::Folder, |class| {
                 state.serves(key.origin, class)
             }),
+        Kind::Secret => state.certificates().users(key).next().is_some(),
         Kind::Service => state.users_of(key).next().is_some(),
         Kind::EndpointSlice | Kind::IngressClass => true,
     };
     if !ours {
         return None;
     }
+    if let Kind::Secret | Kind::Service = key.kind {
+        standing.served = held.good.is_some();
+        return standing.refusal.is_some().then_some(standing);
+    }
     if let Some((_, ingress)) = good {
         standing.served = true;
         standing.ignored.clone_from(&ingress.ignored);
+        standing.lacking = tls::lacking(state, key, ingress);
         for wish in wishes(ingress) {
             if routes::has_slot(state, key, &wish) {
                 let service = key.sibling(Kind::Service, &wish.backend.service);

@@ -161,6 +161,8 @@ impl SnapshotService for Snapshots {
                 hosts_removed: diff.hosts_removed,
                 routes: diff.routes,
                 upstreams: diff.upstreams,
+                certificates: diff.certificates,
+                server_names: diff.server_names,
                 listeners: diff.listeners,
             }
         });

@@ -45,6 +45,8 @@ fn body(kind: ResourceType, resource: &Resource) -> Result<Option<Body>, DecodeE
         ResourceType::Route => Some(Body::Route(v1::Route::decode(bytes)?)),
         ResourceType::Upstream => Some(Body::Upstream(v1::Upstream::decode(bytes)?)),
         ResourceType::Endpoints => Some(Body::Endpoints(v1::Endpoints::decode(bytes)?)),
-        ResourceType::Certificate | ResourceType::Unspecified => None,
+        ResourceType::Certificate => Some(Body::Certificate(v1::Certificate::decode(bytes)?)),
+        ResourceType::ServerName => Some(Body::ServerName(v1::ServerName::decode(bytes)?)),
+        ResourceType::Unspecified => None,
     })
 }

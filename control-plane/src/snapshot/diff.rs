@@ -19,6 +19,8 @@ pub struct Diff {
     pub routes: Vec<v1::RouteChange>,
     pub upstreams: Vec<v1::ResourceChange>,
     pub listeners: Vec<v1::ResourceChange>,
+    pub certificates: Vec<v1::ResourceChange>,
+    pub server_names: Vec<v1::ResourceChange>,
 }
 
 /// Compares two snapshots. Endpoints are no part of it: no version covers them.
@@ -35,7 +37,9 @@ pub fn diff(before: &Snapshot, after: &Snapshot) -> Diff {
             ResourceType::Route => routes.add(old, new),
             ResourceType::Upstream => diff.upstreams.extend(change(id, old, new)),
             ResourceType::Listener => diff.listeners.extend(change(id, old, new)),
-            ResourceType::Endpoints | ResourceType::Certificate | ResourceType::Unspecified => {}
+            ResourceType::Certificate => diff.certificates.extend(change(id, old, new)),
+            ResourceType::ServerName => diff.server_names.extend(change(id, old, new)),
+            ResourceType::Endpoints | ResourceType::Unspecified => {}
         }
     }
     if !routes.is_empty() {

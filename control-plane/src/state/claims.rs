@@ -17,7 +17,6 @@ use crate::model::ingress::Ingress;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::Age;
 use crate::model::settings::HostOwnership;
-use crate::model::time::Timestamp;
 use crate::state::claims::wish::{Position, Slot, wishes};
 
 /// One rule's wish for a slot. The least claim that may have the slot has it.
@@ -55,22 +54,35 @@ impl Claims {
     /// of that namespace and of the namespaces that it shares the host with count; the oldest has it.
     pub fn winner(&self, host: &HostPattern, slot: &Slot) -> Option<&Claim> {
         let mut claims = self.on(host, slot);
-        match self.ownership {
-            HostOwnership::Shared => claims.next(),
-            HostOwnership::Namespace => {
-                let owner = self.owning_namespace(host)?;
-                claims.find(|claim| {
-                    let namespace = &claim.ingress.namespace;
-                    let share = || (host.clone(), owner.clone(), namespace.clone());
-                    namespace == owner || self.shares.contains_key(&share())
-                })
-            }
-        }
+        claims.find(|claim| self.admits(host, &claim.ingress.namespace))
     }
 
     /// The namespace that owns a host: that of its oldest claimant.
     pub fn owner(&self, host: &HostPattern) -> Option<&str> {
         self.owning_namespace(host).map(AsRef::as_ref)
+    }
+
+    /// The oldest claimant of a host.
+    pub fn oldest(&self, host: &HostPattern) -> Option<&ObjectKey> {
+        self.claimants(host).next()
+    }
+
+    /// Whether Ingresses of a namespace may have anything of a host that somebody claims.
+    pub fn admits(&self, host: &HostPattern, namespace: &Arc<str>) -> bool {
+        match self.ownership {
+            HostOwnership::Shared => true,
+            HostOwnership::Namespace => self.owning_namespace(host).is_some_and(|owner| {
+                let share = || (host.clone(), owner.clone(), namespace.clone());
+                namespace == owner || self.shares.contains_key(&share())
+            }),
+        }
+    }
+
+    /// All hosts that are claimed.
+    pub fn hosts(&self) -> impl Iterator<Item = &HostPattern> {
+        let mut last = None;
+        let hosts = self.claimants.iter().map(|(host, _, _)| host);
+        hosts.filter(move |host| last.replace(*host) != Some(*host))
     }
 
     /// Enters the claims of an Ingress; adds to `touched` the Ingresses that win or lose by it.
@@ -182,8 +194,7 @@ impl Claims {
     }
 
     fn owning_namespace(&self, host: &HostPattern) -> Option<&Arc<str>> {
-        let oldest = self.claimants(host).next()?;
-        Some(&oldest.namespace)
+        Some(&self.oldest(host)?.namespace)
     }
 
     /// The claims on a slot, the oldest first.
@@ -209,10 +220,7 @@ impl Claim {
     /// Less than any claim.
     fn before_all() -> Self {
         Self {
-            age: Age {
-                created: Timestamp(i64::MIN),
-                rank: Arc::default(),
-            },
+            age: Age::before_all(),
             ingress: ObjectKey::before_all(Origin::Folder, Kind::Ingress),
             position: Position::DefaultBackend,
         }

@@ -74,6 +74,10 @@ pub(super) fn notices(before: Option<&Standing>, after: Option<&Standing>) -> Ve
         .iter()
         .filter(|missing| !missing_before.contains(missing));
     notices.extend(new_missing.map(|missing| Finding::of_missing(missing).into()));
+    let lacking_before = before.map_or(&[][..], |before| &before.lacking);
+    let lacking = after.lacking.iter();
+    let new = lacking.filter(|lacking| !lacking_before.contains(lacking));
+    notices.extend(new.map(|lacking| Finding::of_lacking(lacking).into()));
     let ignored_before = before.map_or(&[][..], |before| &before.ignored);
     if after.ignored != ignored_before {
         let ignored = finding::all_ignored(after);
@@ -105,6 +109,7 @@ mod tests {
             refusal: None,
             lost: vec![],
             missing: vec![],
+            lacking: vec![],
             ignored: vec![],
         }
     }

@@ -27,6 +27,7 @@ fn change(name: &str, before: Option<bool>, after: Option<bool>) -> StandingChan
         refusal: (!good).then(|| Refusal::new(Reason::InvalidHost, "spec", "is bad")),
         lost: vec![],
         missing: vec![],
+        lacking: Vec::new(),
         ignored: vec![],
     };
     StandingChange {

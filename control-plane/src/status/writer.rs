@@ -135,7 +135,7 @@ fn reference(key: &ObjectKey, uid: &str) -> ObjectReference {
     let api_version = match key.kind {
         Kind::EndpointSlice => "discovery.k8s.io/v1",
         Kind::Ingress | Kind::IngressClass => "networking.k8s.io/v1",
-        Kind::Service => "v1",
+        Kind::Secret | Kind::Service => "v1",
     };
     ObjectReference {
         api_version: Some(api_version.to_owned()),

@@ -212,6 +212,7 @@ mod tests {
                 target: Target::Endpoints,
                 ports: vec![],
             })),
+            bundle: None,
         }
     }
 

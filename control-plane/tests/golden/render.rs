@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use prost::Message as _;
 use roadstead_control_plane::model::key::ObjectKey;
+use roadstead_control_plane::project::finding::Finding;
 use roadstead_control_plane::project::standing::Standing;
 use roadstead_control_plane::snapshot::{ResourceId, Snapshot};
 use roadstead_control_plane::state::claims::wish::Slot;
@@ -97,6 +98,15 @@ fn body(kind: ResourceType, bytes: &[u8]) -> Vec<String> {
             };
             endpoints.iter().map(show).collect()
         }
+        ResourceType::Certificate => {
+            let certificate = v1::Certificate::decode(bytes).unwrap();
+            let bundle = certificate.bundle.iter().take(4);
+            let bundle: String = bundle.map(|byte| format!("{byte:02x}")).collect();
+            let key = certificate.key_type().as_str_name();
+            let key = key.trim_start_matches("KEY_TYPE_");
+            vec![format!("bundle {bundle}…, {key}")]
+        }
+        ResourceType::ServerName => v1::ServerName::decode(bytes).unwrap().certificates,
         ResourceType::Unspecified => panic!("a resource without a type"),
     }
 }
@@ -172,6 +182,9 @@ fn standing(key: &ObjectKey, standing: Option<&Standing>) -> String {
             missing.service, missing.position
         )
         .unwrap();
+    }
+    for lacking in &standing.lacking {
+        writeln!(out, "    lacking {}", Finding::of_lacking(lacking)).unwrap();
     }
     for field in &standing.ignored {
         writeln!(out, "    ignored {field}").unwrap();

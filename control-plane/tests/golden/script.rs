@@ -103,14 +103,15 @@ fn objects(file: Option<&str>, text: &str) -> Vec<Seen> {
     let documents = documents.into_iter().filter(|document| !document.is_null());
     documents
         .enumerate()
-        .map(|(position, document)| {
+        .filter_map(|(position, document)| {
             let rank = file.map(|file| format!("{file}:{position:06}"));
             let place = match &rank {
                 Some(rank) => Place::Folder { rank, version: "1" },
                 None => Place::Kubernetes,
             };
             match read(place, &document) {
-                Document::Object(seen) => seen,
+                Document::Object(seen) => Some(seen),
+                Document::Foreign if file.is_some() => None,
                 other @ (Document::Foreign | Document::Nameless(_) | Document::Unknown) => {
                     panic!("{other:?}: {document}")
                 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use roadstead_control_plane::model::bundle::BundleName;
+use roadstead_control_plane::model::certificate::{Certificate, KeyType};
 use roadstead_control_plane::model::endpoints::{Condition, Endpoint, EndpointPort, EndpointSlice};
 use roadstead_control_plane::model::guard::DeletionGuard;
 use roadstead_control_plane::model::ingress::{
-    BackendRef, ClassRef, Ingress, IngressClass, PathRule, PortRef, Rule,
+    BackendRef, ClassRef, Ingress, IngressClass, PathRule, PortRef, Rule, Tls,
 };
 use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
 use roadstead_control_plane::model::object::{Age, Meta, Spec};
@@ -59,6 +61,7 @@ impl Step {
             key: self.key.clone(),
             meta,
             spec,
+            bundle: None,
         })
     }
 
@@ -76,9 +79,17 @@ impl Step {
                     ingress.default_backend = None;
                     ingress.class = ClassRef::Annotation("roadstead".into());
                     for rule in &mut ingress.rules {
-                        let host = format!("{}.other", rule.host).replace("*", "x");
-                        rule.host = HostPattern::parse(host.trim_start_matches('.')).unwrap();
+                        rule.host = other(&rule.host);
                     }
+                    for host in ingress.tls.iter_mut().flat_map(|tls| &mut tls.hosts) {
+                        *host = other(host);
+                    }
+                }
+                Spec::Certificate(certificate) => {
+                    for name in &mut certificate.names {
+                        *name = other(name);
+                    }
+                    certificate.names.sort_unstable();
                 }
                 Spec::IngressClass(class) => class.is_default = false,
                 Spec::EndpointSlice(_) | Spec::Service(_) => {}
@@ -92,6 +103,7 @@ impl Step {
             class: ClassRef::Annotation("roadstead".into()),
             default_backend: Some(backend(0, 0)),
             rules: vec![rule(&format!("{origin}.example"), vec![])],
+            tls: vec![],
             shares_hosts_with: vec![],
             ignored: vec![],
         };
@@ -100,6 +112,11 @@ impl Step {
             now: Some((meta(0, "a", "0"), Ok(Spec::Ingress(ingress)))),
         }
     }
+}
+
+fn other(host: &HostPattern) -> HostPattern {
+    let host = format!("{host}.other").replace('*', "x");
+    HostPattern::parse(host.trim_start_matches('.')).unwrap()
 }
 
 /// `spec.controller` of the classes that are not ours.
@@ -149,6 +166,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
             4 => (Just(key(Origin::Kubernetes, Kind::Ingress, namespace, n)), now(namespace, n, ingress())),
             2 => (Just(key(Origin::Kubernetes, Kind::Service, namespace, n)), now(namespace, n, service())),
             2 => (Just(key(Origin::Kubernetes, Kind::EndpointSlice, namespace, n)), now(namespace, n, slice())),
+            2 => (Just(key(Origin::Kubernetes, Kind::Secret, namespace, n)), now(namespace, n, certificate())),
             1 => (Just(key(Origin::Kubernetes, Kind::IngressClass, "", n % 2)), now("", n % 2, class())),
         ]
     });
@@ -180,13 +198,18 @@ pub(crate) fn lists(steps: &[Step]) -> Vec<Observation> {
 }
 
 /// What two machines hold of objects that are good now, for comparison: of an object that is
-/// refused, a list cannot know the last good version, which passed by unseen. And not their
-/// resource versions, which are those of the last change that anything is routed on.
+/// refused, a list cannot know the last good version, which passed by unseen, nor which Secrets
+/// that of an Ingress refers to. And not their resource versions, which are those of the last
+/// change that anything is routed on.
 pub(crate) fn settle(a: &Fold, b: &Fold) -> (String, String) {
     let of = |fold: &Fold| {
-        let objects: Vec<_> = fold
-            .state()
+        let state = fold.state();
+        let any_refused = state
             .objects()
+            .any(|(key, held)| key.kind == Kind::Ingress && held.refused.is_some());
+        let objects: Vec<_> = state
+            .objects()
+            .filter(|(key, _)| key.kind != Kind::Secret || !any_refused)
             .map(|(key, held)| {
                 (
                     key.clone(),
@@ -296,26 +319,61 @@ fn ingress() -> impl Strategy<Value = Spec> {
         1 => Just(ClassRef::Unset),
     ];
     let shares = prop::sample::subsequence(vec![Box::from("a"), "b".into(), "c".into()], 0..=3);
-    let ignored = prop::sample::subsequence(vec![Box::from("spec.tls")], 0..=1);
+    let ignored =
+        prop::sample::subsequence(vec![Box::from("metadata.annotations[nginx.org/x]")], 0..=1);
     (
         class,
         prop::option::weighted(0.3, backend_ref()),
         prop::collection::vec(rule, 0..3),
+        prop::collection::vec(tls(), 0..3),
         shares,
         ignored,
     )
         .prop_map(
-            |(class, default_backend, rules, shares_hosts_with, ignored)| {
+            |(class, default_backend, rules, tls, shares_hosts_with, ignored)| {
                 Spec::Ingress(Ingress {
                     class,
                     default_backend,
                     rules,
+                    tls,
                     shares_hosts_with,
                     ignored,
                 })
             },
         )
 }
+
+fn tls() -> impl Strategy<Value = Tls> {
+    let hosts = prop::sample::subsequence(HOSTS.to_vec(), 0..=2);
+    (hosts, prop::option::weighted(0.8, 0..4_u8)).prop_map(|(hosts, secret)| Tls {
+        hosts: hosts.into_iter().map(host).collect(),
+        secret: secret.map(|n| format!("n{n}").into()),
+    })
+}
+
+fn certificate() -> impl Strategy<Value = Spec> {
+    let names = prop::sample::subsequence(HOSTS.to_vec(), 0..=3);
+    let key_type = prop::sample::select(vec![KeyType::Rsa, KeyType::Ecdsa]);
+    (names, key_type, 1..4_i64, any::<[u8; 2]>()).prop_map(|(names, key_type, until, bytes)| {
+        let mut names: Vec<HostPattern> = names.into_iter().map(host).collect();
+        names.sort_unstable();
+        Spec::Certificate(Certificate {
+            bundle: BundleName::of(&bytes),
+            names,
+            key_type,
+            not_before: Timestamp(0),
+            not_after: Timestamp(until),
+            issuer: "CN=issuer".into(),
+            serial: "1".into(),
+        })
+    })
+}
+
+fn host(text: &str) -> HostPattern {
+    HostPattern::parse(text).unwrap()
+}
+
+const HOSTS: [&str; 4] = ["x.example", "y.example", "z.example", "*.example"];
 
 fn rule(host: &str, paths: Vec<PathRule>) -> Rule {
     Rule {

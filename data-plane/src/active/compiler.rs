@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use roadstead_proto::v1::ResourceType;
 
-use super::{Active, Upstream, UpstreamTable};
+use super::{Active, Certificates, ShownChange, Upstream, UpstreamTable};
 use crate::router::{Names, RouteChange, Router};
 use crate::snapshot::{Endpoint, Form, Held, Key, Route, Target, Touched, Version};
 
@@ -15,6 +15,7 @@ use crate::snapshot::{Endpoint, Form, Held, Key, Route, Target, Touched, Version
 pub struct Compiler {
     names: Names,
     router: Router,
+    certificates: Certificates,
     upstreams: UpstreamTable,
     routes: usize,
 }
@@ -45,11 +46,20 @@ impl Compiler {
         }
     }
 
+    /// Follows a change of certificates. They are apart from the rest of what is held: one that is
+    /// told is shown only once its bundle has come.
+    pub fn show(&mut self, changes: &[ShownChange]) {
+        for change in changes {
+            self.certificates.change(change);
+        }
+    }
+
     /// What is served by from now on.
     pub fn active(&self, version: Version) -> Active {
         Active {
             version,
             router: self.router.clone(),
+            certificates: self.certificates.clone(),
             upstreams: self.upstreams.clone(),
         }
     }
@@ -62,6 +72,11 @@ impl Compiler {
     /// Number of upstreams that are known.
     pub fn upstreams(&self) -> usize {
         self.upstreams.len()
+    }
+
+    /// Number of certificates that are shown.
+    pub fn certificates(&self) -> usize {
+        self.certificates.len()
     }
 
     fn change_routes(&mut self, touched: &[Touched]) {
@@ -110,7 +125,7 @@ fn names_in(change: &Touched, form: Option<&Form>, each: &mut dyn FnMut(&Arc<str
             backends.filter_map(|b| b.upstream.as_ref()).for_each(each);
         }
         Some(Form::Upstream(_)) => each(&change.key.name),
-        Some(Form::Listener(_) | Form::Endpoints(_)) | None => {}
+        Some(Form::Listener(_) | Form::Endpoints(_) | Form::Certificate(_)) | None => {}
     }
 }
 
@@ -121,21 +136,22 @@ fn is_of<const N: usize>(key: &Key, kinds: [ResourceType; N]) -> bool {
 fn route(form: Option<&Form>) -> Option<&Route> {
     match form? {
         Form::Route(route) => Some(route),
-        Form::Listener(_) | Form::Upstream(_) | Form::Endpoints(_) => None,
+        Form::Listener(_) | Form::Upstream(_) | Form::Endpoints(_) | Form::Certificate(_) => None,
     }
 }
 
 fn target<'a>(held: &'a Held, name: &Arc<str>) -> Option<&'a Target> {
     match held.form(&key(ResourceType::Upstream, name))? {
         Form::Upstream(target) => Some(target),
-        Form::Listener(_) | Form::Route(_) | Form::Endpoints(_) => None,
+        Form::Listener(_) | Form::Route(_) | Form::Endpoints(_) | Form::Certificate(_) => None,
     }
 }
 
 fn endpoints(held: &Held, name: &Arc<str>) -> Arc<[Endpoint]> {
     match held.form(&key(ResourceType::Endpoints, name)) {
         Some(Form::Endpoints(endpoints)) => endpoints.clone(),
-        Some(Form::Listener(_) | Form::Route(_) | Form::Upstream(_)) | None => [].into(),
+        Some(Form::Listener(_) | Form::Route(_) | Form::Upstream(_) | Form::Certificate(_))
+        | None => [].into(),
     }
 }
 

@@ -1,9 +1,12 @@
 //! What was kept is served, and what comes is kept.
 //!
-//! Apart from the journal and from the applier, which know nothing of each other's files and
+//! Apart from the journal, the keys and the applier, which know nothing of each other's files and
 //! versions; a proxy without a journal serves all the same.
 
-use std::{future::pending, path::Path};
+use std::{
+    future::pending,
+    path::{Path, PathBuf},
+};
 
 use opentelemetry::metrics::Meter;
 use tokio::sync::{mpsc, watch};
@@ -12,6 +15,7 @@ use tracing::{error, info, warn};
 use crate::control::{Applier, Serve};
 use crate::handover::Others;
 use crate::journal::{Batch, Journal, Kept, Writer};
+use crate::keys::Keys;
 
 /// The journal, before anything of it is used.
 #[derive(Debug)]
@@ -85,6 +89,38 @@ impl Keeping {
             }
         })
     }
+}
+
+/// The bundles that are served with, and what keeps them in this folder until its end. A process
+/// that has the folder with another removes nothing from it.
+pub(super) fn keys(
+    folder: Option<PathBuf>,
+    mut others: watch::Receiver<Others>,
+) -> (Keys, Option<impl Future<Output = ()> + 'static>) {
+    let (mine, is_mine) = watch::channel(others.borrow_and_update().is_mine());
+    let (keys, writer) = match folder.map(|folder| Keys::kept(folder, is_mine)) {
+        Some(Ok(kept)) => kept,
+        Some(Err(error)) => {
+            error!("{error}; without it HTTPS waits for a control plane at each start");
+            return (Keys::default(), None);
+        }
+        None => return (Keys::default(), None),
+    };
+    let following = async move {
+        while others.changed().await.is_ok() {
+            mine.send_replace(others.borrow_and_update().is_mine());
+        }
+        pending::<()>().await;
+    };
+    let writing = async {
+        tokio::select! {
+            written = writer.run() => if let Err(error) = written {
+                error!("the keys' writer failed: {error}");
+            },
+            () = following => {}
+        }
+    };
+    (keys, Some(writing))
 }
 
 /// Whether a successor keeps the journal, and what finds it out for as long as it is polled.

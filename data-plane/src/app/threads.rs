@@ -11,9 +11,11 @@ use tracing::error;
 use super::traffic::{Workers, all};
 use crate::access_log::{AccessLog, AccessLogWriter};
 use crate::active::Active;
+use crate::aside::Aside;
 use crate::config::Config;
 use crate::meter::Cells;
 use crate::telemetry::Telemetry;
+use crate::tls::Tls;
 use crate::upstream::{PoolOptions, ProcessConnections};
 use crate::worker::{Peers, Worker, WorkerOptions};
 
@@ -34,6 +36,9 @@ impl Threads {
             seed: seed.map_err(|error| anyhow!("cannot draw the threads' seed: {error}"))?,
             connections: ProcessConnections::default(),
         };
+        let aside = (config.threads().get() / 2).max(1);
+        let aside = Aside::start(aside, STEPS).context("cannot start threads for long steps")?;
+        let tls = Tls::new(aside).context("cannot do TLS")?;
         let mut workers = Vec::new();
         let peers = Peers::of(config.threads().get());
         for (index, peers) in peers.into_iter().enumerate() {
@@ -42,6 +47,7 @@ impl Threads {
                 peers,
                 limits: config.limits.clone(),
                 pools: pools.clone(),
+                tls: tls.clone(),
                 log: log.clone(),
                 traces: telemetry.requests(),
             };
@@ -93,3 +99,6 @@ impl Threads {
 
 /// For whoever reads the log to take its last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
+
+/// Long steps that may wait for each of their threads: a second's worth of the longest.
+const STEPS: usize = 256;

@@ -20,7 +20,7 @@ use crate::handover::{Inherited, Offer};
 use crate::listen::{ListenError, join, listen};
 use crate::protocol::Scheme;
 use crate::resolve::External;
-use crate::snapshot::{Fault, Listener, Reason};
+use crate::snapshot::{Fault, Listener, ListenerProtocol, Reason};
 use crate::worker::{Acknowledged, Port, Worker};
 
 /// Whoever tells all threads something has this.
@@ -158,7 +158,10 @@ fn port(listener: &Listener) -> Port {
     Port {
         name: listener.name.clone(),
         number: SocketAddr::port(&listener.address),
-        scheme: Scheme::Http,
+        scheme: match listener.protocol {
+            ListenerProtocol::Http => Scheme::Http,
+            ListenerProtocol::Https => Scheme::Https,
+        },
     }
 }
 

@@ -12,9 +12,15 @@ use tokio::{
 };
 use tracing::{Instrument, debug, info, info_span, warn};
 
-use super::{Listening, Metrics, Serve};
+use super::{
+    Listening, Metrics, Serve,
+    fetching::{Fetching, Given},
+    secrets::Secrets,
+    shown::Showing,
+};
 use crate::active::Compiler;
 use crate::journal::{Batch, Kept, Mark};
+use crate::keys::Keys;
 use crate::report::Report;
 use crate::snapshot::{Applied, Form, Held, Key, Listener, Refusal, Touched, Transfer};
 use crate::telemetry::trace;
@@ -30,19 +36,29 @@ pub struct Applier<S> {
     serve: S,
     listeners: BTreeMap<Arc<str>, Arc<Listener>>,
     listening: Listening,
+    certificates: Showing,
+    fetching: Fetching,
     journal: Option<mpsc::Sender<Batch>>,
     report: watch::Sender<Report>,
     metrics: Metrics,
 }
 
 impl<S: Serve> Applier<S> {
-    pub fn new(serve: S, journal: Option<mpsc::Sender<Batch>>, metrics: Metrics) -> Self {
+    /// What certificates are shown by is in `keys`, and is asked for by `secrets`.
+    pub fn new(
+        serve: S,
+        journal: Option<mpsc::Sender<Batch>>,
+        (keys, secrets): (Keys, watch::Receiver<Option<Secrets>>),
+        metrics: Metrics,
+    ) -> Self {
         Self {
             held: Held::default(),
             compiler: Compiler::default(),
             serve,
             listeners: BTreeMap::new(),
             listening: Listening::default(),
+            certificates: Showing::new(keys),
+            fetching: Fetching::new(secrets, metrics.clone()),
             journal,
             report: watch::Sender::default(),
             metrics,
@@ -63,17 +79,19 @@ impl<S: Serve> Applier<S> {
             return false;
         }
         self.held = held;
-        self.make_live(&touched).await;
+        self.make_live(&touched, &Given::new()).await;
         let Report {
             version,
             routes,
             upstreams,
+            certificates,
             ..
         } = &*self.report.borrow();
         info!(
             version = version.as_ref().map(tracing::field::display),
             routes,
             upstreams,
+            certificates,
             resources = self.held.len(),
             ms = started.elapsed().as_millis(),
             "serving the version that was kept"
@@ -91,6 +109,9 @@ impl<S: Serve> Applier<S> {
                     let result = self.apply(transfer).await;
                     // Without a receiver the stream has ended, and the next one says what is held.
                     let _: Result<(), _> = answer.send(result);
+                }
+                given = self.fetching.more(self.certificates.missing()) => {
+                    self.complete(&given).await;
                 }
                 () = sleep_until(retry_at), if !self.listening.faults.is_empty() => {
                     self.listen().await;
@@ -115,8 +136,10 @@ impl<S: Serve> Applier<S> {
         async {
             let started = Instant::now();
             let before = self.held.version().cloned();
+            let needed = self.certificates.needed_by(&transfer);
+            let given = self.fetching.first(needed).await;
             let applied = self.held.apply(transfer)?;
-            self.make_live(&applied.touched).await;
+            self.make_live(&applied.touched, &given).await;
             self.keep(applied).await;
             let is_new = self.held.version() != before.as_ref();
             self.metrics.applied(is_new, started.elapsed());
@@ -127,11 +150,29 @@ impl<S: Serve> Applier<S> {
         .await
     }
 
-    async fn make_live(&mut self, touched: &[Touched]) {
+    /// Shows certificates that were missing.
+    async fn complete(&mut self, given: &Given) {
+        let changes = self.certificates.complete(given);
+        let Some(version) = self.held.version().cloned().filter(|_| !changes.is_empty()) else {
+            return;
+        };
+        self.compiler.show(&changes);
+        let active = self.compiler.active(version);
+        self.serve.switch(Arc::new(active)).await;
+        info!(
+            certificates = changes.len(),
+            "certificates that were missing are shown"
+        );
+        self.send_report();
+    }
+
+    async fn make_live(&mut self, touched: &[Touched], given: &Given) {
         let Some(version) = self.held.version().cloned() else {
             return;
         };
         self.compiler.apply(touched, &self.held);
+        let changes = self.certificates.follow(touched, given);
+        self.compiler.show(&changes);
         let active = self.compiler.active(version);
         self.serve.switch(Arc::new(active)).await;
         if self.change_listeners(touched) {
@@ -178,6 +219,9 @@ impl<S: Serve> Applier<S> {
             let key = Key::new(ResourceType::Listener.into(), name);
             faults.entry(key).or_insert_with(|| fault.clone());
         }
+        for (key, fault) in self.certificates.faults() {
+            faults.entry(key).or_insert(fault);
+        }
         let report = Report {
             version: self.held.version().cloned(),
             endpoints_revision: self.held.endpoints_revision(),
@@ -185,6 +229,7 @@ impl<S: Serve> Applier<S> {
             faults,
             routes: self.compiler.routes(),
             upstreams: self.compiler.upstreams(),
+            certificates: self.compiler.certificates(),
             listeners: self.listening.open,
         };
         self.metrics.report(&report);

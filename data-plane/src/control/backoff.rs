@@ -8,24 +8,35 @@ use std::time::Duration;
 /// Doubles with each attempt up to a cap; drawn between half of it and the whole.
 #[derive(Debug)]
 pub(super) struct Backoff {
+    first: Duration,
+    last: Duration,
     next: Duration,
 }
 
 impl Backoff {
     pub(super) fn new() -> Self {
-        Self { next: FIRST }
+        Self::between(FIRST, CAP)
+    }
+
+    /// With this first pause, and this longest one.
+    pub(super) fn between(first: Duration, last: Duration) -> Self {
+        Self {
+            first,
+            last,
+            next: first,
+        }
     }
 
     /// The next pause. `chance` is between 0 and 1.
     pub(super) fn pause(&mut self, chance: f64) -> Duration {
         let pause = self.next;
-        self.next = (self.next * 2).min(CAP);
+        self.next = (self.next * 2).min(self.last);
         pause.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
     }
 
     /// An attempt has succeeded.
     pub(super) fn reset(&mut self) {
-        *self = Self::new();
+        self.next = self.first;
     }
 }
 

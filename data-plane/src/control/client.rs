@@ -17,6 +17,7 @@ use super::{
     applier::Order,
     backoff::{Backoff, chance},
     connect::Connection,
+    secrets::Secrets,
 };
 use crate::report::{Identity, Report};
 use crate::snapshot::{Assembly, CAPABILITIES, Limits, Refusal, Step, Transfer, Version};
@@ -29,6 +30,7 @@ pub struct Client {
     orders: mpsc::Sender<Order>,
     report: watch::Receiver<Report>,
     accepted: watch::Receiver<Option<Arc<str>>>,
+    secrets: watch::Sender<Option<Secrets>>,
     metrics: Metrics,
 }
 
@@ -47,13 +49,15 @@ enum End {
 
 impl Client {
     /// A client that has what it gets applied by whoever receives `orders` and says so in `report`.
-    /// The lineage in `accepted` may replace the one that is held.
+    /// The lineage in `accepted` may replace the one that is held. While a stream is open, `secrets`
+    /// has what certificates are asked for by.
     pub fn new(
         identity: Identity,
         connector: Connector,
         orders: mpsc::Sender<Order>,
         report: watch::Receiver<Report>,
         accepted: watch::Receiver<Option<Arc<str>>>,
+        secrets: watch::Sender<Option<Secrets>>,
         metrics: Metrics,
     ) -> Self {
         Self {
@@ -62,6 +66,7 @@ impl Client {
             orders,
             report,
             accepted,
+            secrets,
             metrics,
         }
     }
@@ -135,10 +140,13 @@ impl Client {
             shown: _,
             mut messages,
             answers,
+            secrets,
         } = connection;
+        self.secrets.send_replace(Some(secrets));
         // What the hello said is known.
         self.report.mark_unchanged();
         let end = self.answer_all(&mut messages, &answers).await;
+        self.secrets.send_replace(None);
         // So that the last answer is sent before the stream is reset.
         drop(answers);
         let rest = async { while let Ok(Some(_)) = messages.message().await {} };

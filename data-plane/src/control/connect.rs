@@ -15,6 +15,7 @@ use tonic::{Code, Request, Status, Streaming, transport::Channel};
 use super::{
     certificate::{Certificates, Held},
     dial::{self, DialError},
+    secrets::Secrets,
 };
 use crate::config::{Address, ControlPlane};
 
@@ -40,6 +41,8 @@ pub(super) struct Connection {
     pub(super) shown: Option<Arc<Held>>,
     pub(super) messages: Streaming<TransferMessage>,
     pub(super) answers: mpsc::Sender<ProxyMessage>,
+    /// What certificates are asked for by.
+    pub(super) secrets: Secrets,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -161,6 +164,7 @@ impl Connector {
         // There is room: the channel is new.
         let _: Result<(), _> = answers.try_send(hello);
         let mut request = Request::new(ReceiverStream::new(outgoing));
+        let secrets = Secrets::new(channel.clone(), token.clone());
         if let Some(token) = token {
             request.metadata_mut().insert("authorization", token);
         }
@@ -170,6 +174,7 @@ impl Connector {
                 shown: shown.cloned(),
                 messages: response.into_inner(),
                 answers,
+                secrets,
             }),
             Ok(Err(status)) => Err(ConnectError::Refused {
                 address,

@@ -26,6 +26,7 @@ pub struct Metrics {
     resources: Gauge<u64>,
     certificates: Counter<u64>,
     certificate_until: Gauge<i64>,
+    bundles: Counter<u64>,
 }
 
 impl Metrics {
@@ -85,6 +86,10 @@ impl Metrics {
                 .with_unit("s")
                 .with_description("When the certificate of this proxy ends, in Unix time")
                 .build(),
+            bundles: counter(
+                "roadstead_bundles_asked",
+                "Chains and keys of certificates that the control plane was asked for, by result",
+            ),
         }
     }
 
@@ -108,6 +113,13 @@ impl Metrics {
 
     pub(super) fn certificate_until(&self, end: Timestamp) {
         self.certificate_until.record(end.as_second(), &[]);
+    }
+
+    pub(super) fn bundles(&self, given: usize, missing: usize) {
+        for (result, count) in [("given", given), ("missing", missing)] {
+            let result = [KeyValue::new("result", result)];
+            self.bundles.add(count as u64, &result);
+        }
     }
 
     pub(super) fn applied(&self, is_new: bool, time: Duration) {
@@ -135,6 +147,7 @@ impl Metrics {
         for (kind, count) in [
             ("route", report.routes),
             ("upstream", report.upstreams),
+            ("certificate", report.certificates),
             ("listener", report.listeners),
         ] {
             self.resources

@@ -18,9 +18,9 @@ use self::{
     raw::Raw,
     respond::After,
 };
-use super::{Handler, RequestError, Transport};
+use super::{Handler, RequestError};
 use crate::h1::{Input, parse_request};
-use crate::message::{Client, Meter, Request, Response};
+use crate::message::{Client, Meter, Request, Response, Transport};
 use crate::protocol::Protocol;
 
 /// Serves a connection to its end. `early` has been read from it already.

@@ -29,8 +29,8 @@ use self::{
     replay::Replay,
     streams::{End, Executor, Slot, Streams},
 };
-use super::{Handler, Transport};
-use crate::message::{Client, Meter, Request};
+use super::Handler;
+use crate::message::{Client, Meter, Request, Transport};
 use crate::protocol::Protocol;
 
 /// Serves a connection to its end. `early` has been read from it already.

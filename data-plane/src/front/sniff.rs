@@ -1,17 +1,17 @@
 //! Tells HTTP/2 with prior knowledge from HTTP/1 by a connection's first bytes.
 //!
 //! Apart from both: what has been read is handed on, so that an HTTP/1 request costs no
-//! second read. On encrypted connections ALPN decides, not this.
+//! second read. On encrypted connections ALPN decides, and the first bytes are only waited for.
 
 use std::{rc::Rc, task::Poll};
 
 use futures::future::poll_fn;
 
-use super::Transport;
 use crate::alarm::Alarm;
 use crate::buffers::INPUT;
 use crate::h1::{Fill, Input};
-use crate::message::Client;
+use crate::message::{Client, Transport};
+use crate::protocol::Agreed;
 
 /// The protocol, and the bytes read so far.
 #[derive(Debug)]
@@ -20,9 +20,11 @@ pub(super) enum Sniffed {
     H2(Input),
 }
 
-/// Reads until it is clear which protocol the client speaks; `None` if it goes or says nothing.
+/// Reads until it is clear which protocol the client speaks; `None` if it goes, says nothing, or
+/// does not begin as was agreed.
 pub(super) async fn sniff<S: Transport>(
     stream: &mut S,
+    agreed: Option<Agreed>,
     alarm: &Alarm,
     client: &Rc<Client>,
 ) -> Option<Sniffed> {
@@ -33,6 +35,9 @@ pub(super) async fn sniff<S: Transport>(
         loop {
             match input.poll_fill(stream, INPUT, cx) {
                 Poll::Ready(Ok(Fill::Bytes)) => {
+                    if agreed == Some(Agreed::Http1) {
+                        return Poll::Ready(Some(false));
+                    }
                     let known = input.len().min(PREFACE.len());
                     if input.get(..known) != PREFACE.get(..known) {
                         return Poll::Ready(Some(false));
@@ -52,10 +57,11 @@ pub(super) async fn sniff<S: Transport>(
         }
     })
     .await?;
-    Some(match is_h2 {
-        true => Sniffed::H2(input),
-        false => Sniffed::H1(input),
-    })
+    match (is_h2, agreed) {
+        (true, _) => Some(Sniffed::H2(input)),
+        (false, None | Some(Agreed::Http1)) => Some(Sniffed::H1(input)),
+        (false, Some(Agreed::Http2)) => None,
+    }
 }
 
 /// What an HTTP/2 client says first.

@@ -31,6 +31,7 @@ impl Limits {
     pub fn check(&self) -> Result<(), LimitError> {
         check! { self:
             client.connections_per_thread "connectionsPerThread" 1..=MANY;
+            client.handshake "handshake" TICK..=YEAR;
             client.first_byte "firstByte" TICK..=YEAR;
             client.header "header" TICK..=YEAR;
             client.idle "idle" TICK..=YEAR;

@@ -11,13 +11,14 @@ use opentelemetry::{
 };
 
 use super::Cells;
-use crate::metrics::{CLASSES, ListenerTotals, ThreadTotals};
+use crate::metrics::{CLASSES, Handshake, ListenerTotals, ThreadTotals};
 use crate::protocol::Protocol;
 use crate::reason::Reason;
 
 pub(super) fn show(cells: &Arc<Cells>, meter: &Meter) {
     show_requests(cells, meter);
     show_failures(cells, meter);
+    show_handshakes(cells, meter);
     for (name, description, read) in THREAD_COUNTERS {
         let cells = cells.clone();
         meter
@@ -85,6 +86,19 @@ fn show_failures(cells: &Arc<Cells>, meter: &Meter) {
         .with_callback(move |instrument| {
             for (reason, count) in Reason::ALL.iter().zip(cells.read().reasons) {
                 instrument.observe(count, &[KeyValue::new("reason", reason.as_str())]);
+            }
+        })
+        .build();
+}
+
+fn show_handshakes(cells: &Arc<Cells>, meter: &Meter) {
+    let cells = cells.clone();
+    meter
+        .u64_observable_counter("roadstead_tls_handshakes")
+        .with_description("TLS handshakes of clients, by how they ended")
+        .with_callback(move |instrument| {
+            for (end, count) in Handshake::ALL.iter().zip(cells.read().handshakes) {
+                instrument.observe(count, &[KeyValue::new("result", end.as_str())]);
             }
         })
         .build();

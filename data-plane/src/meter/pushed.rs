@@ -1,51 +1,74 @@
-//! Durations of requests by OTLP, in the form that Prometheus gives a histogram.
+//! Durations by OTLP, in the form that Prometheus gives a histogram.
 //!
-//! Apart from the histogram that is scraped, because nothing makes an OTLP histogram of what was
-//! counted elsewhere: it goes as three counters, from which the same quantiles are found.
+//! Apart from the histograms that are scraped, because nothing makes an OTLP histogram of what was
+//! counted elsewhere: each goes as three counters, from which the same quantiles are found.
 
 use std::sync::Arc;
 
 use opentelemetry::{KeyValue, metrics::Meter};
 
-use super::{Cells, durations::NAME, instruments::listener};
-use crate::metrics::BOUNDS;
+use super::{
+    Cells,
+    durations::{SHOWN, Shown},
+    instruments::listener,
+};
+use crate::metrics::{BOUNDS, HistogramTotals};
 
 /// `meter` is of those whose instruments are sent and not scraped: the names are those of the
-/// histogram.
+/// histograms.
 pub(super) fn show(cells: &Arc<Cells>, meter: &Meter) {
-    let read = cells.clone();
+    for Shown { name, read, .. } in SHOWN {
+        let cells = cells.clone();
+        show_one(name, meter, move || {
+            let labels = |name: Option<Arc<str>>| name.iter().map(listener).collect();
+            let read = read(cells.read()).into_iter();
+            read.map(|(name, totals)| (labels(name), totals)).collect()
+        });
+    }
+}
+
+/// A histogram for each set of labels.
+type Histograms = Vec<(Vec<KeyValue>, HistogramTotals)>;
+
+fn show_one(
+    name: &'static str,
+    meter: &Meter,
+    read: impl Fn() -> Histograms + Clone + Send + Sync + 'static,
+) {
+    let histograms = read.clone();
     meter
-        .u64_observable_counter(format!("{NAME}_bucket"))
-        .with_description("Requests that took at most `le` seconds, by listener")
+        .u64_observable_counter(format!("{name}_bucket"))
+        .with_description("Those that took at most `le` seconds")
         .with_callback(move |instrument| {
-            for (name, totals) in read.read().listeners {
+            for (labels, totals) in histograms() {
                 let mut below = 0;
                 let bounds = BOUNDS.iter().map(|bound| bound.as_secs_f64().to_string());
                 let bounds = bounds.chain(["+Inf".to_owned()]);
-                for (bound, count) in bounds.zip(totals.duration.buckets) {
+                for (bound, count) in bounds.zip(totals.buckets) {
                     below += count;
-                    instrument.observe(below, &[listener(&name), KeyValue::new("le", bound)]);
+                    let mut labels = labels.clone();
+                    labels.push(KeyValue::new("le", bound));
+                    instrument.observe(below, &labels);
                 }
             }
         })
         .build();
-    let read = cells.clone();
+    let histograms = read.clone();
     meter
-        .u64_observable_counter(format!("{NAME}_count"))
-        .with_description("Requests whose durations are in the buckets, by listener")
+        .u64_observable_counter(format!("{name}_count"))
+        .with_description("Those whose durations are in the buckets")
         .with_callback(move |instrument| {
-            for (name, totals) in read.read().listeners {
-                instrument.observe(totals.duration.buckets.iter().sum(), &[listener(&name)]);
+            for (labels, totals) in histograms() {
+                instrument.observe(totals.buckets.iter().sum(), &labels);
             }
         })
         .build();
-    let read = cells.clone();
     meter
-        .f64_observable_counter(format!("{NAME}_sum"))
-        .with_description("Seconds that all these requests took together, by listener")
+        .f64_observable_counter(format!("{name}_sum"))
+        .with_description("Seconds that all these took together")
         .with_callback(move |instrument| {
-            for (name, totals) in read.read().listeners {
-                instrument.observe(totals.duration.sum.as_secs_f64(), &[listener(&name)]);
+            for (labels, totals) in read() {
+                instrument.observe(totals.sum.as_secs_f64(), &labels);
             }
         })
         .build();

@@ -1,4 +1,4 @@
-//! How long requests took, in buckets.
+//! How long requests and handshakes took, in buckets.
 //!
 //! Apart, because the bounds are part of what is promised to whoever draws the curves.
 
@@ -52,7 +52,7 @@ impl Histogram {
     }
 }
 
-/// Requests in each bucket, not accumulated, and the sum of their times.
+/// How many are in each bucket, not accumulated, and the sum of their times.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HistogramTotals {
     pub buckets: [u64; BOUNDS.len() + 1],

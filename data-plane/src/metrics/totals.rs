@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{CLASSES, HistogramTotals, ListenerMetrics, ThreadMetrics};
+use super::{CLASSES, Handshake, HistogramTotals, ListenerMetrics, ThreadMetrics};
 use crate::protocol::Protocol;
 use crate::reason::Reason;
 
@@ -22,6 +22,9 @@ pub struct ThreadTotals {
     pub upstream_open: i64,
     pub upstream_reused: u64,
     pub upstream_retries: u64,
+    /// In the order of [`Handshake::ALL`].
+    pub handshakes: [u64; Handshake::ALL.len()],
+    pub handshake_duration: HistogramTotals,
     pub panics: u64,
     pub log_lines_dropped: u64,
     pub connections_shed: u64,
@@ -42,6 +45,8 @@ impl ThreadMetrics {
             upstream_open: self.upstream.open.read(),
             upstream_reused: self.upstream.reused.read(),
             upstream_retries: self.upstream.retries.read(),
+            handshakes: self.handshakes.ends.each_ref().map(super::Counter::read),
+            handshake_duration: self.handshakes.duration.read(),
             panics: self.panics.read(),
             log_lines_dropped: self.log_lines_dropped.read(),
             connections_shed: self.connections_shed.read(),
@@ -68,6 +73,10 @@ impl AddAssign for ThreadTotals {
         self.upstream_open += other.upstream_open;
         self.upstream_reused += other.upstream_reused;
         self.upstream_retries += other.upstream_retries;
+        for (total, more) in self.handshakes.iter_mut().zip(other.handshakes) {
+            *total += more;
+        }
+        self.handshake_duration += other.handshake_duration;
         self.panics += other.panics;
         self.log_lines_dropped += other.log_lines_dropped;
         self.connections_shed += other.connections_shed;

@@ -2,6 +2,7 @@
 //!
 //! Apart, because here alone the wire's types are read, and this is what is fuzzed.
 
+mod certificate;
 mod endpoints;
 mod listener;
 mod route;
@@ -15,7 +16,7 @@ use roadstead_proto::{digest, v1};
 use super::{Fault, Form, Reason, Told};
 
 /// What this proxy can do beyond the messages' plain meaning; a resource may require some of it.
-pub const CAPABILITIES: &[&str] = &["http"];
+pub const CAPABILITIES: &[&str] = &["http", "tls"];
 
 /// What decoding came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +66,7 @@ fn read(told: &Told) -> Result<Form, Fault> {
         Ok(v1::ResourceType::Route) => route::read(name, body(told)?),
         Ok(v1::ResourceType::Upstream) => upstream::read(body(told)?),
         Ok(v1::ResourceType::Endpoints) => endpoints::read(&body(told)?),
+        Ok(v1::ResourceType::Certificate) => certificate::read(&body(told)?),
         Ok(v1::ResourceType::Unspecified) | Err(_) => Err(Fault::new(
             Reason::UnknownType,
             format!("this release knows no resource type {}", told.key.kind),
@@ -88,7 +90,7 @@ fn missing(told: &Told) -> Option<Fault> {
 fn closed(form: Form) -> Option<Form> {
     match form {
         Form::Route(route) => Some(Form::Route(route.closed().into())),
-        Form::Listener(_) | Form::Upstream(_) | Form::Endpoints(_) => None,
+        Form::Listener(_) | Form::Upstream(_) | Form::Endpoints(_) | Form::Certificate(_) => None,
     }
 }
 

@@ -40,10 +40,12 @@ pub enum Reason {
     PermissionDenied,
     /// The listener could not be opened for another reason; the message has it.
     ListenFailed,
+    /// The control plane has not given the certificate's chain and key.
+    SecretNotFetched,
 }
 
 impl Reason {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::UnknownType,
         Self::Undecodable,
         Self::HashMismatch,
@@ -53,6 +55,7 @@ impl Reason {
         Self::AddressNotAvailable,
         Self::PermissionDenied,
         Self::ListenFailed,
+        Self::SecretNotFetched,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -66,6 +69,7 @@ impl Reason {
             Self::AddressNotAvailable => "AddressNotAvailable",
             Self::PermissionDenied => "PermissionDenied",
             Self::ListenFailed => "ListenFailed",
+            Self::SecretNotFetched => "SecretNotFetched",
         }
     }
 }

@@ -6,6 +6,8 @@ use std::{net::SocketAddr, sync::Arc};
 
 use roadstead_matcher::{host::HostPattern, path::PathPattern};
 
+use super::BundleName;
+
 /// The usable form of a resource. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -14,6 +16,7 @@ pub enum Form {
     Upstream(Target),
     /// The ready ones, or the draining ones when nothing is ready.
     Endpoints(Arc<[Endpoint]>),
+    Certificate(Arc<Certificate>),
 }
 
 /// A port to open.
@@ -21,6 +24,14 @@ pub enum Form {
 pub struct Listener {
     pub name: Arc<str>,
     pub address: SocketAddr,
+    pub protocol: ListenerProtocol,
+}
+
+/// What clients of a listener begin with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerProtocol {
+    Http,
+    Https,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,4 +102,21 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// Identity of what answers there (a Pod's UID); empty if not known.
     pub uid: Arc<str>,
+}
+
+/// A certificate that is shown to clients; its chain and key are a bundle, found by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    pub bundle: BundleName,
+    /// The server names that it is shown for: exact ones and wildcards, each once.
+    pub hostnames: Box<[HostPattern]>,
+    pub key_type: KeyType,
+}
+
+/// The algorithm of a certificate's key; of several that a client takes, the first is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyType {
+    Ecdsa,
+    Ed25519,
+    Rsa,
 }

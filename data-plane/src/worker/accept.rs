@@ -28,14 +28,17 @@ use super::{
 use crate::front;
 use crate::listen::BACKLOG;
 use crate::message::{Client, Listener};
+use crate::protocol::Scheme;
 use crate::proxy::Proxy;
 use crate::thread::Thread;
+use crate::tls::Tls;
 
 /// Serves accepted connections on this thread.
 #[derive(Debug)]
 pub(super) struct Server {
     thread: Rc<Thread>,
     proxy: Rc<Proxy>,
+    tls: Arc<Tls>,
     /// None if this is the only thread.
     sharing: Option<Rc<Sharing>>,
 }
@@ -164,10 +167,16 @@ impl Queues {
 }
 
 impl Server {
-    pub(super) fn new(thread: Rc<Thread>, proxy: Rc<Proxy>, sharing: Option<Sharing>) -> Self {
+    pub(super) fn new(
+        thread: Rc<Thread>,
+        proxy: Rc<Proxy>,
+        tls: Arc<Tls>,
+        sharing: Option<Sharing>,
+    ) -> Self {
         Self {
             thread,
             proxy,
+            tls,
             sharing: sharing.map(Rc::new),
         }
     }
@@ -243,17 +252,32 @@ impl Server {
         let _gone = stream.set_nodelay(true);
         let listener = Rc::clone(listener);
         let proxy = Rc::clone(&self.proxy);
+        let scheme = listener.scheme;
         let open = thread.drain.enter();
         let client = Rc::new(Client::new(
             address,
             Rc::clone(&listener),
             Rc::clone(thread),
         ));
-        thread.tasks.spawn(async move {
-            let _counted = Counted::new(listener);
-            front::serve(stream, client, proxy).await;
-            drop((open, shared));
-        });
+        let counted = (Counted::new(listener), open, shared);
+        match scheme {
+            Scheme::Http => thread.tasks.spawn(async move {
+                front::serve(stream, None, client, proxy).await;
+                drop(counted);
+            }),
+            Scheme::Https => {
+                let tls = Arc::clone(&self.tls);
+                thread.tasks.spawn(async move {
+                    // Of which the connection keeps nothing afterwards.
+                    let accepting = tls.accept(stream, &client, || proxy.certificates());
+                    let accepted = Box::pin(accepting).await;
+                    if let Some((stream, agreed)) = accepted {
+                        front::serve(stream, Some(agreed), client, proxy).await;
+                    }
+                    drop(counted);
+                })
+            }
+        };
     }
 }
 

@@ -48,7 +48,12 @@ pub(super) async fn run(
         Some(Peers { sharing, given }) => (Some(sharing), Some(given)),
         None => (None, None),
     };
-    let server = Rc::new(Server::new(Rc::clone(&thread), Rc::clone(&proxy), sharing));
+    let server = Rc::new(Server::new(
+        Rc::clone(&thread),
+        Rc::clone(&proxy),
+        options.tls,
+        sharing,
+    ));
     let mut acceptors = BTreeMap::new();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

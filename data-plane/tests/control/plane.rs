@@ -1,6 +1,6 @@
 //! A control plane that does what the test says.
 
-use std::{net::SocketAddr, pin::Pin};
+use std::{collections::BTreeMap, net::SocketAddr, pin::Pin, sync::Arc};
 
 use futures::Stream;
 use roadstead_proto::{
@@ -8,12 +8,13 @@ use roadstead_proto::{
     v1::{
         self,
         distribution_service_server::{DistributionService, DistributionServiceServer},
+        secret_service_server::{SecretService, SecretServiceServer},
         transfer_message::Message,
     },
 };
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
 };
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -31,6 +32,16 @@ pub(crate) struct Plane {
     running: JoinSet<()>,
     stop: Option<oneshot::Sender<()>>,
     identity: Option<Identity>,
+    secrets: Arc<Secrets>,
+}
+
+/// Bundles by name, and who asked for them.
+#[derive(Default)]
+pub(crate) struct Secrets {
+    held: watch::Sender<BTreeMap<Vec<u8>, Vec<u8>>>,
+    /// How many names were asked for, call by call.
+    pub(crate) calls: watch::Sender<Vec<usize>>,
+    tokens: watch::Sender<Vec<Option<String>>>,
 }
 
 /// A proxy's stream, after its hello.
@@ -71,6 +82,31 @@ impl DistributionService for Service {
     }
 }
 
+struct OfSecrets(Arc<Secrets>);
+
+#[tonic::async_trait]
+impl SecretService for OfSecrets {
+    type FetchSecretsStream = ReceiverStream<Result<v1::Secret, Status>>;
+
+    async fn fetch_secrets(
+        &self,
+        request: Request<v1::FetchSecretsRequest>,
+    ) -> Result<Response<Self::FetchSecretsStream>, Status> {
+        let token = request.metadata().get("authorization");
+        let token = token.map(|value| value.to_str().unwrap().to_owned());
+        self.0.tokens.send_modify(|tokens| tokens.push(token));
+        let names = request.into_inner().names;
+        let held = self.0.held.borrow().clone();
+        self.0.calls.send_modify(|calls| calls.push(names.len()));
+        let (answers, stream) = mpsc::channel(names.len().max(1));
+        for name in names {
+            let body = held.get(&name).cloned().unwrap_or_default();
+            answers.try_send(Ok(v1::Secret { name, body })).unwrap();
+        }
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
 impl Plane {
     pub(crate) async fn start() -> Self {
         Self::start_as(None).await
@@ -86,6 +122,7 @@ impl Plane {
             running: JoinSet::new(),
             stop: None,
             identity,
+            secrets: Arc::default(),
         };
         plane.resume().await;
         plane
@@ -96,6 +133,7 @@ impl Plane {
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.address = listener.local_addr().unwrap();
         let service = DistributionServiceServer::new(Service(self.sender.clone()));
+        let secrets = SecretServiceServer::new(OfSecrets(Arc::clone(&self.secrets)));
         let (stop, stopped) = oneshot::channel::<()>();
         self.stop = Some(stop);
         let mut server = Server::builder();
@@ -104,7 +142,7 @@ impl Plane {
             server = server.tls_config(tls).unwrap();
         }
         self.running.spawn(async move {
-            let serving = server.add_service(service);
+            let serving = server.add_service(service).add_service(secrets);
             let serving = serving.serve_with_incoming(TcpListenerStream::new(listener));
             tokio::select! {
                 result = serving => result.unwrap(),
@@ -117,6 +155,24 @@ impl Plane {
     pub(crate) async fn stop(&mut self) {
         self.stop = None;
         self.running.join_next().await.unwrap().unwrap();
+    }
+
+    /// Gives this bundle to who asks for it.
+    pub(crate) fn give(&self, name: &[u8], body: &[u8]) {
+        let (name, body) = (name.to_vec(), body.to_vec());
+        self.secrets
+            .held
+            .send_modify(|held| drop(held.insert(name, body)));
+    }
+
+    /// How many names were asked for, call by call.
+    pub(crate) fn calls(&self) -> watch::Receiver<Vec<usize>> {
+        self.secrets.calls.subscribe()
+    }
+
+    /// What those who asked for bundles proved themselves by.
+    pub(crate) fn tokens(&self) -> Vec<Option<String>> {
+        self.secrets.tokens.borrow().clone()
     }
 
     /// The next stream of a proxy.

@@ -162,3 +162,5 @@ async fn answer_as(name: &'static str, tasks: &mut JoinSet<()>) -> SocketAddr {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls;

@@ -8,6 +8,7 @@ use roadstead_data_plane::{
     config::ControlPlane,
     control::{Applier, Client, Connector, Listening, Metrics, Serve},
     journal::{Journal, Writer},
+    keys::{Folder, Keys},
     report::{Identity, Report},
     snapshot::{Fault, Listener, Reason},
 };
@@ -91,7 +92,16 @@ impl Proxy {
             tasks.spawn_local(async { writer.run(file).await.unwrap() });
             (journal, kept) = (Some(batches), found);
         }
-        let mut applier = Applier::new(Notes(noted.clone()), journal, metrics.clone());
+        let mut keys = Keys::default();
+        if let Some(folder) = folder {
+            let folder = Folder::open(folder.join("keys"), |_| true).unwrap();
+            let (kept, writer) = Keys::in_folder(folder, watch::channel(true).1);
+            tasks.spawn_local(async { writer.run().await.unwrap() });
+            keys = kept;
+        }
+        let (may_ask, secrets) = watch::channel(None);
+        let notes = Notes(noted.clone());
+        let mut applier = Applier::new(notes, journal, (keys, secrets), metrics.clone());
         if let Some(kept) = kept {
             assert!(applier.restore(kept).await);
         }
@@ -114,6 +124,7 @@ impl Proxy {
             orders,
             report.clone(),
             accepted,
+            may_ask,
             metrics,
         );
         let (stop, mut stopped) = watch::channel(false);
@@ -150,6 +161,14 @@ impl Proxy {
         Some(format!("{} {route}", active.version))
     }
 
+    /// The certificate that is shown for `HOST.example`, and by which bundle.
+    pub(crate) fn shows(&self, host: &str) -> Option<(String, Vec<u8>)> {
+        let active = self.noted.borrow().active.clone()?;
+        let host = format!("{host}.example");
+        let shown = active.certificates.candidates(&host).next()?;
+        Some((shown.name.to_string(), shown.bundle.bytes().to_vec()))
+    }
+
     pub(crate) fn set_closed(&self, reason: Option<Reason>) {
         self.noted.borrow_mut().closed = reason;
     }
@@ -158,6 +177,11 @@ impl Proxy {
     pub(crate) async fn has_tried(&self, times: usize) {
         let mut listens = self.noted.borrow().listens.subscribe();
         listens.wait_for(|listens| *listens >= times).await.unwrap();
+    }
+
+    /// Waits until it reports so.
+    pub(crate) async fn reports(&self, so: impl FnMut(&Report) -> bool) {
+        self.report.clone().wait_for(so).await.unwrap();
     }
 
     pub(crate) fn report(&self) -> Report {

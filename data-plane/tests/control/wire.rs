@@ -86,13 +86,41 @@ pub(crate) fn route(name: &str, path: &str) -> v1::Resource {
 }
 
 pub(crate) fn listener(name: &str, port: u32) -> v1::Resource {
+    listener_of(name, port, v1::listener::Protocol::Http)
+}
+
+/// One that only proxies that can do TLS may open.
+pub(crate) fn secure_listener(name: &str, port: u32) -> v1::Resource {
+    let listener = listener_of(name, port, v1::listener::Protocol::Https);
+    v1::Resource {
+        hash: digest::resource_hash(&listener.body, ["tls"])
+            .to_vec()
+            .into(),
+        requires: vec!["tls".to_owned()],
+        ..listener
+    }
+}
+
+fn listener_of(name: &str, port: u32, protocol: v1::listener::Protocol) -> v1::Resource {
     let listener = v1::Listener {
         name: name.to_owned(),
         address: "127.0.0.1".to_owned(),
         port,
-        protocol: v1::listener::Protocol::Http.into(),
+        protocol: protocol.into(),
     };
     resource(v1::ResourceType::Listener, name.to_owned(), &listener)
+}
+
+/// A certificate that is shown for the host `NAME.example`.
+pub(crate) fn certificate(name: &str, bundle: &[u8]) -> v1::Resource {
+    let certificate = v1::Certificate {
+        source: None,
+        bundle: bundle.to_vec(),
+        hostnames: vec![format!("{name}.example")],
+        key_type: v1::KeyType::Ecdsa.into(),
+    };
+    let kind = v1::ResourceType::Certificate;
+    resource(kind, format!("secret/{name}"), &certificate)
 }
 
 /// Rewrites a route so that its requests go to this upstream.

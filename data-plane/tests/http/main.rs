@@ -14,4 +14,6 @@ mod requests;
 mod route;
 mod sharing;
 mod support;
+mod tls;
+mod tls_handshake;
 mod upgrade;

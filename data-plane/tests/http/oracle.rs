@@ -24,9 +24,9 @@ use proptest::{
 };
 use roadstead_data_plane::{
     access_log::{AccessLog, LogFormat, ThreadLog},
-    front::{self, Handler, RequestError, Transport},
+    front::{self, Handler, RequestError},
     limits::Limits,
-    message::{Body, Client, Duplex, Frame, Listener, Meter, Request, Response, Tunnel},
+    message::{Body, Client, Duplex, Frame, Listener, Meter, Request, Response, Transport, Tunnel},
     metrics::{ListenerMetrics, ThreadMetrics},
     protocol::Scheme,
     thread::Thread,
@@ -131,7 +131,7 @@ async fn ours(thread: &Rc<Thread>, bytes: &[u8]) -> Vec<Parsed> {
     let client = Rc::new(Client::new(address, listener, Rc::clone(thread)));
     let scribe = Rc::new(Scribe::default());
     let (near, far) = duplex(1 << 20);
-    let serving = front::serve(Pipe(far), client, Rc::clone(&scribe));
+    let serving = front::serve(Pipe(far), None, client, Rc::clone(&scribe));
     tokio::join!(serving, say(near, bytes));
     scribe.0.take()
 }

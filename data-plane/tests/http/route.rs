@@ -12,9 +12,9 @@ use std::{
 use http::{HeaderMap, Method};
 use roadstead_data_plane::{
     access_log::{AccessLog, LogFormat, ThreadLog},
-    front::{self, Handler, Transport},
+    front::{self, Handler},
     limits::Limits,
-    message::{Body, Client, Head, Listener, Meter, Request},
+    message::{Body, Client, Head, Listener, Meter, Request, Transport},
     protocol::{Protocol, Scheme},
     proxy::Proxy,
     router::Names,
@@ -120,7 +120,7 @@ fn one_poll_of_a_connection_comes_to_the_upstream_of_its_request() {
     let backends = Backends::At(vec![(hole.address, "pod")]);
     let once = once(&backends, |client, proxy| {
         let asks = Asks(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
-        front::serve(asks, client, proxy)
+        front::serve(asks, None, client, proxy)
     });
     assert_eq!(once.connecting, 1);
     assert_eq!(once.line["route"], "ingress/a/b#rule");

@@ -4,6 +4,7 @@
 
 mod client;
 mod origin;
+mod secure;
 
 use std::{
     net::SocketAddr,
@@ -13,13 +14,15 @@ use std::{
 
 use roadstead_data_plane::{
     access_log::{AccessLog, LogFormat},
-    active::{Active, Endpoint, Target, Upstream, UpstreamTable},
+    active::{Active, Certificates, Endpoint, Target, Upstream, UpstreamTable},
+    aside::Aside,
     limits::Limits,
     listen::listen,
     metrics::ThreadTotals,
     protocol::Scheme,
     router::{Names, RouteChange, Router, UpstreamId},
     snapshot::{Backend, Route, Rule, Version},
+    tls::Tls,
     upstream::PoolOptions,
     worker::{Acknowledged, Peers, Port, Worker, WorkerOptions},
 };
@@ -28,6 +31,7 @@ use tokio::time::Instant;
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use origin::{BlackHole, Origin, Step, plain};
+pub(crate) use secure::{Algorithm, Offers, Secure, Shows, shows};
 
 /// What one host is served by.
 #[derive(Clone, Debug)]
@@ -44,6 +48,7 @@ pub(crate) struct Proxy {
     worker: Worker,
     pub(crate) address: SocketAddr,
     names: Names,
+    certificates: Certificates,
     version: u64,
     log: mpsc::Receiver<Vec<u8>>,
 }
@@ -60,7 +65,21 @@ impl Proxy {
 
     /// The thread of this number among several.
     pub(crate) fn numbered(index: usize, backends: &Backends, limits: Limits) -> Self {
-        Self::start((index, None), backends, limits, PoolOptions::default()).opened(None)
+        let shared = (PoolOptions::default(), tls());
+        Self::start((index, None), backends, limits, shared).opened(Scheme::Http, None)
+    }
+
+    /// By TLS, with these certificates. Long steps are made by `aside`.
+    pub(crate) fn secure(
+        backends: &Backends,
+        limits: Limits,
+        shows: &[Shows],
+        aside: Aside,
+    ) -> Self {
+        let shared = (PoolOptions::default(), Tls::new(aside).unwrap());
+        let mut proxy = Self::start((0, None), backends, limits, shared);
+        proxy.publish_with(backends, shows);
+        proxy.opened(Scheme::Https, None)
     }
 
     /// So many threads of one process. The first accepts what comes to their address, and the
@@ -68,13 +87,13 @@ impl Proxy {
     pub(crate) fn several(threads: usize, backends: &Backends) -> Vec<Self> {
         let peers = Peers::of(threads).into_iter().enumerate();
         let started = |place| {
-            let pools = PoolOptions::default();
-            Self::start(place, backends, Limits::default(), pools)
+            let shared = (PoolOptions::default(), tls());
+            Self::start(place, backends, Limits::default(), shared)
         };
         let proxies = peers.map(started);
         let mut first = None;
         let opened = proxies.map(|proxy| {
-            let proxy = proxy.opened(first);
+            let proxy = proxy.opened(Scheme::Http, first);
             first = Some(proxy.address);
             proxy
         });
@@ -82,16 +101,21 @@ impl Proxy {
     }
 
     /// Accepts on a socket of its own, which passes for that of `address`, if there is one.
-    fn opened(self, address: Option<SocketAddr>) -> Self {
+    fn opened(self, scheme: Scheme, address: Option<SocketAddr>) -> Self {
         let socket = listen(self.address, 1).unwrap().pop().unwrap();
         let address = address.unwrap_or_else(|| socket.local_addr().unwrap());
-        done(self.worker.open(port(address), vec![socket]));
+        let port = Port {
+            scheme,
+            ..port(address)
+        };
+        done(self.worker.open(port, vec![socket]));
         Self { address, ..self }
     }
 
     /// A thread that shares with others what `pools` has.
     pub(crate) fn pooled(backends: &Backends, limits: Limits, pools: &PoolOptions) -> Self {
-        Self::start((0, None), backends, limits, pools.clone()).opened(None)
+        let shared = (pools.clone(), tls());
+        Self::start((0, None), backends, limits, shared).opened(Scheme::Http, None)
     }
 
     /// Listens nowhere yet.
@@ -99,7 +123,7 @@ impl Proxy {
         (index, peers): (usize, Option<Peers>),
         backends: &Backends,
         limits: Limits,
-        pools: PoolOptions,
+        (pools, tls): (PoolOptions, Arc<Tls>),
     ) -> Self {
         let (lines, log) = mpsc::channel();
         let (access_log, _writer) =
@@ -112,6 +136,7 @@ impl Proxy {
             peers,
             limits,
             pools,
+            tls,
             log: access_log,
         };
         let worker = Worker::spawn(options, active).unwrap();
@@ -119,6 +144,7 @@ impl Proxy {
             worker,
             address: "127.0.0.1:0".parse().unwrap(),
             names,
+            certificates: Certificates::default(),
             version: 1,
             log,
         }
@@ -128,7 +154,21 @@ impl Proxy {
     pub(crate) fn publish(&mut self, backends: &Backends) {
         self.version += 1;
         let active = active(&mut self.names, self.version, backends);
+        let certificates = self.certificates.clone();
+        let active = Arc::new(Active {
+            certificates,
+            ..Active::clone(&active)
+        });
         done(self.worker.publish(active));
+    }
+
+    /// The same, with these certificates and no others.
+    pub(crate) fn publish_with(&mut self, backends: &Backends, shows: &[Shows]) {
+        self.certificates = Certificates::default();
+        for shown in shows {
+            self.certificates.change(&shown.change());
+        }
+        self.publish(backends);
     }
 
     /// The one upstream there is.
@@ -198,6 +238,10 @@ pub(crate) fn done(told: Acknowledged) {
     told.blocking_recv().unwrap();
 }
 
+fn tls() -> Arc<Tls> {
+    Tls::new(Aside::start(1, 4).unwrap()).unwrap()
+}
+
 pub(crate) fn port(address: SocketAddr) -> Port {
     Port {
         name: "http".into(),
@@ -263,6 +307,7 @@ pub(crate) fn active(names: &mut Names, version: u64, backends: &Backends) -> Ar
     Arc::new(Active {
         version,
         router,
+        certificates: Certificates::default(),
         upstreams,
     })
 }

@@ -66,6 +66,8 @@ fn type_of(resource: &DecodedResource) -> &'static str {
         Some(Body::Route(_)) => "route",
         Some(Body::Upstream(_)) => "upstream",
         Some(Body::Endpoints(_)) => "endpoints",
+        Some(Body::Certificate(_)) => "certificate",
+        Some(Body::ServerName(_)) => "server name",
         None => "unknown",
     }
 }

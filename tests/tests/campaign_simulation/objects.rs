@@ -29,6 +29,7 @@ pub(crate) fn seen(name: u64, (uid, version): (u64, u64)) -> Seen {
         class: ClassRef::Field("roadstead".into()),
         default_backend: None,
         rules: vec![rule],
+        tls: Vec::new(),
         shares_hosts_with: Vec::new(),
         ignored: Vec::new(),
     };
@@ -43,6 +44,7 @@ pub(crate) fn seen(name: u64, (uid, version): (u64, u64)) -> Seen {
             },
         },
         spec: Ok(Spec::Ingress(ingress)),
+        bundle: None,
     }
 }
 

@@ -249,6 +249,7 @@ impl World {
                             key: key.clone(),
                             meta: good.meta.clone(),
                             spec: Ok(good.spec.clone()),
+                            bundle: None,
                         })
                     });
                     listed.extend(gone);

@@ -81,7 +81,9 @@ fn a_checkpoint_takes_the_place_of_what_was_known() {
 
 /// Endpoints, as a leader tells of them.
 fn told(name: &str) -> SliceChange {
-    let Seen { key, meta, spec } = slice(name);
+    let Seen {
+        key, meta, spec, ..
+    } = slice(name);
     let Ok(Spec::EndpointSlice(spec)) = spec else {
         panic!("{spec:?}");
     };

@@ -11,7 +11,9 @@ fn refused(name: &str) -> Seen {
 }
 
 fn recovered(name: &str) -> Observation {
-    let Seen { key, meta, spec } = class(name);
+    let Seen {
+        key, meta, spec, ..
+    } = class(name);
     let spec = spec.unwrap();
     Observation::Recovered {
         origin: Origin::Folder,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::checkpoint::Entry;
 use crate::engine::{InUse, Log, LogError, Outlets};
 use crate::event::{Epoch, Record, Seq};
+use crate::model::bundle::Bundle;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::time::Timestamp;
 use crate::plan::recovery::Wanted;
@@ -166,6 +167,8 @@ impl Outlets for TestOutlets {
     fn publish(&mut self, publication: Arc<Publication>) {
         world(|world| world.publications.push(publication));
     }
+
+    fn bundle(&mut self, _: Bundle) {}
 
     fn presence(&mut self, _: &Presence) {}
 

@@ -39,6 +39,7 @@ pub fn read(place: Place<'_>, document: &Value) -> Document {
         Kind::EndpointSlice => object::<types::EndpointSlice>,
         Kind::Ingress => object::<types::Ingress>,
         Kind::IngressClass => object::<types::IngressClass>,
+        Kind::Secret => object::<types::Secret>,
         Kind::Service => object::<types::Service>,
     };
     // Ingresses were of this group before 1.14; Services of other groups are something else.
@@ -46,6 +47,8 @@ pub fn read(place: Place<'_>, document: &Value) -> Document {
         Kind::EndpointSlice => group == "discovery.k8s.io",
         Kind::Ingress => matches!(group, "networking.k8s.io" | "extensions"),
         Kind::IngressClass => group == "networking.k8s.io",
+        // Others are for somebody else.
+        Kind::Secret => group.is_empty() && has_certificate(document),
         Kind::Service => group.is_empty(),
     };
     if !ours {
@@ -56,6 +59,16 @@ pub fn read(place: Place<'_>, document: &Value) -> Document {
         Err(error) => Document::Nameless(error),
     }
 }
+
+/// Whether a Secret is meant to have a certificate.
+fn has_certificate(secret: &Value) -> bool {
+    let of_type = secret.get("type").and_then(Value::as_str) == Some(TLS);
+    let fields = ["data", "stringData"].into_iter();
+    let mut fields = fields.filter_map(|field| secret.get(field));
+    of_type || fields.any(|data| data.get("tls.crt").is_some())
+}
+
+const TLS: &str = "kubernetes.io/tls";
 
 /// Reads an object of this kind, in the version that is served, straight from its text: an
 /// error says only that [`read`] must look at it.
@@ -68,6 +81,7 @@ pub fn read_as<'de, D: Deserializer<'de>>(
         Kind::EndpointSlice => seen(place, &types::EndpointSlice::deserialize(text)?),
         Kind::Ingress => seen(place, &types::Ingress::deserialize(text)?),
         Kind::IngressClass => seen(place, &types::IngressClass::deserialize(text)?),
+        Kind::Secret => seen(place, &types::Secret::deserialize(text)?),
         Kind::Service => seen(place, &types::Service::deserialize(text)?),
     })
 }

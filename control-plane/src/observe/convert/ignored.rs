@@ -3,22 +3,19 @@
 //! Named and not refused: who comes from another controller, or misspelt an annotation of ours,
 //! is told what would be missed, and what can be served is.
 
-use k8s_openapi::api::networking::v1::Ingress;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::observe::convert::ingress::SHARE;
 use crate::observe::convert::shorten;
 
 /// The fields by their paths, sorted; behind the most that are named stands how many more.
-pub(super) fn ignored(ingress: &Ingress) -> Vec<Box<str>> {
-    let annotations = ingress.metadata.annotations.iter().flatten();
+pub(super) fn ignored(metadata: &ObjectMeta) -> Vec<Box<str>> {
+    let annotations = metadata.annotations.iter().flatten();
     let annotations = annotations
         .map(|(name, _)| name)
         .filter(|name| is_ignored(name))
         .map(|name| format!("metadata.annotations[{}]", shorten(name)).into());
-    // Until TLS is served, whose issue takes this away.
-    let tls = ingress.spec.as_ref().and_then(|spec| spec.tls.as_ref());
-    let tls = tls.filter(|tls| !tls.is_empty()).map(|_| "spec.tls".into());
-    let mut fields: Vec<Box<str>> = annotations.chain(tls).collect();
+    let mut fields: Vec<Box<str>> = annotations.collect();
     let more = fields.len().saturating_sub(MOST);
     if more > 0 {
         fields.truncate(MOST);
@@ -59,19 +56,15 @@ const MOST: usize = 32;
 mod tests {
     use std::collections::BTreeMap;
 
-    use k8s_openapi::api::networking::v1::{IngressSpec, IngressTLS};
-
     use super::*;
 
-    fn of(annotations: impl IntoIterator<Item = String>, tls: usize) -> Vec<String> {
+    fn of(annotations: impl IntoIterator<Item = String>) -> Vec<String> {
         let annotations = annotations.into_iter().map(|name| (name, String::new()));
-        let mut ingress = Ingress::default();
-        ingress.metadata.annotations = Some(annotations.collect::<BTreeMap<_, _>>());
-        ingress.spec = Some(IngressSpec {
-            tls: Some(vec![IngressTLS::default(); tls]),
-            ..IngressSpec::default()
-        });
-        let fields = ignored(&ingress).into_iter();
+        let metadata = ObjectMeta {
+            annotations: Some(annotations.collect::<BTreeMap<_, _>>()),
+            ..ObjectMeta::default()
+        };
+        let fields = ignored(&metadata).into_iter();
         fields.map(str::into_string).collect()
     }
 
@@ -80,7 +73,7 @@ mod tests {
         for domain in OTHERS {
             let name = format!("{domain}/x");
             let expected = [format!("metadata.annotations[{name}]")];
-            assert_eq!(of([name], 0), expected);
+            assert_eq!(of([name]), expected);
         }
         for name in [
             "kubernetes.io/ingress.class",
@@ -90,7 +83,7 @@ mod tests {
             "x.nginx.org/x",
             "roadstead.dev/share-hosts-with",
         ] {
-            assert_eq!(of([name.into()], 0), [""; 0], "{name}");
+            assert_eq!(of([name.into()]), [""; 0], "{name}");
         }
     }
 
@@ -101,23 +94,20 @@ mod tests {
             "nginx.ingress.kubernetes.io/rewrite-target",
         ];
         assert_eq!(
-            of(names.map(str::to_owned), 1),
+            of(names.map(str::to_owned)),
             [
                 "metadata.annotations[nginx.ingress.kubernetes.io/rewrite-target]",
                 "metadata.annotations[roadstead.dev/share-host-with]",
-                "spec.tls",
             ]
         );
-        // An empty list asks for nothing.
-        assert_eq!(of([], 0), [""; 0]);
     }
 
     #[test]
     fn however_much_there_is_it_stays_short() {
         let names = (0..40).map(|number| format!("nginx.org/{number:02}{}", "x".repeat(300)));
-        let fields = of(names, 1);
+        let fields = of(names);
         assert_eq!(fields.len(), MOST + 1);
-        assert_eq!(fields[MOST], "9 more fields");
+        assert_eq!(fields[MOST], "8 more fields");
         assert!(fields.iter().all(|field| field.chars().count() < 230));
     }
 }

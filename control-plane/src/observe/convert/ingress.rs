@@ -13,6 +13,7 @@ use crate::model::key::{Kind, Origin};
 use crate::model::object::Spec;
 use crate::model::refusal::{Reason, Refusal};
 use crate::observe::convert::ignored::ignored;
+use crate::observe::convert::tls::tls;
 use crate::observe::convert::{
     Convert, bad_label, is_label, is_subdomain, port, reason, shorten, types,
 };
@@ -28,7 +29,7 @@ impl Convert for types::Ingress {
         let default_backend = default_backend
             .map(|listed| backend("spec.defaultBackend", listed))
             .transpose()?;
-        let rules = rules(spec)?;
+        let (rules, tls) = (rules(spec)?, tls(spec)?);
         if default_backend.is_none() && rules.is_empty() {
             return Err(empty());
         }
@@ -36,8 +37,9 @@ impl Convert for types::Ingress {
             class: class(self)?,
             default_backend,
             rules,
+            tls,
             shares_hosts_with: shares_hosts_with(&self.metadata)?,
-            ignored: ignored(self),
+            ignored: ignored(&self.metadata),
         }))
     }
 

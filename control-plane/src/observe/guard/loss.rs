@@ -88,6 +88,10 @@ impl<'a> Loss<'a> {
                     !class.is_some_and(|class| state.serves_without(self.origin, class, gone))
                 })
                 .count(),
+            Kind::Secret => {
+                let users = gone.iter().flat_map(|key| state.certificates().users(key));
+                users.collect::<BTreeSet<_>>().len()
+            }
             Kind::Service => users(state, gone),
             Kind::EndpointSlice => {
                 let mut emptied = state.services_emptied_by(gone);

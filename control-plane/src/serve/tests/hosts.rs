@@ -37,7 +37,7 @@ async fn four_ingresses() -> (World, Client) {
             service: "none".into(),
             port: PortRef::Number(80),
         }),
-        ignored: vec!["spec.tls".into()],
+        ignored: vec!["metadata.annotations[nginx.org/x]".into()],
         ..Ingress::default()
     };
     world.record(Event::ObjectAccepted {

@@ -305,6 +305,7 @@ impl World {
             default_backend: None,
             rules,
             shares_hosts_with: Vec::new(),
+            tls: Vec::new(),
             ignored: Vec::new(),
         };
         self.accept(Kind::Ingress, name, Spec::Ingress(spec));

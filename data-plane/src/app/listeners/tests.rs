@@ -5,6 +5,7 @@ use std::{cell::RefCell, collections::BTreeSet, net::SocketAddr};
 use futures::FutureExt;
 
 use super::*;
+use crate::snapshot::ListenerProtocol;
 
 /// A machine where whole ports are taken, whatever the address.
 #[derive(Default)]
@@ -56,6 +57,7 @@ fn set(listeners: &mut Listeners<Machine>, wanted: &[(&str, u16)]) -> (Vec<Strin
             Arc::new(Listener {
                 name: name.into(),
                 address: SocketAddr::from(([127, 0, 0, 1], port)),
+                protocol: ListenerProtocol::Http,
             })
         })
         .collect();

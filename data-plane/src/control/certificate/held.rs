@@ -13,11 +13,12 @@ use rcgen::{
     CertificateParams, CertificateSigningRequest, DistinguishedName, KeyPair,
     PKCS_ECDSA_P256_SHA256, PublicKeyData as _,
 };
-use rustix::fs::statfs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tonic::transport::Identity;
 use tracing::warn;
 use x509_parser::{certificate::X509Certificate, prelude::FromDer as _};
+
+use crate::keys::is_memory;
 
 /// A certificate that can be shown.
 #[derive(Clone)]
@@ -185,16 +186,8 @@ fn failed<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> Held
     }
 }
 
-/// Whether what is written there is in memory only.
-fn is_memory(folder: &Path) -> bool {
-    statfs(folder).is_ok_and(|found| [TMPFS, RAMFS].contains(&found.f_type))
-}
-
 const FILE: &str = "certificate.pem";
 const ISSUED: &str = "issued ";
-/// Magic numbers of file systems, statfs(2).
-const TMPFS: i64 = 0x0102_1994;
-const RAMFS: i64 = 0x8584_58f6;
 
 #[cfg(test)]
 mod tests;

@@ -9,8 +9,7 @@ use std::{
 };
 
 use super::connection::Connection;
-use crate::front::Transport;
-use crate::message::{BodyError, Frame, Source};
+use crate::message::{BodyError, Frame, Source, Transport};
 
 /// The body of one request.
 #[derive(Debug)]

@@ -16,9 +16,9 @@ use http::HeaderMap;
 use super::{body::RequestBody, head::Asked};
 use crate::alarm::Alarm;
 use crate::buffers::INPUT;
-use crate::front::{RequestError, Transport};
+use crate::front::RequestError;
 use crate::h1::{self, BodyReader, Decoder, Fill, Framing, HeadScanner, Input, Output, Scan};
-use crate::message::{Body, Client, Stream};
+use crate::message::{Body, Client, Stream, Transport};
 
 /// A client's connection.
 #[derive(Debug)]

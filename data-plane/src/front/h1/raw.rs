@@ -12,7 +12,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection::Connection;
-use crate::front::Transport;
+use crate::message::Transport;
 
 /// The bytes of a connection.
 #[derive(Debug)]

@@ -8,9 +8,8 @@ use futures::future::poll_fn;
 use http::{HeaderMap, StatusCode};
 
 use super::{connection::Connection, head::Asked};
-use crate::front::Transport;
 use crate::h1::{self, BodySender, Fill, Framing, ResponseFraming, SendError, response_head};
-use crate::message::{Body, Meter, Response, Tunnel};
+use crate::message::{Body, Meter, Response, Transport, Tunnel};
 use crate::reason::Reason;
 
 /// What becomes of the connection after an answer.

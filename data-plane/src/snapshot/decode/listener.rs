@@ -7,20 +7,21 @@ use std::net::{IpAddr, SocketAddr};
 use roadstead_proto::v1;
 
 use super::Faults;
-use crate::snapshot::{Fault, Form, Listener, Reason};
+use crate::snapshot::{Fault, Form, Listener, ListenerProtocol, Reason};
 
 pub(super) fn read(name: &str, listener: &v1::Listener) -> Result<Form, Fault> {
     use v1::listener::Protocol;
-    match Protocol::try_from(listener.protocol) {
-        Ok(Protocol::Http) => {}
-        Ok(Protocol::Https) | Err(_) => {
+    let protocol = match Protocol::try_from(listener.protocol) {
+        Ok(Protocol::Http) => ListenerProtocol::Http,
+        Ok(Protocol::Https) => ListenerProtocol::Https,
+        Err(_) => {
             let message = "this release cannot serve the listener's protocol";
             return Err(Fault::new(Reason::MissingCapability, message));
         }
         Ok(Protocol::Unspecified) => {
             return Err(Fault::new(Reason::InvalidField, "protocol: not set"));
         }
-    }
+    };
     let mut faults = Faults::default();
     let address = faults.field("address", listener.address.parse::<IpAddr>());
     let port = faults.field("port", super::port(listener.port));
@@ -29,6 +30,7 @@ pub(super) fn read(name: &str, listener: &v1::Listener) -> Result<Form, Fault> {
             Listener {
                 name: name.into(),
                 address: SocketAddr::new(address, port),
+                protocol,
             }
             .into(),
         )

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use v1::ResourceType as Kind;
 
 use super::*;
-use crate::snapshot::{Key, Target};
+use crate::snapshot::{BundleName, Key, KeyType, ListenerProtocol, Target};
 
 fn told(kind: Kind, name: &str, body: &impl Message) -> Told {
     let body = body.encode_to_vec();
@@ -133,12 +133,16 @@ fn a_listener_has_an_address_a_port_and_a_protocol() {
         (&*web.name, web.address.to_string()),
         ("web", "[::]:80".to_owned())
     );
+    assert_eq!(web.protocol, ListenerProtocol::Http);
+    let Form::Listener(secure) = usable(&listener("::", 443, 2)) else {
+        panic!("not a listener");
+    };
+    assert_eq!(secure.protocol, ListenerProtocol::Https);
     for (told, reason) in [
         (listener("nowhere", 80, 1), Reason::InvalidField),
         (listener("::", 0, 1), Reason::InvalidField),
         (listener("::", 65_536, 1), Reason::InvalidField),
         (listener("::", 80, 0), Reason::InvalidField),
-        (listener("::", 80, 2), Reason::MissingCapability),
         (listener("::", 80, 3), Reason::MissingCapability),
     ] {
         assert_eq!(fault(&told).0, reason, "{told:?}");
@@ -152,7 +156,9 @@ fn draining_endpoints_serve_only_when_nothing_is_ready() {
             .iter()
             .map(|e| e.address.to_string())
             .collect::<Vec<_>>(),
-        Form::Listener(_) | Form::Route(_) | Form::Upstream(_) => panic!("not endpoints"),
+        Form::Listener(_) | Form::Route(_) | Form::Upstream(_) | Form::Certificate(_) => {
+            panic!("not endpoints")
+        }
     };
     let (ready, draining) = (("10.0.0.1", 80, 1), ("10.0.0.2", 80, 2));
     assert_eq!(addresses(&endpoints(&[draining, ready])), ["10.0.0.1:80"]);
@@ -184,6 +190,48 @@ fn an_external_target_has_a_dns_name() {
     }
 }
 
+fn certificate(bundle: &[u8], hostnames: &[&str], key_type: i32) -> Told {
+    let certificate = v1::Certificate {
+        source: None,
+        bundle: bundle.to_vec(),
+        hostnames: hostnames.iter().map(|&name| name.to_owned()).collect(),
+        key_type,
+    };
+    told(Kind::Certificate, "secret/a/b", &certificate)
+}
+
+#[test]
+fn a_certificate_names_a_bundle_and_the_hosts_that_it_is_shown_for() {
+    let name = BundleName::of(b"bundle");
+    let told = certificate(
+        name.as_bytes(),
+        &["b.example", "*.A.example", "b.example"],
+        2,
+    );
+    let Form::Certificate(read) = usable(&told) else {
+        panic!("not a certificate");
+    };
+    let hosts: Vec<_> = read.hostnames.iter().map(ToString::to_string).collect();
+    assert_eq!(hosts, ["b.example", "*.a.example"]);
+    assert_eq!((read.bundle, read.key_type), (name, KeyType::Ecdsa));
+
+    let many: Vec<String> = (0..1025).map(|n| format!("{n}.example")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let bundle = name.as_bytes();
+    for (told, field) in [
+        (certificate(&bundle[1..], &["a"], 1), "bundle: "),
+        (certificate(bundle, &["a"], 0), "key_type: "),
+        (certificate(bundle, &["a"], 4), "key_type: "),
+        (certificate(bundle, &["a", ""], 1), "hostnames[1].name: "),
+        (certificate(bundle, &["*.*.a"], 1), "hostnames[0].name: "),
+        (certificate(bundle, &many, 1), "hostnames: "),
+    ] {
+        let (reason, message) = fault(&told);
+        assert_eq!(reason, Reason::InvalidField);
+        assert!(message.starts_with(field), "{message}");
+    }
+}
+
 #[test]
 fn what_does_not_belong_to_its_hash_is_not_used() {
     let mut route = route(vec![rule("a.example", "/")]);
@@ -211,7 +259,7 @@ fn a_route_that_needs_more_than_this_proxy_can_do_is_closed() {
 
 #[test]
 fn types_that_this_release_does_not_know_are_faults() {
-    for kind in [0, 5, -1] {
+    for kind in [0, 6, -1] {
         let told = Told {
             key: Key::new(kind, "x"),
             hash: digest::resource_hash(b"", []),
@@ -224,7 +272,7 @@ fn types_that_this_release_does_not_know_are_faults() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_or_refused(kind in 0..6, body in prop::collection::vec(any::<u8>(), 0..64)) {
+    fn any_bytes_are_read_or_refused(kind in 0..7, body in prop::collection::vec(any::<u8>(), 0..64)) {
         let told = Told {
             key: Key::new(kind, "x"),
             hash: digest::resource_hash(&body, []),

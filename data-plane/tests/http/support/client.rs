@@ -7,8 +7,8 @@ use std::{
 
 use super::PATIENCE;
 
-pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) stream: S,
     /// Read and not yet used.
     input: Vec<u8>,
 }
@@ -52,6 +52,16 @@ impl Client {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self::on(stream)
+    }
+
+    pub(crate) fn half_close(&self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    pub(crate) fn on(stream: S) -> Self {
         Self {
             stream,
             input: Vec::new(),
@@ -90,10 +100,6 @@ impl Client {
     /// Whether the other end has closed, in whatever way, with nothing more to read.
     pub(crate) fn is_closed(&mut self) -> bool {
         self.input.is_empty() && !self.fill()
-    }
-
-    pub(crate) fn half_close(&self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
     fn read_answer(&mut self, to_head: bool) -> Answer {
@@ -173,7 +179,13 @@ impl Client {
                 self.input.extend_from_slice(&bytes[..read]);
                 true
             }
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+            // TLS tells an end without its last word by an error of its own.
+            Err(error)
+                if [ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof]
+                    .contains(&error.kind()) =>
+            {
+                false
+            }
             Err(error) => panic!("read: {error}"),
         }
     }

@@ -1,0 +1,110 @@
+//! Which entries of `spec.tls` are not served as they are written, and why.
+
+use roadstead_matcher::host::HostPattern;
+
+use crate::model::ingress::{Ingress, Tls};
+use crate::model::key::{Kind, ObjectKey};
+use crate::state::State;
+
+/// An entry of `spec.tls` whose own certificate is not shown for all of its hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lacking {
+    /// Which entry of `spec.tls`.
+    pub entry: usize,
+    pub why: Why,
+    /// Of these hosts of it HTTPS is not served at all, in order.
+    pub unserved: Vec<HostPattern>,
+}
+
+/// Why a certificate is not shown. The Secret is named as in the Ingress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The entry names no Secret, and no other has a certificate for all of its hosts.
+    NoSecret,
+    NotFound {
+        secret: Box<str>,
+    },
+    /// It never had a certificate that can be used; of its newest version this is said.
+    Refused {
+        secret: Box<str>,
+        message: Box<str>,
+    },
+    /// It is not for these hosts.
+    NotFor {
+        secret: Box<str>,
+        hosts: Vec<HostPattern>,
+    },
+    /// These hosts are another namespace's, or an older Ingress names another Secret for them.
+    Others {
+        secret: Box<str>,
+        hosts: Vec<HostPattern>,
+    },
+}
+
+/// What is lacking of an Ingress that is served, in order of its text.
+pub(super) fn lacking(state: &State, key: &ObjectKey, ingress: &Ingress) -> Vec<Lacking> {
+    let entries = ingress.tls.iter().enumerate();
+    let lacking = entries.filter_map(|(entry, tls)| {
+        let hosts = hosts(ingress, tls);
+        Some(Lacking {
+            entry,
+            why: why(state, key, tls, &hosts)?,
+            unserved: only(&hosts, |host| {
+                state.certificates().shown_for(host).is_empty()
+            }),
+        })
+    });
+    lacking
+        .filter(|lacking| lacking.why != Why::NoSecret || !lacking.unserved.is_empty())
+        .collect()
+}
+
+fn why(state: &State, key: &ObjectKey, tls: &Tls, hosts: &[HostPattern]) -> Option<Why> {
+    let Some(secret) = tls.secret.clone() else {
+        return Some(Why::NoSecret);
+    };
+    let of = key.sibling(Kind::Secret, &secret);
+    let Some(certificate) = state.certificate(&of) else {
+        let refused = state.object(&of).and_then(|held| held.refused.as_ref());
+        return Some(match refused {
+            Some(refused) => Why::Refused {
+                secret,
+                message: refused.refusal.to_string().into(),
+            },
+            None => Why::NotFound { secret },
+        });
+    };
+    let not_for = only(hosts, |host| !certificate.covers(host));
+    if !not_for.is_empty() {
+        let hosts = not_for;
+        return Some(Why::NotFor { secret, hosts });
+    }
+    let others = only(hosts, |host| {
+        let shown = state.certificates().shown_for(host);
+        // Beside one with another type of key it is shown, too.
+        !shown.contains(&of)
+    });
+    (!others.is_empty()).then_some(Why::Others {
+        secret,
+        hosts: others,
+    })
+}
+
+/// What an entry is about.
+fn hosts(ingress: &Ingress, tls: &Tls) -> Vec<HostPattern> {
+    if !tls.hosts.is_empty() {
+        return tls.hosts.clone();
+    }
+    let hosts = ingress.rules.iter().map(|rule| &rule.host);
+    let mut hosts: Vec<HostPattern> = hosts
+        .filter(|host| **host != HostPattern::Any)
+        .cloned()
+        .collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    hosts
+}
+
+fn only(hosts: &[HostPattern], is: impl Fn(&HostPattern) -> bool) -> Vec<HostPattern> {
+    hosts.iter().filter(|host| is(host)).cloned().collect()
+}

@@ -1,0 +1,81 @@
+//! Asks the control plane for bundles, by their names.
+//!
+//! Apart from the stream of versions, beside which it goes: what is asked for is large and
+//! secret, and each answer is checked by its name.
+
+use roadstead_proto::v1::{
+    FetchSecretsRequest, Secret, secret_service_client::SecretServiceClient,
+};
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+    transport::Channel,
+};
+use tracing::warn;
+
+use crate::bundle::{Bundle, MAX_BYTES};
+use crate::snapshot::BundleName;
+
+/// A control plane that may be asked, for as long as its stream is open.
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    client: SecretServiceClient<Channel>,
+    token: Option<MetadataValue<Ascii>>,
+}
+
+impl Secrets {
+    /// By the channel and the token, if there is one, by which the stream was opened.
+    pub(super) fn new(channel: Channel, token: Option<MetadataValue<Ascii>>) -> Self {
+        let client = SecretServiceClient::new(channel);
+        Self {
+            client: client.max_decoding_message_size(MAX_BYTES + FRAME),
+            token,
+        }
+    }
+
+    /// Takes what is given of these names, each as it comes. Names that are not given are not
+    /// held there.
+    pub(super) async fn fetch(
+        &self,
+        names: &[BundleName],
+        mut take: impl FnMut(Bundle),
+    ) -> Result<(), Status> {
+        for page in names.chunks(PAGE) {
+            let mut request = Request::new(FetchSecretsRequest {
+                names: page.iter().map(|name| name.as_bytes().to_vec()).collect(),
+            });
+            if let Some(token) = &self.token {
+                request
+                    .metadata_mut()
+                    .insert("authorization", token.clone());
+            }
+            let mut answers = self.client.clone().fetch_secrets(request).await?;
+            let answers = answers.get_mut();
+            // Each once, and nothing else.
+            for _ in page {
+                let Some(Secret { name, body }) = answers.message().await? else {
+                    break;
+                };
+                let Ok(name) = BundleName::from_bytes(&name) else {
+                    continue;
+                };
+                if body.is_empty() || !page.contains(&name) {
+                    continue;
+                }
+                match Bundle::checked(name, body.into()) {
+                    Ok(bundle) => take(bundle),
+                    Err(error) => {
+                        warn!(bundle = %name, "a bundle that was sent is not used: {error}")
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names in one request.
+const PAGE: usize = 256;
+
+/// What a message has beside a bundle, and more.
+const FRAME: usize = 1024;

@@ -1,0 +1,216 @@
+//! Tests of keeping keys: what is in the files, who may read them, and who removes them.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+use super::*;
+
+fn bundle(text: &'static str) -> Arc<Bundle> {
+    let bytes = Bytes::from_static(text.as_bytes());
+    Arc::new(Bundle::checked(BundleName::of(&bytes), bytes).unwrap())
+}
+
+fn given(texts: &[&'static str]) -> BTreeMap<BundleName, Arc<Bundle>> {
+    let bundles = texts.iter().map(|text| bundle(text));
+    bundles.map(|bundle| (bundle.name(), bundle)).collect()
+}
+
+fn name(text: &str) -> BundleName {
+    BundleName::of(text.as_bytes())
+}
+
+/// A process with its part of a folder.
+struct Process {
+    keys: Keys,
+    mine: watch::Sender<bool>,
+    writing: JoinSet<()>,
+}
+
+impl Process {
+    fn start(folder: &Path, is_mine: bool) -> Self {
+        let (mine, seen) = watch::channel(is_mine);
+        let folder = Folder::open(folder.to_owned(), |_| true).unwrap();
+        let (keys, writer) = Keys::in_folder(folder, seen);
+        let mut writing = JoinSet::new();
+        writing.spawn(async { writer.run().await.unwrap() });
+        Self {
+            keys,
+            mine,
+            writing,
+        }
+    }
+
+    /// Uses these, which someone gave.
+    fn uses(&mut self, texts: &[&'static str]) {
+        for text in texts {
+            self.keys.acquire(name(text), &given(texts)).unwrap();
+        }
+        self.keys.settle();
+    }
+
+    /// Ends, with all that was to be done to files done.
+    async fn end(mut self) {
+        drop(self.keys);
+        self.writing.join_next().await.unwrap().unwrap();
+    }
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut files: Vec<_> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    files
+}
+
+fn names(texts: &[&str]) -> Vec<String> {
+    let mut names: Vec<_> = texts.iter().map(|text| name(text).to_string()).collect();
+    names.sort();
+    names
+}
+
+/// Waits until the folder has exactly these.
+async fn has(folder: &Path, texts: &[&str]) {
+    let deadline = Instant::now() + std::time::Duration::from_secs(20);
+    while files(folder) != names(texts) {
+        assert!(Instant::now() < deadline, "{:?}", files(folder));
+        sleep(std::time::Duration::from_millis(1)).await;
+    }
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[tokio::test]
+async fn what_is_used_is_in_files_that_only_this_user_reads_and_what_is_not_goes() {
+    let above = folder();
+    let path = above.path().join("run/keys");
+    let mut process = Process::start(&path, true);
+    process.uses(&["one", "two"]);
+    has(&path, &["one", "two"]).await;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&path), 0o700);
+    assert_eq!(mode(&path.join(name("one").to_string())), 0o600);
+
+    // Two certificates may have the same one.
+    process.uses(&["one"]);
+    process.keys.release(name("one"));
+    process.keys.release(name("two"));
+    process.keys.settle();
+    has(&path, &["one"]).await;
+    process.end().await;
+
+    let mut next = Process::start(&path, true);
+    assert!(next.keys.holds(name("one")) && !next.keys.holds(name("two")));
+    let kept = next.keys.acquire(name("one"), &BTreeMap::new()).unwrap();
+    assert_eq!(&**kept.bytes(), b"one");
+    assert!(next.keys.acquire(name("two"), &BTreeMap::new()).is_none());
+}
+
+#[tokio::test]
+async fn nothing_is_removed_before_a_version_is_served() {
+    let folder = folder();
+    let mut process = Process::start(folder.path(), true);
+    process.uses(&["one"]);
+    process.end().await;
+
+    let next = Process::start(folder.path(), true);
+    next.end().await;
+    assert_eq!(files(folder.path()), names(&["one"]));
+
+    let mut last = Process::start(folder.path(), true);
+    last.uses(&["two"]);
+    has(folder.path(), &["two"]).await;
+}
+
+#[tokio::test]
+async fn a_file_that_does_not_match_its_name_is_not_used_and_goes() {
+    let folder = folder();
+    let mut process = Process::start(folder.path(), true);
+    let path = folder.path().join(name("one").to_string());
+    fs::write(&path, "another").unwrap();
+    assert!(
+        process
+            .keys
+            .acquire(name("one"), &BTreeMap::new())
+            .is_none()
+    );
+    assert!(!path.exists());
+    fs::write(&path, vec![0; crate::bundle::MAX_BYTES + 1]).unwrap();
+    assert!(
+        process
+            .keys
+            .acquire(name("one"), &BTreeMap::new())
+            .is_none()
+    );
+    // It is written anew once it is had.
+    process.uses(&["one"]);
+    has(folder.path(), &["one"]).await;
+}
+
+#[tokio::test]
+async fn of_two_processes_the_last_one_alone_removes() {
+    let folder = folder();
+    let mut old = Process::start(folder.path(), true);
+    old.uses(&["one", "two"]);
+    has(folder.path(), &["one", "two"]).await;
+
+    let mut new = Process::start(folder.path(), false);
+    new.uses(&["two", "three"]);
+    has(folder.path(), &["one", "two", "three"]).await;
+
+    // The new one is ready: the old one removes nothing more, also of its own.
+    old.mine.send_replace(false);
+    old.keys.release(name("two"));
+    old.keys.settle();
+    old.end().await;
+    assert_eq!(files(folder.path()), names(&["one", "two", "three"]));
+
+    // What went meanwhile comes again, and half written files go.
+    fs::remove_file(folder.path().join(name("three").to_string())).unwrap();
+    fs::write(folder.path().join(format!("{}.0123", name("four"))), "").unwrap();
+    new.mine.send_replace(true);
+    has(folder.path(), &["two", "three"]).await;
+    new.end().await;
+}
+
+#[test]
+fn a_folder_that_is_on_a_disk_or_cannot_be_made_keeps_nothing() {
+    let folder = folder();
+    let refused = Folder::open(folder.path().to_owned(), |_| false).unwrap_err();
+    assert!(matches!(refused, KeysError::OnDisk { .. }), "{refused}");
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let refused = Folder::open(file, |_| true).unwrap_err();
+    assert!(matches!(refused, KeysError::Make { .. }), "{refused}");
+}
+
+#[test]
+fn a_folder_that_others_can_read_is_closed_to_them() {
+    let folder = folder();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    Folder::open(folder.path().to_owned(), |_| true).unwrap();
+    let mode = fs::metadata(folder.path()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn without_a_folder_bundles_are_in_memory_alone() {
+    let mut keys = Keys::default();
+    assert!(keys.acquire(name("one"), &BTreeMap::new()).is_none());
+    keys.acquire(name("one"), &given(&["one"])).unwrap();
+    keys.acquire(name("one"), &BTreeMap::new()).unwrap();
+    keys.settle();
+    keys.release(name("one"));
+    assert!(keys.holds(name("one")));
+    keys.release(name("one"));
+    assert!(!keys.holds(name("one")));
+}

@@ -1,0 +1,70 @@
+//! TLS towards clients (RFC 8446, RFC 5246): from a raw connection to one that HTTP is spoken on.
+//!
+//! Apart from HTTP, which cannot tell the difference, and from what is served by, of which it only
+//! sees the certificates. A stream of our own over rustls: the client's first message is read
+//! before anything is decided by it, signatures that take long leave the thread, and memory for
+//! reading is the thread's and not the connection's.
+
+mod handshake;
+mod offer;
+mod stream;
+mod wire;
+
+use std::sync::Arc;
+
+use rustls::{
+    ServerConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
+    server::{ResolvesServerCertUsingSni, ServerSessionMemoryCache},
+    sign::{CertifiedKey, SingleCertAndKey},
+};
+
+pub use stream::TlsStream;
+
+use crate::aside::Aside;
+
+/// What all threads of a process do handshakes by.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Without a certificate; all connections resume what is in its one store.
+    base: ServerConfig,
+    aside: Aside,
+}
+
+impl Tls {
+    /// TLS 1.2 and 1.3. Signatures by RSA are made by `aside`.
+    pub fn new(aside: Aside) -> Result<Arc<Self>, rustls::Error> {
+        let provider = CryptoProvider {
+            // As a client's order decides, this says only what there is.
+            kx_groups: vec![
+                aws_lc_rs::kx_group::X25519MLKEM768,
+                aws_lc_rs::kx_group::X25519,
+                aws_lc_rs::kx_group::SECP256R1,
+                aws_lc_rs::kx_group::SECP384R1,
+            ],
+            ..aws_lc_rs::default_provider()
+        };
+        let mut base = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
+        base.alpn_protocols = vec![H2.to_vec(), HTTP11.to_vec()];
+        base.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+        Ok(Arc::new(Self { base, aside }))
+    }
+
+    /// To be used with this certificate.
+    fn config(&self, key: Arc<CertifiedKey>) -> Arc<ServerConfig> {
+        let mut config = self.base.clone();
+        config.cert_resolver = Arc::new(SingleCertAndKey::from(key));
+        Arc::new(config)
+    }
+}
+
+/// Names of ALPN (RFC 7301).
+const H2: &[u8] = b"h2";
+const HTTP11: &[u8] = b"http/1.1";
+
+/// Sessions of all threads that clients may resume, the oldest forgotten first: two for each
+/// handshake by TLS 1.3, some hundred bytes each.
+const SESSIONS: usize = 16 * 1024;

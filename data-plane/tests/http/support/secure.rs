@@ -1,0 +1,213 @@
+//! Certificates, and a client that speaks TLS and believes every certificate.
+
+use std::{
+    io::{Error, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+};
+
+use prost::Message;
+use rcgen::{
+    CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, SignatureAlgorithm,
+};
+use roadstead_data_plane::{
+    active::{Shown, ShownChange},
+    bundle::Bundle,
+    snapshot::{BundleName, Certificate, KeyType},
+};
+use roadstead_matcher::host::HostPattern;
+use roadstead_proto::v1::CertificateBundle;
+use rustls::{
+    CipherSuite, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme,
+    StreamOwned, SupportedProtocolVersion,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+
+use super::Client;
+
+/// A certificate that a proxy shows.
+pub(crate) struct Shows {
+    shown: Arc<Shown>,
+    /// What a client sees of it.
+    pub(crate) der: Vec<u8>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Algorithm {
+    Ecdsa,
+    Rsa,
+}
+
+/// A new certificate of this name for a host, and a key of this type.
+pub(crate) fn shows(name: &str, host: &str, algorithm: Algorithm) -> Shows {
+    let (key_type, algorithm): (_, &SignatureAlgorithm) = match algorithm {
+        Algorithm::Ecdsa => (KeyType::Ecdsa, &PKCS_ECDSA_P256_SHA256),
+        Algorithm::Rsa => (KeyType::Rsa, &PKCS_RSA_SHA256),
+    };
+    let key = KeyPair::generate_for(algorithm).unwrap();
+    let params = CertificateParams::new([host.to_owned()]).unwrap();
+    let der = params.self_signed(&key).unwrap().der().to_vec();
+    let bytes = CertificateBundle {
+        chain: vec![der.clone()],
+        private_key: key.serialize_der(),
+    };
+    let bytes = bytes.encode_to_vec();
+    let bundle = BundleName::of(&bytes);
+    let shown = Shown {
+        name: name.into(),
+        certificate: Arc::new(Certificate {
+            bundle,
+            hostnames: [HostPattern::parse(host).unwrap()].into(),
+            key_type,
+        }),
+        bundle: Arc::new(Bundle::checked(bundle, bytes.into()).unwrap()),
+    };
+    Shows {
+        shown: Arc::new(shown),
+        der,
+    }
+}
+
+impl Shows {
+    pub(crate) fn change(&self) -> ShownChange {
+        ShownChange {
+            before: None,
+            after: Some(Arc::clone(&self.shown)),
+        }
+    }
+}
+
+/// A client's connection after its handshake.
+pub(crate) type Secure = Client<StreamOwned<ClientConnection, TcpStream>>;
+
+/// What a client offers.
+#[derive(Clone)]
+pub(crate) struct Offers {
+    pub(crate) config: ClientConfig,
+}
+
+impl Offers {
+    /// What rustls offers by itself, and no protocol by ALPN.
+    pub(crate) fn new() -> Self {
+        Self::of(rustls::ALL_VERSIONS, &aws_lc_rs::default_provider(), None)
+    }
+
+    pub(crate) fn version(version: &'static SupportedProtocolVersion) -> Self {
+        Self::of(&[version], &aws_lc_rs::default_provider(), None)
+    }
+
+    /// Signatures by these alone.
+    pub(crate) fn signed_by(schemes: &[SignatureScheme]) -> Self {
+        let provider = aws_lc_rs::default_provider();
+        Self::of(rustls::ALL_VERSIONS, &provider, Some(schemes.to_vec()))
+    }
+
+    /// Key exchange by these, with a share of the first alone.
+    pub(crate) fn exchanging(groups: &[&'static dyn SupportedKxGroup]) -> Self {
+        let provider = CryptoProvider {
+            kx_groups: groups.to_vec(),
+            ..aws_lc_rs::default_provider()
+        };
+        Self::of(rustls::ALL_VERSIONS, &provider, None)
+    }
+
+    pub(crate) fn protocols(mut self, protocols: &[&str]) -> Self {
+        let protocols = protocols.iter().map(|name| name.as_bytes().to_vec());
+        self.config.alpn_protocols = protocols.collect();
+        self
+    }
+
+    /// Says no server name.
+    pub(crate) fn nameless(mut self) -> Self {
+        self.config.enable_sni = false;
+        self
+    }
+
+    pub(crate) fn begin(&self, name: &str) -> ClientConnection {
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        ClientConnection::new(Arc::new(self.config.clone()), name).unwrap()
+    }
+
+    /// Does a whole handshake, or fails as the client sees it.
+    pub(crate) fn connect(&self, address: SocketAddr, name: &str) -> Result<Secure, Error> {
+        let Client { stream, .. } = Client::connect(address);
+        let mut stream = StreamOwned::new(self.begin(name), stream);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        stream.flush()?;
+        Ok(Client::on(stream))
+    }
+
+    fn of(
+        versions: &[&'static SupportedProtocolVersion],
+        provider: &CryptoProvider,
+        schemes: Option<Vec<SignatureScheme>>,
+    ) -> Self {
+        let provider = Arc::new(provider.clone());
+        let algorithms = provider.signature_verification_algorithms;
+        let schemes = schemes.unwrap_or_else(|| algorithms.supported_schemes());
+        let trusting = Trusting(Arc::clone(&provider), schemes);
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(trusting))
+            .with_no_client_auth();
+        Self { config }
+    }
+}
+
+impl Secure {
+    /// The certificate that the proxy has shown.
+    pub(crate) fn certificate(&self) -> Vec<u8> {
+        self.stream.conn.peer_certificates().unwrap()[0].to_vec()
+    }
+
+    pub(crate) fn suite(&self) -> CipherSuite {
+        self.stream.conn.negotiated_cipher_suite().unwrap().suite()
+    }
+}
+
+/// Believes in every certificate, and that its key has signed.
+#[derive(Debug)]
+struct Trusting(Arc<CryptoProvider>, Vec<SignatureScheme>);
+
+impl ServerCertVerifier for Trusting {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.1.clone()
+    }
+}
