@@ -107,6 +107,7 @@ async fn serve_until_stopped(
     let log = writer.log();
 
     let (relist, relisted) = watch::channel(0);
+    let (secrets, in_use) = watch::channel(None);
     let (wanted, recovery) = watch::channel(Wanted::default());
     let (holding, held) = watch::channel(Holding::default());
     let (presence, present) = watch::channel(Presence::default());
@@ -159,6 +160,7 @@ async fn serve_until_stopped(
         progress: recorder.subscribe(),
         wanted: recovery,
         relisted,
+        in_use,
         frozen: is_frozen,
         teller: Arc::clone(&teller),
         office: Arc::clone(&office),
@@ -177,6 +179,7 @@ async fn serve_until_stopped(
         frozen,
         wanted,
         relist,
+        secrets,
         health: health.clone(),
         metrics: engine_metrics,
     };

@@ -110,10 +110,27 @@ pub struct Kubernetes {
     pub namespaces: Vec<String>,
     /// Only Ingresses with these labels, as in `kubectl get -l`.
     pub label_selector: Option<String>,
+    /// How Secrets with certificates are read. Only those that Ingresses of ours name are kept.
+    pub secrets: Secrets,
     /// How long the API server lets a watch live, in seconds: 5 to 290. A connection that
     /// brings nothing for a sixth longer is given up, so that this bounds how long a change
     /// stays unseen behind a connection that is dead and not closed. Default: 60.
     pub watch_seconds: u32,
+}
+
+/// How Secrets with certificates are read from the Kubernetes API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Secrets {
+    /// Those of type kubernetes.io/tls are listed and watched in all of the namespaces: a change
+    /// is seen at once. Others that an Ingress names are asked for as with `get`.
+    #[default]
+    Watch,
+    /// Each that an Ingress names is asked for by name, at once and then every 30 seconds, at most
+    /// ten a second in all: for who may not grant that Secrets are listed.
+    Get,
+    /// None is read: there are no certificates but those of other sources.
+    Off,
 }
 
 /// A folder as a source.

@@ -41,7 +41,7 @@ use endpoints::Renewal;
 use term::Outbids;
 
 pub use batch::Batch;
-pub use ports::{Log, LogError, Outlets};
+pub use ports::{InUse, Log, LogError, Outlets};
 
 /// What an engine begins with.
 #[derive(Clone, Debug)]
@@ -173,6 +173,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         }
         self.outlets.wanted(&self.wanted);
         self.restore(last_change);
+        self.show_secrets();
         self.show_holds();
     }
 
@@ -180,6 +181,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     pub fn turn(&mut self, batch: Batch) {
         let waited = !self.awaited.is_empty();
         self.take_in_batch(batch);
+        self.show_secrets();
         self.show_holds();
         if waited && self.awaited.is_empty() {
             let served = later(self.outlets.now(), SERVED_WITHIN);
@@ -319,6 +321,17 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         }
     }
 
+    /// Which Secrets are to be watched, once it is known who refers to any.
+    fn show_secrets(&mut self) {
+        let referring = [Kind::IngressClass, Kind::Ingress];
+        let known = !referring
+            .iter()
+            .any(|kind| self.awaited.contains(&(Origin::Kubernetes, *kind)));
+        let state = self.fold.state();
+        let in_use = known.then(|| state.certificates().in_use());
+        self.outlets.secrets(in_use);
+    }
+
     /// What is known and served.
     pub fn fold(&self) -> &Fold {
         &self.fold
@@ -337,7 +350,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 message,
             } => {
                 self.outlets.listable(*origin, *kind, false);
-                if !self.is_all_listed() {
+                // Without certificates there still is HTTP.
+                if *kind != Kind::Secret && !self.is_all_listed() {
                     tracing::error!(%origin, %kind, message, "cannot be listed: nothing is published before it was listed once");
                     return;
                 }

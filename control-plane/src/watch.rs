@@ -12,9 +12,12 @@ mod client;
 mod failure;
 mod guard;
 mod kind;
+mod named;
 mod offered;
+mod only;
 mod pace;
 mod round;
+mod secrets;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +28,7 @@ use kube::{Api, Client, Resource};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::config::Secrets;
 use crate::metrics::watch::WatchMetrics;
 use crate::model::address::Sighting;
 use crate::observe::Observation;
@@ -33,6 +37,7 @@ use crate::watch::guard::Guarded;
 use crate::watch::kind::{KindWatch, run as follow};
 
 pub use client::{ConnectError, connect};
+pub use only::InUse;
 
 /// Which objects are watched, and for how long at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,18 +48,21 @@ pub struct Scope {
     pub label_selector: Option<String>,
     /// How long the server lets a watch live.
     pub watch_seconds: u32,
+    /// How Secrets are read.
+    pub secrets: Secrets,
 }
 
 /// Who is told of the statuses of Ingresses, if anyone. They are no observations: what we write
 /// there must not come back as a change.
 pub type Sightings = Option<Arc<dyn Fn(Sighting) + Send + Sync>>;
 
-/// Watches all kinds until the engine is gone. Each change of `relist` makes all lists anew.
+/// Watches all kinds until the engine is gone, of Secrets only those that are in use. Each change of `relist` makes all lists anew.
 pub async fn run(
     client: Client,
     scope: Scope,
     inbox: mpsc::Sender<Observation>,
     relist: watch::Receiver<u64>,
+    in_use: watch::Receiver<InUse>,
     sightings: Sightings,
     metrics: WatchMetrics,
 ) {
@@ -78,8 +86,24 @@ pub async fn run(
         source.kind::<Service>(apis(&client, &scope), all.clone()),
     ));
     kinds.spawn(follow(
-        source.kind::<EndpointSlice>(apis(&client, &scope), all),
+        source.kind::<EndpointSlice>(apis(&client, &scope), all.clone()),
     ));
+    match scope.secrets {
+        Secrets::Watch => {
+            let apis = apis(&client, &scope);
+            let watch = source.kind(apis, all.fields(secrets::WATCHED));
+            let only = secrets::in_use(&client, in_use, secrets::is_watched);
+            kinds.spawn(follow(watch.only(only)));
+        }
+        Secrets::Get => {
+            let watch = source.kind(Vec::new(), all);
+            let only = secrets::in_use(&client, in_use, |_| false);
+            kinds.spawn(follow(watch.only(only)));
+        }
+        Secrets::Off => {
+            kinds.spawn(secrets::none(source.inbox.clone(), source.relist.clone()));
+        }
+    }
     kinds.spawn(follow(
         source.kind::<Ingress>(apis(&client, &scope), ingresses),
     ));
@@ -112,6 +136,7 @@ impl Source {
             inbox: self.inbox.clone(),
             relist: self.relist.clone(),
             sightings: self.sightings.clone(),
+            only: None,
             metrics: self.metrics.clone(),
         }
     }

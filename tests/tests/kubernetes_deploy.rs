@@ -102,34 +102,70 @@ fn each_account_has_the_rights_that_the_readme_lists_and_no_other() {
         let table = documented()?;
         let service = format!("controlPlane.config.ingressStatus.service={NAMESPACE}/{SERVICE}");
         let beside = "controlPlane.config.beside.controllers={k8s.io/ingress-nginx}";
-        let modes: [(&str, Mode<'_>); 6] = [
+        let modes: [(&str, Mode<'_>); 8] = [
             (
                 "",
+                Mode {
+                    when: &["statusWrites", WATCHED],
+                    ..Mode::default()
+                },
+            ),
+            (
+                "statusWrites=false",
+                Mode {
+                    when: &[WATCHED],
+                    ..Mode::default()
+                },
+            ),
+            (
+                beside,
+                Mode {
+                    when: &[WATCHED],
+                    ..Mode::default()
+                },
+            ),
+            (
+                "watch.secrets=get",
+                Mode {
+                    when: &["statusWrites", "watch.secrets: get"],
+                    ..Mode::default()
+                },
+            ),
+            (
+                "watch.secrets=off",
                 Mode {
                     when: &["statusWrites"],
                     ..Mode::default()
                 },
             ),
-            ("statusWrites=false", Mode::default()),
-            (beside, Mode::default()),
             (
                 "watch.namespaces={shop}",
                 Mode {
                     namespaces: &["shop"],
-                    when: &["statusWrites"],
+                    when: &["statusWrites", WATCHED],
                 },
             ),
             (
                 "controlPlane.config.ingressStatus.nodes={externalIP}",
                 Mode {
-                    when: &["statusWrites", "ingressStatus", "ingressStatus.nodes"],
+                    when: &[
+                        "statusWrites",
+                        "ingressStatus",
+                        "ingressStatus.nodes",
+                        WATCHED,
+                    ],
                     ..Mode::default()
                 },
             ),
             (
                 &service,
                 Mode {
-                    when: &["statusWrites", "ingressStatus", "ingressStatus.service"],
+                    when: &[
+                        "statusWrites",
+                        "ingressStatus",
+                        "ingressStatus.service",
+                        WATCHED,
+                    ],
                     ..Mode::default()
                 },
             ),
@@ -159,6 +195,9 @@ fn each_account_has_the_rights_that_the_readme_lists_and_no_other() {
         Ok(())
     });
 }
+
+/// As it is without a word about it.
+const WATCHED: &str = "watch.secrets: watch";
 
 fn agree(
     values: &str,

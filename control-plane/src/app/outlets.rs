@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use imbl::OrdMap;
 use tokio::sync::watch;
 
 use crate::app::stored_log::InOffice;
 use crate::clock;
 use crate::engine::Outlets;
-use crate::event::{Event, Record};
+use crate::event::{Event, Record, Seq};
 use crate::health::{Condition, Health};
 use crate::history::Recorder;
 use crate::keys::Keys;
 use crate::metrics::engine::EngineMetrics;
 use crate::model::bundle::Bundle;
-use crate::model::key::{Kind, Origin};
+use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::time::Timestamp;
 use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
@@ -27,6 +28,7 @@ use crate::publish::Publisher;
 use crate::snapshot::publication::Publication;
 use crate::state::hold::Holding;
 use crate::status::Teller;
+use crate::watch::InUse;
 
 /// All of them.
 #[derive(Debug)]
@@ -44,6 +46,7 @@ pub(super) struct Sinks {
     pub(super) frozen: watch::Sender<bool>,
     pub(super) wanted: watch::Sender<Wanted>,
     pub(super) relist: watch::Sender<u64>,
+    pub(super) secrets: watch::Sender<InUse>,
     pub(super) health: Health,
     pub(super) metrics: EngineMetrics,
 }
@@ -166,6 +169,20 @@ impl Outlets for Sinks {
         self.health
             .hold(holds.iter().map(|now| now.hold.clone()).collect());
         self.holding.send_replace(holding.clone());
+    }
+
+    fn secrets(&mut self, in_use: Option<&OrdMap<ObjectKey, Seq>>) {
+        self.secrets.send_if_modified(|told| {
+            let same = match (&told, in_use) {
+                (Some(told), Some(in_use)) => told.ptr_eq(in_use),
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            if !same {
+                *told = in_use.cloned();
+            }
+            !same
+        });
     }
 
     fn synced(&mut self) {

@@ -31,6 +31,7 @@ use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
 use crate::serve::{Followers, Role};
 use crate::status::Teller;
+use crate::watch::InUse;
 
 /// The engine with what it runs on here.
 pub(super) type Machine = Engine<StoredLog, Sinks>;
@@ -49,6 +50,7 @@ pub(super) struct Replica {
     pub(super) progress: watch::Receiver<Progress>,
     pub(super) wanted: watch::Receiver<Wanted>,
     pub(super) relisted: watch::Receiver<u64>,
+    pub(super) in_use: watch::Receiver<InUse>,
     pub(super) frozen: watch::Receiver<bool>,
     pub(super) teller: Arc<ArcSwapOption<Teller>>,
     pub(super) office: InOffice,

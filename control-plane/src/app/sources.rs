@@ -23,7 +23,7 @@ use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
 use crate::recovery::{self, Keeper, Store, Tenure};
 use crate::status::{Publishing, Status, Whereabouts};
-use crate::watch::{self as kubernetes, Scope};
+use crate::watch::{self as kubernetes, InUse, Scope};
 
 /// Where objects come from.
 pub(super) struct Sources {
@@ -50,6 +50,8 @@ pub(super) struct Common<'a> {
     pub(super) tasks: &'a mut JoinSet<anyhow::Result<&'static str>>,
     pub(super) inbox: &'a mpsc::Sender<Observation>,
     pub(super) relisted: &'a watch::Receiver<u64>,
+    /// Which Secrets Ingresses refer to.
+    pub(super) in_use: &'a watch::Receiver<InUse>,
     pub(super) tenure: Tenure,
     /// In whose name Kubernetes is written to.
     pub(super) office: &'a Office,
@@ -75,6 +77,7 @@ impl Sources {
                 namespaces: source.namespaces.clone(),
                 label_selector: source.label_selector.clone(),
                 watch_seconds: source.watch_seconds,
+                secrets: source.secrets,
             },
         });
         Self { folder, kubernetes }
@@ -139,6 +142,7 @@ impl Sources {
                 source.scope,
                 common.inbox.clone(),
                 common.relisted.clone(),
+                common.in_use.clone(),
                 sightings,
                 WatchMetrics::new(common.meter),
             );

@@ -67,6 +67,7 @@ pub(super) async fn lead(
         tasks: &mut tasks,
         inbox: &inbox,
         relisted: &replica.relisted,
+        in_use: &replica.in_use,
         tenure: Tenure {
             lineage,
             epoch: office.epoch(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::{
     Access, Admin, Beside, Config, Grpc, Guard, History, IngressStatus, Kubernetes, Lease,
-    Listener, Log, LogFormat, Otlp, Sources,
+    Listener, Log, LogFormat, Otlp, Secrets, Sources,
 };
 use crate::model::settings::{HostOwnership, Protocol};
 
@@ -61,6 +61,7 @@ impl Default for Kubernetes {
             own_namespace: None,
             namespaces: Vec::new(),
             label_selector: None,
+            secrets: Secrets::default(),
             watch_seconds: 60,
         }
     }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use imbl::OrdMap;
+
 use crate::checkpoint::Entry;
 use crate::event::{Epoch, Record, Seq};
 use crate::model::bundle::Bundle;
@@ -16,6 +18,9 @@ use crate::project::standing::StandingChange;
 use crate::snapshot::publication::Publication;
 use crate::state::endpoints::SliceChange;
 use crate::state::hold::Holding;
+
+/// What is referred to, and since which record.
+pub type InUse = OrdMap<ObjectKey, Seq>;
 
 /// What the engine needs of the log.
 pub trait Log: Send {
@@ -115,6 +120,10 @@ pub trait Outlets: Send {
 
     /// This is held back now, or was confirmed, and was not so before.
     fn holds(&mut self, holding: &Holding);
+
+    /// Ingresses of ours refer to these Secrets; `None`: that is not known yet, because not
+    /// everything was listed that could refer to one.
+    fn secrets(&mut self, in_use: Option<&InUse>);
 
     /// All awaited lists are complete.
     fn synced(&mut self);

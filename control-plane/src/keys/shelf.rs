@@ -161,7 +161,7 @@ mod tests {
         shelf.forget(KEPT + 2 * SECOND);
         assert_eq!(shelf.get(idle.name()), None);
         shelf.forget(100 * KEPT);
-        assert_eq!(shelf.get(used.name()), Some(used.clone()));
+        assert_eq!(shelf.get(used.name()), Some(used));
         let count = |held| Count { held, missing: 0 };
         assert_eq!(shelf.count(), count(1));
         shelf.follow(&publication(Some(&first), &[]), 100 * KEPT);

@@ -39,9 +39,10 @@ impl<K: Ord + Clone> Shares<K> {
             Some(now) => taken.update(who.clone(), now),
             None => OrdMap::clone(taken),
         });
-        free(&before).map(|_| Share {
+        free(&before)?;
+        Some(Share {
             shares: self.clone(),
-            who: who.clone(),
+            who,
         })
     }
 }

@@ -27,6 +27,11 @@ impl Cause {
             Error::WatchError(status) => return Self::of_status(status),
             Error::NoResourceVersion => return Self::Unavailable,
         };
+        Self::of_answer(error)
+    }
+
+    /// What the answer to a question means that is no watch.
+    pub(super) fn of_answer(error: &kube::Error) -> Self {
         if let kube::Error::Api(status) = error {
             Self::of_status(status)
         } else {
@@ -55,7 +60,7 @@ impl Cause {
 }
 
 /// The rule that is missing, for whoever has to write it.
-pub(super) fn missing_rule(kind: Kind, namespace: &str) -> String {
+pub(super) fn missing_rule(kind: Kind, namespace: &str, verbs: &str) -> String {
     let (group, resource) = match kind {
         Kind::EndpointSlice => ("discovery.k8s.io", "endpointslices"),
         Kind::Ingress => ("networking.k8s.io", "ingresses"),
@@ -70,6 +75,11 @@ pub(super) fn missing_rule(kind: Kind, namespace: &str) -> String {
     };
     format!(
         "the API server forbids it; give the control plane's ServiceAccount {role} with \
-         {{apiGroups: [\"{group}\"], resources: [\"{resource}\"], verbs: [get, list, watch]}}"
+         {{apiGroups: [\"{group}\"], resources: [\"{resource}\"], verbs: [{verbs}]}}"
     )
 }
+
+/// What it takes to watch a kind.
+pub(super) const WATCH: &str = "get, list, watch";
+/// What it takes to ask for objects by name.
+pub(super) const GET: &str = "get";

@@ -1,5 +1,7 @@
 //! The watch of one kind: streams in, observations out.
 
+mod by_name;
+
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -17,9 +19,11 @@ use crate::model::key::{Kind, Origin};
 use crate::observe::convert::{Convert, NameError, Place, key, malformed, seen};
 use crate::observe::{Observation, Seen};
 use crate::watch::Sightings;
-use crate::watch::failure::{Cause, missing_rule};
+use crate::watch::failure::{Cause, WATCH, missing_rule};
 use crate::watch::guard::Guarded;
+use crate::watch::kind::by_name::next_by_name;
 use crate::watch::offered::is_absent;
+use crate::watch::only::Only;
 use crate::watch::pace::{Failed, paced};
 use crate::watch::round::{Item, Round, Step};
 
@@ -31,6 +35,8 @@ pub(super) struct KindWatch<K> {
     pub(super) inbox: mpsc::Sender<Observation>,
     pub(super) relist: watch::Receiver<u64>,
     pub(super) sightings: Sightings,
+    /// If not all objects are wanted. Without an interface above, all is asked for by name.
+    pub(super) only: Option<Only<Guarded<K>>>,
     pub(super) metrics: WatchMetrics,
 }
 
@@ -92,12 +98,28 @@ enum Verdict {
 }
 
 impl<K: Watched> KindWatch<K> {
+    /// The same, of these objects only.
+    pub(super) fn only(mut self, only: Only<Guarded<K>>) -> Self {
+        self.only = Some(only);
+        self
+    }
+
     /// Lists, and watches until it has to list again.
     async fn round(&mut self, said: &mut Said) -> End {
-        let mut round = Round::new(K::MODEL_KIND, self.apis.len());
+        if let Some(end) = self.begin().await {
+            return end;
+        }
+        let parts = self.apis.len() + usize::from(self.only.is_some());
+        let mut round = Round::new(K::MODEL_KIND, parts);
         let mut streams = select_all(self.streams());
         let mut look_again = None;
         let begun = Instant::now();
+        // Without lists there may be nothing to wait for.
+        if let Step::Send(observations) = self.complete(&mut round)
+            && !self.send(observations, begun, said).await
+        {
+            return End::EngineGone;
+        }
         loop {
             let next = tokio::select! {
                 changed = self.relist.changed() => match changed {
@@ -106,8 +128,19 @@ impl<K: Watched> KindWatch<K> {
                 },
                 () = self.inbox.closed() => return End::EngineGone,
                 () = until(look_again) => return End::StartOver,
+                answer = next_by_name(&mut self.only) => {
+                    match self.by_name(&mut round, answer) {
+                        Step::StartOver => return End::StartOver,
+                        Step::Send(observations) => {
+                            if !self.send(observations, begun, said).await {
+                                return End::EngineGone;
+                            }
+                        }
+                    }
+                    continue;
+                }
                 // A kind that is absent is looked for now and then, and not polled meanwhile.
-                next = streams.next(), if look_again.is_none() => next,
+                next = streams.next(), if look_again.is_none() && !self.apis.is_empty() => next,
             };
             let Some((stream, item)) = next else {
                 return End::StartOver;
@@ -136,7 +169,7 @@ impl<K: Watched> KindWatch<K> {
             };
             let Some(item) = item else { continue };
             let stream = if look_again.is_some() { 0 } else { stream };
-            match round.take(stream, item) {
+            match self.take(&mut round, stream, item) {
                 Step::StartOver => return End::StartOver,
                 Step::Send(observations) => {
                     if !self.send(observations, begun, said).await {
@@ -157,7 +190,10 @@ impl<K: Watched> KindWatch<K> {
         .collect()
     }
 
-    fn item(&self, event: &Event<Guarded<K>>) -> Option<Item> {
+    fn item(&mut self, event: &Event<Guarded<K>>) -> Option<Item> {
+        if !self.wants(event) {
+            return None;
+        }
         let item = match event {
             Event::Init => Ok(Item::Begin),
             Event::InitDone => Ok(Item::End),
@@ -230,7 +266,7 @@ impl<K: Watched> KindWatch<K> {
             Cause::Absent if listing && *in_a_row >= SURE => Verdict::Absent,
             Cause::Forbidden if listing && *in_a_row >= SURE => {
                 let namespace = self.apis.get(stream).map_or("", |(name, _)| name);
-                Verdict::Refused(missing_rule(K::MODEL_KIND, namespace))
+                Verdict::Refused(missing_rule(K::MODEL_KIND, namespace, WATCH))
             }
             Cause::Absent | Cause::Forbidden if !listing => Verdict::StartOver,
             // kube's watcher begins anew by itself only if a watch that stands brings this.

@@ -18,6 +18,10 @@ pub(super) enum Item {
     End,
     Changed(Seen),
     Deleted(ObjectKey, Box<str>),
+    /// Asked for by name, it is so: of versions of others this says nothing.
+    Got(Seen),
+    /// Asked for by name, it is gone.
+    Lost(ObjectKey),
     /// The list is not to be had, and why.
     Refused(String),
 }
@@ -96,6 +100,18 @@ impl Round {
                 }
                 self.listed.remove(&key);
             }
+            Item::Got(seen) if self.live => {
+                return Step::Send(vec![Observation::Changed(seen)]);
+            }
+            Item::Got(seen) => {
+                self.listed.insert(seen.key.clone(), (stream, seen));
+            }
+            Item::Lost(key) if self.live => {
+                return Step::Send(vec![Observation::Deleted(key)]);
+            }
+            Item::Lost(key) => {
+                self.listed.remove(&key);
+            }
             Item::Refused(why) => {
                 self.refused.insert(stream, why);
                 if !self.live {
@@ -105,6 +121,21 @@ impl Round {
             }
         }
         Step::Send(Vec::new())
+    }
+
+    /// Whether the lists of all streams but this one are complete, or not to be had.
+    pub(super) fn waits_for_only(&self, stream: usize) -> bool {
+        self.listing.iter().eq([&stream])
+    }
+
+    /// Whether an object was listed, and that was not sent yet.
+    pub(super) fn has(&self, key: &ObjectKey) -> bool {
+        self.listed.contains_key(key)
+    }
+
+    /// Whether the list was sent.
+    pub(super) fn is_live(&self) -> bool {
+        self.live
     }
 
     /// The list, once there is nothing more to wait for. If a part of it is not to be had, what

@@ -1,5 +1,6 @@
 //! One kind watched at an API server that answers as it is told.
 
+mod by_name;
 mod server;
 
 use kube::Client;
@@ -20,6 +21,14 @@ struct Setting {
 }
 
 fn begin(namespaces: &[&str]) -> Setting {
+    begin_with(namespaces, |_, kind| kind)
+}
+
+/// The same, of what `change` makes of the watch.
+fn begin_with(
+    namespaces: &[&str],
+    change: impl FnOnce(&Client, KindWatch<Ingress>) -> KindWatch<Ingress>,
+) -> Setting {
     let (server, service) = Server::new();
     let client = Client::new(service, "default");
     let (inbox, seen) = mpsc::channel(16);
@@ -28,6 +37,7 @@ fn begin(namespaces: &[&str]) -> Setting {
         namespaces: namespaces.iter().map(ToString::to_string).collect(),
         label_selector: None,
         watch_seconds: WATCH_SECONDS,
+        secrets: Secrets::Off,
     };
     let kind = KindWatch::<Ingress> {
         apis: apis(&client, &scope),
@@ -37,10 +47,11 @@ fn begin(namespaces: &[&str]) -> Setting {
         inbox,
         relist: relisted,
         sightings: None,
+        only: None,
         metrics: WatchMetrics::new(&opentelemetry::global::meter("test")),
     };
     let mut running = JoinSet::new();
-    running.spawn(follow(kind));
+    running.spawn(follow(change(&client, kind)));
     Setting {
         server,
         seen,

@@ -10,12 +10,15 @@ pub struct Account<'a> {
 }
 
 /// To know what is to be served, and to tell users what is not.
-pub const WATCH: [&str; 4] = [
+pub const WATCH: [&str; 5] = [
     "{apiGroups: [networking.k8s.io], resources: [ingresses, ingressclasses], verbs: [get, list, watch]}",
     "{apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}",
     "{apiGroups: [''], resources: [services], verbs: [get, list, watch]}",
+    CERTIFICATES,
     "{apiGroups: [events.k8s.io], resources: [events], verbs: [create]}",
 ];
+/// Of the above, to know certificates.
+pub const CERTIFICATES: &str = "{apiGroups: [''], resources: [secrets], verbs: [get, list, watch]}";
 /// To know which cluster it is: of all, like the ones above.
 pub const CLUSTER: &str =
     "{apiGroups: [''], resources: [namespaces], resourceNames: [kube-system], verbs: [get]}";

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roadstead_control_plane::checkpoint::Entry;
-use roadstead_control_plane::engine::{Log, LogError, Outlets};
+use roadstead_control_plane::engine::{InUse, Log, LogError, Outlets};
 use roadstead_control_plane::event::{Epoch, Record, Seq};
+use roadstead_control_plane::model::bundle::Bundle;
 use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
 use roadstead_control_plane::model::time::Timestamp;
 use roadstead_control_plane::plan::recovery::Wanted;
@@ -226,6 +227,7 @@ impl Outlets for SimOutlets {
         });
     }
 
+    fn bundle(&mut self, _: Bundle) {}
     fn presence(&mut self, _: &Presence) {}
     fn recorded(&mut self, _: &Record) {}
     fn wanted(&mut self, _: &Wanted) {}
@@ -235,6 +237,7 @@ impl Outlets for SimOutlets {
     fn beat(&mut self) {}
     fn listable(&mut self, _: Origin, _: Kind, _: bool) {}
     fn holds(&mut self, _: &Holding) {}
+    fn secrets(&mut self, _: Option<&InUse>) {}
     fn synced(&mut self) {}
     fn restarted(&mut self, _: &Fold) {}
     fn frozen(&mut self, _: bool) {}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::checkpoint::Entry;
-use crate::engine::{Log, LogError, Outlets};
+use crate::engine::{InUse, Log, LogError, Outlets};
 use crate::event::{Epoch, Record, Seq};
 use crate::model::bundle::Bundle;
 use crate::model::key::{Kind, ObjectKey, Origin};
@@ -35,6 +35,8 @@ pub(super) struct World {
     pub(super) publications: Vec<Arc<Publication>>,
     pub(super) relists: usize,
     pub(super) listable: Vec<(Origin, Kind, bool)>,
+    /// Which Secrets are in use, once that is known.
+    pub(super) secrets: Option<InUse>,
     pub(super) synced: usize,
     pub(super) wanted: Wanted,
     pub(super) holds: Vec<HoldNow>,
@@ -190,6 +192,10 @@ impl Outlets for TestOutlets {
 
     fn holds(&mut self, holding: &Holding) {
         world(|world| world.holds.clone_from(&holding.holds));
+    }
+
+    fn secrets(&mut self, in_use: Option<&InUse>) {
+        world(|world| world.secrets = in_use.cloned());
     }
 
     fn synced(&mut self) {

@@ -93,11 +93,27 @@ impl Server {
         }
     }
 
+    /// Whether nothing is asked that has this in its address.
+    pub(super) fn is_left_alone(&mut self, address: &str) -> bool {
+        while let Ok(asked) = self.asked.try_recv() {
+            self.waiting.push(asked);
+        }
+        let open = self
+            .waiting
+            .iter()
+            .filter(|(_, answer)| !answer.is_closed());
+        !open
+            .map(|(asked, _)| asked)
+            .any(|asked| asked.contains(address))
+    }
+
     async fn asked(&mut self, address: &str) -> oneshot::Sender<Answer> {
         self.next(address).await.1
     }
 
     async fn next(&mut self, address: &str) -> (String, oneshot::Sender<Answer>) {
+        // Who asked may have given up meanwhile.
+        self.waiting.retain(|(_, answer)| !answer.is_closed());
         let found = self
             .waiting
             .iter()
@@ -107,7 +123,6 @@ impl Server {
         }
         loop {
             let (asked, answer) = self.asked.recv().await.unwrap();
-            // Who asked may have given up meanwhile.
             if answer.is_closed() {
                 continue;
             }

@@ -53,6 +53,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- $kubernetes := dict "ownNamespace" .Release.Namespace -}}
 {{- with .Values.watch.namespaces }}{{ $_ := set $kubernetes "namespaces" . }}{{ end -}}
 {{- with .Values.watch.labelSelector }}{{ $_ := set $kubernetes "labelSelector" . }}{{ end -}}
+{{- if ne .Values.watch.secrets "watch" }}{{ $_ := set $kubernetes "secrets" .Values.watch.secrets }}{{ end -}}
 {{- $base := dict
   "sources" (dict "kubernetes" $kubernetes)
   "listeners" .Values.listeners
