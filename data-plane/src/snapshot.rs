@@ -20,7 +20,8 @@ pub use held::{Applied, Held, Restored, Touched, Usable};
 pub use key::Key;
 pub use refusal::Refusal;
 pub use resource::{
-    Backend, Certificate, Endpoint, Form, KeyType, Listener, ListenerProtocol, Route, Rule, Target,
+    Backend, Certificate, Endpoint, Form, KeyType, Listener, ListenerProtocol, Route, Rule,
+    ServerName, Target,
 };
 pub use transfer::{Assembly, Limits, Step, Told, Transfer};
 pub use version::Version;

@@ -1,13 +1,15 @@
 //! Which certificates may be shown to a client that asks for a host.
 //!
-//! Apart from TLS, which knows what the client can take: here is only whose turn it is. Versions
-//! share what did not change.
+//! Apart from TLS, which knows what the client can take: here is only whose turn it is. Names and
+//! certificates come and go apart from each other, and are put together when a client asks;
+//! versions share what did not change.
 
 use std::sync::Arc;
 
 use imbl::OrdMap;
 use roadstead_matcher::host::HostPattern;
 use rustls::sign::CertifiedKey;
+use smallvec::SmallVec;
 
 use crate::bundle::Bundle;
 use crate::snapshot::{Certificate, KeyType};
@@ -17,7 +19,7 @@ use crate::snapshot::{Certificate, KeyType};
 pub struct Shown {
     /// `secret/NAMESPACE/NAME`.
     pub name: Arc<str>,
-    pub certificate: Arc<Certificate>,
+    pub certificate: Certificate,
     pub bundle: Arc<Bundle>,
 }
 
@@ -39,84 +41,72 @@ pub struct ShownChange {
     pub after: Option<Arc<Shown>>,
 }
 
-/// All certificates of one version. Cheap to clone.
+/// All server names and certificates of one version. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Certificates {
     exact: Hosts,
     /// By what follows the one label that a wildcard stands for.
     wildcard: Hosts,
-    len: usize,
+    shown: OrdMap<Arc<str>, Arc<Shown>>,
 }
 
-/// Certificates for one host, the first choice first.
-type Candidates = Arc<[Arc<Shown>]>;
-
-type Hosts = OrdMap<Arc<str>, Candidates>;
+/// Names of certificates, by host.
+type Hosts = OrdMap<Arc<str>, Arc<[Arc<str>]>>;
 
 impl Certificates {
-    /// What may be shown for a host in canonical form, the first choice first: those that name it,
-    /// then those that have a wildcard for it; of these by the type of key, then by name.
+    /// What may be shown for a host in canonical form, the first choice first: that of the name
+    /// itself, then that of the wildcard for it; of these by the type of key, then by name.
     pub fn candidates(&self, host: &str) -> impl Iterator<Item = &Arc<Shown>> {
         let exact = self.exact.get(host);
         let above = host.split_once('.').map(|(_, above)| above);
         let wildcard = above.and_then(|above| self.wildcard.get(above));
-        exact.into_iter().chain(wildcard).flat_map(|all| &**all)
+        let named = exact.into_iter().chain(wildcard);
+        named.flat_map(|names| {
+            let shown = names.iter().filter_map(|name| self.shown.get(name));
+            let mut shown: SmallVec<[&Arc<Shown>; 4]> = shown.collect();
+            shown.sort_by(|one, other| one.rank().cmp(&other.rank()));
+            shown
+        })
     }
 
-    /// Certificates that are shown.
+    /// Certificates that are there to be shown.
     pub fn len(&self) -> usize {
-        self.len
+        self.shown.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.shown.is_empty()
     }
 
-    /// Follows a change of one certificate. Costs what its hosts cost, however many others there
-    /// are.
+    /// Follows a change of one certificate.
     pub fn change(&mut self, change: &ShownChange) {
         if let Some(before) = &change.before {
-            self.len -= 1;
-            for host in &before.certificate.hostnames {
-                self.remove(host, before);
-            }
+            self.shown.remove(&before.name);
         }
         if let Some(after) = &change.after {
-            self.len += 1;
-            for host in &after.certificate.hostnames {
-                self.insert(host, after);
-            }
+            self.shown.insert(after.name.clone(), after.clone());
         }
     }
 
-    fn insert(&mut self, host: &HostPattern, shown: &Arc<Shown>) {
-        let Some((hosts, key)) = self.place(host) else {
-            return;
-        };
-        let known = hosts.get(&key).map_or(&[][..], |known| known);
-        let mut candidates: Vec<_> = known.iter().chain([shown]).cloned().collect();
-        candidates.sort_by(|one, other| one.rank().cmp(&other.rank()));
-        hosts.insert(key, candidates.into());
+    /// Whoever asks for this host is shown one of these.
+    pub fn name(&mut self, host: &HostPattern, certificates: &Arc<[Arc<str>]>) {
+        if let Some((hosts, host)) = self.place(host) {
+            hosts.insert(host.into(), certificates.clone());
+        }
     }
 
-    fn remove(&mut self, host: &HostPattern, shown: &Arc<Shown>) {
-        let Some((hosts, key)) = self.place(host) else {
-            return;
-        };
-        let known = hosts.get(&key).map_or(&[][..], |known| known);
-        let others = known.iter().filter(|known| known.name != shown.name);
-        let others: Candidates = others.cloned().collect();
-        match others.is_empty() {
-            true => hosts.remove(&key),
-            false => hosts.insert(key, others),
-        };
+    /// Whoever asks for this host is shown nothing for it.
+    pub fn forget(&mut self, host: &HostPattern) {
+        if let Some((hosts, host)) = self.place(host) {
+            hosts.remove(host);
+        }
     }
 
-    fn place(&mut self, host: &HostPattern) -> Option<(&mut Hosts, Arc<str>)> {
+    fn place<'a>(&mut self, host: &'a HostPattern) -> Option<(&mut Hosts, &'a str)> {
         match host {
-            HostPattern::Exact(name) => Some((&mut self.exact, (**name).into())),
-            HostPattern::OneLabel(suffix) => Some((&mut self.wildcard, (**suffix).into())),
-            // No certificate is for it.
+            HostPattern::Exact(name) => Some((&mut self.exact, name)),
+            HostPattern::OneLabel(suffix) => Some((&mut self.wildcard, suffix)),
+            // No server name is so.
             HostPattern::Any => None,
         }
     }

@@ -32,6 +32,14 @@ impl Compiler {
         }
         self.change_routes(touched);
         for change in touched {
+            if let Some(Form::ServerName(before)) = &change.before {
+                self.certificates.forget(&before.host);
+            }
+            if let Some(Form::ServerName(after)) = &change.after {
+                self.certificates.name(&after.host, &after.certificates);
+            }
+        }
+        for change in touched {
             if is_of(
                 &change.key,
                 [ResourceType::Upstream, ResourceType::Endpoints],
@@ -125,7 +133,10 @@ fn names_in(change: &Touched, form: Option<&Form>, each: &mut dyn FnMut(&Arc<str
             backends.filter_map(|b| b.upstream.as_ref()).for_each(each);
         }
         Some(Form::Upstream(_)) => each(&change.key.name),
-        Some(Form::Listener(_) | Form::Endpoints(_) | Form::Certificate(_)) | None => {}
+        Some(
+            Form::Listener(_) | Form::Endpoints(_) | Form::Certificate(_) | Form::ServerName(_),
+        )
+        | None => {}
     }
 }
 
@@ -136,21 +147,35 @@ fn is_of<const N: usize>(key: &Key, kinds: [ResourceType; N]) -> bool {
 fn route(form: Option<&Form>) -> Option<&Route> {
     match form? {
         Form::Route(route) => Some(route),
-        Form::Listener(_) | Form::Upstream(_) | Form::Endpoints(_) | Form::Certificate(_) => None,
+        Form::Listener(_)
+        | Form::Upstream(_)
+        | Form::Endpoints(_)
+        | Form::Certificate(_)
+        | Form::ServerName(_) => None,
     }
 }
 
 fn target<'a>(held: &'a Held, name: &Arc<str>) -> Option<&'a Target> {
     match held.form(&key(ResourceType::Upstream, name))? {
         Form::Upstream(target) => Some(target),
-        Form::Listener(_) | Form::Route(_) | Form::Endpoints(_) | Form::Certificate(_) => None,
+        Form::Listener(_)
+        | Form::Route(_)
+        | Form::Endpoints(_)
+        | Form::Certificate(_)
+        | Form::ServerName(_) => None,
     }
 }
 
 fn endpoints(held: &Held, name: &Arc<str>) -> Arc<[Endpoint]> {
     match held.form(&key(ResourceType::Endpoints, name)) {
         Some(Form::Endpoints(endpoints)) => endpoints.clone(),
-        Some(Form::Listener(_) | Form::Route(_) | Form::Upstream(_) | Form::Certificate(_))
+        Some(
+            Form::Listener(_)
+            | Form::Route(_)
+            | Form::Upstream(_)
+            | Form::Certificate(_)
+            | Form::ServerName(_),
+        )
         | None => [].into(),
     }
 }

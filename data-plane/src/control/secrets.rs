@@ -62,7 +62,7 @@ impl Secrets {
                 if body.is_empty() || !page.contains(&name) {
                     continue;
                 }
-                match Bundle::checked(name, body.into()) {
+                match Bundle::checked(name, body) {
                     Ok(bundle) => take(bundle),
                     Err(error) => {
                         warn!(bundle = %name, "a bundle that was sent is not used: {error}")

@@ -21,7 +21,7 @@ pub(super) struct Showing {
     keys: Keys,
     shown: BTreeMap<Arc<str>, Arc<Shown>>,
     /// Told, and not shown.
-    missing: BTreeMap<Arc<str>, Arc<Certificate>>,
+    missing: BTreeMap<Arc<str>, Certificate>,
     /// What those need, each once.
     wanted: Vec<BundleName>,
 }
@@ -41,7 +41,11 @@ impl Showing {
         let needed = told.filter_map(|told| match Decoded::from_told(told) {
             Decoded::Usable(Form::Certificate(certificate)) => Some(certificate.bundle),
             Decoded::Usable(
-                Form::Listener(_) | Form::Route(_) | Form::Upstream(_) | Form::Endpoints(_),
+                Form::Listener(_)
+                | Form::Route(_)
+                | Form::Upstream(_)
+                | Form::Endpoints(_)
+                | Form::ServerName(_),
             )
             | Decoded::Faulty { .. } => None,
         });
@@ -62,7 +66,7 @@ impl Showing {
             let name = &change.key.name;
             match (&change.before, &change.after) {
                 (_, Some(Form::Certificate(told))) => {
-                    changes.extend(self.tell(name, told, given));
+                    changes.extend(self.tell(name, *told, given));
                     if self.missing.contains_key(name) {
                         let fault = fault();
                         warn!(
@@ -91,11 +95,11 @@ impl Showing {
             .missing
             .iter()
             .filter(|(_, told)| has(told))
-            .map(|(name, told)| (Arc::clone(name), Arc::clone(told)))
+            .map(|(name, told)| (Arc::clone(name), *told))
             .collect();
         let mut changes = Vec::new();
         for (name, told) in come {
-            changes.extend(self.tell(&name, &told, given));
+            changes.extend(self.tell(&name, told, given));
         }
         self.settle();
         changes
@@ -117,20 +121,15 @@ impl Showing {
         })
     }
 
-    fn tell(
-        &mut self,
-        name: &Arc<str>,
-        told: &Arc<Certificate>,
-        given: &Given,
-    ) -> Option<ShownChange> {
+    fn tell(&mut self, name: &Arc<str>, told: Certificate, given: &Given) -> Option<ShownChange> {
         let Some(bundle) = self.keys.acquire(told.bundle, given) else {
-            self.missing.insert(Arc::clone(name), Arc::clone(told));
+            self.missing.insert(Arc::clone(name), told);
             return None;
         };
         self.missing.remove(name);
         let shown = Arc::new(Shown {
             name: Arc::clone(name),
-            certificate: Arc::clone(told),
+            certificate: told,
             bundle,
         });
         // The one before is released only now: it may have the same bundle.

@@ -6,6 +6,7 @@ mod certificate;
 mod endpoints;
 mod listener;
 mod route;
+mod server_name;
 mod upstream;
 
 use std::fmt::Display;
@@ -67,6 +68,7 @@ fn read(told: &Told) -> Result<Form, Fault> {
         Ok(v1::ResourceType::Upstream) => upstream::read(body(told)?),
         Ok(v1::ResourceType::Endpoints) => endpoints::read(&body(told)?),
         Ok(v1::ResourceType::Certificate) => certificate::read(&body(told)?),
+        Ok(v1::ResourceType::ServerName) => server_name::read(name, &body(told)?),
         Ok(v1::ResourceType::Unspecified) | Err(_) => Err(Fault::new(
             Reason::UnknownType,
             format!("this release knows no resource type {}", told.key.kind),
@@ -90,7 +92,11 @@ fn missing(told: &Told) -> Option<Fault> {
 fn closed(form: Form) -> Option<Form> {
     match form {
         Form::Route(route) => Some(Form::Route(route.closed().into())),
-        Form::Listener(_) | Form::Upstream(_) | Form::Endpoints(_) | Form::Certificate(_) => None,
+        Form::Listener(_)
+        | Form::Upstream(_)
+        | Form::Endpoints(_)
+        | Form::Certificate(_)
+        | Form::ServerName(_) => None,
     }
 }
 

@@ -16,7 +16,8 @@ pub enum Form {
     Upstream(Target),
     /// The ready ones, or the draining ones when nothing is ready.
     Endpoints(Arc<[Endpoint]>),
-    Certificate(Arc<Certificate>),
+    Certificate(Certificate),
+    ServerName(Arc<ServerName>),
 }
 
 /// A port to open.
@@ -104,13 +105,20 @@ pub struct Endpoint {
     pub uid: Arc<str>,
 }
 
-/// A certificate that is shown to clients; its chain and key are a bundle, found by its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A certificate that may be shown to clients; its chain and key are a bundle, found by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Certificate {
     pub bundle: BundleName,
-    /// The server names that it is shown for: exact ones and wildcards, each once.
-    pub hostnames: Box<[HostPattern]>,
     pub key_type: KeyType,
+}
+
+/// A name that clients ask for in a TLS handshake, and what they are shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerName {
+    /// Exact, or a wildcard.
+    pub host: HostPattern,
+    /// Names of certificates.
+    pub certificates: Arc<[Arc<str>]>,
 }
 
 /// The algorithm of a certificate's key; of several that a client takes, the first is shown.

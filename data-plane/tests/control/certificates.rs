@@ -5,7 +5,7 @@ use roadstead_data_plane::snapshot::BundleName;
 use crate::{
     plane::{Plane, ProxyStream},
     proxy::{Proxy, local},
-    wire::{Content, ack, certificate, route},
+    wire::{Content, ack, certificate, route, server_name},
 };
 
 fn name(bundle: &[u8]) -> Vec<u8> {
@@ -24,6 +24,7 @@ fn shown(bundle: &[u8]) -> Option<(String, Vec<u8>)> {
 async fn tell(stream: &mut ProxyStream, seq: u64, bundle: &[u8]) -> (u64, Vec<(String, String)>) {
     let mut content = Content::default();
     content.put(certificate("a", &name(bundle)));
+    content.put(server_name("a"));
     content.put(route("a", "/"));
     stream.send_whole(seq, &content).await;
     ack(stream.answer().await)

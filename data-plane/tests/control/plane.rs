@@ -101,6 +101,7 @@ impl SecretService for OfSecrets {
         let (answers, stream) = mpsc::channel(names.len().max(1));
         for name in names {
             let body = held.get(&name).cloned().unwrap_or_default();
+            let body = body.into();
             answers.try_send(Ok(v1::Secret { name, body })).unwrap();
         }
         Ok(Response::new(ReceiverStream::new(stream)))

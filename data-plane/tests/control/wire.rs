@@ -111,16 +111,24 @@ fn listener_of(name: &str, port: u32, protocol: v1::listener::Protocol) -> v1::R
     resource(v1::ResourceType::Listener, name.to_owned(), &listener)
 }
 
-/// A certificate that is shown for the host `NAME.example`.
 pub(crate) fn certificate(name: &str, bundle: &[u8]) -> v1::Resource {
     let certificate = v1::Certificate {
         source: None,
         bundle: bundle.to_vec(),
-        hostnames: vec![format!("{name}.example")],
         key_type: v1::KeyType::Ecdsa.into(),
     };
     let kind = v1::ResourceType::Certificate;
     resource(kind, format!("secret/{name}"), &certificate)
+}
+
+/// Has the certificate of this name shown for the host `NAME.example`.
+pub(crate) fn server_name(name: &str) -> v1::Resource {
+    let hostname = format!("{name}.example");
+    let server_name = v1::ServerName {
+        hostname: hostname.clone(),
+        certificates: vec![format!("secret/{name}")],
+    };
+    resource(v1::ResourceType::ServerName, hostname, &server_name)
 }
 
 /// Rewrites a route so that its requests go to this upstream.

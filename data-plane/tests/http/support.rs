@@ -164,10 +164,7 @@ impl Proxy {
 
     /// The same, with these certificates and no others.
     pub(crate) fn publish_with(&mut self, backends: &Backends, shows: &[Shows]) {
-        self.certificates = Certificates::default();
-        for shown in shows {
-            self.certificates.change(&shown.change());
-        }
+        self.certificates = secure::certificates(shows);
         self.publish(backends);
     }
 

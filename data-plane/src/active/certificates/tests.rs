@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::snapshot::{BundleName, KeyType};
+use crate::snapshot::BundleName;
 
 const NAMES: [&str; 4] = ["secret/a/1", "secret/a/2", "secret/b/1", "secret/b/2"];
 const HOSTS: [&str; 5] = ["a.example", "b.a.example", "*.example", "*.a.example", "c"];
@@ -20,73 +20,108 @@ const ASKED: [&str; 7] = [
     "",
 ];
 
-fn shown(name: &str, hosts: &[&str], key_type: KeyType) -> Arc<Shown> {
+fn shown(name: &str, key_type: KeyType) -> Arc<Shown> {
     let bytes = Bytes::copy_from_slice(name.as_bytes());
     let bundle = BundleName::of(&bytes);
     Arc::new(Shown {
         name: name.into(),
-        certificate: Arc::new(Certificate {
-            bundle,
-            hostnames: hosts
-                .iter()
-                .map(|host| HostPattern::parse(host).unwrap())
-                .collect(),
-            key_type,
-        }),
+        certificate: Certificate { bundle, key_type },
         bundle: Arc::new(Bundle::checked(bundle, bytes).unwrap()),
     })
 }
 
-/// Looks at everything, and sorts it by what the rules say.
-fn slow<'a>(all: &'a BTreeMap<&str, Arc<Shown>>, asked: &str) -> Vec<&'a str> {
-    let mut found = Vec::new();
-    for shown in all.values() {
-        for host in &shown.certificate.hostnames {
-            if host.matches(asked) {
-                let wildcard = matches!(host, HostPattern::OneLabel(_));
-                found.push((wildcard, shown.certificate.key_type, &*shown.name));
-            }
-        }
-    }
-    found.sort_unstable();
-    found.into_iter().map(|(_, _, name)| name).collect()
+/// What there is, in no order that helps.
+#[derive(Clone, Default)]
+struct Slow {
+    shown: BTreeMap<&'static str, KeyType>,
+    named: BTreeMap<&'static str, Vec<&'static str>>,
 }
 
-fn key_type() -> impl Strategy<Value = KeyType> {
-    prop_oneof![
+impl Slow {
+    /// Looks at everything, and sorts it by what the rules say.
+    fn candidates(&self, asked: &str) -> Vec<&'static str> {
+        let mut found = Vec::new();
+        for (host, names) in &self.named {
+            let host = HostPattern::parse(host).unwrap();
+            for name in names {
+                if let Some(key_type) = self.shown.get(name)
+                    && host.matches(asked)
+                {
+                    let wildcard = matches!(host, HostPattern::OneLabel(_));
+                    found.push((wildcard, *key_type, *name));
+                }
+            }
+        }
+        found.sort_unstable();
+        found.into_iter().map(|(_, _, name)| name).collect()
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Show(usize, Option<KeyType>),
+    Name(usize, Option<Vec<&'static str>>),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let key_type = prop_oneof![
         Just(KeyType::Rsa),
         Just(KeyType::Ecdsa),
         Just(KeyType::Ed25519)
+    ];
+    let names = prop::sample::subsequence(&NAMES[..], 0..=4).prop_shuffle();
+    prop_oneof![
+        (0..NAMES.len(), prop::option::of(key_type)).prop_map(|(n, k)| Change::Show(n, k)),
+        (0..HOSTS.len(), prop::option::of(names)).prop_map(|(h, n)| Change::Name(h, n)),
     ]
 }
 
 proptest! {
     #[test]
     fn candidates_are_those_of_a_slow_model_and_older_versions_keep_theirs(
-        changes in prop::collection::vec(
-            (0..NAMES.len(), prop::option::of((prop::sample::subsequence(&HOSTS[..], 0..=5), key_type()))),
-            1..20,
-        ),
+        changes in prop::collection::vec(change(), 1..30),
     ) {
         let mut certificates = Certificates::default();
-        let mut all = BTreeMap::new();
+        let mut slow = Slow::default();
         let mut versions = Vec::new();
-        for (name, after) in changes {
-            let name = NAMES[name];
-            let after = after.map(|(hosts, key_type)| shown(name, &hosts, key_type));
-            let before = match &after {
-                Some(after) => all.insert(name, Arc::clone(after)),
-                None => all.remove(name),
-            };
-            certificates.change(&ShownChange { before, after });
-            versions.push((certificates.clone(), all.clone()));
+        for change in changes {
+            match change {
+                Change::Show(name, after) => {
+                    let name = NAMES[name];
+                    let before = match after {
+                        Some(after) => slow.shown.insert(name, after),
+                        None => slow.shown.remove(name),
+                    };
+                    let shown = |key_type: Option<KeyType>| Some(shown(name, key_type?));
+                    certificates.change(&ShownChange {
+                        before: shown(before),
+                        after: shown(after),
+                    });
+                }
+                Change::Name(host, names) => {
+                    let host = HOSTS[host];
+                    let pattern = HostPattern::parse(host).unwrap();
+                    match names {
+                        Some(names) => {
+                            let told: Vec<_> = names.iter().map(|&name| name.into()).collect();
+                            certificates.name(&pattern, &told.into());
+                            slow.named.insert(host, names);
+                        }
+                        None => {
+                            certificates.forget(&pattern);
+                            slow.named.remove(host);
+                        }
+                    }
+                }
+            }
+            versions.push((certificates.clone(), slow.clone()));
         }
-        for (certificates, all) in versions {
-            prop_assert_eq!(certificates.len(), all.len());
-            prop_assert_eq!(certificates.is_empty(), all.is_empty());
+        for (certificates, slow) in versions {
+            prop_assert_eq!(certificates.len(), slow.shown.len());
+            prop_assert_eq!(certificates.is_empty(), slow.shown.is_empty());
             for asked in ASKED {
-                let found: Vec<_> = certificates.candidates(asked).map(|shown| &*shown.name).collect();
-                prop_assert_eq!(found, slow(&all, asked), "{}", asked);
+                let found = certificates.candidates(asked).map(|shown| &*shown.name);
+                prop_assert_eq!(found.collect::<Vec<_>>(), slow.candidates(asked), "{}", asked);
             }
         }
     }

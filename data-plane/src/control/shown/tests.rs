@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use prost::Message as _;
-use roadstead_matcher::host::HostPattern;
 use roadstead_proto::{digest, v1};
 
 use super::*;
@@ -26,11 +25,10 @@ fn given(texts: &[&'static str]) -> Given {
 /// The certificate of this name is told by this bundle, or is gone.
 fn touched(resource: &str, text: Option<&str>) -> Touched {
     let form = |text| {
-        Form::Certificate(Arc::new(Certificate {
+        Form::Certificate(Certificate {
             bundle: name(text),
-            hostnames: [HostPattern::parse("a.example").unwrap()].into(),
             key_type: KeyType::Ecdsa,
-        }))
+        })
     };
     Touched {
         key: Key::new(ResourceType::Certificate.into(), resource),
@@ -123,7 +121,6 @@ fn only_what_a_transfer_needs_and_is_not_held_is_asked_for() {
         let certificate = v1::Certificate {
             source: None,
             bundle: name(text).as_bytes().to_vec(),
-            hostnames: vec!["a.example".to_owned()],
             key_type: v1::KeyType::Rsa.into(),
         };
         certificate.encode_to_vec()

@@ -156,7 +156,11 @@ fn draining_endpoints_serve_only_when_nothing_is_ready() {
             .iter()
             .map(|e| e.address.to_string())
             .collect::<Vec<_>>(),
-        Form::Listener(_) | Form::Route(_) | Form::Upstream(_) | Form::Certificate(_) => {
+        Form::Listener(_)
+        | Form::Route(_)
+        | Form::Upstream(_)
+        | Form::Certificate(_)
+        | Form::ServerName(_) => {
             panic!("not endpoints")
         }
     };
@@ -190,45 +194,65 @@ fn an_external_target_has_a_dns_name() {
     }
 }
 
-fn certificate(bundle: &[u8], hostnames: &[&str], key_type: i32) -> Told {
+fn certificate(bundle: &[u8], key_type: i32) -> Told {
     let certificate = v1::Certificate {
         source: None,
         bundle: bundle.to_vec(),
-        hostnames: hostnames.iter().map(|&name| name.to_owned()).collect(),
         key_type,
     };
     told(Kind::Certificate, "secret/a/b", &certificate)
 }
 
+fn server_name(name: &str, hostname: &str, certificates: usize) -> Told {
+    let certificates = (0..certificates).map(|number| format!("secret/a/{number}"));
+    let server_name = v1::ServerName {
+        hostname: hostname.to_owned(),
+        certificates: certificates.collect(),
+    };
+    told(Kind::ServerName, name, &server_name)
+}
+
 #[test]
-fn a_certificate_names_a_bundle_and_the_hosts_that_it_is_shown_for() {
+fn a_certificate_names_its_bundle_and_the_type_of_its_key() {
     let name = BundleName::of(b"bundle");
-    let told = certificate(
-        name.as_bytes(),
-        &["b.example", "*.A.example", "b.example"],
-        2,
-    );
-    let Form::Certificate(read) = usable(&told) else {
+    let Form::Certificate(read) = usable(&certificate(name.as_bytes(), 2)) else {
         panic!("not a certificate");
     };
-    let hosts: Vec<_> = read.hostnames.iter().map(ToString::to_string).collect();
-    assert_eq!(hosts, ["b.example", "*.a.example"]);
     assert_eq!((read.bundle, read.key_type), (name, KeyType::Ecdsa));
-
-    let many: Vec<String> = (0..1025).map(|n| format!("{n}.example")).collect();
-    let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let bundle = name.as_bytes();
     for (told, field) in [
-        (certificate(&bundle[1..], &["a"], 1), "bundle: "),
-        (certificate(bundle, &["a"], 0), "key_type: "),
-        (certificate(bundle, &["a"], 4), "key_type: "),
-        (certificate(bundle, &["a", ""], 1), "hostnames[1].name: "),
-        (certificate(bundle, &["*.*.a"], 1), "hostnames[0].name: "),
-        (certificate(bundle, &many, 1), "hostnames: "),
+        (certificate(&bundle[1..], 1), "bundle: "),
+        (certificate(bundle, 0), "key_type: "),
+        (certificate(bundle, 4), "key_type: "),
     ] {
         let (reason, message) = fault(&told);
         assert_eq!(reason, Reason::InvalidField);
         assert!(message.starts_with(field), "{message}");
+    }
+}
+
+#[test]
+fn a_server_name_is_one_host_and_names_certificates() {
+    for host in ["a.example", "*.a.example"] {
+        let Form::ServerName(read) = usable(&server_name(host, host, 2)) else {
+            panic!("not a server name");
+        };
+        assert_eq!(read.host.to_string(), host);
+        assert_eq!(
+            *read.certificates,
+            ["secret/a/0".into(), "secret/a/1".into()]
+        );
+    }
+    for (told, said) in [
+        (server_name("", "", 1), "hostname: not set"),
+        (server_name("*.*.a", "*.*.a", 1), "hostname: host: "),
+        (server_name("A", "A", 1), "hostname: a is not "),
+        (server_name("a", "b", 1), "hostname: b is not "),
+        (server_name("a", "a", 17), "certificates: more than 16"),
+    ] {
+        let (reason, message) = fault(&told);
+        assert_eq!(reason, Reason::InvalidField);
+        assert!(message.starts_with(said), "{message}");
     }
 }
 
@@ -259,7 +283,7 @@ fn a_route_that_needs_more_than_this_proxy_can_do_is_closed() {
 
 #[test]
 fn types_that_this_release_does_not_know_are_faults() {
-    for kind in [0, 6, -1] {
+    for kind in [0, 7, -1] {
         let told = Told {
             key: Key::new(kind, "x"),
             hash: digest::resource_hash(b"", []),
@@ -272,7 +296,7 @@ fn types_that_this_release_does_not_know_are_faults() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_or_refused(kind in 0..7, body in prop::collection::vec(any::<u8>(), 0..64)) {
+    fn any_bytes_are_read_or_refused(kind in 0..8, body in prop::collection::vec(any::<u8>(), 0..64)) {
         let told = Told {
             key: Key::new(kind, "x"),
             hash: digest::resource_hash(&body, []),

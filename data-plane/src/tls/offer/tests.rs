@@ -15,6 +15,7 @@ use crate::active::{Shown, ShownChange};
 use crate::bundle::Bundle;
 use crate::snapshot::{BundleName, Certificate, KeyType};
 
+/// Adds a certificate of this name to those that are shown for a host.
 fn add(
     certificates: &mut Certificates,
     (name, host): (&str, &str),
@@ -24,13 +25,12 @@ fn add(
     let bundle = BundleName::of(&bytes);
     let shown = Shown {
         name: name.into(),
-        certificate: Arc::new(Certificate {
-            bundle,
-            hostnames: [HostPattern::parse(host).unwrap()].into(),
-            key_type,
-        }),
+        certificate: Certificate { bundle, key_type },
         bundle: Arc::new(Bundle::checked(bundle, bytes).unwrap()),
     };
+    let others = certificates.candidates(host).map(|known| &known.name);
+    let names: Vec<_> = others.chain([&shown.name]).cloned().collect();
+    certificates.name(&HostPattern::parse(host).unwrap(), &names.into());
     certificates.change(&ShownChange {
         before: None,
         after: Some(Arc::new(shown)),

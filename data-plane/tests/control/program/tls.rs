@@ -18,7 +18,9 @@ use super::*;
 use crate::{
     plane::Plane,
     proxy::local,
-    wire::{Content, ack, certificate, endpoints, route, secure_listener, to, upstream},
+    wire::{
+        Content, ack, certificate, endpoints, route, secure_listener, server_name, to, upstream,
+    },
 };
 
 const UPSTREAM: &str = "service/a/b:80";
@@ -63,6 +65,7 @@ impl Site {
         let mut content = Content::default();
         content.put(secure_listener("websecure", web.port().into()));
         content.put(certificate("a", &self.name()));
+        content.put(server_name("a"));
         content.put(to(route("a", "/"), UPSTREAM));
         content.put(upstream(UPSTREAM));
         content.put(endpoints(UPSTREAM, address));

@@ -11,7 +11,7 @@ use rcgen::{
     CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, SignatureAlgorithm,
 };
 use roadstead_data_plane::{
-    active::{Shown, ShownChange},
+    active::{Certificates, Shown, ShownChange},
     bundle::Bundle,
     snapshot::{BundleName, Certificate, KeyType},
 };
@@ -29,6 +29,7 @@ use super::Client;
 
 /// A certificate that a proxy shows.
 pub(crate) struct Shows {
+    host: String,
     shown: Arc<Shown>,
     /// What a client sees of it.
     pub(crate) der: Vec<u8>,
@@ -57,26 +58,30 @@ pub(crate) fn shows(name: &str, host: &str, algorithm: Algorithm) -> Shows {
     let bundle = BundleName::of(&bytes);
     let shown = Shown {
         name: name.into(),
-        certificate: Arc::new(Certificate {
-            bundle,
-            hostnames: [HostPattern::parse(host).unwrap()].into(),
-            key_type,
-        }),
+        certificate: Certificate { bundle, key_type },
         bundle: Arc::new(Bundle::checked(bundle, bytes.into()).unwrap()),
     };
     Shows {
+        host: host.to_owned(),
         shown: Arc::new(shown),
         der,
     }
 }
 
-impl Shows {
-    pub(crate) fn change(&self) -> ShownChange {
-        ShownChange {
+/// All of these, each for its host.
+pub(crate) fn certificates(all: &[Shows]) -> Certificates {
+    let mut certificates = Certificates::default();
+    for one in all {
+        let of_host = all.iter().filter(|other| other.host == one.host);
+        let names: Vec<_> = of_host.map(|shows| shows.shown.name.clone()).collect();
+        let host = HostPattern::parse(&one.host).unwrap();
+        certificates.name(&host, &names.into());
+        certificates.change(&ShownChange {
             before: None,
-            after: Some(Arc::clone(&self.shown)),
-        }
+            after: Some(Arc::clone(&one.shown)),
+        });
     }
+    certificates
 }
 
 /// A client's connection after its handshake.
