@@ -27,6 +27,11 @@ struct Case {
     /// Objects that there are not.
     #[serde(default)]
     absent: Vec<String>,
+    /// What is said to who installs it, in parts, and what is not.
+    #[serde(default)]
+    told: Vec<String>,
+    #[serde(default)]
+    untold: Vec<String>,
     /// What helm says when it makes nothing.
     refused: Option<String>,
 }
@@ -82,6 +87,13 @@ fn play(file: &Path, folder: &Path) -> anyhow::Result<()> {
     let by_title: BTreeMap<_, _> = objects.iter().map(|o| (chart::title(o), o)).collect();
     for absent in &case.absent {
         ensure!(!by_title.contains_key(absent), "{absent} is there");
+    }
+    let notes = chart::notes(&[&values])?;
+    for part in &case.told {
+        ensure!(notes.contains(part), "{part:?} is not in the notes: {notes}");
+    }
+    for part in &case.untold {
+        ensure!(!notes.contains(part), "{part:?} is in the notes: {notes}");
     }
     for sight in &case.sees {
         let Sight { of, at, is, holds } = sight;

@@ -1,5 +1,6 @@
 //! The Helm chart, by helm itself.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -26,9 +27,12 @@ pub fn helm<'a>(arguments: impl IntoIterator<Item = &'a str>) -> anyhow::Result<
 
 /// The objects that the chart makes of these files of values.
 pub fn render(values: &[&Path]) -> anyhow::Result<Vec<Value>> {
-    let chart = folder();
+    made_of(&folder(), values, &[])
+}
+
+fn made_of(chart: &Path, values: &[&Path], more: &[&str]) -> anyhow::Result<Vec<Value>> {
     let mut command = Command::new("helm");
-    command.args(["template", RELEASE]).arg(&chart);
+    command.args(["template", RELEASE]).arg(chart).args(more);
     command.args(["--namespace", NAMESPACE, "--kube-version", KUBERNETES]);
     for file in values {
         command.arg("--values").arg(file);
@@ -36,10 +40,29 @@ pub fn render(values: &[&Path]) -> anyhow::Result<Vec<Value>> {
     objects(&ran(&mut command)?)
 }
 
+/// What helm says to who installed the chart with these values: `helm template` leaves it out, and
+/// everything else that says it wants a cluster.
+pub fn notes(values: &[&Path]) -> anyhow::Result<String> {
+    let copy = tempfile::tempdir()?;
+    let chart = copy.path().join("roadstead");
+    ran(Command::new("cp").arg("-r").arg(folder()).arg(&chart))?;
+    let templates = chart.join("templates");
+    let notes = fs::read_to_string(templates.join("NOTES.txt"))?;
+    let object = format!(
+        "{{{{- define \"notes\" }}}}{notes}{{{{ end }}}}\n\
+         kind: Notes\n\
+         text: {{{{ include \"notes\" . | toJson }}}}\n"
+    );
+    fs::write(templates.join("notes.yaml"), object)?;
+    let objects = made_of(&chart, values, &["--show-only", "templates/notes.yaml"])?;
+    let text = objects.first().and_then(|object| object["text"].as_str());
+    Ok(text.context("no notes")?.to_owned())
+}
+
 /// The files of the plain manifests, as their kustomization lists them.
 pub fn manifests() -> anyhow::Result<Vec<PathBuf>> {
     let folder = file("kubernetes");
-    let text = std::fs::read_to_string(folder.join("kustomization.yaml"))?;
+    let text = fs::read_to_string(folder.join("kustomization.yaml"))?;
     let kustomization: Value = serde_saphyr::from_str(&text)?;
     let resources = kustomization.get("resources").and_then(Value::as_array);
     let resources = resources.context("no resources")?;

@@ -17,6 +17,9 @@
 {{/* Where the control plane's pods are found; each of them is below it. */}}
 {{- define "roadstead.service" -}}{{ include "roadstead.control" . }}.{{ .Release.Namespace }}.svc{{- end -}}
 
+{{/* Of the tokens that the control plane takes. */}}
+{{- define "roadstead.audience" -}}{{ dig "access" "audience" "roadstead" .Values.controlPlane.config }}{{- end -}}
+
 {{- define "roadstead.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
