@@ -103,8 +103,8 @@ pub struct Kubernetes {
     /// A kubeconfig file. Left out: the pod's own service account.
     pub kubeconfig: Option<PathBuf>,
     /// The namespace of the control plane's own objects: Secrets with what the loss of its
-    /// volume must not lose. No other installation may have the same. Left out: that of the
-    /// pod's service account, or of the kubeconfig's context.
+    /// volume must not lose. No other installation may have the same: one whose Lease has
+    /// another name does not begin there. Left out: that of the pod's service account, or of the kubeconfig's context.
     pub own_namespace: Option<String>,
     /// Only objects of these namespaces. Empty: all.
     pub namespaces: Vec<String>,

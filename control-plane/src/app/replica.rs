@@ -24,7 +24,7 @@ use crate::follow::dial::Dialer;
 use crate::health::Health;
 use crate::history::Progress;
 use crate::identity::{self, Identity};
-use crate::installation::{self, Begun};
+use crate::installation::{self, Begun, Home};
 use crate::lease::{Holding, Leases, Office};
 use crate::metrics::leadership::LeadershipMetrics;
 use crate::plan::recovery::Wanted;
@@ -135,14 +135,16 @@ impl Replica {
         let of_log = engine.fold().state().head().lineage.clone();
         let of_log = Some(of_log.into_string()).filter(|lineage| !lineage.is_empty());
         let (known, fresh) = (of_log.or(remembered), identity::new_lineage()?);
-        let Cluster {
-            client, namespace, ..
-        } = cluster;
+        let home = Home {
+            client: &cluster.client,
+            namespace: &cluster.namespace,
+            lease: &self.config.lease.name,
+        };
         let mut failures = 0;
         let begun = Instant::now();
         while begun.elapsed() < BEGIN_WITHIN {
             let known = known.as_deref();
-            let begun = installation::begin(client, namespace, known, &fresh, office.epoch());
+            let begun = installation::begin(home, known, &fresh, office.epoch());
             let error = tokio::select! {
                 begun = begun => match begun {
                     Ok(begun) => return Ok(Some(begun)),
