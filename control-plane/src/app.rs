@@ -32,6 +32,7 @@ use crate::app::stored_log::{InOffice, Keep, StoredArchive, StoredLog};
 use crate::config::{self, Cli, Command, Config, LogFormat};
 use crate::engine::Engine;
 use crate::event_log;
+use crate::follow::{self, dial::Dialer};
 use crate::health::{Condition, Health};
 use crate::history::{History, Recorder};
 use crate::metrics::engine::EngineMetrics;
@@ -41,7 +42,7 @@ use crate::metrics::streams::StreamMetrics;
 use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
 use crate::publish::Publisher;
-use crate::serve::{self, Followers, Parts, Patience, Role};
+use crate::serve::{self, Followers, Leader, Parts, Patience, Role};
 use crate::state::hold::Holding;
 use crate::telemetry::{self, Telemetry};
 
@@ -126,6 +127,7 @@ async fn serve_until_stopped(
         holding: held,
         frozen: is_frozen.clone(),
         role: duty,
+        leader: leader(&dialer),
         followers: followers.clone(),
         history,
         access: guards.access,
@@ -241,6 +243,18 @@ async fn serve_until_stopped(
         tracing::warn!("not everything ended in time");
     }
     outcome
+}
+
+/// How an operator's question goes on to whoever leads.
+fn leader(dialer: &Dialer) -> Leader {
+    let dialer = dialer.clone();
+    Leader::new(move |address| {
+        let dialer = dialer.clone();
+        async move {
+            let proxies = follow::proxies(&dialer, address).await;
+            proxies.map_err(|error| error.to_string())
+        }
+    })
 }
 
 fn telemetry_config(config: &Config) -> telemetry::Config {

@@ -7,10 +7,13 @@
 mod assemble;
 pub mod dial;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use roadstead_proto::v1::replication_service_client::ReplicationServiceClient;
-use roadstead_proto::v1::{self, FollowRequest, GetPlaceRequest};
+use roadstead_proto::v1::{
+    self, FollowRequest, GetPlaceRequest, ListProxiesRequest, ListProxiesResponse,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tonic::Status;
@@ -124,6 +127,21 @@ pub async fn ask(dialer: &Dialer, peer: &Peer) -> Result<Answer, FollowError> {
     };
     let asked = timeout(ANSWER, asked).await;
     asked.unwrap_or(Err(FollowError::Silent { after: ANSWER }))
+}
+
+/// Asks whoever leads which proxies are connected to it.
+pub async fn proxies(
+    dialer: &Dialer,
+    leader: Arc<str>,
+) -> Result<ListProxiesResponse, FollowError> {
+    let peer = Peer {
+        address: leader,
+        name: None,
+    };
+    let mut client = client(dialer.dial(&peer).await?);
+    let answer = client.list_proxies(ListProxiesRequest {}).await;
+    let answer = answer.map_err(|status| FollowError::Refused(status.into()))?;
+    Ok(answer.into_inner())
 }
 
 async fn follow(

@@ -59,7 +59,6 @@ pub enum Begun {
 /// Where the Secret is, and whose it is to be.
 #[derive(Clone, Copy, Debug)]
 pub struct Home<'a> {
-    pub client: &'a Client,
     /// Our own.
     pub namespace: &'a str,
     /// The name of the Lease whose holder leads.
@@ -69,16 +68,13 @@ pub struct Home<'a> {
 /// Notes that a term begins. At the first start the installation's id is the one that the own log
 /// or folder knows, or a fresh one, and the Secret keeps it from then on.
 pub async fn begin(
+    client: &Client,
     home: Home<'_>,
     known: Option<&str>,
     fresh: &str,
     epoch: Epoch,
 ) -> Result<Begun, InstallationError> {
-    let Home {
-        client,
-        namespace,
-        lease,
-    } = home;
+    let Home { namespace, lease } = home;
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let cluster = in_time(cluster_uid(client)).await?;
     let failed = |doing: &str| {
@@ -168,13 +164,7 @@ async fn cluster_uid(client: &Client) -> Result<String, InstallationError> {
     Ok(found.metadata.uid.unwrap_or_default())
 }
 
-fn secret(
-    lineage: &str,
-    cluster: &str,
-    lease: &str,
-    epoch: Epoch,
-    over: Option<String>,
-) -> Secret {
+fn secret(lineage: &str, cluster: &str, lease: &str, epoch: Epoch, over: Option<String>) -> Secret {
     let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
     Secret {
         metadata: ObjectMeta {

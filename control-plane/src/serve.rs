@@ -12,6 +12,7 @@ mod events;
 mod followers;
 mod guard;
 mod hosts;
+mod leader;
 pub mod listen;
 mod page;
 mod proxies;
@@ -51,7 +52,7 @@ use crate::serve::events::Events;
 use crate::serve::guard::Guard;
 use crate::serve::hosts::HostReport;
 use crate::serve::listen::Listener;
-use crate::serve::proxies::Proxies;
+use crate::serve::proxies::{Connected, Proxies};
 use crate::serve::replicas::Replicas;
 use crate::serve::snapshots::Snapshots;
 use crate::serve::stop::{Stop, Stopper};
@@ -62,6 +63,7 @@ pub use auth::Access;
 pub use certificates::Issuing;
 pub use distribution::Patience;
 pub use followers::Followers;
+pub use leader::Leader;
 pub use role::Role;
 
 /// What is served, and to whom.
@@ -75,6 +77,8 @@ pub struct Parts {
     pub frozen: watch::Receiver<bool>,
     /// Whether this replica leads.
     pub role: watch::Receiver<Role>,
+    /// How whoever does is asked.
+    pub leader: Leader,
     pub followers: Followers,
     pub history: History,
     pub access: Access,
@@ -154,6 +158,7 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
         holding,
         frozen,
         role,
+        leader,
         followers,
         history,
         access: _,
@@ -170,7 +175,9 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
     let common = Common::new(publications.clone(), role.clone(), metrics, patience);
     let (distribution, server) = Distribution::new(common);
     let snapshots = Snapshots::new(publications.clone(), history.clone());
-    let replicas = Replicas::new(&history, stop.clone(), followers, role.clone());
+    let connected = Connected::new(presence, publications, role.clone());
+    let proxies = Proxies::new(connected.clone(), leader);
+    let replicas = Replicas::new(&history, stop.clone(), followers, role, connected);
     let hosts = HostReport::new(history.clone());
     let events = Events::new(history, stop.clone());
     let routes = Routes::new(server)
@@ -178,10 +185,7 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Routes), ServeEr
         .add_service(EventServiceServer::new(events).max_decoding_message_size(REQUEST_BYTES))
         .add_service(GuardServiceServer::new(guard).max_decoding_message_size(REQUEST_BYTES))
         .add_service(HostServiceServer::new(hosts).max_decoding_message_size(REQUEST_BYTES))
-        .add_service(
-            ProxyServiceServer::new(Proxies::new(presence, publications, role))
-                .max_decoding_message_size(REQUEST_BYTES),
-        )
+        .add_service(ProxyServiceServer::new(proxies).max_decoding_message_size(REQUEST_BYTES))
         .add_service(
             ReplicationServiceServer::new(replicas).max_decoding_message_size(REQUEST_BYTES),
         )

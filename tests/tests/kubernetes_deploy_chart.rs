@@ -88,9 +88,14 @@ fn play(file: &Path, folder: &Path) -> anyhow::Result<()> {
     for absent in &case.absent {
         ensure!(!by_title.contains_key(absent), "{absent} is there");
     }
-    let notes = chart::notes(&[&values])?;
+    let asked = !case.told.is_empty() || !case.untold.is_empty();
+    let notes = asked.then(|| chart::notes(&[&values])).transpose()?;
+    let notes = notes.unwrap_or_default();
     for part in &case.told {
-        ensure!(notes.contains(part), "{part:?} is not in the notes: {notes}");
+        ensure!(
+            notes.contains(part),
+            "{part:?} is not in the notes: {notes}"
+        );
     }
     for part in &case.untold {
         ensure!(!notes.contains(part), "{part:?} is in the notes: {notes}");

@@ -136,7 +136,6 @@ impl Replica {
         let of_log = Some(of_log.into_string()).filter(|lineage| !lineage.is_empty());
         let (known, fresh) = (of_log.or(remembered), identity::new_lineage()?);
         let home = Home {
-            client: &cluster.client,
             namespace: &cluster.namespace,
             lease: &self.config.lease.name,
         };
@@ -144,7 +143,7 @@ impl Replica {
         let begun = Instant::now();
         while begun.elapsed() < BEGIN_WITHIN {
             let known = known.as_deref();
-            let begun = installation::begin(home, known, &fresh, office.epoch());
+            let begun = installation::begin(&cluster.client, home, known, &fresh, office.epoch());
             let error = tokio::select! {
                 begun = begun => match begun {
                     Ok(begun) => return Ok(Some(begun)),
