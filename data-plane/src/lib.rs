@@ -18,6 +18,7 @@ pub mod handover;
 pub mod journal;
 pub mod limits;
 pub mod listen;
+pub mod low_ports;
 pub mod message;
 pub mod meter;
 pub mod metrics;

@@ -183,6 +183,29 @@ fn the_plain_manifests_are_those_of_the_chart() {
     }
 }
 
+#[test]
+fn the_image_that_the_kustomization_names_is_that_of_every_container() {
+    let image = "registry.example/edge/roadstead";
+    let objects = chart::objects(&chart::manifests(image).unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let named = |object: &Value| chart::title(object) != "Namespace/roadstead";
+    let (objects, namespace): (Vec<_>, Vec<_>) = objects.into_iter().partition(named);
+    assert_eq!(namespace.len(), 1);
+    rules::check(&objects, folder.path()).unwrap();
+    let pods = objects
+        .iter()
+        .filter_map(|o| o.pointer("/spec/template/spec"));
+    let containers = pods.flat_map(|pod| {
+        let lists = ["initContainers", "containers"].map(|list| pod[list].as_array());
+        lists.into_iter().flatten().flatten()
+    });
+    let images: Vec<&Value> = containers.map(|container| &container["image"]).collect();
+    let chart = fs::read_to_string(chart::folder().join("Chart.yaml")).unwrap();
+    let chart: Value = serde_saphyr::from_str(&chart).unwrap();
+    let expected = format!("{image}:{}", chart["appVersion"].as_str().unwrap());
+    assert_eq!(images, vec![&json!(expected); 3]);
+}
+
 fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
     let files = yaml_files(folder).unwrap().into_iter();
     files

@@ -113,7 +113,7 @@ fn an_upgrade_of_proxies_on_the_nodes_own_ports_fails_no_request_with_or_without
 }
 
 #[test]
-fn an_upgrade_of_proxies_behind_a_service_refuses_no_connection() {
+fn behind_a_service_nothing_needs_a_right_and_neither_an_upgrade_nor_a_lost_log_fails_a_request() {
     sandbox::run_within(LIMIT, async |sandbox| {
         let scene = Scene::start(sandbox, Shipped::NodePort).await?;
         let before = scene.proxies().await?;
@@ -126,7 +126,17 @@ fn an_upgrade_of_proxies_behind_a_service_refuses_no_connection() {
             }
             Ok(upgrade.is_empty())
         })
-        .await
+        .await?;
+
+        // The one replica is replaced. It has no volume, and so begins with what the cluster holds
+        // and the last good version of what cannot be used now.
+        let mut loads = scene.loads();
+        scene.changes_arrive("second").await?;
+        scene.spoil("second").await?;
+        scene.replace_replica().await?;
+        scene.changes_arrive("third").await?;
+        scene.served("/second").await?;
+        go_on(&mut loads).await
     });
 }
 

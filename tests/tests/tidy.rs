@@ -71,7 +71,15 @@ const DATA_PLANE: Ranks<'_> = Ranks {
         &["access_log", "tasks"],
         &["config", "thread"],
         &["message"],
-        &["h1", "journal", "meter", "prepare", "probe", "unix_socket"],
+        &[
+            "h1",
+            "journal",
+            "low_ports",
+            "meter",
+            "prepare",
+            "probe",
+            "unix_socket",
+        ],
         &[
             "control",
             "front",

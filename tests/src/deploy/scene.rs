@@ -11,8 +11,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use k8s_openapi::api::apps::v1::{DaemonSet, StatefulSet};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{EvictParams, ListParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{Node, Pod, Secret};
+use kube::api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -35,7 +35,8 @@ pub enum Shipped {
     Chart,
     /// The plain manifests.
     Manifests,
-    /// The chart, with proxies behind a port of all nodes.
+    /// The chart, with proxies behind a port of all nodes and one replica without a volume, in a
+    /// namespace that restricts its pods as far as Kubernetes can.
     NodePort,
 }
 
@@ -62,7 +63,11 @@ impl Scene {
             ..Options::default()
         };
         let cluster = Cluster::start(sandbox, &options).await?;
-        let image = image::build(&sandbox.folder().join("image"))?;
+        let folder = sandbox.folder().join("image");
+        let image = match shipped {
+            Shipped::Chart | Shipped::NodePort => image::build(&folder)?,
+            Shipped::Manifests => image::build_as(&folder, &format!("{PUSHED}:0.1.0"))?,
+        };
         let dns = coredns(sandbox)?;
         let nodes = Nodes::start(sandbox, &cluster, NODES, &[&image, &dns]).await?;
         let dns = workspace().join("tests/cluster/nodes/coredns.yaml");
@@ -83,14 +88,14 @@ impl Scene {
             _diary: diary,
         };
         match shipped {
-            Shipped::Chart | Shipped::NodePort => {
-                scene.release("install", &["--create-namespace"]).await?;
+            Shipped::Chart => scene.release("install", &["--create-namespace"]).await?,
+            Shipped::NodePort => {
+                scene.cluster.objects().apply(RESTRICTED).await?;
+                scene.release("install", &[]).await?;
             }
             Shipped::Manifests => {
-                for file in chart::manifests()? {
-                    let yaml = fs::read_to_string(file)?;
-                    scene.cluster.objects().apply(&yaml).await?;
-                }
+                let yaml = chart::manifests(PUSHED)?;
+                scene.cluster.objects().apply(&yaml).await?;
             }
         }
         scene.changes_arrive("first").await?;
@@ -114,8 +119,10 @@ impl Scene {
         arguments.push(self.cluster.kubeconfig().display().to_string());
         arguments.extend(["--values".to_owned(), values.display().to_string()]);
         if self.shipped == Shipped::NodePort {
-            let values = chart.join("examples/node-port.yaml");
-            arguments.extend(["--values".to_owned(), values.display().to_string()]);
+            for example in ["node-port", "small"] {
+                let values = chart.join(format!("examples/{example}.yaml"));
+                arguments.extend(["--values".to_owned(), values.display().to_string()]);
+            }
             // No load balancer looks which nodes have a proxy.
             let everywhere = "dataPlane.service.externalTrafficPolicy=Cluster";
             arguments.extend(["--set", everywhere].map(str::to_owned));
@@ -153,6 +160,42 @@ impl Scene {
         let yaml = site.yaml().replacen("spec:\n", class, 1);
         self.cluster.objects().apply(&yaml).await?;
         self.served(&path).await
+    }
+
+    /// Makes a site be one that cannot be used, and waits until what it said before is kept where no
+    /// volume's loss reaches it.
+    pub async fn spoil(&self, name: &str) -> anyhow::Result<()> {
+        let about = format!(
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: {name}}}\n"
+        );
+        let rule = json!({"host": HOST, "http": {"paths": [{
+            "path": "/a/../b", "pathType": "ImplementationSpecific",
+            "backend": {"service": {"name": name, "port": {"number": 80}}},
+        }]}});
+        let patch = json!({"spec": {"rules": [rule]}});
+        self.cluster.objects().patch(&about, "", &patch).await?;
+        let secrets: Api<Secret> = Api::namespaced(self.cluster.client(), NAMESPACE);
+        let records = ListParams::default().labels("roadstead.dev/recovery=last-good");
+        wait::until_ok("its last good version is kept", SOON, async || {
+            let kept = secrets.list(&records).await?.items.len();
+            ensure!(kept == 1, "{kept} records");
+            Ok(())
+        })
+        .await
+    }
+
+    /// The only replica's pod goes, with all that it has, and another comes.
+    pub async fn replace_replica(&self) -> anyhow::Result<()> {
+        let name = "roadstead-control-plane-0";
+        let uid = async || anyhow::Ok(self.pods().get(name).await?.metadata.uid);
+        let before = uid().await?;
+        self.pods().delete(name, &DeleteParams::default()).await?;
+        wait::until_ok("another pod", SOON, async || {
+            ensure!(uid().await? != before);
+            Ok(())
+        })
+        .await?;
+        self.ready(1).await
     }
 
     /// Where a node takes requests.
@@ -345,6 +388,16 @@ fn coredns(sandbox: &Sandbox) -> anyhow::Result<PathBuf> {
     Ok(archive)
 }
 
+/// Where users push the image to, in place of the name that no registry has.
+const PUSHED: &str = "registry.local/edge/roadstead";
+/// Our namespace, which takes no pod that asks for more than any may have.
+const RESTRICTED: &str = "\
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: roadstead
+  labels: {pod-security.kubernetes.io/enforce: restricted}
+";
 /// `node-0` to `node-2`.
 pub const NODES: u8 = 3;
 /// Of all sites.

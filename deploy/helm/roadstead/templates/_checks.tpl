@@ -7,6 +7,7 @@ about stands in values.schema.json.
 {{- include "roadstead.checkNamespace" . -}}
 {{- include "roadstead.checkVolume" .Values.controlPlane -}}
 {{- include "roadstead.checkListeners" .Values.listeners -}}
+{{- include "roadstead.checkPorts" . -}}
 {{- include "roadstead.checkLease" (.Values.controlPlane.config.lease | default dict) -}}
 {{- include "roadstead.checkStatus" . -}}
 {{- end -}}
@@ -41,6 +42,17 @@ about stands in values.schema.json.
 {{- fail (printf "listeners.%s: listener %s has the same address and port; give each its own" $name (get $seen $at)) -}}
 {{- end -}}
 {{- $_ := set $seen $at $name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "roadstead.checkPorts" -}}
+{{- $service := .Values.dataPlane.service -}}
+{{- range $key := list "ports" "nodePorts" -}}
+{{- range $name, $_ := get $service $key -}}
+{{- if not (hasKey $.Values.listeners $name) -}}
+{{- fail (printf "dataPlane.service.%s.%s: no listener has this name; use those of listeners: %s" $key $name (keys $.Values.listeners | sortAlpha | join ", ")) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -49,6 +49,11 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- if and (eq .Values.dataPlane.kind "DaemonSet") .Values.dataPlane.hostNetwork }}yes{{ end -}}
 {{- end -}}
 
+{{/* Whether proxies open ports that take a right. */}}
+{{- define "roadstead.lowPorts" -}}
+{{- range .Values.listeners }}{{ if lt (int .port) 1024 }}yes{{ end }}{{ end -}}
+{{- end -}}
+
 {{/* The control plane's configuration: what the chart knows, and what the values add. */}}
 {{- define "roadstead.controlConfig" -}}
 {{- $host := include "roadstead.service" . -}}
