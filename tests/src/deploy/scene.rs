@@ -1,6 +1,8 @@
 //! What is shipped, installed on three real nodes, with the cluster's DNS, volumes of the nodes'
 //! disks, and a backend.
 
+mod volumeless;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
@@ -11,8 +13,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use k8s_openapi::api::apps::v1::{DaemonSet, StatefulSet};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, Pod, Secret};
-use kube::api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{EvictParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -160,42 +162,6 @@ impl Scene {
         let yaml = site.yaml().replacen("spec:\n", class, 1);
         self.cluster.objects().apply(&yaml).await?;
         self.served(&path).await
-    }
-
-    /// Makes a site be one that cannot be used, and waits until what it said before is kept where no
-    /// volume's loss reaches it.
-    pub async fn spoil(&self, name: &str) -> anyhow::Result<()> {
-        let about = format!(
-            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: {name}}}\n"
-        );
-        let rule = json!({"host": HOST, "http": {"paths": [{
-            "path": "/a/../b", "pathType": "ImplementationSpecific",
-            "backend": {"service": {"name": name, "port": {"number": 80}}},
-        }]}});
-        let patch = json!({"spec": {"rules": [rule]}});
-        self.cluster.objects().patch(&about, "", &patch).await?;
-        let secrets: Api<Secret> = Api::namespaced(self.cluster.client(), NAMESPACE);
-        let records = ListParams::default().labels("roadstead.dev/recovery=last-good");
-        wait::until_ok("its last good version is kept", SOON, async || {
-            let kept = secrets.list(&records).await?.items.len();
-            ensure!(kept == 1, "{kept} records");
-            Ok(())
-        })
-        .await
-    }
-
-    /// The only replica's pod goes, with all that it has, and another comes.
-    pub async fn replace_replica(&self) -> anyhow::Result<()> {
-        let name = "roadstead-control-plane-0";
-        let uid = async || anyhow::Ok(self.pods().get(name).await?.metadata.uid);
-        let before = uid().await?;
-        self.pods().delete(name, &DeleteParams::default()).await?;
-        wait::until_ok("another pod", SOON, async || {
-            ensure!(uid().await? != before);
-            Ok(())
-        })
-        .await?;
-        self.ready(1).await
     }
 
     /// Where a node takes requests.
