@@ -11,7 +11,7 @@ use roadstead_data_plane::{
     config::ControlPlane,
     control::{Client, Connector, Metrics},
     report::{Identity, Report},
-    snapshot::Refusal,
+    snapshot::{Key, Refusal},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -28,6 +28,8 @@ pub struct Swarm {
     said: mpsc::UnboundedReceiver<Said>,
     /// What each of them acknowledged last.
     held: Vec<Mark>,
+    /// Nothing is ever taken back from them.
+    keeps_all: bool,
     /// When the last of them did so.
     at: Instant,
 }
@@ -56,12 +58,15 @@ impl Mark {
 struct Said {
     proxy: usize,
     answer: Result<Mark, Refusal>,
+    /// A resource that it no longer has.
+    lost: Option<Key>,
     at: Instant,
 }
 
 impl Swarm {
     /// Starts so many that stream from there. Ten thousand would need more ports than there are.
-    pub fn join(count: usize, from: &ControlPlane) -> anyhow::Result<Self> {
+    /// Among all proxies of an installation the name is unique.
+    pub fn join(name: &str, count: usize, from: &ControlPlane) -> anyhow::Result<Self> {
         let metrics = Metrics::new(&NoopMeterProvider::new().meter("swarm"));
         let (saying, said) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
@@ -71,7 +76,7 @@ impl Swarm {
             // Nobody says that another installation is to be followed.
             let (_, accepted) = watch::channel(None);
             let client = Client::new(
-                Identity::new(format!("proxy-{number}"))?,
+                Identity::new(format!("{name}-{number}"))?,
                 Connector::new(from.clone(), None),
                 orders,
                 reported,
@@ -85,8 +90,18 @@ impl Swarm {
             _tasks: tasks,
             said,
             held: vec![Mark::default(); count],
+            keeps_all: false,
             at: Instant::now(),
         })
+    }
+
+    /// The same, where nothing is ever deleted: whatever a proxy was once told of it must keep.
+    #[must_use]
+    pub fn keeping_all(self) -> Self {
+        Self {
+            keeps_all: true,
+            ..self
+        }
     }
 
     /// Waits until all of them have acknowledged one and the same, which is more than this, and
@@ -103,7 +118,16 @@ impl Swarm {
                     "after {limit:?} {have} of {count} hold {newest:?}; wanted: beyond {mark:?}"
                 )
             })?;
-            let Said { proxy, answer, at } = said.context("all of them have ended")?;
+            let said = said.context("all of them have ended")?;
+            let Said {
+                proxy,
+                answer,
+                lost,
+                at,
+            } = said;
+            if let Some(lost) = lost.filter(|_| self.keeps_all) {
+                bail!("proxy {proxy} lost {lost:?}");
+            }
             let held = match answer {
                 Ok(held) => held,
                 Err(refusal) => bail!("proxy {proxy} refused a transfer: {refusal}"),
