@@ -34,7 +34,8 @@ pub struct Swarm {
     at: Instant,
 }
 
-/// What a proxy serves by: a version, and a revision of the endpoints.
+/// What a proxy serves by: a version, and a revision of the endpoints. Versions only rise; the
+/// revision is each replica's own, and may be lower where a proxy goes on with another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
     pub epoch: u64,
@@ -50,6 +51,10 @@ impl Mark {
             seq: u64::MAX,
             endpoints: u64::MAX,
         }
+    }
+
+    fn version(&self) -> (u64, u64) {
+        (self.epoch, self.seq)
     }
 }
 
@@ -135,7 +140,7 @@ impl Swarm {
             let known = self.held.get_mut(proxy).context("a proxy more")?;
             let before = std::mem::replace(known, held);
             ensure!(
-                held >= before,
+                held.version() >= before.version(),
                 "proxy {proxy} went back from {before:?} to {held:?}"
             );
             self.at = at;
@@ -143,6 +148,9 @@ impl Swarm {
                 (newest, have) = (held, 1);
             } else if held == newest && before != held {
                 have += 1;
+            } else if before == newest && before != held {
+                newest = self.held.iter().max().copied().unwrap_or_default();
+                have = self.held.iter().filter(|held| **held == newest).count();
             }
         }
         Ok((newest, self.at))

@@ -129,16 +129,19 @@ impl Trial {
         let leader = self.replicas.leader().await?;
         self.replicas.settled().await?;
         let (term, _) = self.replicas.proxies[0].look().await?;
-        let begun = Instant::now();
+        let mut begun = Instant::now();
         self.begin(fault, leader).await?;
-        // Large, so that a full disk has no room for it.
         let large = matches!(fault, Fault::DiskFull);
-        let host = self.apply(large).await?;
+        if large {
+            begun = self.use_reserve_up(leader).await?;
+        } else {
+            self.apply(large).await?;
+        }
         if fault.ends_term() {
             self.another_leads(term, begun, fault.stops().then_some(leader))
                 .await?;
         }
-        self.serves(&host, large).await?;
+        self.serves(large).await?;
         self.longest = self.longest.max(begun.elapsed());
         if matches!(fault, Fault::Paused) {
             let mut newcomers = Swarm::join("newcomer", NEWCOMERS, &self.replicas.way()?)?;
@@ -217,11 +220,39 @@ impl Trial {
         Ok(())
     }
 
-    /// A site more; its host.
-    async fn apply(&mut self, large: bool) -> anyhow::Result<String> {
+    /// Sites of which the records are large, until the log has nothing left of what it had
+    /// reserved before its disk was full; when the last of them was applied.
+    async fn use_reserve_up(&mut self, leader: usize) -> anyhow::Result<Instant> {
+        loop {
+            let begun = Instant::now();
+            self.apply(true).await?;
+            loop {
+                let plane = &self.replicas.planes[leader].plane;
+                if plane.metric("roadstead_log_writable", &[]).await? < 1.0 {
+                    return Ok(begun);
+                }
+                if answers_now(HTTP, &self.newest(), &long_path())
+                    .await
+                    .is_ok()
+                {
+                    break;
+                }
+                ensure!(begun.elapsed() < SOON, "{} is not served", self.newest());
+                sleep(LOOK).await;
+            }
+        }
+    }
+
+    /// The host of the newest site.
+    fn newest(&self) -> String {
+        format!("site-{}.example", self.sites)
+    }
+
+    /// A site more.
+    async fn apply(&mut self, large: bool) -> anyhow::Result<()> {
         self.sites += 1;
         let name = format!("site-{}", self.sites);
-        let host = format!("{name}.example");
+        let host = self.newest();
         let backends = [self.backend.address()];
         let site = Site {
             name: &name,
@@ -230,11 +261,10 @@ impl Trial {
             backends: &backends,
         };
         if large {
-            self.replicas.serve_with_many_paths(&site).await?;
+            self.replicas.serve_with_many_paths(&site).await
         } else {
-            self.replicas.serve(&site).await?;
+            self.replicas.serve(&site).await
         }
-        Ok(host)
     }
 
     /// Somebody leads in a term above this one, as soon as the Lease allows.
@@ -258,12 +288,13 @@ impl Trial {
     }
 
     /// The newest site answers.
-    async fn serves(&mut self, host: &str, large: bool) -> anyhow::Result<()> {
+    async fn serves(&mut self, large: bool) -> anyhow::Result<()> {
+        let host = self.newest();
         let path = if large { long_path() } else { "/".to_owned() };
         let begun = Instant::now();
         loop {
             self.look().await?;
-            match answers_now(HTTP, host, &path).await {
+            match answers_now(HTTP, &host, &path).await {
                 Ok(()) => return Ok(()),
                 Err(error) if begun.elapsed() > SOON => return Err(error),
                 Err(_) => sleep(LOOK).await,
