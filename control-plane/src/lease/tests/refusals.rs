@@ -79,9 +79,10 @@ impl Server {
 }
 
 fn refusal(code: u16) -> Response<Body> {
+    let reason = if code == 404 { "NotFound" } else { "Planted" };
     let status = json!({
         "apiVersion": "v1", "kind": "Status", "status": "Failure", "message": "planted",
-        "reason": "Planted", "code": code,
+        "reason": reason, "code": code,
     });
     let mut response = Response::new(Body::from(status.to_string().into_bytes()));
     *response.status_mut() = code.try_into().unwrap();
