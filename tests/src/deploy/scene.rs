@@ -165,10 +165,17 @@ impl Scene {
         Nodes::address(node, port)
     }
 
-    /// Each node serves this path.
+    /// Each node serves this path, and each proxy to which it may send a request.
     pub async fn served(&self, path: &str) -> anyhow::Result<()> {
-        for node in &self.serving {
-            let address = self.address(*node);
+        let mut addresses: Vec<_> = self
+            .serving
+            .iter()
+            .map(|node| self.address(*node))
+            .collect();
+        if self.shipped == Shipped::NodePort {
+            addresses.extend(self.proxy_addresses().await?);
+        }
+        for address in addresses {
             wait::until_ok("a node serves", SOON, async || {
                 let reply = get(address, HOST, path).await?;
                 ensure!(

@@ -1,6 +1,7 @@
 //! What is done to the proxies of an installation.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, bail, ensure};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
@@ -73,6 +74,14 @@ impl Scene {
         Ok(self.pods().list(&proxies).await?.items)
     }
 
+    /// Where the pods of proxies that are behind a Service take requests.
+    pub(super) async fn proxy_addresses(&self) -> anyhow::Result<Vec<SocketAddr>> {
+        let pods = self.proxy_pods().await?.into_iter();
+        let address = |pod: Pod| pod.status?.pod_ip?.parse().ok();
+        let addresses: Vec<IpAddr> = pods.filter_map(address).collect();
+        Ok(addresses.into_iter().map(|ip| (ip, 80).into()).collect())
+    }
+
     /// Waits until there is a proxy that was not there before, and whose program runs.
     pub async fn another_starts(&self, before: &BTreeSet<String>) -> anyhow::Result<()> {
         wait::until_ok("another proxy runs", SOON, async || {
@@ -98,16 +107,18 @@ impl Scene {
                 .context("a node")?;
             self.cordon(index.parse()?, true).await?;
         }
+        let client = self.cluster.client_that_asks_once().await?;
+        let evicted: Api<Pod> = Api::namespaced(client, NAMESPACE);
         let mut forbidden = 0;
         for pod in drained {
             let name = pod.name_any();
             wait::until_ok("the budget lets a proxy go", SOON, async || {
-                match self.pods().evict(&name, &EvictParams::default()).await {
+                match evicted.evict(&name, &EvictParams::default()).await {
                     Err(Error::Api(status)) if status.code == 429 => {
                         forbidden += 1;
                         bail!("{}", status.message)
                     }
-                    evicted => Ok(drop(evicted?)),
+                    answer => Ok(drop(answer?)),
                 }
             })
             .await?;
