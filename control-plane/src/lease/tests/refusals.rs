@@ -61,16 +61,18 @@ impl Server {
                 *lease = written;
             });
         }
-        match &self.lease.borrow().0 {
-            Value::Null => refusal(404),
-            lease => Response::new(Body::from(lease.to_string().into_bytes())),
+        let lease = &self.lease.borrow().0;
+        if lease.is_null() {
+            return refusal(404);
         }
+        Response::new(Body::from(lease.to_string().into_bytes()))
     }
 
     async fn held(&self, timing: Timing) -> Holding<Leases> {
         let mut candidate = Candidate::new(self.leases(), holder("me"), timing);
         assert!(candidate.look().await.unwrap());
-        candidate.take(Epoch(0)).await.unwrap().unwrap()
+        let taken = Box::pin(candidate.take(Epoch(0))).await;
+        taken.unwrap().unwrap()
     }
 
     fn revision(&self) -> u64 {

@@ -78,8 +78,8 @@ impl Scene {
     pub(super) async fn proxy_addresses(&self) -> anyhow::Result<Vec<SocketAddr>> {
         let pods = self.proxy_pods().await?.into_iter();
         let address = |pod: Pod| pod.status?.pod_ip?.parse().ok();
-        let addresses: Vec<IpAddr> = pods.filter_map(address).collect();
-        Ok(addresses.into_iter().map(|ip| (ip, 80).into()).collect())
+        let addresses = pods.filter_map(address);
+        Ok(addresses.map(|ip: IpAddr| (ip, 80).into()).collect())
     }
 
     /// Waits until there is a proxy that was not there before, and whose program runs.
@@ -118,7 +118,7 @@ impl Scene {
                         forbidden += 1;
                         bail!("{}", status.message)
                     }
-                    answer => Ok(drop(answer?)),
+                    answer => answer.map(drop).map_err(Into::into),
                 }
             })
             .await?;
