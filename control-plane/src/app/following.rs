@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::app::peers::{ahead, heard_of};
+use crate::app::peers::{ahead, heard_of, own_address};
 use crate::app::reach::Reach;
 use crate::app::replica::{Machine, Replica};
 use crate::app::sources::Cluster;
@@ -39,11 +39,9 @@ impl Following {
         let config = &replica.config;
         let nonce = identity::replica(&config.data_folder)?;
         let name = config.lease.identity.clone().unwrap_or_else(host_name);
-        let address = config.lease.address.clone();
-        let address = address.unwrap_or_else(|| format!("https://{}", config.grpc.address));
         let me = Holder {
             identity: format!("{name}_{nonce}").into(),
-            address: address.into(),
+            address: own_address(config).into(),
         };
         let timing = Timing {
             duration: config.lease.duration,

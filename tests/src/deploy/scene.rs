@@ -1,9 +1,9 @@
 //! What is shipped, installed on three real nodes, with the cluster's DNS, volumes of the nodes'
 //! disks, and a backend.
 
+mod proxies;
 mod volumeless;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use k8s_openapi::api::apps::v1::{DaemonSet, StatefulSet};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{EvictParams, ListParams, Patch, PatchParams};
@@ -173,10 +173,17 @@ impl Scene {
         Nodes::address(node, port)
     }
 
-    /// Each node serves this path.
+    /// Each node serves this path, and each proxy to which it may send a request.
     pub async fn served(&self, path: &str) -> anyhow::Result<()> {
-        for node in &self.serving {
-            let address = self.address(*node);
+        let mut addresses: Vec<_> = self
+            .serving
+            .iter()
+            .map(|node| self.address(*node))
+            .collect();
+        if self.shipped == Shipped::NodePort {
+            addresses.extend(self.proxy_addresses().await?);
+        }
+        for address in addresses {
             wait::until_ok("a node serves", SOON, async || {
                 let reply = get(address, HOST, path).await?;
                 ensure!(
@@ -192,28 +199,6 @@ impl Scene {
         Ok(())
     }
 
-    /// Has the proxies replaced, as a new image would; returns at once. Each upgrade has a name.
-    pub async fn replace_proxies(&self, upgrade: &str) -> anyhow::Result<()> {
-        let annotations = json!({"upgrade": upgrade});
-        let patch = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
-        let (parameters, patch) = (PatchParams::default(), Patch::Merge(patch));
-        let proxies = self.data_plane();
-        proxies
-            .patch("roadstead-data-plane", &parameters, &patch)
-            .await?;
-        Ok(())
-    }
-
-    /// Whether all proxies are of the newest kind, and ready.
-    pub async fn are_replaced(&self) -> anyhow::Result<bool> {
-        let found = self.data_plane().get("roadstead-data-plane").await?;
-        let status = found.status.context("no status")?;
-        let all = Some(i32::from(NODES));
-        Ok(status.observed_generation == found.metadata.generation
-            && status.updated_number_scheduled == all
-            && status.number_available == all)
-    }
-
     /// Has so many replicas of the control plane run, and waits until they do and no others.
     pub async fn control_planes(&self, replicas: u8) -> anyhow::Result<()> {
         let sets: Api<StatefulSet> = Api::namespaced(self.cluster.client(), NAMESPACE);
@@ -224,24 +209,14 @@ impl Scene {
         self.ready(replicas.into()).await
     }
 
-    fn data_plane(&self) -> Api<DaemonSet> {
-        Api::namespaced(self.cluster.client(), NAMESPACE)
-    }
-
-    /// The names of the proxies' pods.
-    pub async fn proxies(&self) -> anyhow::Result<BTreeSet<String>> {
-        let proxies = ListParams::default().labels("app.kubernetes.io/component=data-plane");
-        let pods = self.pods().list(&proxies).await?;
-        Ok(pods.items.iter().map(|pod| pod.name_any()).collect())
-    }
-
     /// A load on each node that serves.
     pub fn loads(&self) -> Vec<Load> {
-        let load = |node: &u8| {
-            let address = self.address(*node);
-            Load::paced(address, HOST, "/first", PACE)
-        };
-        self.serving.iter().map(load).collect()
+        self.serving.iter().map(|node| self.load(*node)).collect()
+    }
+
+    /// A load on a node.
+    pub fn load(&self, node: u8) -> Load {
+        Load::paced(self.address(node), HOST, "/first", PACE)
     }
 
     fn pods(&self) -> Api<Pod> {
