@@ -2,8 +2,8 @@
 //! schedules, each of which its seed plays again.
 //!
 //! Real are the engine, what it folds and projects, the rules of the Lease and of how logs are
-//! joined; simulated are disks, the network, clocks and the API server. Each of the bugs that are
-//! planted here must be found.
+//! joined, what a replica sends to a proxy, and what that makes of it; simulated are disks, the
+//! network, clocks and the API server. Each of the bugs that are planted here must be found.
 
 #![cfg(test)]
 
@@ -15,6 +15,8 @@ mod objects;
 mod ports;
 #[path = "campaign_simulation/replica.rs"]
 mod replica;
+#[path = "campaign_simulation/stream.rs"]
+mod stream;
 #[path = "campaign_simulation/world.rs"]
 mod world;
 
