@@ -29,8 +29,10 @@ pub struct Dialogue {
 pub enum Heard {
     /// The transfer that was on its way.
     Answer(Arc<Publication>),
-    /// What was acknowledged before: the faults are others now.
+    /// What was acknowledged before: the faults may be others now.
     Again(Arc<Publication>),
+    /// The same, and what the proxy holds is something else: what differs is news to it.
+    Differently(Arc<Publication>),
 }
 
 /// What a proxy says is not what may come now.
@@ -80,9 +82,10 @@ impl Dialogue {
         self.sent.is_some()
     }
 
-    /// The proxy acknowledges.
+    /// The proxy acknowledges: what it was sent, or by itself what it was sent before.
     pub fn acknowledge(&mut self, ack: &v1::Ack) -> Result<Heard, OutOfOrder> {
-        if let Some(sent) = self.sent.take_if(|sent| is_of(ack, sent)) {
+        let answers = |sent: &mut Arc<Publication>| ack.digest.is_none() && is_of(ack, sent);
+        if let Some(sent) = self.sent.take_if(answers) {
             self.acknowledged = Some(Arc::clone(&sent));
             self.base = Base::Acknowledged(Arc::clone(&sent));
             return Ok(Heard::Answer(sent));
@@ -92,7 +95,16 @@ impl Dialogue {
         if !is_of(ack, &before) {
             return Err(OutOfOrder("an Ack of what was not sent last"));
         }
-        Ok(Heard::Again(before))
+        let Some(digest) = &ack.digest else {
+            return Ok(Heard::Again(before));
+        };
+        let held = Digest::from_proto(digest);
+        let held = held.ok_or(OutOfOrder("an Ack's digest has a wrong length"))?;
+        if held == *before.snapshot().digest() {
+            return Ok(Heard::Again(before));
+        }
+        self.base = Base::Told(Box::new(held));
+        Ok(Heard::Differently(before))
     }
 
     /// The proxy could not use the transfer, and says what it holds.

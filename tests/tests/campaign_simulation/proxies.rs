@@ -26,14 +26,16 @@ impl World {
                 self.disconnect(number);
                 self.proxies[number].restart();
             }
+            6..8 => self.rot(number),
             // Who leads from now on, or no longer, ends its streams.
             _ if stream.term != term(side) => self.disconnect(number),
             _ => {
                 for _ in 0..8 {
-                    match self.random.below(3) {
-                        0 => self.send(number, side),
-                        1 => self.receive(number),
-                        _ => self.answer(number, side),
+                    match self.random.below(16) {
+                        0..5 => self.send(number, side),
+                        5..10 => self.receive(number),
+                        10..15 => self.answer(number, side),
+                        _ => self.count(number),
                     }
                 }
             }
@@ -71,6 +73,18 @@ impl World {
         }
     }
 
+    /// The memory of a proxy loses something.
+    pub(super) fn rot(&mut self, number: usize) {
+        let drawn = self.random.index(64);
+        self.proxies[number].rot(drawn);
+    }
+
+    fn count(&mut self, number: usize) {
+        if let Err(broken) = self.proxies[number].count() {
+            shared(|shared| shared.breaks(broken));
+        }
+    }
+
     fn receive(&mut self, number: usize) {
         if let Err(broken) = self.proxies[number].receive() {
             shared(|shared| shared.breaks(broken));
@@ -103,7 +117,10 @@ impl World {
             for _ in 0..8 {
                 self.receive(number);
             }
-            self.answer(number, leader);
+            self.count(number);
+            for _ in 0..4 {
+                self.answer(number, leader);
+            }
         }
     }
 }

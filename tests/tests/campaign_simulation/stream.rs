@@ -27,6 +27,8 @@ pub(crate) struct Proxy {
     held: Held,
     /// What it holds, as it was told: on its disk.
     told: BTreeMap<Key, Told>,
+    /// Its memory lost something, and that was not repaired yet.
+    rotten: bool,
     pub(crate) stream: Option<Stream>,
     /// How many versions it took.
     pub(crate) versions: usize,
@@ -41,6 +43,8 @@ pub(crate) struct Stream {
     pub(crate) term: Option<Epoch>,
     dialogue: Dialogue,
     assembly: Assembly,
+    /// The proxy answered a transfer of it.
+    answered: bool,
     down: VecDeque<Vec<u8>>,
     up: VecDeque<proxy_message::Message>,
 }
@@ -51,6 +55,7 @@ impl Proxy {
             name: name.into(),
             held: Held::default(),
             told: BTreeMap::new(),
+            rotten: false,
             stream: None,
             versions: 0,
             plant,
@@ -73,6 +78,7 @@ impl Proxy {
             term,
             dialogue: Dialogue::new(base, held.clone()),
             assembly: Assembly::new(Limits::default()),
+            answered: false,
             down: VecDeque::new(),
             up: VecDeque::new(),
         });
@@ -132,7 +138,9 @@ impl Proxy {
                     for key in applied.removed {
                         self.told.remove(&key);
                     }
-                    stream.up.push_back(ack(&self.held));
+                    stream.up.push_back(ack(&self.held, None));
+                    stream.answered = true;
+                    self.rotten = false;
                     return self.took(held.as_ref());
                 }
                 Err(refusal) => refusal,
@@ -142,6 +150,14 @@ impl Proxy {
         match refusal {
             // The replica may be one that was deposed, or follows.
             Refusal::LowerVersion { .. } => self.stream = None,
+            Refusal::DigestMismatch if self.rotten => {
+                let nack = v1::Nack {
+                    version: stream.assembly.offered().cloned(),
+                    reason: refusal.reason().to_owned(),
+                    digest: Some(self.held.digest().to_proto()),
+                };
+                stream.up.push_back(proxy_message::Message::Nack(nack));
+            }
             Refusal::DigestMismatch
             | Refusal::Malformed(_)
             | Refusal::OutOfOrder(_)
@@ -173,12 +189,22 @@ impl Proxy {
         let Some(stream) = &mut self.stream else {
             return Ok(None);
         };
-        let Some(proxy_message::Message::Ack(ack)) = stream.up.pop_front() else {
-            return Ok(None);
+        let told = |error| format!("{}: {error}", self.name);
+        let mut ack = match stream.up.pop_front() {
+            Some(proxy_message::Message::Ack(ack)) => ack,
+            Some(proxy_message::Message::Nack(nack)) => {
+                stream.dialogue.refuse(&nack).map_err(told)?;
+                return Ok(None);
+            }
+            Some(proxy_message::Message::Hello(_)) | None => return Ok(None),
         };
-        let heard = stream.dialogue.acknowledge(&ack);
-        let heard = heard.map_err(|error| format!("{}: {error}", self.name))?;
-        let (Heard::Answer(publication) | Heard::Again(publication)) = heard;
+        if self.plant == Some(Plant::NoComparison) && ack.digest.take().is_some() {
+            return Ok(None);
+        }
+        let heard = stream.dialogue.acknowledge(&ack).map_err(told)?;
+        let (Heard::Answer(publication)
+        | Heard::Again(publication)
+        | Heard::Differently(publication)) = heard;
         let snapshot = publication.snapshot();
         Ok(Some(Report::Acknowledged {
             proxy: Arc::clone(&self.name),
@@ -189,16 +215,43 @@ impl Proxy {
         }))
     }
 
+    /// The proxy counts what it holds, and says so.
+    pub(crate) fn count(&mut self) -> Result<(), String> {
+        if !self.held.recount() {
+            return Err(format!("{} has lost count", self.name));
+        }
+        let ack = ack(&self.held, Some(self.held.digest().to_proto()));
+        if let Some(stream) = self.stream.as_mut().filter(|stream| stream.answered) {
+            stream.up.push_back(ack);
+        }
+        Ok(())
+    }
+
     /// The process ends, and begins again with what is on its disk.
     pub(crate) fn restart(&mut self) {
         self.stream = None;
+        self.hold(self.told.values().cloned().collect());
+        self.rotten = false;
+    }
+
+    /// Its memory loses one of so many things.
+    pub(crate) fn rot(&mut self, drawn: usize) {
+        let mut good: Vec<Told> = self.told.values().cloned().collect();
+        if !good.is_empty() {
+            good.remove(drawn % good.len());
+            self.hold(good);
+            self.rotten = true;
+        }
+    }
+
+    fn hold(&mut self, good: Vec<Told>) {
         let Some(version) = self.held.version().cloned() else {
             return;
         };
         let (held, _) = Held::restore(Restored {
             version,
             endpoints_revision: self.held.endpoints_revision(),
-            good: self.told.values().cloned().collect(),
+            good,
             unusable: Vec::new(),
         });
         self.held = held;
@@ -223,11 +276,12 @@ impl Proxy {
     }
 }
 
-fn ack(held: &Held) -> proxy_message::Message {
+fn ack(held: &Held, digest: Option<v1::Digest>) -> proxy_message::Message {
     proxy_message::Message::Ack(v1::Ack {
         version: held.version().map(Version::to_proto),
         endpoints_revision: held.endpoints_revision(),
         faults: Vec::new(),
+        digest,
     })
 }
 

@@ -71,6 +71,7 @@ mod tests {
             version: None,
             endpoints_revision: 0,
             faults,
+            digest: None,
         }
     }
 

@@ -177,11 +177,11 @@ impl Exchange {
                         return Ok(Answer::Ack(publication, acknowledgement::faults(ack)?));
                     }
                     // It was on its way when the transfer began. More of them are not hurried.
-                    Heard::Again(publication) => {
+                    heard @ (Heard::Again(_) | Heard::Differently(_)) => {
                         if std::mem::replace(&mut crossed, true) {
                             sleep_until(self.renewable).await;
                         }
-                        self.again(&publication, ack).await?;
+                        self.again(heard, ack).await?;
                     }
                 },
                 Some(Message::Nack(nack)) => {
@@ -196,18 +196,25 @@ impl Exchange {
 
     /// An acknowledgement, and no transfer is on its way.
     async fn renew(&mut self, ack: v1::Ack) -> Result<(), Ending> {
-        match self.dialogue.acknowledge(&ack)? {
-            Heard::Answer(publication) | Heard::Again(publication) => {
-                self.again(&publication, ack).await
-            }
-        }
+        let heard = self.dialogue.acknowledge(&ack)?;
+        self.again(heard, ack).await
     }
 
-    /// What was acknowledged before is acknowledged again, because the faults are others now.
-    async fn again(&mut self, publication: &Publication, ack: v1::Ack) -> Result<(), Ending> {
-        self.renewable = Instant::now() + RENEWAL;
+    /// What was acknowledged before is acknowledged again, because the faults are others now, or
+    /// because the proxy counted what it holds. If that is something else, it is sent what differs.
+    async fn again(&mut self, heard: Heard, ack: v1::Ack) -> Result<(), Ending> {
+        let (publication, pause) = match heard {
+            Heard::Answer(publication) | Heard::Again(publication) => (publication, RENEWAL),
+            Heard::Differently(publication) => {
+                let (proxy, version) = (&*self.proxy, publication.snapshot().version());
+                tracing::warn!(proxy, %version, "a proxy holds something else than it acknowledged: it is sent what differs");
+                self.common.metrics.differed();
+                (publication, REPAIR)
+            }
+        };
+        self.renewable = Instant::now() + pause;
         let faults = acknowledgement::faults(ack)?;
-        self.acknowledge(publication, faults).await;
+        self.acknowledge(&publication, faults).await;
         Ok(())
     }
 
@@ -292,5 +299,8 @@ fn warn_of_strange_version(proxy: &str, lineage: &str, held: Version, newest: &P
 const SECOND_HELLO: Ending = Ending::Protocol("a second Hello");
 /// A proxy that refuses the same over and over is broken, and its connection may be, too.
 const REFUSALS: u32 = 3;
+/// How long one that holds something else than it said is not heard, but for answers: to find out
+/// what differs, and to send it, costs more than to say so.
+const REPAIR: Duration = Duration::from_secs(10);
 /// How often faults may be told without a transfer.
 const RENEWAL: Duration = Duration::from_millis(200);
