@@ -95,6 +95,8 @@ async fn serve_until_stopped(
     let endpoints = Endpoints::bind(&config, guards.known.clone()).await?;
     let dialer = guards.dialer(&config);
     let health = Health::new(Condition::ALL);
+    // Until a leader is met whose log is not.
+    health.set(Condition::Readable, true);
     let admin = Admin::bind(config.admin.address, health.clone(), telemetry.clone());
     let admin = admin
         .await

@@ -32,6 +32,7 @@
 //! | `roadstead_transfer_bytes_total` | | bytes of transfers |
 //! | `roadstead_acks_total` | | acknowledgements of transfers |
 //! | `roadstead_nacks_total` | | transfers that a proxy could not use |
+//! | `roadstead_differences_total` | | times that a proxy held something else than it had acknowledged |
 //! | `roadstead_ack_seconds` | | from the end of a transfer to its acknowledgement |
 //! | `roadstead_calls_refused_total` | `cause` | calls without the right token |
 //! | `roadstead_log_lines_dropped_total` | | log lines that standard output did not take in time |

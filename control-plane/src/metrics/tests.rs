@@ -69,6 +69,7 @@ impl Scrape {
         streams.transferred(Scope::Delta, 9);
         streams.acknowledged(Duration::from_millis(2));
         streams.refused();
+        streams.differed();
         streams.call_refused(Refused::NoToken);
         Self {
             registry,

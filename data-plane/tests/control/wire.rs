@@ -166,6 +166,14 @@ pub(crate) fn ack(message: v1::ProxyMessage) -> (u64, Vec<(String, String)>) {
     (ack.version.unwrap_or_default().seq, faults.collect())
 }
 
+/// What an Ack says of all that is held, if it does.
+pub(crate) fn counted(message: v1::ProxyMessage) -> Option<v1::Digest> {
+    let Some(proxy_message::Message::Ack(ack)) = message.message else {
+        panic!("not an Ack: {message:?}");
+    };
+    ack.digest
+}
+
 /// The sequence number, the reason and the digest of a Nack.
 pub(crate) fn nack(message: v1::ProxyMessage) -> (u64, String, v1::Digest) {
     let Some(proxy_message::Message::Nack(nack)) = message.message else {
