@@ -6,6 +6,7 @@
 mod accept;
 mod peers;
 mod run;
+mod server;
 
 use std::{
     io,

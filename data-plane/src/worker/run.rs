@@ -13,8 +13,9 @@ use tokio::{
 
 use super::{
     Command, WorkerOptions,
-    accept::{Acceptor, Server},
+    accept::Acceptor,
     peers::{Given, Peers},
+    server::Server,
 };
 use crate::access_log::ThreadLog;
 use crate::active::Active;
