@@ -3,6 +3,7 @@
 //! Apart from the main loop, so that a port can be opened and closed while others go on.
 
 use std::{
+    cell::RefCell,
     io,
     net::{SocketAddr, TcpListener},
     rc::Rc,
@@ -18,15 +19,17 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Port, server::Server};
+use super::{Port, peers::Caller, server::Server};
 use crate::listen::BACKLOG;
 use crate::message::Listener;
+use crate::snapshot::Sources;
 
 /// Accepts for one listener until it is told to close.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     port: Port,
     listener: Rc<Listener>,
+    sources: Rc<RefCell<Sources>>,
     closing: oneshot::Sender<Closed>,
 }
 
@@ -37,19 +40,32 @@ impl Acceptor {
     pub(super) fn start(
         server: &Rc<Server>,
         port: Port,
+        sources: Sources,
         sockets: Vec<TcpListener>,
     ) -> io::Result<Self> {
-        let sockets = Queues::new(sockets)?;
+        let queues = Queues::new(sockets)?;
         let listener = server.listener(&port, false);
+        let sources = Rc::new(RefCell::new(sources));
         let (closing, told) = oneshot::channel();
-        let sockets = (sockets, port.clone());
-        let accepting = accept(Rc::clone(server), sockets, Rc::clone(&listener), told);
-        server.thread.tasks.spawn(accepting);
+        let accepting = Accepting {
+            server: Rc::clone(server),
+            port: port.clone(),
+            listener: Rc::clone(&listener),
+            sources: Rc::clone(&sources),
+            queues,
+        };
+        server.thread.tasks.spawn(accepting.run(told));
         Ok(Self {
             port,
             listener,
+            sources,
             closing,
         })
+    }
+
+    /// From the next connection on these begin with a header of the PROXY protocol.
+    pub(super) fn set_sources(&self, sources: Sources) {
+        self.sources.replace(sources);
     }
 
     /// This thread's part of the listener, if the port is its.
@@ -66,47 +82,72 @@ impl Acceptor {
     }
 }
 
-async fn accept(
+/// What accepts, until it is told to close.
+#[derive(Debug)]
+struct Accepting {
     server: Rc<Server>,
-    (mut queues, port): (Queues, Port),
+    port: Port,
     listener: Rc<Listener>,
-    mut told: oneshot::Receiver<Closed>,
-) {
-    let closed = loop {
-        let accepted = tokio::select! {
-            biased;
-            closed = &mut told => break closed,
-            accepted = queues.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, address)) => server.share(stream, address, &port, &listener),
-            // Out of descriptors or memory, most likely: what is open goes on.
-            Err(error) => {
-                tracing::warn!(listener = %listener.name, "accept: {error}");
-                tokio::select! {
-                    biased;
-                    closed = &mut told => break closed,
-                    () = sleep(PAUSE) => {}
+    sources: Rc<RefCell<Sources>>,
+    queues: Queues,
+}
+
+impl Accepting {
+    async fn run(mut self, mut told: oneshot::Receiver<Closed>) {
+        let closed = loop {
+            let accepted = tokio::select! {
+                biased;
+                closed = &mut told => break closed,
+                accepted = self.queues.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, address)) => {
+                    let caller = self.caller(address);
+                    self.server
+                        .share(stream, caller, &self.port, &self.listener);
+                }
+                // Out of descriptors or memory, most likely: what is open goes on.
+                Err(error) => {
+                    tracing::warn!(listener = %self.listener.name, "accept: {error}");
+                    tokio::select! {
+                        biased;
+                        closed = &mut told => break closed,
+                        () = sleep(PAUSE) => {}
+                    }
                 }
             }
-        }
-    };
-    // The kernel resets whatever waits when the socket closes. The runtime knows of it once it has
-    // looked at the socket. All of it is accepted at once: the runtime would make the task pause
-    // in between, which looks like an empty queue.
-    yield_now().await;
-    for _ in 0..queues.sockets.len() * usize::from(BACKLOG) {
-        match unconstrained(queues.accept()).now_or_never() {
-            Some(Ok((stream, address))) => server.keep(stream, address, &listener),
-            // One that has gone away again, perhaps.
-            Some(Err(_)) => {}
-            None => break,
+        };
+        self.accept_last().await;
+        drop(self);
+        if let Ok(closed) = closed {
+            // The thread may have ended meanwhile.
+            let _gone = closed.send(());
         }
     }
-    drop(queues);
-    if let Ok(closed) = closed {
-        // The thread may have ended meanwhile.
-        let _gone = closed.send(());
+
+    /// The kernel resets whatever waits when the socket closes. The runtime knows of it once it
+    /// has looked at the socket. All of it is accepted at once: the runtime would make the task
+    /// pause in between, which looks like an empty queue.
+    async fn accept_last(&mut self) {
+        yield_now().await;
+        for _ in 0..self.queues.sockets.len() * usize::from(BACKLOG) {
+            match unconstrained(self.queues.accept()).now_or_never() {
+                Some(Ok((stream, address))) => {
+                    let caller = self.caller(address);
+                    self.server.keep(stream, caller, &self.listener);
+                }
+                // One that has gone away again, perhaps.
+                Some(Err(_)) => {}
+                None => break,
+            }
+        }
+    }
+
+    fn caller(&self, address: SocketAddr) -> Caller {
+        Caller {
+            address,
+            proxied: self.sources.borrow().contains(address.ip()),
+        }
     }
 }
 

@@ -3,17 +3,18 @@
 //! Apart from accepting. The raw connection passes `Server::share` before anything else is done
 //! with it: there it may be given to another thread.
 
-use std::{net::SocketAddr, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
 use tokio::net::TcpStream;
 
 use super::{
     Port,
-    peers::{Given, Sharing},
+    peers::{Caller, Given, Sharing},
 };
-use crate::front;
+use crate::front::{self, Transport as _};
 use crate::message::{Client, Listener};
 use crate::proxy::Proxy;
+use crate::proxy_protocol::{self, Beginning};
 use crate::thread::Thread;
 
 /// Serves accepted connections on this thread.
@@ -38,21 +39,21 @@ impl Server {
     pub(super) fn share(
         &self,
         stream: TcpStream,
-        address: SocketAddr,
+        caller: Caller,
         port: &Port,
         listener: &Rc<Listener>,
     ) {
         let Some(sharing) = &self.sharing else {
-            return self.admit(stream, address, listener);
+            return self.admit(stream, caller, listener);
         };
         let Some(place) = sharing.place() else {
-            return self.admit(stream, address, listener);
+            return self.admit(stream, caller, listener);
         };
         match stream.into_std() {
             Ok(stream) => {
                 place.send(Given {
                     stream,
-                    address,
+                    caller,
                     port: port.clone(),
                 });
                 self.thread.metrics.connections_given.add(1);
@@ -64,24 +65,24 @@ impl Server {
     }
 
     /// Serves a connection here, whoever else has fewer.
-    pub(super) fn keep(&self, stream: TcpStream, address: SocketAddr, listener: &Rc<Listener>) {
+    pub(super) fn keep(&self, stream: TcpStream, caller: Caller, listener: &Rc<Listener>) {
         if let Some(sharing) = &self.sharing {
             sharing.keep();
         }
-        self.admit(stream, address, listener);
+        self.admit(stream, caller, listener);
     }
 
     /// Serves a connection that another thread has accepted, and counted here.
     pub(super) fn take(&self, given: Given, find: impl FnOnce(&Port) -> Option<Rc<Listener>>) {
         let Given {
             stream,
-            address,
+            caller,
             port,
         } = given;
         // Whoever was accepted as the listener closed is served as the last of it.
         let listener = find(&port).unwrap_or_else(|| self.listener(&port, true));
         match TcpStream::from_std(stream) {
-            Ok(stream) => self.admit(stream, address, &listener),
+            Ok(stream) => self.admit(stream, caller, &listener),
             Err(error) => {
                 drop(self.sharing.clone().map(Shared));
                 tracing::warn!(listener = %port.name, "a connection is lost: {error}");
@@ -100,7 +101,7 @@ impl Server {
     }
 
     /// Begins to serve a connection that is counted, unless there are too many.
-    fn admit(&self, stream: TcpStream, address: SocketAddr, listener: &Rc<Listener>) {
+    fn admit(&self, stream: TcpStream, caller: Caller, listener: &Rc<Listener>) {
         let shared = self.sharing.clone().map(Shared);
         let thread = &self.thread;
         if thread.drain.open() >= thread.limits.client.connections_per_thread {
@@ -109,19 +110,44 @@ impl Server {
         }
         // A connection that is gone already is found to be so by its first read.
         let _gone = stream.set_nodelay(true);
-        let listener = Rc::clone(listener);
-        let proxy = Rc::clone(&self.proxy);
+        let connection = Connection {
+            listener: Rc::clone(listener),
+            thread: Rc::clone(thread),
+            proxy: Rc::clone(&self.proxy),
+        };
         let open = thread.drain.enter();
-        let client = Rc::new(Client::new(
-            address,
-            Rc::clone(&listener),
-            Rc::clone(thread),
-        ));
         thread.tasks.spawn(async move {
-            let _counted = Counted::new(listener);
-            front::serve(stream, client, proxy).await;
+            let _counted = Counted::new(Rc::clone(&connection.listener));
+            connection.serve(stream, caller).await;
             drop((open, shared));
         });
+    }
+}
+
+/// What one connection is served with.
+struct Connection {
+    listener: Rc<Listener>,
+    thread: Rc<Thread>,
+    proxy: Rc<Proxy>,
+}
+
+impl Connection {
+    async fn serve(self, mut stream: TcpStream, caller: Caller) {
+        let mut address = caller.address;
+        if caller.proxied {
+            match proxy_protocol::read(&mut stream, &self.listener, &self.thread).await {
+                Beginning::Header(client) => address = client.unwrap_or(address),
+                Beginning::Silence => return,
+                Beginning::Bad(reason) => {
+                    self.listener.metrics.bad_header(reason);
+                    let listener = &*self.listener.name;
+                    tracing::debug!(listener, from = %address, %reason, "no PROXY header");
+                    return stream.reset();
+                }
+            }
+        }
+        let client = Rc::new(Client::new(address, self.listener, self.thread));
+        front::serve(stream, client, self.proxy).await;
     }
 }
 
