@@ -8,6 +8,7 @@ pub mod endpoints;
 pub mod guard;
 pub mod ingress;
 pub mod key;
+pub mod network;
 pub mod object;
 pub mod refusal;
 pub mod service;

@@ -26,6 +26,7 @@ pub mod prepare;
 pub mod probe;
 pub mod protocol;
 pub mod proxy;
+pub mod proxy_protocol;
 pub mod readiness;
 pub mod reason;
 pub mod report;

@@ -28,7 +28,8 @@ pub struct Limits {
 pub struct ClientLimits {
     /// Open connections of one thread; one more is closed as soon as it is accepted.
     pub connections_per_thread: usize,
-    /// From a connection's beginning to its first byte.
+    /// From a connection's beginning to its first byte; where it has to begin with a header of the
+    /// PROXY protocol, from its beginning to the end of that, and from there to the first byte.
     #[serde(with = "duration")]
     pub first_byte: Duration,
     /// From the first byte of a request to the end of its header fields, however the bytes come.

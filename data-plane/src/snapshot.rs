@@ -9,6 +9,7 @@ mod held;
 mod key;
 mod refusal;
 mod resource;
+mod sources;
 mod transfer;
 mod version;
 
@@ -18,5 +19,6 @@ pub use held::{Applied, Held, Restored, Touched, Usable};
 pub use key::Key;
 pub use refusal::Refusal;
 pub use resource::{Backend, Endpoint, Form, Listener, Route, Rule, Target};
+pub use sources::Sources;
 pub use transfer::{Assembly, Limits, Step, Told, Transfer};
 pub use version::Version;

@@ -12,12 +12,13 @@ use opentelemetry::{
 
 use super::Cells;
 use crate::metrics::{CLASSES, ListenerTotals, ThreadTotals};
-use crate::protocol::Protocol;
+use crate::protocol::{BadHeader, Protocol};
 use crate::reason::Reason;
 
 pub(super) fn show(cells: &Arc<Cells>, meter: &Meter) {
     show_requests(cells, meter);
     show_failures(cells, meter);
+    show_bad_headers(cells, meter);
     for (name, description, read) in THREAD_COUNTERS {
         let cells = cells.clone();
         meter
@@ -85,6 +86,25 @@ fn show_failures(cells: &Arc<Cells>, meter: &Meter) {
         .with_callback(move |instrument| {
             for (reason, count) in Reason::ALL.iter().zip(cells.read().reasons) {
                 instrument.observe(count, &[KeyValue::new("reason", reason.as_str())]);
+            }
+        })
+        .build();
+}
+
+fn show_bad_headers(cells: &Arc<Cells>, meter: &Meter) {
+    let cells = cells.clone();
+    meter
+        .u64_observable_counter("roadstead_proxy_headers_refused")
+        .with_description(
+            "Connections that were closed because they did not begin with a header of the PROXY \
+             protocol, by listener and reason",
+        )
+        .with_callback(move |instrument| {
+            for (name, totals) in cells.read().listeners {
+                for (bad, count) in BadHeader::ALL.iter().zip(totals.bad_headers) {
+                    let reason = KeyValue::new("reason", bad.as_str());
+                    instrument.observe(count, &[listener(&name), reason]);
+                }
             }
         })
         .build();

@@ -15,7 +15,7 @@ use roadstead_proto::{digest, v1};
 use super::{Fault, Form, Reason, Told};
 
 /// What this proxy can do beyond the messages' plain meaning; a resource may require some of it.
-pub const CAPABILITIES: &[&str] = &["http"];
+pub const CAPABILITIES: &[&str] = &["http", "proxy-protocol"];
 
 /// What decoding came to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,8 @@ use std::{net::SocketAddr, sync::Arc};
 
 use roadstead_matcher::{host::HostPattern, path::PathPattern};
 
+use super::Sources;
+
 /// The usable form of a resource. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -21,6 +23,8 @@ pub enum Form {
 pub struct Listener {
     pub name: Arc<str>,
     pub address: SocketAddr,
+    /// Whose connections begin with a header of the PROXY protocol.
+    pub sources: Sources,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

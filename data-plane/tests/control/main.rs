@@ -29,7 +29,7 @@ async fn a_proxy_that_holds_nothing_is_given_all_and_then_what_changes() {
         let mut stream = plane.accept().await;
         assert_eq!(stream.hello.proxy, "node-1");
         assert_eq!(stream.hello.held, None);
-        assert_eq!(stream.hello.capabilities, ["http"]);
+        assert_eq!(stream.hello.capabilities, ["http", "proxy-protocol"]);
         assert_eq!(stream.token.as_deref(), Some("Bearer a token"));
 
         let mut content = Content::default();

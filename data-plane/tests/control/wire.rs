@@ -91,6 +91,7 @@ pub(crate) fn listener(name: &str, port: u32) -> v1::Resource {
         address: "127.0.0.1".to_owned(),
         port,
         protocol: v1::listener::Protocol::Http.into(),
+        proxy_protocol: Vec::new(),
     };
     resource(v1::ResourceType::Listener, name.to_owned(), &listener)
 }

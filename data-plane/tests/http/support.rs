@@ -19,7 +19,7 @@ use roadstead_data_plane::{
     metrics::ThreadTotals,
     protocol::Scheme,
     router::{Names, RouteChange, Router, UpstreamId},
-    snapshot::{Backend, Route, Rule, Version},
+    snapshot::{Backend, Route, Rule, Sources, Version},
     upstream::PoolOptions,
     worker::{Acknowledged, Peers, Port, Worker, WorkerOptions},
 };
@@ -27,7 +27,7 @@ use roadstead_matcher::{host::HostPattern, path::PathPattern};
 use tokio::time::Instant;
 
 pub(crate) use client::{Answer, Client};
-pub(crate) use origin::{BlackHole, Origin, Step, plain};
+pub(crate) use origin::{BlackHole, Origin, Seen, Step, plain};
 
 /// What one host is served by.
 #[derive(Clone, Debug)]
@@ -85,7 +85,10 @@ impl Proxy {
     fn opened(self, address: Option<SocketAddr>) -> Self {
         let socket = listen(self.address, 1).unwrap().pop().unwrap();
         let address = address.unwrap_or_else(|| socket.local_addr().unwrap());
-        done(self.worker.open(port(address), vec![socket]));
+        done(
+            self.worker
+                .open(port(address), Sources::default(), vec![socket]),
+        );
         Self { address, ..self }
     }
 

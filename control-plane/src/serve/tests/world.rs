@@ -260,6 +260,7 @@ impl World {
             address: "::".parse().unwrap(),
             port: 80,
             protocol: Protocol::Http,
+            proxy_protocol: [].into(),
         };
         self.record(Event::Configured {
             settings: Settings {
