@@ -12,7 +12,7 @@ use crate::event::{Epoch, Event, Record, Seq};
 use crate::model::time::Timestamp;
 
 /// The schema that this binary writes: records, the entries of checkpoints, recovery records.
-pub const SCHEMA: u16 = 1;
+pub const SCHEMA: u16 = 2;
 
 /// A record's bytes cannot be read.
 #[derive(Debug, thiserror::Error)]
