@@ -1,7 +1,7 @@
 //! A replica that is followed, over a socket, of this release or of a newer one.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::stream::{self, BoxStream, StreamExt as _};
 use roadstead_proto::v1::follow_message::Message;
@@ -21,7 +21,7 @@ use crate::project::REVISION;
 
 /// Says the same to each who follows, and then nothing.
 #[derive(Clone)]
-struct Leader(Arc<Mutex<Vec<Message>>>);
+struct Leader(Arc<[Message]>);
 
 #[tonic::async_trait]
 impl ReplicationService for Leader {
@@ -32,18 +32,25 @@ impl ReplicationService for Leader {
         Ok(Response::new(v1::GetPlaceResponse::default()))
     }
 
+    async fn list_proxies(
+        &self,
+        _: Request<ListProxiesRequest>,
+    ) -> Result<Response<ListProxiesResponse>, Status> {
+        Ok(Response::new(ListProxiesResponse::default()))
+    }
+
     type FollowStream = BoxStream<'static, Result<v1::FollowMessage, Status>>;
 
     async fn follow(
         &self,
         _: Request<FollowRequest>,
     ) -> Result<Response<Self::FollowStream>, Status> {
-        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let said = said.clone().into_iter().map(|message| {
+        let said = self.0.iter().map(|message| {
             Ok(v1::FollowMessage {
-                message: Some(message),
+                message: Some(message.clone()),
             })
         });
+        let said: Vec<_> = said.collect();
         Ok(Response::new(
             stream::iter(said).chain(stream::pending()).boxed(),
         ))
@@ -54,7 +61,7 @@ impl ReplicationService for Leader {
 struct World {
     standing: watch::Receiver<Standing>,
     whom: watch::Sender<Followed>,
-    taken: Arc<Mutex<Vec<String>>>,
+    taken: watch::Receiver<Vec<String>>,
     tasks: JoinSet<()>,
 }
 
@@ -65,8 +72,8 @@ impl World {
         let (whom, followed) = watch::channel(None);
         let (steps, inbox) = mpsc::channel(4);
         let standing = watch::Sender::default();
-        let taken = Arc::default();
-        tasks.spawn(take_in(inbox, Arc::clone(&taken)));
+        let (takes, taken) = watch::channel(Vec::new());
+        tasks.spawn(take_in(inbox, takes));
         let watched = standing.subscribe();
         tasks.spawn(run(dialer, followed, steps, standing));
         Self {
@@ -82,7 +89,7 @@ impl World {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listener = TcpListener::bind(any).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let leader = ReplicationServiceServer::new(Leader(Arc::new(Mutex::new(says))));
+        let leader = ReplicationServiceServer::new(Leader(says.into()));
         self.tasks.spawn(async move {
             let server = Server::builder().add_service(leader);
             let connections = TcpListenerStream::new(listener);
@@ -99,14 +106,9 @@ impl World {
         let stands = self.standing.wait_for(|standing| *standing == until).await;
         stands.unwrap();
     }
-
-    fn taken(&self) -> Vec<String> {
-        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.clone()
-    }
 }
 
-async fn take_in(mut inbox: mpsc::Receiver<Step>, taken: Arc<Mutex<Vec<String>>>) {
+async fn take_in(mut inbox: mpsc::Receiver<Step>, taken: watch::Sender<Vec<String>>) {
     let mut place = Place::default();
     while let Some(step) = inbox.recv().await {
         let what = match step {
@@ -121,8 +123,7 @@ async fn take_in(mut inbox: mpsc::Receiver<Step>, taken: Arc<Mutex<Vec<String>>>
             }
             Step::Endpoints { .. } => "endpoints".to_owned(),
         };
-        let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.push(what);
+        taken.send_modify(|taken| taken.push(what));
     }
 }
 
@@ -181,13 +182,13 @@ async fn from_a_log_that_a_newer_release_goes_on_with_nothing_more_is_taken_in()
         newer_checkpoint(),
         vec![record(2, SCHEMA), record(3, u16::MAX), current()],
     ] {
-        let before = world.taken();
+        let before = world.taken.borrow().len();
         let newer = world.replica(says).await;
         world
             .follow(Some(&newer), Standing::Apart(newer.clone()))
             .await;
-        let taken = world.taken();
-        let later = &taken[before.len()..];
+        let taken = world.taken.borrow();
+        let later = &taken[before..];
         assert!(
             later.iter().all(|step| step == "up to 2"),
             "{later:?} is not what this release wrote"
@@ -210,9 +211,8 @@ async fn who_is_apart_stays_so_until_it_has_all_of_a_log_of_its_own_release() {
     for other in [None, Some(&nobody), Some(&half)] {
         world.follow(other, apart.clone()).await;
     }
-    while world.taken().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    let some = world.taken.wait_for(|taken| !taken.is_empty());
+    some.await.unwrap();
     assert_eq!(*world.standing.borrow(), apart);
     let ours = world.replica(vec![record(2, SCHEMA), current()]).await;
     world

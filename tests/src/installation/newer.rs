@@ -25,7 +25,7 @@ use super::replicas::Replicas;
 #[derive(Debug)]
 pub struct Newer {
     address: SocketAddr,
-    _server: JoinSet<()>,
+    _server: JoinSet<Result<(), tonic::transport::Error>>,
 }
 
 impl Newer {
@@ -37,12 +37,7 @@ impl Newer {
             .tls_config(ServerTlsConfig::new().identity(identity))?
             .add_service(ReplicationServiceServer::new(Log));
         let mut running = JoinSet::new();
-        running.spawn(async {
-            let ended = server.serve_with_incoming(TcpListenerStream::new(listener));
-            if let Err(error) = ended.await {
-                panic!("{error}");
-            }
-        });
+        running.spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
         Ok(Self {
             address,
             _server: running,
@@ -81,6 +76,13 @@ impl ReplicationService for Log {
             leads: true,
             ..v1::GetPlaceResponse::default()
         }))
+    }
+
+    async fn list_proxies(
+        &self,
+        _: Request<v1::ListProxiesRequest>,
+    ) -> Result<Response<v1::ListProxiesResponse>, Status> {
+        Ok(Response::new(v1::ListProxiesResponse::default()))
     }
 
     type FollowStream = BoxStream<'static, Result<v1::FollowMessage, Status>>;
