@@ -118,6 +118,7 @@ fn records(size: usize) -> Vec<Record> {
         address: "::".parse().unwrap(),
         port: 80,
         protocol: Protocol::Http,
+        proxy_protocol: [].into(),
     };
     let begun = Event::EpochBegan {
         lineage: "bench".into(),

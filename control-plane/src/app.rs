@@ -34,6 +34,7 @@ use crate::clock;
 use crate::config::{self, Cli, Command, Config, LogFormat};
 use crate::engine::Engine;
 use crate::event_log;
+use crate::follow::{self, dial::Dialer};
 use crate::health::{Condition, Health};
 use crate::history::{History, Recorder};
 use crate::keys::{Count, Keys};
@@ -45,7 +46,7 @@ use crate::metrics::streams::StreamMetrics;
 use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
 use crate::publish::Publisher;
-use crate::serve::{self, Followers, Parts, Patience, Role};
+use crate::serve::{self, Followers, Leader, Parts, Patience, Role};
 use crate::state::hold::Holding;
 use crate::telemetry::{self, Telemetry};
 
@@ -98,6 +99,8 @@ async fn serve_until_stopped(
     let endpoints = Endpoints::bind(&config, guards.known.clone()).await?;
     let dialer = guards.dialer(&config);
     let health = Health::new(Condition::ALL);
+    // Until a leader is met whose log is not.
+    health.set(Condition::Readable, true);
     let admin = Admin::bind(config.admin.address, health.clone(), telemetry.clone());
     let admin = admin
         .await
@@ -138,6 +141,7 @@ async fn serve_until_stopped(
         holding: held,
         frozen: is_frozen.clone(),
         role: duty,
+        leader: leader(&dialer),
         followers: followers.clone(),
         history,
         access: guards.access,
@@ -269,6 +273,18 @@ async fn serve_until_stopped(
         tracing::warn!("not everything ended in time");
     }
     outcome
+}
+
+/// How an operator's question goes on to whoever leads.
+fn leader(dialer: &Dialer) -> Leader {
+    let dialer = dialer.clone();
+    Leader::new(move |address| {
+        let dialer = dialer.clone();
+        async move {
+            let proxies = follow::proxies(&dialer, address).await;
+            proxies.map_err(|error| error.to_string())
+        }
+    })
 }
 
 fn telemetry_config(config: &Config) -> telemetry::Config {

@@ -211,10 +211,7 @@ pub fn restore(
     for (key, value) in entries {
         match key.split_first() {
             Some((b'h', _)) => {
-                let Written { schema } = serde_json::from_slice(&value)?;
-                if schema > SCHEMA {
-                    return Err(RestoreError::NewerSchema { schema });
-                }
+                check(&key, &value)?;
                 stored = Some(serde_json::from_slice(&value)?);
             }
             Some((b'o', key)) => {
@@ -241,6 +238,18 @@ pub fn restore(
     let versions = Versions::restore(versions, stored.older_versions_forgotten);
     fold.restore(version(stored.version), resources, versions);
     Ok(fold)
+}
+
+/// Whether this release can read the checkpoint that begins with this entry: the head says so.
+pub fn check(key: &[u8], value: &[u8]) -> Result<(), RestoreError> {
+    if !key.starts_with(b"h") {
+        return Err(RestoreError::Headless);
+    }
+    let Written { schema } = serde_json::from_slice(value)?;
+    if schema > SCHEMA {
+        return Err(RestoreError::NewerSchema { schema });
+    }
+    Ok(())
 }
 
 /// What any release can read of a head.

@@ -16,7 +16,7 @@ mod settings;
 mod tests;
 pub mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -27,6 +27,7 @@ use std::time::Duration;
 use jiff::fmt::serde::unsigned_duration::friendly::compact::required as duration;
 use serde::Deserialize;
 
+use crate::model::network::Network;
 use crate::model::settings::{HostOwnership, Protocol};
 
 pub use access::Access;
@@ -103,8 +104,8 @@ pub struct Kubernetes {
     /// A kubeconfig file. Left out: the pod's own service account.
     pub kubeconfig: Option<PathBuf>,
     /// The namespace of the control plane's own objects: Secrets with what the loss of its
-    /// volume must not lose. No other installation may have the same. Left out: that of the
-    /// pod's service account, or of the kubeconfig's context.
+    /// volume must not lose. No other installation may have the same: one whose Lease has
+    /// another name does not begin there. Left out: that of the pod's service account, or of the kubeconfig's context.
     pub own_namespace: Option<String>,
     /// Only objects of these namespaces. Empty: all.
     pub namespaces: Vec<String>,
@@ -153,6 +154,14 @@ pub struct Listener {
     /// `http` or `https`. Default: http.
     #[serde(default = "defaults::http")]
     pub protocol: Protocol,
+    /// Load balancers that tell the client's address by the PROXY protocol, of version 1 or 2: the
+    /// networks that they connect from, for example `[10.0.0.0/16, 192.0.2.7/32]`, at most 256.
+    /// Each connection from there has to begin with a header, and is closed without an answer if
+    /// it does not; from elsewhere a header is not a request. Whoever connects from there can
+    /// claim any address: name only what clients cannot connect from. Empty, which is the
+    /// default: nobody. Open connections stay when it changes.
+    #[serde(default)]
+    pub proxy_protocol: BTreeSet<Network>,
 }
 
 /// Where proxies and operators connect.
@@ -306,6 +315,11 @@ impl Config {
             if listener.port == 0 {
                 return invalid(&format!("{key}.port"), "0 is no port", "use 1 to 65535");
             }
+            if listener.proxy_protocol.len() > MAX_NETWORKS {
+                let problem = format!("{} networks are too many", listener.proxy_protocol.len());
+                let remedy = "name at most 256; those that lie together can be one";
+                return invalid(&format!("{key}.proxyProtocol"), &problem, remedy);
+            }
             if let Some(other) = ports.insert((listener.address, listener.port), name) {
                 let problem = format!("listener {other} has the same address and port");
                 return invalid(&key, &problem, "give each listener its own");
@@ -348,5 +362,7 @@ impl Config {
 }
 
 const MAX_LISTENER_NAME: usize = 63;
+/// As many as proxies take.
+const MAX_NETWORKS: usize = 256;
 /// Less, and a slow list counts as silence; more, and kube refuses it.
 const WATCH_SECONDS: RangeInclusive<u32> = 5..=290;

@@ -273,6 +273,12 @@ impl fmt::Display for Event {
                     let before = if number == 0 { "; listeners:" } else { "," };
                     let address = SocketAddr::new(listener.address, listener.port);
                     write!(f, "{before} {name} {address}")?;
+                    if let Some(first) = listener.proxy_protocol.first() {
+                        write!(f, " with PROXY headers from {first}")?;
+                    }
+                    if let more @ 1.. = listener.proxy_protocol.len().saturating_sub(1) {
+                        write!(f, " and {more} more")?;
+                    }
                 }
                 for (number, controller) in settings.beside.iter().enumerate() {
                     let before = if number == 0 { "; beside" } else { "," };

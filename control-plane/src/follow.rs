@@ -8,10 +8,13 @@ mod assemble;
 pub mod bundles;
 pub mod dial;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use roadstead_proto::v1::replication_service_client::ReplicationServiceClient;
-use roadstead_proto::v1::{self, FollowRequest, GetPlaceRequest};
+use roadstead_proto::v1::{
+    self, FollowRequest, GetPlaceRequest, ListProxiesRequest, ListProxiesResponse,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tonic::Status;
@@ -43,21 +46,61 @@ pub enum FollowError {
     NotStored,
 }
 
+impl FollowError {
+    fn is_of_newer_release(&self) -> bool {
+        matches!(self, Self::Message(error) if error.is_of_newer_release())
+    }
+}
+
 /// Who is followed now, if anyone is.
 pub type Followed = Option<Peer>;
 
-/// Follows whoever is to be followed, until nobody takes steps any more. Says in `current` whose
-/// log this replica has all of.
+/// How this replica's log stands to the one that it is to follow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// It does not have all of it, or there is none.
+    #[default]
+    Behind,
+    /// It has all of this one's.
+    Current(Peer),
+    /// A newer release wrote this one's: nothing of it can be taken in here, and its history went
+    /// on without this replica. So it stays until this replica has all of another's.
+    Apart(Peer),
+}
+
+impl Standing {
+    /// Whether a newer release went on with the log.
+    pub fn is_apart(&self) -> bool {
+        matches!(self, Self::Apart(_))
+    }
+
+    /// Who is there, whether what it says can be taken in or not.
+    pub fn met(&self) -> Option<&Peer> {
+        match self {
+            Self::Behind => None,
+            Self::Current(peer) | Self::Apart(peer) => Some(peer),
+        }
+    }
+}
+
+/// Follows whoever is to be followed, until nobody takes steps any more. Says in `standing` how
+/// far that got.
 pub async fn run(
     dialer: Dialer,
     mut whom: watch::Receiver<Followed>,
     steps: mpsc::Sender<Step>,
-    current: watch::Sender<Followed>,
+    standing: watch::Sender<Standing>,
 ) {
     let mut failures = 0;
     loop {
         let peer = whom.borrow_and_update().clone();
-        current.send_replace(None);
+        standing.send_if_modified(|standing| {
+            let was_current = matches!(standing, Standing::Current(_));
+            if was_current {
+                *standing = Standing::Behind;
+            }
+            was_current
+        });
         let Some(peer) = peer else {
             tokio::select! {
                 changed = whom.changed() => if changed.is_err() { return },
@@ -66,7 +109,7 @@ pub async fn run(
             continue;
         };
         let error = tokio::select! {
-            error = follow(&dialer, &peer, &steps, &current) => error,
+            error = follow(&dialer, &peer, &steps, &standing) => error,
             changed = whom.changed() => {
                 if changed.is_err() {
                     return;
@@ -78,16 +121,27 @@ pub async fn run(
         if steps.is_closed() {
             return;
         }
-        if current.borrow().is_some() {
+        if matches!(*standing.borrow(), Standing::Current(_)) {
             failures = 0;
         }
         failures += 1;
-        if failures == 1 {
-            let address = &*peer.address;
+        let address = &*peer.address;
+        let mut most = SOON;
+        if error.is_of_newer_release() {
+            most = SELDOM;
+            let apart = Standing::Apart(peer.clone());
+            if standing.send_replace(apart.clone()) != apart {
+                tracing::error!(
+                    address, %error,
+                    "this replica serves and answers with what it has, and takes nothing in: run \
+                     the newer release here, too"
+                );
+            }
+        } else if failures == 1 {
             tracing::warn!(address, %error, "the log of this replica is no longer followed; trying on");
         }
         tokio::select! {
-            () = sleep(delay(failures.min(4))) => {}
+            () = sleep(delay(failures.min(most))) => {}
             changed = whom.changed() => if changed.is_err() { return },
             () = steps.closed() => return,
         }
@@ -127,13 +181,28 @@ pub async fn ask(dialer: &Dialer, peer: &Peer) -> Result<Answer, FollowError> {
     asked.unwrap_or(Err(FollowError::Silent { after: ANSWER }))
 }
 
+/// Asks whoever leads which proxies are connected to it.
+pub async fn proxies(
+    dialer: &Dialer,
+    leader: Arc<str>,
+) -> Result<ListProxiesResponse, FollowError> {
+    let peer = Peer {
+        address: leader,
+        name: None,
+    };
+    let mut client = client(dialer.dial(&peer).await?);
+    let answer = client.list_proxies(ListProxiesRequest {}).await;
+    let answer = answer.map_err(|status| FollowError::Refused(status.into()))?;
+    Ok(answer.into_inner())
+}
+
 async fn follow(
     dialer: &Dialer,
     peer: &Peer,
     steps: &mpsc::Sender<Step>,
-    current: &watch::Sender<Followed>,
+    standing: &watch::Sender<Standing>,
 ) -> FollowError {
-    match Box::pin(stream(dialer, peer, steps, current)).await {
+    match Box::pin(stream(dialer, peer, steps, standing)).await {
         Ok(never) => match never {},
         Err(error) => error,
     }
@@ -143,7 +212,7 @@ async fn stream(
     dialer: &Dialer,
     peer: &Peer,
     steps: &mpsc::Sender<Step>,
-    current: &watch::Sender<Followed>,
+    standing: &watch::Sender<Standing>,
 ) -> Result<std::convert::Infallible, FollowError> {
     let (answer, place) = oneshot::channel();
     let send = |step| async { steps.send(step).await.map_err(|_| FollowError::NotStored) };
@@ -174,7 +243,7 @@ async fn stream(
                     if !assembly.ends_at(reached.seq) {
                         return Err(FollowError::NotStored);
                     }
-                    current.send_replace(Some(peer.clone()));
+                    standing.send_replace(Standing::Current(peer.clone()));
                 }
             }
         }
@@ -203,9 +272,16 @@ fn place_from(place: v1::Place) -> Place {
     }
 }
 
+/// Failures in a row from which on the time between attempts stays: under two seconds; and half
+/// a minute, for what waits for somebody to upgrade this replica.
+const SOON: u32 = 4;
+const SELDOM: u32 = 9;
 /// The longest record and a little.
 const MESSAGE: usize = 20 << 20;
 /// For a question that costs nothing.
 const ANSWER: Duration = Duration::from_secs(1);
 /// For the first answer, before which a checkpoint may have to be read.
 const BEGIN: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,8 @@ use crate::state::hold::Hold;
 pub enum Condition {
     /// The first list of each kind is complete, or known not to be possible.
     Listed,
+    /// What the leader logs can be read: no newer release writes it.
+    Readable,
     /// The event log can be written.
     LogWritable,
     /// Proxies and operators can connect.
@@ -26,7 +28,12 @@ pub enum Condition {
 
 impl Condition {
     /// All conditions.
-    pub const ALL: [Self; 3] = [Self::Listed, Self::LogWritable, Self::Serving];
+    pub const ALL: [Self; 4] = [
+        Self::Listed,
+        Self::Readable,
+        Self::LogWritable,
+        Self::Serving,
+    ];
 }
 
 /// What is the matter while a condition does not hold.
@@ -34,6 +41,7 @@ impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Listed => "the first lists are not complete",
+            Self::Readable => "a newer release writes the log, and this one cannot read it",
             Self::LogWritable => "the event log cannot be written",
             Self::Serving => "gRPC is not being served",
         })

@@ -5,7 +5,9 @@
 //! anybody may delete: a term that was begun twice would give two records one version. Beside
 //! them stands the UID of the cluster's `kube-system`: a Secret that was copied into another
 //! cluster begins another installation there, whose proxies must not be told of versions of the
-//! first.
+//! first. And the name of the Lease by which its replicas find one another: a namespace has one
+//! installation, because a second would take the id, the epochs and the recovery records of the
+//! first for its own.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -29,6 +31,12 @@ pub enum InstallationError {
          delete it; then proxies have to be told to accept another (`acceptLineage`)"
     )]
     Unreadable { namespace: String },
+    #[error(
+        "the namespace {namespace} is another installation's, that of the Lease {lease}: install this \
+         one in a namespace of its own (sources.kubernetes.ownNamespace); if it is that one and its \
+         Lease has another name now, delete `{LEASE}` from the Secret {namespace}/{NAME}"
+    )]
+    Taken { namespace: String, lease: String },
     #[error("cannot {doing} ({source}); {remedy}")]
     Api {
         doing: String,
@@ -48,15 +56,25 @@ pub enum Begun {
     Outbid { epoch: Epoch },
 }
 
+/// Where the Secret is, and whose it is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Home<'a> {
+    /// Our own.
+    pub namespace: &'a str,
+    /// The name of the Lease whose holder leads.
+    pub lease: &'a str,
+}
+
 /// Notes that a term begins. At the first start the installation's id is the one that the own log
 /// or folder knows, or a fresh one, and the Secret keeps it from then on.
 pub async fn begin(
     client: &Client,
-    namespace: &str,
+    home: Home<'_>,
     known: Option<&str>,
     fresh: &str,
     epoch: Epoch,
 ) -> Result<Begun, InstallationError> {
+    let Home { namespace, lease } = home;
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let cluster = in_time(cluster_uid(client)).await?;
     let failed = |doing: &str| {
@@ -89,6 +107,13 @@ pub async fn begin(
         };
         let lineage = lineage.ok_or_else(unreadable)?;
         if text(CLUSTER).is_none_or(|of| of == cluster) {
+            // Older releases did not say whose it is.
+            if let Some(other) = text(LEASE).filter(|of| of != lease) {
+                return Err(InstallationError::Taken {
+                    namespace: namespace.to_owned(),
+                    lease: other.chars().take(LONGEST).collect(),
+                });
+            }
             // One that somebody spoilt says nothing; the Lease and the logs do.
             let last = text(EPOCH).and_then(|epoch| epoch.parse().ok());
             let last = Epoch(last.unwrap_or(0));
@@ -109,7 +134,7 @@ pub async fn begin(
         }
     }
     let over = found.and_then(|found| found.metadata.resource_version);
-    let secret = secret(known, &cluster, epoch, over.clone());
+    let secret = secret(known, &cluster, lease, epoch, over.clone());
     let parameters = PostParams::default();
     let written = async {
         match over {
@@ -139,7 +164,7 @@ async fn cluster_uid(client: &Client) -> Result<String, InstallationError> {
     Ok(found.metadata.uid.unwrap_or_default())
 }
 
-fn secret(lineage: &str, cluster: &str, epoch: Epoch, over: Option<String>) -> Secret {
+fn secret(lineage: &str, cluster: &str, lease: &str, epoch: Epoch, over: Option<String>) -> Secret {
     let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
     Secret {
         metadata: ObjectMeta {
@@ -155,6 +180,7 @@ fn secret(lineage: &str, cluster: &str, epoch: Epoch, over: Option<String>) -> S
         data: Some(BTreeMap::from([
             (LINEAGE.to_owned(), bytes(lineage)),
             (CLUSTER.to_owned(), bytes(cluster)),
+            (LEASE.to_owned(), bytes(lease)),
             (EPOCH.to_owned(), bytes(&epoch.to_string())),
         ])),
         ..Secret::default()
@@ -170,6 +196,7 @@ async fn in_time<T>(
 
 const NAME: &str = "roadstead-installation";
 const LINEAGE: &str = "lineage";
+const LEASE: &str = "lease";
 const EPOCH: &str = "epoch";
 /// The entry that holds the UID of this namespace, and its name.
 const CLUSTER: &str = "kube-system";

@@ -32,6 +32,7 @@
 //! | `roadstead_transfer_bytes_total` | | bytes of transfers |
 //! | `roadstead_acks_total` | | acknowledgements of transfers |
 //! | `roadstead_nacks_total` | | transfers that a proxy could not use |
+//! | `roadstead_differences_total` | | times that a proxy held something else than it had acknowledged |
 //! | `roadstead_ack_seconds` | | from the end of a transfer to its acknowledgement |
 //! | `roadstead_calls_refused_total` | `cause` | calls without the right token |
 //! | `roadstead_secrets_bundles` | `state` | certificates with their keys that this replica holds, or that are referred to and missing here |

@@ -12,6 +12,7 @@ mod events;
 mod followers;
 mod guard;
 mod hosts;
+mod leader;
 pub mod listen;
 mod page;
 mod proxies;
@@ -55,7 +56,7 @@ use crate::serve::events::Events;
 use crate::serve::guard::Guard;
 use crate::serve::hosts::HostReport;
 use crate::serve::listen::Listener;
-use crate::serve::proxies::Proxies;
+use crate::serve::proxies::{Connected, Proxies};
 use crate::serve::replicas::Replicas;
 use crate::serve::secrets::{Giver, Secrets};
 use crate::serve::snapshots::Snapshots;
@@ -67,6 +68,7 @@ pub use auth::Access;
 pub use certificates::Issuing;
 pub use distribution::Patience;
 pub use followers::Followers;
+pub use leader::Leader;
 pub use role::Role;
 
 /// What is served, and to whom.
@@ -80,6 +82,8 @@ pub struct Parts {
     pub frozen: watch::Receiver<bool>,
     /// Whether this replica leads.
     pub role: watch::Receiver<Role>,
+    /// How whoever does is asked.
+    pub leader: Leader,
     pub followers: Followers,
     pub history: History,
     pub access: Access,
@@ -166,6 +170,7 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Giver, Routes), 
         holding,
         frozen,
         role,
+        leader,
         followers,
         history,
         access: _,
@@ -185,7 +190,9 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Giver, Routes), 
     let (distribution, server) = Distribution::new(common);
     let (giver, secrets) = Secrets::new(keys, publications.clone(), secret_metrics);
     let snapshots = Snapshots::new(publications.clone(), history.clone());
-    let replicas = Replicas::new(&history, stop.clone(), followers, role.clone());
+    let connected = Connected::new(presence, publications, role.clone());
+    let proxies = Proxies::new(connected.clone(), leader);
+    let replicas = Replicas::new(&history, stop.clone(), followers, role, connected);
     let hosts = HostReport::new(history.clone());
     let events = Events::new(history, stop.clone());
     let routes = Routes::new(server)
@@ -193,10 +200,7 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Giver, Routes), 
         .add_service(EventServiceServer::new(events).max_decoding_message_size(REQUEST_BYTES))
         .add_service(GuardServiceServer::new(guard).max_decoding_message_size(REQUEST_BYTES))
         .add_service(HostServiceServer::new(hosts).max_decoding_message_size(REQUEST_BYTES))
-        .add_service(
-            ProxyServiceServer::new(Proxies::new(presence, publications, role))
-                .max_decoding_message_size(REQUEST_BYTES),
-        )
+        .add_service(ProxyServiceServer::new(proxies).max_decoding_message_size(REQUEST_BYTES))
         .add_service(
             ReplicationServiceServer::new(replicas).max_decoding_message_size(REQUEST_BYTES),
         )

@@ -4,8 +4,10 @@
 //! Snapshots share what did not change, so that the one being served, the one being
 //! built and those being sent cost one copy.
 
+pub mod dialogue;
 pub mod diff;
 pub mod publication;
+pub mod transfer;
 
 use std::fmt;
 use std::sync::Arc;

@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
+#[path = "laws/machine.rs"]
+mod machine;
 #[path = "laws/world.rs"]
 mod world;
 
@@ -25,100 +27,8 @@ use roadstead_control_plane::state::claims::wish::wishes;
 use roadstead_control_plane::state::endpoints::{HeldSlice, SliceChange};
 use roadstead_proto::v1::{self, ResourceType};
 
+use machine::Machine;
 use world::{Step, step, steps};
-
-/// What an engine does, without I/O: every observation is observed, recorded and applied.
-#[derive(Clone, Default)]
-struct Machine {
-    fold: Fold,
-    wanted: Wanted,
-    records: Vec<Record>,
-    /// The Secrets that there are: a source tells of one when it is first referred to.
-    secrets: BTreeMap<ObjectKey, Seen>,
-}
-
-impl Machine {
-    fn begun() -> Self {
-        let mut machine = Self::default();
-        machine.record(Event::EpochBegan {
-            lineage: "test".into(),
-            projection_revision: REVISION,
-            binary_version: "test".into(),
-        });
-        machine.see(Observation::Configured(world::settings()));
-        machine
-    }
-
-    fn see(&mut self, observation: Observation) -> usize {
-        match &observation {
-            Observation::Changed(seen) if seen.key.kind == Kind::Secret => {
-                self.secrets.insert(seen.key.clone(), seen.clone());
-            }
-            Observation::Deleted(key) => {
-                self.secrets.remove(key);
-            }
-            Observation::Listed {
-                kind: Kind::Secret,
-                objects,
-                ..
-            } => {
-                let objects = objects.iter();
-                self.secrets = objects
-                    .map(|seen| (seen.key.clone(), seen.clone()))
-                    .collect();
-            }
-            // A source that lists anew knows nothing of Secrets before it has listed them.
-            Observation::Listed { .. } => self.secrets.clear(),
-            _ => {}
-        }
-        let in_use = self.fold.state().certificates().in_use().clone();
-        let mut facts = self.take_in(observation);
-        for (key, since) in self.fold.state().certificates().in_use().clone() {
-            if in_use.get(&key) != Some(&since)
-                && let Some(seen) = self.secrets.get(&key)
-            {
-                facts += self.take_in(Observation::Changed(seen.clone()));
-            }
-        }
-        facts
-    }
-
-    fn take_in(&mut self, observation: Observation) -> usize {
-        let observed = observe(self.fold.state(), observation, Timestamp(0));
-        let facts = observed.events.len() + observed.slices.len();
-        for event in observed.events {
-            self.record(event);
-        }
-        for change in observed.slices {
-            self.fold.apply_endpoints(change);
-        }
-        for change in observed.missing {
-            self.fold.apply_missing(change);
-        }
-        facts
-    }
-
-    fn record(&mut self, event: Event) {
-        let seq = self.fold.state().seq().next();
-        let record = Record {
-            seq,
-            epoch: Epoch(1),
-            time: Timestamp(i64::try_from(seq.0).unwrap()),
-            event,
-        };
-        self.fold.apply(&record);
-        self.wanted.follow(self.fold.state(), &record.event);
-        self.records.push(record);
-    }
-
-    fn after(steps: &[Step]) -> Self {
-        let mut machine = Self::begun();
-        for step in steps {
-            machine.see(step.observation());
-        }
-        machine
-    }
-}
 
 /// Names, types, bytes and versions of all resources.
 fn everything(snapshot: &Snapshot) -> Vec<(ResourceId, String)> {

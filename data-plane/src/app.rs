@@ -28,6 +28,7 @@ use crate::admin::{Admin, Server};
 use crate::config::{Change, Cli, Command, Config, Watch};
 use crate::control::{Applier, Client, Connector, Metrics, Renewal};
 use crate::handover::{Handover, Inherited, Offer, Others};
+use crate::low_ports;
 use crate::prepare;
 use crate::probe;
 use crate::readiness::Readiness;
@@ -47,6 +48,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         None => {}
     }
     let config = cli.config()?;
+    low_ports::take();
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())

@@ -37,7 +37,7 @@ pub struct Config {
     /// Where versions come from.
     pub control_plane: ControlPlane,
     /// The id of another installation whose versions are to replace those of the one that is
-    /// held: after a control plane was reinstalled without its keys. The log and `/config` name
+    /// held: after a control plane was reinstalled without its keys. The proxy's log names
     /// both. It is no longer looked at once it is held.
     pub accept_lineage: Option<Arc<str>>,
     /// Folder for what the proxy keeps to be able to start without a control plane. Made if

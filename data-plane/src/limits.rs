@@ -32,7 +32,9 @@ pub struct ClientLimits {
     /// the bytes come.
     #[serde(with = "duration")]
     pub handshake: Duration,
-    /// From a connection's beginning, or the end of its TLS handshake, to its first byte.
+    /// From a connection's beginning, or the end of its TLS handshake, to its first byte; where it
+    /// has to begin with a header of the PROXY protocol, from its beginning to the end of that, and
+    /// from there to what comes next.
     #[serde(with = "duration")]
     pub first_byte: Duration,
     /// From the first byte of a request to the end of its header fields, however the bytes come.

@@ -17,7 +17,7 @@ pub use handshake::Handshake;
 pub use histogram::{BOUNDS, Histogram, HistogramTotals};
 pub use totals::{ListenerTotals, ThreadTotals};
 
-use crate::protocol::Protocol;
+use crate::protocol::{BadHeader, Protocol};
 use crate::reason::Reason;
 
 /// What one thread counts. Only that thread writes.
@@ -98,6 +98,8 @@ pub struct ListenerMetrics {
     pub name: Arc<str>,
     pub connections: Counter,
     pub connections_open: Gauge,
+    /// Connections closed because their PROXY header was not one, by why.
+    bad_headers: [Counter; BadHeader::ALL.len()],
     /// By protocol and by class of the status.
     requests: [[Counter; CLASSES.len()]; Protocol::ALL.len()],
     pub duration: Histogram,
@@ -115,11 +117,18 @@ impl ListenerMetrics {
             name,
             connections: Counter::default(),
             connections_open: Gauge::default(),
+            bad_headers: <[Counter; BadHeader::ALL.len()]>::default(),
             requests: <[[Counter; CLASSES.len()]; Protocol::ALL.len()]>::default(),
             duration: Histogram::default(),
             received: Counter::default(),
             sent: Counter::default(),
             tunnels_open: Gauge::default(),
+        }
+    }
+
+    pub fn bad_header(&self, bad: BadHeader) {
+        if let Some(counter) = self.bad_headers.get(bad as usize) {
+            counter.add(1);
         }
     }
 

@@ -37,6 +37,35 @@ pub enum Agreed {
     Http2,
 }
 
+/// Why a connection that is to begin with a header of the PROXY protocol has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadHeader {
+    /// It begins with something else, or with what the header cannot be.
+    Malformed,
+    /// It ended in the middle.
+    CutShort,
+    /// The rest did not come in time.
+    TimedOut,
+}
+
+impl BadHeader {
+    pub const ALL: [Self; 3] = [Self::Malformed, Self::CutShort, Self::TimedOut];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::CutShort => "cut-short",
+            Self::TimedOut => "timed-out",
+        }
+    }
+}
+
+impl fmt::Display for BadHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     Http,

@@ -24,6 +24,8 @@ pub struct Report {
     pub version: Option<Version>,
     pub endpoints_revision: u64,
     pub digest: Digest,
+    /// How often what is held was counted anew, so that it is said again.
+    pub counts: u64,
     pub faults: BTreeMap<Key, Fault>,
     pub routes: usize,
     pub upstreams: usize,

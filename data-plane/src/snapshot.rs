@@ -10,6 +10,7 @@ mod held;
 mod key;
 mod refusal;
 mod resource;
+mod sources;
 mod transfer;
 mod version;
 
@@ -23,5 +24,6 @@ pub use resource::{
     Backend, Certificate, Endpoint, Form, KeyType, Listener, ListenerProtocol, Route, Rule,
     ServerName, Target,
 };
+pub use sources::Sources;
 pub use transfer::{Assembly, Limits, Step, Told, Transfer};
 pub use version::Version;

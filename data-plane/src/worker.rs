@@ -6,6 +6,7 @@
 mod accept;
 mod peers;
 mod run;
+mod server;
 
 use std::{
     io,
@@ -25,6 +26,7 @@ use crate::limits::Limits;
 use crate::metrics::ThreadMetrics;
 use crate::protocol::Scheme;
 use crate::resolve::Resolved;
+use crate::snapshot::Sources;
 use crate::telemetry::RequestTraces;
 use crate::tls::Tls;
 use crate::upstream::PoolOptions;
@@ -70,7 +72,8 @@ pub type Acknowledged = oneshot::Receiver<()>;
 enum Command {
     Publish(Arc<Active>),
     Resolved(Arc<Resolved>),
-    Open(Port, Vec<TcpListener>),
+    Open(Port, Sources, Vec<TcpListener>),
+    Sources(Arc<str>, Sources),
     Close(Arc<str>),
     Drain(Duration),
     Ping,
@@ -119,9 +122,15 @@ impl Worker {
         self.tell(Command::Resolved(resolved))
     }
 
-    /// Accepts connections on sockets of this thread's own.
-    pub fn open(&self, port: Port, sockets: Vec<TcpListener>) -> Acknowledged {
-        self.tell(Command::Open(port, sockets))
+    /// Accepts connections on sockets of this thread's own. Those from `sources` begin with a
+    /// header of the PROXY protocol.
+    pub fn open(&self, port: Port, sources: Sources, sockets: Vec<TcpListener>) -> Acknowledged {
+        self.tell(Command::Open(port, sources, sockets))
+    }
+
+    /// Those that the listener accepts from now on begin with a header if they are from these.
+    pub fn set_sources(&self, name: &Arc<str>, sources: Sources) -> Acknowledged {
+        self.tell(Command::Sources(Arc::clone(name), sources))
     }
 
     /// Accepts no more on the listener; its connections end as soon as they can.

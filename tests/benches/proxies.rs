@@ -65,7 +65,7 @@ async fn changes(sandbox: &Sandbox, size: &Size) -> anyhow::Result<()> {
     let (memory, cpu) = cost(control.program())?;
 
     let begun = Instant::now();
-    let mut swarm = Swarm::join(size.proxies, &control.way()?)?;
+    let mut swarm = Swarm::join("swarm", size.proxies, &control.way()?)?;
     let (mut mark, last) = swarm.beyond(Mark::default(), PATIENCE).await?;
     let joined = last - begun;
     rests(control.program()).await?;
@@ -122,7 +122,7 @@ async fn failover(sandbox: &Sandbox, size: &Size) -> anyhow::Result<()> {
         .try_collect::<Vec<()>>()
         .await?;
     replicas.same_history().await?;
-    let mut swarm = Swarm::join(size.proxies, &replicas.way()?)?;
+    let mut swarm = Swarm::join("swarm", size.proxies, &replicas.way()?)?;
     let (before, _) = swarm.beyond(Mark::default(), PATIENCE).await?;
     for replica in &mut replicas.planes {
         rests(replica.plane.program()).await?;

@@ -161,6 +161,13 @@ impl Cluster {
         self.client.clone()
     }
 
+    /// The same, which asks once: what is refused for now is an error at once.
+    pub async fn client_that_asks_once(&self) -> anyhow::Result<Client> {
+        let mut config = config_of(&self.kubeconfig()).await?;
+        config.default_retry = false;
+        Ok(Client::try_from(config)?)
+    }
+
     /// Objects as YAML.
     pub fn objects(&self) -> Objects {
         Objects::new(self.client())
@@ -262,9 +269,12 @@ pub fn kubeconfig_via(kubeconfig: &Path, by: SocketAddr) -> anyhow::Result<PathB
 
 /// A client for a kubeconfig, as our programs make theirs.
 pub async fn client_of(kubeconfig: &Path) -> anyhow::Result<Client> {
+    Ok(Client::try_from(config_of(kubeconfig).await?)?)
+}
+
+async fn config_of(kubeconfig: &Path) -> anyhow::Result<Config> {
     let file = Kubeconfig::read_from(kubeconfig)?;
-    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
-    Ok(Client::try_from(config)?)
+    Ok(Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?)
 }
 
 /// The fixture's binary, built if it is not in the user's cache yet.

@@ -14,6 +14,7 @@ pub mod chart;
 mod diary;
 pub mod image;
 pub mod nodes;
+pub mod reference;
 pub mod rights;
 pub mod rules;
 pub mod scene;

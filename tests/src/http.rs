@@ -84,6 +84,11 @@ impl Connection {
             .map_err(anyhow::Error::from)
             .and_then(|stream| Ok(stream?))
             .with_context(|| format!("connect to {address}"))?;
+        Self::over(stream, protocol).await
+    }
+
+    /// Shakes hands on a connection on which other things may have been said before.
+    pub async fn over(stream: TcpStream, protocol: Protocol) -> anyhow::Result<Self> {
         let io = TokioIo::new(stream);
         let mut driver = JoinSet::new();
         // How a connection ended is seen by who sends on it.

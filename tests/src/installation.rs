@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod barrier;
 pub mod guarded;
+pub mod newer;
 pub mod replicas;
 pub mod rights;
 pub mod wired;
@@ -193,7 +194,8 @@ impl ControlPlane {
         self.folder.join(&self.name).join("keys")
     }
 
-    fn admin(&self) -> SocketAddr {
+    /// Where it is asked how it is.
+    pub fn admin(&self) -> SocketAddr {
         at(self.address, ADMIN)
     }
 }

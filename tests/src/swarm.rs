@@ -11,7 +11,7 @@ use roadstead_data_plane::{
     config::ControlPlane,
     control::{Client, Connector, Metrics},
     report::{Identity, Report},
-    snapshot::Refusal,
+    snapshot::{Key, Refusal},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -28,11 +28,14 @@ pub struct Swarm {
     said: mpsc::UnboundedReceiver<Said>,
     /// What each of them acknowledged last.
     held: Vec<Mark>,
+    /// Nothing is ever taken back from them.
+    keeps_all: bool,
     /// When the last of them did so.
     at: Instant,
 }
 
-/// What a proxy serves by: a version, and a revision of the endpoints.
+/// What a proxy serves by: a version, and a revision of the endpoints. Versions only rise; the
+/// revision is each replica's own, and may be lower where a proxy goes on with another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
     pub epoch: u64,
@@ -49,6 +52,10 @@ impl Mark {
             endpoints: u64::MAX,
         }
     }
+
+    fn version(&self) -> (u64, u64) {
+        (self.epoch, self.seq)
+    }
 }
 
 /// What a proxy answered to a transfer.
@@ -56,12 +63,15 @@ impl Mark {
 struct Said {
     proxy: usize,
     answer: Result<Mark, Refusal>,
+    /// A resource that it no longer has.
+    lost: Option<Key>,
     at: Instant,
 }
 
 impl Swarm {
     /// Starts so many that stream from there. Ten thousand would need more ports than there are.
-    pub fn join(count: usize, from: &ControlPlane) -> anyhow::Result<Self> {
+    /// Among all proxies of an installation the name is unique.
+    pub fn join(name: &str, count: usize, from: &ControlPlane) -> anyhow::Result<Self> {
         let metrics = Metrics::new(&NoopMeterProvider::new().meter("swarm"));
         let (saying, said) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
@@ -71,7 +81,7 @@ impl Swarm {
             // Nobody says that another installation is to be followed.
             let (_, accepted) = watch::channel(None);
             let client = Client::new(
-                Identity::new(format!("proxy-{number}"))?,
+                Identity::new(format!("{name}-{number}"))?,
                 Connector::new(from.clone(), None),
                 orders,
                 reported,
@@ -87,8 +97,18 @@ impl Swarm {
             _tasks: tasks,
             said,
             held: vec![Mark::default(); count],
+            keeps_all: false,
             at: Instant::now(),
         })
+    }
+
+    /// The same, where nothing is ever deleted: whatever a proxy was once told of it must keep.
+    #[must_use]
+    pub fn keeping_all(self) -> Self {
+        Self {
+            keeps_all: true,
+            ..self
+        }
     }
 
     /// Waits until all of them have acknowledged one and the same, which is more than this, and
@@ -105,7 +125,16 @@ impl Swarm {
                     "after {limit:?} {have} of {count} hold {newest:?}; wanted: beyond {mark:?}"
                 )
             })?;
-            let Said { proxy, answer, at } = said.context("all of them have ended")?;
+            let said = said.context("all of them have ended")?;
+            let Said {
+                proxy,
+                answer,
+                lost,
+                at,
+            } = said;
+            if let Some(lost) = lost.filter(|_| self.keeps_all) {
+                bail!("proxy {proxy} lost {lost:?}");
+            }
             let held = match answer {
                 Ok(held) => held,
                 Err(refusal) => bail!("proxy {proxy} refused a transfer: {refusal}"),
@@ -113,7 +142,7 @@ impl Swarm {
             let known = self.held.get_mut(proxy).context("a proxy more")?;
             let before = std::mem::replace(known, held);
             ensure!(
-                held >= before,
+                held.version() >= before.version(),
                 "proxy {proxy} went back from {before:?} to {held:?}"
             );
             self.at = at;
@@ -121,6 +150,9 @@ impl Swarm {
                 (newest, have) = (held, 1);
             } else if held == newest && before != held {
                 have += 1;
+            } else if before == newest && before != held {
+                newest = self.held.iter().max().copied().unwrap_or_default();
+                have = self.held.iter().filter(|held| **held == newest).count();
             }
         }
         Ok((newest, self.at))

@@ -1,11 +1,16 @@
-//! Whatever befalls the leader, in any order: somebody leads again in time, no proxy goes back to
-//! an older version or loses a route, and all replicas end with one history.
+//! Whatever befalls the leader, in any order: somebody leads again in time, no proxy of many goes
+//! back to an older version or loses a route, and all replicas end with one history.
 
 #![cfg(test)]
 
-use std::{net::SocketAddr, path::Path, process::Command, time::Duration};
+#[path = "campaign_leader/fault.rs"]
+mod fault;
+#[path = "campaign_leader/firewall.rs"]
+mod firewall;
 
-use anyhow::{Context, bail, ensure};
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context, ensure};
 use roadstead_tests::{
     campaign::{random::Random, report, rounds, seeds},
     echo::Echo,
@@ -16,9 +21,13 @@ use roadstead_tests::{
     planes::{answers, load::Load, objects::Site},
     program::Signal,
     sandbox::{self, Sandbox},
+    swarm::{Mark, Swarm},
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep};
+
+use fault::Fault;
+use firewall::{from, to};
 
 #[test]
 fn whatever_befalls_the_leader_somebody_leads_and_traffic_does_not_care() {
@@ -45,11 +54,12 @@ fn whatever_befalls_the_leader_somebody_leads_and_traffic_does_not_care() {
             trial.end().await?;
             report(&format!(
                 "seed {seed}: {faults} faults of a leader with a Lease of {:?}, {} requests to an \
-                 untouched route, {} versions at the proxy, the longest time without a leader's \
-                 change {:.1?}, in {:.0?}",
+                 untouched route, {} versions at the proxy, at most {:.1?} until another leads and \
+                 {:.1?} until its change is live, in {:.0?}",
                 terms.duration,
                 trial.untouched.answered(),
                 trial.versions,
+                trial.takeover,
                 trial.longest,
                 begun.elapsed()
             ));
@@ -58,63 +68,20 @@ fn whatever_befalls_the_leader_somebody_leads_and_traffic_does_not_care() {
     }
 }
 
-/// What happens to whoever leads.
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    Killed,
-    /// Killed, and there again before anybody notices.
-    Restarted,
-    /// Asked to end.
-    Ended,
-    /// Stopped for longer than its term, and then it goes on.
-    Frozen,
-    LeaseDeleted,
-    LeaseEdited,
-    /// The API server closes its connections.
-    Refused,
-    /// Nothing passes to the API server and back.
-    Silenced,
-    /// What it sends to anyone gets lost, or what is sent to it, or both.
-    Mute,
-    Deaf,
-    CutOff,
-    /// Its wall clock is set forward, or back.
-    ClockForward,
-    ClockBack,
-    DiskFull,
-    /// Its log is gone with the process.
-    LogLost,
-}
-
-impl Fault {
-    const ALL: [Self; 15] = [
-        Self::Killed,
-        Self::Restarted,
-        Self::Ended,
-        Self::Frozen,
-        Self::LeaseDeleted,
-        Self::LeaseEdited,
-        Self::Refused,
-        Self::Silenced,
-        Self::Mute,
-        Self::Deaf,
-        Self::CutOff,
-        Self::ClockForward,
-        Self::ClockBack,
-        Self::DiskFull,
-        Self::LogLost,
-    ];
-}
-
 struct Trial {
     replicas: Replicas,
     terms: Terms,
     random: Random,
     coming: Vec<Fault>,
     untouched: Load,
+    /// Many proxies, and what all of them hold. Nothing of it is ever taken back.
+    swarm: Swarm,
+    mark: Mark,
     backend: Echo,
     sites: u64,
     versions: usize,
+    /// The longest time from a fault until another led, and until a change was live.
+    takeover: Duration,
     longest: Duration,
 }
 
@@ -130,15 +97,21 @@ impl Trial {
         };
         replicas.serve(&untouched).await?;
         answers(HTTP, untouched.host, "/", "backend").await?;
+        let swarm = Swarm::join("swarm", PROXIES, &replicas.way()?)?;
+        let mut swarm = swarm.keeping_all();
+        let (mark, _) = swarm.beyond(Mark::default(), SOON).await?;
         Ok(Self {
             replicas,
             terms,
             random: Random::new(seed),
             coming: Vec::new(),
             untouched: Load::paced(HTTP, untouched.host, "/", PACE),
+            swarm,
+            mark,
             backend,
             sites: 0,
             versions: 0,
+            takeover: Duration::ZERO,
             longest: Duration::ZERO,
         })
     }
@@ -151,33 +124,69 @@ impl Trial {
         self.coming.pop().unwrap_or(Fault::Killed)
     }
 
-    /// A fault; a change that some leader makes live in spite of it; and the fault is over.
+    /// A fault; another that leads in time; a change that it makes live; and the fault is over.
     async fn befall(&mut self, fault: Fault) -> anyhow::Result<()> {
         let leader = self.replicas.leader().await?;
         self.replicas.settled().await?;
-        let away = self.terms.duration + self.terms.retry * 2;
+        let (term, _) = self.replicas.proxies[0].look().await?;
+        let mut begun = Instant::now();
+        self.begin(fault, leader).await?;
+        let large = matches!(fault, Fault::DiskFull);
+        if large {
+            begun = self.use_reserve_up(leader).await?;
+        } else {
+            self.apply(large).await?;
+        }
+        if fault.ends_term() {
+            self.another_leads(term, begun, fault.stops().then_some(leader))
+                .await?;
+        }
+        self.serves(large).await?;
+        self.longest = self.longest.max(begun.elapsed());
+        if matches!(fault, Fault::Paused) {
+            let mut newcomers = Swarm::join("newcomer", NEWCOMERS, &self.replicas.way()?)?;
+            newcomers.beyond(Mark::end_of(term), SOON).await?;
+        }
+        if matches!(fault, Fault::Frozen) {
+            sleep(FROZEN.saturating_sub(begun.elapsed())).await;
+        }
+        self.end_of(fault, leader).await?;
+        self.replicas.settled().await?;
+        // Wherever each of them was meanwhile.
+        let beyond = if fault.ends_term() {
+            Mark::end_of(term)
+        } else {
+            self.mark
+        };
+        (self.mark, _) = self.swarm.beyond(beyond, SOON).await?;
+        self.untouched.goes_on(20).await
+    }
+
+    async fn begin(&mut self, fault: Fault, leader: usize) -> anyhow::Result<()> {
         let replica = &mut self.replicas.planes[leader];
         let grpc = replica.plane.address();
         let wire = replica.wire.address();
-        let begun = Instant::now();
         match fault {
             Fault::Killed => drop(replica.plane.program().kill()?),
             Fault::Restarted => {
                 replica.plane.program().kill()?;
                 replica.plane.program().start_again()?;
             }
+            Fault::Replaced => replica.replace(true)?,
+            Fault::ReplacedWithoutVolume => replica.replace(false)?,
             Fault::Ended => drop(replica.plane.program().stop(SOON).await?),
-            Fault::Frozen => replica.plane.program().signal(Signal::STOP)?,
+            Fault::Frozen | Fault::Paused => replica.plane.program().signal(Signal::STOP)?,
             Fault::LeaseDeleted => self.replicas.delete_lease().await?,
             Fault::LeaseEdited => {
                 let edit = json!({"spec": {"holderIdentity": "somebody"}});
                 self.replicas.edit_lease(&edit).await?;
             }
+            Fault::Forbidden => replica.may_write_lease(false).await?,
             Fault::Refused => replica.wire.refuse(),
             Fault::Silenced => replica.wire.block(),
-            Fault::Mute => firewall(&[from(grpc), to(wire)])?,
-            Fault::Deaf => firewall(&[to(grpc), from(wire)])?,
-            Fault::CutOff => firewall(&[from(grpc), to(grpc), from(wire), to(wire)])?,
+            Fault::Mute => firewall::only(&[from(grpc), to(wire)])?,
+            Fault::Deaf => firewall::only(&[to(grpc), from(wire)])?,
+            Fault::CutOff => firewall::only(&[from(grpc), to(grpc), from(wire), to(wire)])?,
             Fault::ClockForward => replica.set_clock(20 * 60)?,
             Fault::ClockBack => replica.set_clock(-20 * 60)?,
             Fault::DiskFull => drop(replica.disk.fill()?),
@@ -187,34 +196,63 @@ impl Trial {
                 replica.plane.program().start_again()?;
             }
         }
-        // Large, so that a full disk has no room for it.
-        let large = matches!(fault, Fault::DiskFull);
-        self.change(large).await?;
-        self.longest = self.longest.max(begun.elapsed());
-        if matches!(fault, Fault::Frozen) {
-            // For longer than its term lasts.
-            sleep(away.saturating_sub(begun.elapsed())).await;
-        }
+        Ok(())
+    }
+
+    async fn end_of(&mut self, fault: Fault, leader: usize) -> anyhow::Result<()> {
         let replica = &mut self.replicas.planes[leader];
         match fault {
             Fault::Killed | Fault::Ended => replica.plane.program().start_again()?,
-            Fault::Frozen => replica.plane.program().signal(Signal::CONT)?,
+            Fault::Frozen | Fault::Paused => replica.plane.program().signal(Signal::CONT)?,
+            Fault::Forbidden => replica.may_write_lease(true).await?,
             Fault::Refused => replica.wire.accept(),
             Fault::Silenced => replica.wire.unblock(),
-            Fault::Mute | Fault::Deaf | Fault::CutOff => firewall(&[])?,
+            Fault::Mute | Fault::Deaf | Fault::CutOff => firewall::only(&[])?,
             Fault::ClockForward | Fault::ClockBack => replica.set_clock(0)?,
             Fault::DiskFull => replica.disk.empty()?,
-            Fault::Restarted | Fault::LeaseDeleted | Fault::LeaseEdited | Fault::LogLost => {}
+            Fault::Restarted
+            | Fault::Replaced
+            | Fault::ReplacedWithoutVolume
+            | Fault::LeaseDeleted
+            | Fault::LeaseEdited
+            | Fault::LogLost => {}
         }
-        self.replicas.settled().await?;
-        self.untouched.goes_on(20).await
+        Ok(())
     }
 
-    /// A site more, which answers in time: a takeover, and what a busy machine takes.
-    async fn change(&mut self, large: bool) -> anyhow::Result<()> {
+    /// Sites of which the records are large, until the log has nothing left of what it had
+    /// reserved before its disk was full; when the last of them was applied.
+    async fn use_reserve_up(&mut self, leader: usize) -> anyhow::Result<Instant> {
+        loop {
+            let begun = Instant::now();
+            self.apply(true).await?;
+            loop {
+                let plane = &self.replicas.planes[leader].plane;
+                if plane.metric("roadstead_log_writable", &[]).await? < 1.0 {
+                    return Ok(begun);
+                }
+                if answers_now(HTTP, &self.newest(), &long_path())
+                    .await
+                    .is_ok()
+                {
+                    break;
+                }
+                ensure!(begun.elapsed() < SOON, "{} is not served", self.newest());
+                sleep(LOOK).await;
+            }
+        }
+    }
+
+    /// The host of the newest site.
+    fn newest(&self) -> String {
+        format!("site-{}.example", self.sites)
+    }
+
+    /// A site more.
+    async fn apply(&mut self, large: bool) -> anyhow::Result<()> {
         self.sites += 1;
         let name = format!("site-{}", self.sites);
-        let host = format!("{name}.example");
+        let host = self.newest();
         let backends = [self.backend.address()];
         let site = Site {
             name: &name,
@@ -223,23 +261,53 @@ impl Trial {
             backends: &backends,
         };
         if large {
-            self.replicas.serve_with_many_paths(&site).await?;
+            self.replicas.serve_with_many_paths(&site).await
         } else {
-            self.replicas.serve(&site).await?;
+            self.replicas.serve(&site).await
         }
+    }
+
+    /// Somebody leads in a term above this one, as soon as the Lease allows.
+    async fn another_leads(
+        &mut self,
+        term: u64,
+        begun: Instant,
+        silent: Option<usize>,
+    ) -> anyhow::Result<()> {
+        let limit = self.terms.takeover();
+        while !self.replicas.leads_above(term, silent).await {
+            self.look().await?;
+            let took = begun.elapsed();
+            ensure!(took <= limit, "nobody leads {took:?} after the fault");
+            sleep(LOOK).await;
+        }
+        let took = begun.elapsed();
+        ensure!(took <= limit, "it took {took:?} until somebody led");
+        self.takeover = self.takeover.max(took);
+        Ok(())
+    }
+
+    /// The newest site answers.
+    async fn serves(&mut self, large: bool) -> anyhow::Result<()> {
+        let host = self.newest();
         let path = if large { long_path() } else { "/".to_owned() };
-        let limit = self.terms.takeover() + SOON;
         let begun = Instant::now();
         loop {
-            for proxy in &mut self.replicas.proxies {
-                proxy.look().await?;
-            }
+            self.look().await?;
             match answers_now(HTTP, &host, &path).await {
                 Ok(()) => return Ok(()),
-                Err(error) if begun.elapsed() > limit => return Err(error),
+                Err(error) if begun.elapsed() > SOON => return Err(error),
                 Err(_) => sleep(LOOK).await,
             }
         }
+    }
+
+    /// No proxy holds less than it did.
+    async fn look(&mut self) -> anyhow::Result<()> {
+        for proxy in &mut self.replicas.proxies {
+            proxy.look().await?;
+        }
+        Ok(())
     }
 
     /// All replicas have one history, in which terms only rise, and every proxy holds its end.
@@ -277,47 +345,13 @@ fn long_path() -> String {
     format!("/7/{}", "x".repeat(300))
 }
 
-fn to(address: SocketAddr) -> String {
-    format!(
-        "ip daddr {} tcp dport {} drop",
-        address.ip(),
-        address.port()
-    )
-}
-
-fn from(address: SocketAddr) -> String {
-    format!(
-        "ip saddr {} tcp sport {} drop",
-        address.ip(),
-        address.port()
-    )
-}
-
-/// These rules and no others.
-fn firewall(rules: &[String]) -> anyhow::Result<()> {
-    let mut script = "table inet faults {}\ndelete table inet faults\n".to_owned();
-    if !rules.is_empty() {
-        let rules = rules.join("\n");
-        script += &format!(
-            "table inet faults {{\nchain output {{\ntype filter hook output priority 0;\n\
-             {rules}\n}}\n}}\n"
-        );
-    }
-    let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), script)?;
-    let status = Command::new("nft")
-        .arg("-f")
-        .arg::<&Path>(file.path())
-        .status();
-    let status = status.context("start `nft` (of nftables)")?;
-    if !status.success() {
-        bail!("nft: {status}");
-    }
-    Ok(())
-}
-
 const PACE: Duration = Duration::from_millis(10);
 const LOOK: Duration = Duration::from_millis(50);
 const SOON: Duration = Duration::from_secs(20);
+/// Longer than any term, and than a proxy waits for a word.
+const FROZEN: Duration = Duration::from_secs(25);
+/// Beside the one that has traffic.
+const PROXIES: usize = 10;
+const NEWCOMERS: usize = 3;
 /// Of one seed.
 const LIMIT: Duration = Duration::from_secs(7200);

@@ -80,7 +80,7 @@ fn what_compose_starts_has_no_right_that_it_does_not_need() {
         assert_eq!(of("security_opt"), &security, "{name}");
         assert_eq!(of("privileged"), &Value::Null, "{name}");
         let rights = match name.as_str() {
-            "folders" => json!(["CHOWN", "FOWNER", "NET_BIND_SERVICE"]),
+            "folders" => json!(["CHOWN", "FOWNER"]),
             "data-plane" => json!(["NET_BIND_SERVICE"]),
             _ => Value::Null,
         };

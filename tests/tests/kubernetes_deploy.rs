@@ -4,7 +4,6 @@
 #![cfg(test)]
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
@@ -85,11 +84,8 @@ fn an_upgrade_changes_what_its_values_change_and_nothing_else() {
 fn the_plain_manifests_are_taken_by_an_api_server() {
     sandbox::run(async |sandbox| {
         let cluster = Cluster::start(sandbox, &Options::default()).await?;
-        for file in chart::manifests()? {
-            let yaml = fs::read_to_string(&file)?;
-            let applied = cluster.objects().apply(&yaml).await;
-            applied.with_context(|| file.display().to_string())?;
-        }
+        let yaml = chart::manifests("registry.example/roadstead")?;
+        cluster.objects().apply(&yaml).await?;
         Ok(())
     });
 }
@@ -102,7 +98,10 @@ fn each_account_has_the_rights_that_the_readme_lists_and_no_other() {
         let table = documented()?;
         let service = format!("controlPlane.config.ingressStatus.service={NAMESPACE}/{SERVICE}");
         let beside = "controlPlane.config.beside.controllers={k8s.io/ingress-nginx}";
-        let modes: [(&str, Mode<'_>); 8] = [
+        let narrow_nodes = "watch.namespaces={shop},\
+                            controlPlane.config.ingressStatus.nodes={externalIP}";
+        let narrow_service = format!("watch.namespaces={{shop}},{service}");
+        let modes: [(&str, Mode<'_>); 11] = [
             (
                 "",
                 Mode {
@@ -146,6 +145,27 @@ fn each_account_has_the_rights_that_the_readme_lists_and_no_other() {
                 },
             ),
             (
+                "watch.namespaces={default}",
+                Mode {
+                    namespaces: &["default"],
+                    when: &["statusWrites", WATCHED],
+                },
+            ),
+            (
+                narrow_nodes,
+                Mode {
+                    namespaces: &["shop"],
+                    when: &["statusWrites", "ingressStatus", "ingressStatus.nodes", WATCHED],
+                },
+            ),
+            (
+                &narrow_service,
+                Mode {
+                    namespaces: &["shop"],
+                    when: &["statusWrites", "ingressStatus", "ingressStatus.service", WATCHED],
+                },
+            ),
+            (
                 "controlPlane.config.ingressStatus.nodes={externalIP}",
                 Mode {
                     when: &[
@@ -173,7 +193,7 @@ fn each_account_has_the_rights_that_the_readme_lists_and_no_other() {
         let mut seen = BTreeSet::new();
         for (values, mode) in modes {
             release(&cluster, "install", &["--set", values])?;
-            for namespace in [NAMESPACE, "shop", "blog"] {
+            for namespace in [NAMESPACE, "shop", "blog", "default"] {
                 let of_all = held(&stranger(&cluster, namespace).await?, namespace).await?;
                 let mut documented = expected(&table, mode, namespace);
                 seen.extend(documented.clone());
@@ -238,20 +258,8 @@ async fn namespaces(cluster: &Cluster, names: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `helm VERB` of the release.
 fn release(cluster: &Cluster, verb: &str, more: &[&str]) -> anyhow::Result<String> {
-    let (chart, kubeconfig) = (chart::folder(), cluster.kubeconfig());
-    let (chart, kubeconfig) = (chart.to_string_lossy(), text(&kubeconfig)?);
-    let mut arguments = vec![verb, RELEASE];
-    if verb != "uninstall" {
-        arguments.push(&chart);
-    }
-    if verb == "install" {
-        arguments.push("--create-namespace");
-    }
-    arguments.extend(["--namespace", NAMESPACE, "--kubeconfig", kubeconfig]);
-    arguments.extend(more);
-    helm(arguments)
+    chart::release(&cluster.kubeconfig(), verb, more)
 }
 
 /// The objects of the release, as helm keeps them.

@@ -13,7 +13,7 @@ use std::process::Command;
 use anyhow::{Context, bail, ensure};
 use roadstead_control_plane::config::Config as ControlPlane;
 use roadstead_data_plane::config::Config as DataPlane;
-use roadstead_tests::deploy::{chart, file, ran, rules, yaml_files};
+use roadstead_tests::deploy::{chart, file, ran, reference, rules, yaml_files};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -27,6 +27,11 @@ struct Case {
     /// Objects that there are not.
     #[serde(default)]
     absent: Vec<String>,
+    /// What is said to who installs it, in parts, and what is not.
+    #[serde(default)]
+    told: Vec<String>,
+    #[serde(default)]
+    untold: Vec<String>,
     /// What helm says when it makes nothing.
     refused: Option<String>,
 }
@@ -82,6 +87,18 @@ fn play(file: &Path, folder: &Path) -> anyhow::Result<()> {
     let by_title: BTreeMap<_, _> = objects.iter().map(|o| (chart::title(o), o)).collect();
     for absent in &case.absent {
         ensure!(!by_title.contains_key(absent), "{absent} is there");
+    }
+    let asked = !case.told.is_empty() || !case.untold.is_empty();
+    let notes = asked.then(|| chart::notes(&[&values])).transpose()?;
+    let notes = notes.unwrap_or_default();
+    for part in &case.told {
+        ensure!(
+            notes.contains(part),
+            "{part:?} is not in the notes: {notes}"
+        );
+    }
+    for part in &case.untold {
+        ensure!(!notes.contains(part), "{part:?} is in the notes: {notes}");
     }
     for sight in &case.sees {
         let Sight { of, at, is, holds } = sight;
@@ -164,6 +181,39 @@ fn the_plain_manifests_are_those_of_the_chart() {
             name.display()
         );
     }
+}
+
+#[test]
+fn the_page_of_all_keys_is_that_of_the_sources() {
+    let shipped = fs::read_to_string(chart::folder().join(reference::PAGE)).unwrap();
+    assert!(
+        shipped == reference::page().unwrap(),
+        "run cargo run --bin roadstead-reference: {} is not of these sources",
+        reference::PAGE
+    );
+}
+
+#[test]
+fn the_image_that_the_kustomization_names_is_that_of_every_container() {
+    let image = "registry.example/edge/roadstead";
+    let objects = chart::objects(&chart::manifests(image).unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let named = |object: &Value| chart::title(object) != "Namespace/roadstead";
+    let (objects, namespace): (Vec<_>, Vec<_>) = objects.into_iter().partition(named);
+    assert_eq!(namespace.len(), 1);
+    rules::check(&objects, folder.path()).unwrap();
+    let pods = objects
+        .iter()
+        .filter_map(|o| o.pointer("/spec/template/spec"));
+    let containers = pods.flat_map(|pod| {
+        let lists = ["initContainers", "containers"].map(|list| pod[list].as_array());
+        lists.into_iter().flatten().flatten()
+    });
+    let images: Vec<&Value> = containers.map(|container| &container["image"]).collect();
+    let chart = fs::read_to_string(chart::folder().join("Chart.yaml")).unwrap();
+    let chart: Value = serde_saphyr::from_str(&chart).unwrap();
+    let expected = format!("{image}:{}", chart["appVersion"].as_str().unwrap());
+    assert_eq!(images, vec![&json!(expected); 3]);
 }
 
 fn files(folder: &Path) -> BTreeMap<PathBuf, String> {

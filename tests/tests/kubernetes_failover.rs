@@ -25,7 +25,7 @@ fn proxies_of_a_killed_leader_go_on_with_the_next_and_none_is_sent_everything_ag
         for site in ["one", "two", "three"] {
             serve(&replicas, site).await?;
         }
-        let mut swarm = Swarm::join(PROXIES, &replicas.way()?)?;
+        let mut swarm = Swarm::join("swarm", PROXIES, &replicas.way()?)?;
         let (before, _) = swarm.beyond(Mark::default(), SOON).await?;
         replicas.planes[first].plane.program().kill()?;
         let second = replicas.leader().await?;

@@ -3,22 +3,23 @@
 
 #![cfg(test)]
 
+#[path = "kubernetes_leader/scene.rs"]
+mod scene;
+
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use roadstead_tests::{
     echo::Echo,
-    installation::{
-        HTTP, SOON,
-        replicas::{Replicas, Terms},
-        wired::ours,
-    },
-    planes::{answers, load::Load, objects::Site},
+    http::get,
+    installation::{HTTP, SOON, replicas::Terms},
+    planes::answers,
     program::Signal,
-    sandbox::{self, Sandbox},
-    wait,
+    sandbox, wait,
 };
 use serde_json::json;
+
+use scene::Scene;
 
 #[test]
 fn a_leader_that_is_killed_is_followed_by_one_with_the_same_history() {
@@ -146,17 +147,73 @@ fn a_lease_that_is_deleted_is_made_anew_and_one_that_is_edited_begins_a_higher_t
 #[test]
 fn a_leader_that_cannot_reach_the_api_server_stops_before_another_begins() {
     sandbox::run(async |sandbox| {
-        let mut scene = Scene::start(sandbox).await?;
+        // So long that what is seen of the order does not hang on a busy machine.
+        let terms = Terms {
+            duration: Terms::SHORT.renew_within + Duration::from_secs(5),
+            ..Terms::SHORT
+        };
+        let mut scene = Scene::with(sandbox, terms).await?;
         let first = scene.replicas.leader().await?;
+        let named = scene.replicas.holder().await?;
         scene.replicas.planes[first].wire.block();
-        wait::until_ok("it leads no longer", SOON, async || {
-            ensure!(!scene.replicas.planes[first].leads().await);
-            Ok(())
-        })
-        .await?;
+        loop {
+            let leads = scene.replicas.planes[first].leads().await;
+            // Asked after it: nobody can have held it before.
+            let holder = scene.replicas.holder().await?;
+            ensure!(
+                holder == named,
+                "it led a moment ago, and the Lease names {holder:?}"
+            );
+            if !leads {
+                break;
+            }
+        }
         let second = scene.replicas.leader().await?;
         ensure!(second != first);
         scene.replicas.planes[first].wire.unblock();
+        scene.add("after").await?;
+        scene.replicas.settled().await?;
+        scene.replicas.same_history().await?;
+        scene.calm().await
+    });
+}
+
+#[test]
+fn where_no_replica_has_room_the_configuration_stands_still_and_endpoints_go_on() {
+    sandbox::run(async |sandbox| {
+        let mut scene = Scene::start(sandbox).await?;
+        scene.add("one").await?;
+        scene.replicas.same_history().await?;
+        for replica in &scene.replicas.planes {
+            replica.disk.fill()?;
+        }
+        scene.apply_large("large").await?;
+        // Each of them tries, and the last one stays.
+        let leader = scene.unwritable(3).await?;
+        // Pods are replaced, and traffic follows.
+        let other = Echo::start("other", "10.1.0.2:8080".parse()?).await?;
+        scene.send("one", &other).await?;
+        answers(HTTP, "one.example", "/", "other").await?;
+        let reply = get(HTTP, "large.example", "/1/").await?;
+        ensure!(reply.status == 404, "{} of what no log holds", reply.status);
+        scene.calm().await?;
+        ensure!(scene.unwritable(3).await? == leader, "another leads");
+
+        // One of them that does not lead has room again, and takes over.
+        let roomy = (leader + 1) % 3;
+        scene.replicas.planes[roomy].disk.empty()?;
+        wait::until_ok("who has room leads", SOON, async || {
+            let leads = scene.replicas.leads_now().await?;
+            ensure!(leads == roomy, "{leads} leads");
+            Ok(())
+        })
+        .await?;
+        let path = format!("/1/{}", "x".repeat(300));
+        answers(HTTP, "large.example", &path, "backend").await?;
+        answers(HTTP, "one.example", "/", "other").await?;
+        for index in (0..3).filter(|index| *index != roomy) {
+            scene.replicas.planes[index].disk.empty()?;
+        }
         scene.add("after").await?;
         scene.replicas.settled().await?;
         scene.replicas.same_history().await?;
@@ -241,112 +298,3 @@ fn every_volume_can_be_lost_while_objects_are_refused_and_no_route_is() {
         scene.calm().await
     });
 }
-
-/// Replicas, a proxy, a route that nobody touches, and requests for it that go on.
-struct Scene {
-    replicas: Replicas,
-    untouched: Load,
-    backend: Echo,
-}
-
-impl Scene {
-    async fn start(sandbox: &Sandbox) -> anyhow::Result<Self> {
-        Self::with(sandbox, Terms::SHORT).await
-    }
-
-    async fn with(sandbox: &Sandbox, terms: Terms) -> anyhow::Result<Self> {
-        let replicas = Box::pin(Replicas::start(sandbox, 3, 1, terms)).await?;
-        Box::pin(Self::of(replicas)).await
-    }
-
-    async fn alone(sandbox: &Sandbox, terms: Terms) -> anyhow::Result<Self> {
-        let replicas = Box::pin(Replicas::start(sandbox, 1, 1, terms)).await?;
-        Box::pin(Self::of(replicas)).await
-    }
-
-    async fn of(replicas: Replicas) -> anyhow::Result<Self> {
-        let backend = Echo::start("backend", "10.1.0.1:8080".parse()?).await?;
-        let site = Site {
-            name: "untouched",
-            host: "untouched.example",
-            path: "/",
-            backends: &[backend.address()],
-        };
-        replicas.serve(&site).await?;
-        answers(HTTP, "untouched.example", "/", "backend").await?;
-        let untouched = Load::paced(HTTP, "untouched.example", "/", PACE);
-        Ok(Self {
-            replicas,
-            untouched,
-            backend,
-        })
-    }
-
-    async fn apply(&self, name: &str) -> anyhow::Result<()> {
-        let host = format!("{name}.example");
-        let site = Site {
-            name,
-            host: &host,
-            path: "/",
-            backends: &[self.backend.address()],
-        };
-        self.replicas.serve(&site).await
-    }
-
-    /// Edits a site's Ingress into one that is refused, and waits until its last good version is kept
-    /// where no volume is.
-    async fn spoil(&self, name: &str) -> anyhow::Result<()> {
-        let host = format!("{name}.example");
-        let site = Site {
-            name,
-            host: &host,
-            path: "/",
-            backends: &[self.backend.address()],
-        };
-        let path = "path: /\n        pathType: Prefix";
-        let yaml = ours(&site.yaml());
-        ensure!(yaml.contains(path), "{yaml}");
-        let bad = "path: /a/../b\n        pathType: ImplementationSpecific";
-        let objects = &self.replicas.objects;
-        objects.apply(&yaml.replacen(path, bad, 1)).await?;
-        let leader = self.replicas.leader().await?;
-        wait::until_ok("its recovery record is kept", SOON, async || {
-            let name = "roadstead_recovery_records";
-            let plane = &self.replicas.planes[leader].plane;
-            let stored = plane.metric(name, &["state=\"stored\""]).await?;
-            ensure!(stored > 0.0, "{stored}");
-            Ok(())
-        })
-        .await
-    }
-
-    /// These replicas lose their volumes, and begin with nothing.
-    async fn lose(&mut self, replicas: &[usize]) -> anyhow::Result<()> {
-        for index in replicas {
-            self.replicas.planes[*index].plane.program().kill()?;
-        }
-        for index in replicas {
-            self.replicas.planes[*index].lose_volume()?;
-        }
-        for index in replicas {
-            let program = self.replicas.planes[*index].plane.program();
-            program.start_again()?;
-        }
-        self.replicas.settled().await?;
-        self.calm().await
-    }
-
-    /// A route more, which answers.
-    async fn add(&self, name: &str) -> anyhow::Result<()> {
-        self.apply(name).await?;
-        answers(HTTP, &format!("{name}.example"), "/", "backend").await?;
-        Ok(())
-    }
-
-    /// No request failed so far, and they go on.
-    async fn calm(&mut self) -> anyhow::Result<()> {
-        self.untouched.goes_on(20).await
-    }
-}
-
-const PACE: Duration = Duration::from_millis(10);

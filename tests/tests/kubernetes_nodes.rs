@@ -15,7 +15,7 @@ use roadstead_tests::{
     planes::load::Load,
     sandbox, wait,
 };
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 
 #[test]
 fn the_image_runs_as_nobody_and_may_open_low_ports() {
@@ -100,12 +100,24 @@ fn an_upgrade_of_proxies_on_the_nodes_own_ports_fails_no_request_with_or_without
         upgraded(&scene, &before, async || scene.are_replaced().await).await?;
         go_on(&mut loads).await?;
 
-        // Again, with no control plane anywhere: they serve what the ones before have kept.
+        // With no control plane anywhere, for minutes: they serve what the ones before have kept,
+        // are replaced twice, and one that crashes has it again.
         scene.control_planes(0).await?;
-        let before = scene.proxies().await?;
-        scene.replace_proxies("two").await?;
-        upgraded(&scene, &before, async || scene.are_replaced().await).await?;
-        go_on(&mut loads).await?;
+        let alone = Instant::now();
+        for upgrade in ["two", "three"] {
+            let before = scene.proxies().await?;
+            scene.replace_proxies(upgrade).await?;
+            upgraded(&scene, &before, async || scene.are_replaced().await).await?;
+            go_on(&mut loads).await?;
+        }
+        // What a crash cuts off fails; its node serves again, and the others know nothing of it.
+        let (proxy, node) = scene.one_of(&scene.proxies().await?).await?;
+        drop(loads.remove(usize::from(node)));
+        scene.crash(&proxy).await?;
+        loads.insert(usize::from(node), scene.load(node));
+        while alone.elapsed() < OUTAGE {
+            go_on(&mut loads).await?;
+        }
         scene.control_planes(3).await?;
         scene.changes_arrive("after").await?;
         go_on(&mut loads).await
@@ -113,7 +125,7 @@ fn an_upgrade_of_proxies_on_the_nodes_own_ports_fails_no_request_with_or_without
 }
 
 #[test]
-fn an_upgrade_of_proxies_behind_a_service_refuses_no_connection() {
+fn behind_a_service_nothing_needs_a_right_and_no_upgrade_drain_or_lost_log_fails_a_request() {
     sandbox::run_within(LIMIT, async |sandbox| {
         let scene = Scene::start(sandbox, Shipped::NodePort).await?;
         let before = scene.proxies().await?;
@@ -126,7 +138,41 @@ fn an_upgrade_of_proxies_behind_a_service_refuses_no_connection() {
             }
             Ok(upgrade.is_empty())
         })
-        .await
+        .await?;
+
+        // The one replica is replaced. It has no volume, and so begins with what the cluster holds
+        // and the last good version of what cannot be used now.
+        let mut loads = scene.loads();
+        scene.changes_arrive("second").await?;
+        scene.spoil("second").await?;
+        scene.replace_replica().await?;
+        scene.changes_arrive("third").await?;
+        scene.served("/second").await?;
+
+        // Two nodes are drained at once: the budget has one proxy replaced after the other.
+        let forbidden = scene.drain_two_proxies().await?;
+        ensure!(forbidden > 0, "two proxies were evicted at once");
+        go_on(&mut loads).await?;
+        scene.uncordon().await?;
+
+        // With no control plane anywhere one that is new has nothing to serve, and those before
+        // it stay. One that crashes has what it had.
+        scene.control_planes(0).await?;
+        let before = scene.proxies().await?;
+        scene.replace_proxies("two").await?;
+        scene.another_starts(&before).await?;
+        go_on(&mut loads).await?;
+        ensure!(before.is_subset(&scene.proxies().await?), "one is gone");
+        drop(loads);
+        let (proxy, _) = scene.one_of(&before).await?;
+        scene.crash(&proxy).await?;
+        let mut loads = scene.loads();
+        go_on(&mut loads).await?;
+
+        // Then the upgrade goes on by itself.
+        scene.control_planes(1).await?;
+        upgraded(&scene, &before, async || scene.are_replaced().await).await?;
+        go_on(&mut loads).await
     });
 }
 
@@ -160,3 +206,5 @@ async fn go_on(loads: &mut [Load]) -> anyhow::Result<()> {
 }
 
 const LIMIT: Duration = Duration::from_secs(900);
+/// Of all control planes.
+const OUTAGE: Duration = Duration::from_secs(120);

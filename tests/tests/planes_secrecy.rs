@@ -61,13 +61,11 @@ fn no_secret_is_found_in_what_is_logged_shown_stored_or_answered() {
         let settings = "log: {level: trace}\naccessLog: json";
         let mut proxy = Proxy::start(sandbox, "proxy", ADMIN, settings).await?;
         answers(HTTP, site.host, "/", "echo").await?;
-        let what = "HTTPS is served";
-        wait::until_ok(what, SOON, async || {
-            TcpStream::connect(HTTPS).await.map(drop)
+        operator_has(&control, "secret/default/tls@folder").await?;
+        wait::until_ok("HTTPS is served", SOON, async || {
+            Ok(drop(TcpStream::connect(HTTPS).await?))
         })
         .await?;
-        let served = operator_has(&control, "secret/default/tls@folder");
-        served.await?;
         for protocol in [Protocol::Http1, Protocol::Http2] {
             let mut client = Connection::open(HTTP, protocol).await?;
             let mut request = request(Method::GET, site.host, "/");

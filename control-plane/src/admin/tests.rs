@@ -59,8 +59,8 @@ async fn readiness_names_what_is_missing() {
     assert_eq!(status, 503);
     assert_eq!(
         body,
-        "not ready: the first lists are not complete; the event log cannot be written; \
-         gRPC is not being served\n"
+        "not ready: the first lists are not complete; a newer release writes the log, and this \
+         one cannot read it; the event log cannot be written; gRPC is not being served\n"
     );
     for condition in Condition::ALL {
         world.health.set(condition, true);

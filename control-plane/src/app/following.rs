@@ -10,13 +10,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::app::peers::{ahead, heard_of};
+use crate::app::peers::{ahead, heard_of, own_address};
 use crate::app::reach::Reach;
 use crate::app::replica::{Machine, Replica};
 use crate::app::sources::Cluster;
 use crate::event::Epoch;
 use crate::follow::dial::Peer;
-use crate::follow::{self, Followed};
+use crate::follow::{self, Followed, Standing};
 use crate::health::Condition;
 use crate::identity;
 use crate::lease::{Candidate, Holder, Holding, LeaseError, Leases, Timing};
@@ -30,6 +30,8 @@ pub(super) struct Following {
     above: Epoch,
     /// Until then the Lease is left to others.
     resting: Option<Instant>,
+    /// How this replica's log stands to the others'.
+    standing: watch::Sender<Standing>,
     /// What was said of the Lease, so that it is said once.
     said: BTreeSet<String>,
 }
@@ -39,11 +41,9 @@ impl Following {
         let config = &replica.config;
         let nonce = identity::replica(&config.data_folder)?;
         let name = config.lease.identity.clone().unwrap_or_else(host_name);
-        let address = config.lease.address.clone();
-        let address = address.unwrap_or_else(|| format!("https://{}", config.grpc.address));
         let me = Holder {
             identity: format!("{name}_{nonce}").into(),
-            address: address.into(),
+            address: own_address(config).into(),
         };
         let timing = Timing {
             duration: config.lease.duration,
@@ -59,6 +59,7 @@ impl Following {
             candidate: Candidate::new(leases, me, timing),
             above: Epoch(0),
             resting: None,
+            standing: watch::Sender::default(),
             said: BTreeSet::new(),
         })
     }
@@ -73,6 +74,16 @@ impl Following {
         self.resting = Some(Instant::now() + UNFIT);
     }
 
+    /// Whether a newer release went on with the log, which cannot be joined here any more.
+    pub(super) fn is_apart(&self) -> bool {
+        self.standing.borrow().is_apart()
+    }
+
+    /// This replica led: what its log was to the others' is past.
+    pub(super) fn led(&self) {
+        self.standing.send_replace(Standing::Behind);
+    }
+
     /// Follows until this replica holds the Lease; `None`: it is to stop.
     pub(super) async fn until_elected(
         &mut self,
@@ -81,7 +92,6 @@ impl Following {
     ) -> anyhow::Result<(Machine, Option<Holding<Leases>>)> {
         let (steps, mut inbox) = mpsc::channel(STEPS);
         let (whom, followed) = watch::channel(None);
-        let (current, up_to_date) = watch::channel(None);
         let runtime = Handle::current();
         let mut taking_in = JoinSet::new();
         taking_in.spawn_blocking(move || {
@@ -90,9 +100,9 @@ impl Following {
         });
         let mut tasks = JoinSet::new();
         let dialer = replica.dialer.clone();
-        tasks.spawn(follow::run(dialer, followed, steps, current));
+        tasks.spawn(follow::run(dialer, followed, steps, self.standing.clone()));
         let elected = tokio::select! {
-            elected = self.elected(replica, &whom, up_to_date) => Some(elected?),
+            elected = self.elected(replica, &whom) => Some(elected?),
             () = replica.stopped() => None,
             // It goes on for as long as someone may tell it something.
             ended = taking_in.join_next() => {
@@ -110,8 +120,8 @@ impl Following {
         &mut self,
         replica: &Replica,
         whom: &watch::Sender<Followed>,
-        mut current: watch::Receiver<Followed>,
     ) -> anyhow::Result<Holding<Leases>> {
+        let mut standing = self.standing.subscribe();
         let mut free_since: Option<Instant> = None;
         let mut reach = Reach::default();
         loop {
@@ -130,10 +140,9 @@ impl Following {
                 Ok(true) => {
                     let since = *free_since.get_or_insert_with(Instant::now);
                     let rested = self.resting.is_none_or(|until| Instant::now() >= until);
-                    let fit = !*replica.frozen.borrow() || since.elapsed() >= UNFIT;
                     if rested
-                        && fit
-                        && let Some(holding) = Box::pin(self.take(replica, whom)).await?
+                        && self.is_fit(replica, since)
+                        && let Some(holding) = Box::pin(self.take(replica, whom, since)).await?
                     {
                         self.said.clear();
                         return Ok(holding);
@@ -150,10 +159,12 @@ impl Following {
             loop {
                 tokio::select! {
                     () = &mut pause => break,
-                    Ok(()) = current.changed() => {
-                        let followed = current.borrow_and_update().clone();
-                        replica.health.set(Condition::Listed, followed.is_some());
-                        reach.note(followed);
+                    Ok(()) = standing.changed() => {
+                        let standing = standing.borrow_and_update().clone();
+                        let current = matches!(standing, Standing::Current(_));
+                        replica.health.set(Condition::Listed, current);
+                        replica.health.set(Condition::Readable, !standing.is_apart());
+                        reach.note(&standing);
                         say_role(replica, reach.announced(leader.as_ref()));
                     }
                 }
@@ -161,11 +172,19 @@ impl Following {
         }
     }
 
+    /// Whether this replica takes a Lease that has been free since then: one that cannot write its
+    /// log, or would have to begin it anew, lets others come first.
+    fn is_fit(&self, replica: &Replica, since: Instant) -> bool {
+        let able = !*replica.frozen.borrow() && !self.is_apart();
+        able || since.elapsed() >= UNFIT
+    }
+
     /// Takes the Lease, after having caught up with whoever has more of the log.
     async fn take(
         &mut self,
         replica: &Replica,
         whom: &watch::Sender<Followed>,
+        since: Instant,
     ) -> anyhow::Result<Option<Holding<Leases>>> {
         if let Some(ahead) = ahead(replica).await {
             let (peer, place) = ahead;
@@ -176,6 +195,10 @@ impl Following {
                 tracing::warn!(%place, "that log could not be had in time: going on without it");
             }
             point(whom, None);
+            // That may have turned out to be what cannot be read here.
+            if !self.is_fit(replica, since) {
+                return Ok(None);
+            }
         }
         match Box::pin(self.candidate.take(replica.floor()?.max(self.above))).await {
             Ok(holding) => Ok(holding),

@@ -5,15 +5,25 @@ use std::future::Future;
 use futures::future::join_all;
 
 use crate::app::replica::Replica;
+use crate::config::Config;
 use crate::follow::dial::{Peer, resolve};
 use crate::follow::{self, Answer, bundles};
 use crate::keys::Keys;
 use crate::replication::Place;
 
-/// Who leads, as the replicas say that can be reached.
+/// Who leads, as the replicas say that can be reached. This one does not, whatever they say: its
+/// address may have been another's a moment ago.
 pub(super) async fn heard_of(replica: &Replica) -> Option<Peer> {
+    let own = own_address(&replica.config);
     let answers = ask_all(replica).await.into_iter();
-    answers.filter_map(|(_, answer)| answer.leader).next()
+    let mut leaders = answers.filter_map(|(_, answer)| answer.leader);
+    leaders.find(|leader| *leader.address != *own)
+}
+
+/// Where others reach this replica.
+pub(super) fn own_address(config: &Config) -> String {
+    let told = config.lease.address.clone();
+    told.unwrap_or_else(|| format!("https://{}", config.grpc.address))
 }
 
 /// Of the replicas that can be reached, the one whose log is farthest ahead of this one's.

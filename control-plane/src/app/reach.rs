@@ -2,26 +2,26 @@
 
 use std::sync::Arc;
 
-use crate::follow::Followed;
+use crate::follow::Standing;
 use crate::follow::dial::Peer;
 
 /// Whether the leader that the Lease names is there: until the Lease ends it may name a dead one,
 /// and proxies are not sent to one that this replica has just lost.
 #[derive(Default)]
 pub(super) struct Reach {
-    current: Option<Arc<str>>,
+    met: Option<Arc<str>>,
     lost: Option<Arc<str>>,
 }
 
 impl Reach {
-    /// This replica has all of that one's log; or it is no longer followed.
-    pub(super) fn note(&mut self, followed: Followed) {
-        match followed {
+    /// How this replica's log stands to another's. One whose log cannot be read is there, too.
+    pub(super) fn note(&mut self, standing: &Standing) {
+        match standing.met() {
             Some(peer) => {
-                self.current = Some(peer.address);
+                self.met = Some(peer.address.clone());
                 self.lost = None;
             }
-            None => self.lost = self.current.take().or_else(|| self.lost.take()),
+            None => self.lost = self.met.take().or_else(|| self.lost.take()),
         }
     }
 
@@ -48,14 +48,15 @@ mod tests {
         let (a, b) = (peer("a"), peer("b"));
         let mut reach = Reach::default();
         assert_eq!(reach.announced(Some(&a)).as_deref(), Some("a"));
-        reach.note(Some(a.clone()));
-        reach.note(None);
+        reach.note(&Standing::Current(a.clone()));
+        reach.note(&Standing::Behind);
         assert_eq!(reach.announced(Some(&a)), None);
         // Nor while it is tried again in vain.
-        reach.note(None);
+        reach.note(&Standing::Behind);
         assert_eq!(reach.announced(Some(&a)), None);
         assert_eq!(reach.announced(Some(&b)).as_deref(), Some("b"));
-        reach.note(Some(a.clone()));
+        // Nor does it come back as one that this replica can follow.
+        reach.note(&Standing::Apart(a.clone()));
         assert_eq!(reach.announced(Some(&a)).as_deref(), Some("a"));
     }
 }

@@ -21,10 +21,10 @@ use crate::config::{Config, Live};
 use crate::engine::Engine;
 use crate::event::Epoch;
 use crate::follow::dial::Dialer;
-use crate::health::Health;
+use crate::health::{Condition, Health};
 use crate::history::Progress;
 use crate::identity::{self, Identity};
-use crate::installation::{self, Begun};
+use crate::installation::{self, Begun, Home};
 use crate::lease::{Holding, Leases, Office};
 use crate::metrics::leadership::LeadershipMetrics;
 use crate::plan::recovery::Wanted;
@@ -77,14 +77,15 @@ impl Replica {
                 holding.keep().await;
                 holding
             });
-            let led = Box::pin(self.term(&cluster, engine, &office)).await;
+            let apart = following.is_apart();
+            let led = Box::pin(self.term(&cluster, engine, &office, apart)).await;
             office.resign();
             if let Some(Ok(holding)) = keeping.join_next().await {
                 Holding::<Leases>::give_back(holding).await;
             }
             let (led, outcome) = led?;
             match outcome {
-                Outcome::Led => {}
+                Outcome::Led => following.led(),
                 Outcome::Outbid(epoch) => following.above(epoch),
                 Outcome::NotBegun => following.rest(),
             }
@@ -101,12 +102,14 @@ impl Replica {
         store(engine).await
     }
 
-    /// Leads, if the term may begin. Gives back the engine.
+    /// Leads, if the term may begin. Gives back the engine. `apart`: a newer release went on with
+    /// the log.
     async fn term(
         &self,
         cluster: &Cluster,
         mut engine: Machine,
         office: &Office,
+        apart: bool,
     ) -> anyhow::Result<(Machine, Outcome)> {
         let lineage = match Box::pin(self.begin(cluster, &engine, office)).await? {
             Some(Begun::Term { lineage }) => lineage,
@@ -117,9 +120,17 @@ impl Replica {
             None => return Ok((engine, Outcome::NotBegun)),
         };
         let of_log = &engine.fold().state().head().lineage;
-        if !of_log.is_empty() && **of_log != *lineage {
+        let strange = !of_log.is_empty() && **of_log != *lineage;
+        if strange {
             tracing::error!(log = &**of_log, %lineage, "the event log is another installation's, and is set aside");
+        } else if apart {
+            tracing::error!(
+                "a newer release went on with the event log, and this one cannot: it is set aside, and history begins anew"
+            );
+        }
+        if strange || apart {
             engine = spawn_blocking(move || engine.forget().map(|()| engine)).await??;
+            self.health.set(Condition::Readable, true);
         }
         let engine = Box::pin(lead(self, engine, office.clone(), lineage)).await?;
         Ok((engine, Outcome::Led))
@@ -137,14 +148,15 @@ impl Replica {
         let of_log = engine.fold().state().head().lineage.clone();
         let of_log = Some(of_log.into_string()).filter(|lineage| !lineage.is_empty());
         let (known, fresh) = (of_log.or(remembered), identity::new_lineage()?);
-        let Cluster {
-            client, namespace, ..
-        } = cluster;
+        let home = Home {
+            namespace: &cluster.namespace,
+            lease: &self.config.lease.name,
+        };
         let mut failures = 0;
         let begun = Instant::now();
         while begun.elapsed() < BEGIN_WITHIN {
             let known = known.as_deref();
-            let begun = installation::begin(client, namespace, known, &fresh, office.epoch());
+            let begun = installation::begin(&cluster.client, home, known, &fresh, office.epoch());
             let error = tokio::select! {
                 begun = begun => match begun {
                     Ok(begun) => return Ok(Some(begun)),

@@ -1,5 +1,6 @@
 //! What holds where a key is left out; each is also said in the key's documentation.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ fn listener(port: u16, protocol: Protocol) -> Listener {
         address: any_address(),
         port,
         protocol,
+        proxy_protocol: BTreeSet::new(),
     }
 }
 

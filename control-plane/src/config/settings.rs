@@ -36,6 +36,7 @@ impl Config {
                 address: listener.address,
                 port: listener.port,
                 protocol: listener.protocol,
+                proxy_protocol: listener.proxy_protocol.clone(),
             };
             (name.clone(), listener)
         });

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 use crate::model::settings::Settings;
 use crate::observe::guard::Holds;
@@ -38,6 +40,11 @@ fn what_cannot_be_used_is_refused_by_key() {
     let beside = |names: &str| format!("beside: {{controllers: [{names}]}}");
     let too_long = beside(&format!("a.example/{}", "x".repeat(241)));
     let too_many = beside(&["a.example/x"; 17].join(", "));
+    let networks: Vec<_> = (0..257)
+        .map(|n| format!("10.{}.{}.0/24", n / 256, n % 256))
+        .collect();
+    let networks = networks.join(", ");
+    let too_many_networks = format!("listeners: {{a: {{port: 80, proxyProtocol: [{networks}]}}}}");
     for (text, expected) in [
         ("listener: {}", "listener"),
         (
@@ -48,6 +55,18 @@ fn what_cannot_be_used_is_refused_by_key() {
         (
             "listeners: {a: {port: 80}, b: {port: 80}}",
             "listeners.b: listener a has the same address and port; give each listener its own",
+        ),
+        (
+            "listeners: {a: {port: 80, proxyProtocol: [10.0.0.0/33]}}",
+            "\"10.0.0.0/33\" is no network; write it as 10.0.0.0/8 or 2001:db8::/32",
+        ),
+        (
+            "listeners: {a: {port: 80, proxyProtocol: [192.0.2.7]}}",
+            "192.0.2.7 is an address; write 192.0.2.7/32",
+        ),
+        (
+            &too_many_networks,
+            "listeners.a.proxyProtocol: 257 networks are too many; name at most 256",
         ),
         (
             "grpc: {operators: '0.0.0.0:1'}",
@@ -150,6 +169,35 @@ fn controllers_beside_us_are_settings_that_a_log_without_them_reads_as_none() {
     let stored = serde_json::to_value(&alone).unwrap();
     assert_eq!(stored.get("beside"), None);
     assert_eq!(serde_json::from_value::<Settings>(stored).unwrap(), alone);
+}
+
+#[test]
+fn balancers_of_a_listener_are_settings_that_a_log_without_them_reads_as_none() {
+    let listener = |more: &str| {
+        let config = Config::parse(&format!("listeners: {{web: {{port: 80{more}}}}}")).unwrap();
+        config.check().unwrap();
+        config
+    };
+    let (without, with) = (
+        listener(""),
+        listener(", proxyProtocol: ['2001:db8::/32', 10.0.0.0/8, 10.0.0.0/8]"),
+    );
+    assert_eq!(
+        without.differs_until_restart(&with),
+        [""; 0],
+        "it applies at once"
+    );
+    let stored = |config: &Config| serde_json::to_value(config.settings()).unwrap();
+    assert_eq!(
+        stored(&without)["listeners"]["web"].get("proxyProtocol"),
+        None
+    );
+    let named = json!(["10.0.0.0/8", "2001:db8::/32"]);
+    assert_eq!(stored(&with)["listeners"]["web"]["proxyProtocol"], named);
+    for config in [without, with] {
+        let read: Settings = serde_json::from_value(stored(&config)).unwrap();
+        assert_eq!(read, config.settings());
+    }
 }
 
 #[test]

@@ -51,7 +51,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         }
     }
 
-    /// Forgets everything: what the log holds is another installation's.
+    /// Forgets everything: what the log holds is another installation's, or has been gone on with
+    /// by a release that is newer than this one.
     pub fn forget(&mut self) -> Result<(), LogError> {
         self.restart(Vec::new())
     }

@@ -1,16 +1,18 @@
 //! Records and their bytes: JSON, with a schema version beside it.
 //!
 //! JSON because a record must be read by binaries of later years, by people and by
-//! `export` alike. Schema 1 is the first; when an event's shape changes, the old shape is
-//! upcast here and its meaning stays. One log of every released schema lies under the tests.
+//! `export` alike. Schema 1 is the first. Any event, field or value that is new is a new schema,
+//! which an older binary must know that it cannot read; an old shape that is no longer read as it
+//! was is upcast here, and its meaning stays. A log, a checkpoint and the shapes of every released
+//! schema lie under the tests.
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Epoch, Event, Record, Seq};
 use crate::model::time::Timestamp;
 
-/// The schema that this binary writes.
-pub const SCHEMA: u16 = 1;
+/// The schema that this binary writes: records, the entries of checkpoints, recovery records.
+pub const SCHEMA: u16 = 2;
 
 /// A record's bytes cannot be read.
 #[derive(Debug, thiserror::Error)]

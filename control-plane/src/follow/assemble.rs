@@ -2,6 +2,7 @@
 
 use roadstead_proto::v1::{self, follow_message::Message};
 
+use crate::checkpoint::{self, RestoreError};
 use crate::event::codec::{self, DecodeError};
 use crate::event::{Epoch, Record, Seq};
 use crate::replication::{Place, Step};
@@ -20,6 +21,8 @@ pub(super) enum Assembled {
 pub enum AssembleError {
     #[error(transparent)]
     Record(#[from] DecodeError),
+    #[error(transparent)]
+    Checkpoint(#[from] RestoreError),
     #[error("record {found} comes where {expected} should")]
     Order { expected: Seq, found: u64 },
     /// It was written by a leader that was deposed before.
@@ -35,6 +38,21 @@ pub enum AssembleError {
     Endpoints(#[from] serde_json::Error),
     #[error("a checkpoint of more than {CHECKPOINT} bytes, or more than {ENDPOINT_SLICES} slices")]
     TooLong,
+}
+
+impl AssembleError {
+    /// Whether it can be used by a newer release, which wrote it.
+    pub fn is_of_newer_release(&self) -> bool {
+        match self {
+            Self::Record(error) => matches!(error, DecodeError::NewerSchema { .. }),
+            Self::Checkpoint(error) => matches!(error, RestoreError::NewerSchema { .. }),
+            Self::Order { .. }
+            | Self::Epoch { .. }
+            | Self::Unbegun
+            | Self::Endpoints(_)
+            | Self::TooLong => false,
+        }
+    }
 }
 
 /// Reads the messages of one stream.
@@ -87,6 +105,9 @@ impl Assembly {
             Some(Message::Checkpoint(v1::CheckpointEntries { entries })) => {
                 let checkpoint = self.checkpoint.as_mut().ok_or(AssembleError::Unbegun)?;
                 for v1::CheckpointEntry { key, value } in entries {
+                    if checkpoint.entries.is_empty() {
+                        checkpoint::check(&key, &value)?;
+                    }
                     checkpoint.bytes += key.len() + value.len();
                     checkpoint.entries.push((key, value));
                 }

@@ -89,10 +89,12 @@ impl Sight {
         Some(held.map_or(Duration::ZERO, |found| *since + found.duration))
     }
 
-    /// Where another that holds it is reached.
+    /// Where another that holds it is reached. One that had this replica's address, and another
+    /// identity, is gone: it was the pod of this name before, and nobody is to be sent there.
     pub fn leader(&self, me: &Holder, now: Duration) -> Option<Arc<str>> {
         let holder = self.found()?.holder.as_ref()?;
-        let reached = !holder.address.is_empty() && !self.is_free(me, now);
+        let is_elsewhere = !holder.address.is_empty() && holder.address != me.address;
+        let reached = is_elsewhere && !self.is_free(me, now);
         reached.then(|| holder.address.clone())
     }
 }

@@ -9,6 +9,8 @@ use tokio::sync::watch;
 use crate::event::Epoch;
 use crate::lease::{Candidate, Found, Holder, LeaseError, Sight, Store, Timing};
 
+mod refusals;
+
 const TIMING: Timing = Timing {
     duration: Duration::from_secs(15),
     renew_within: Duration::from_secs(10),
@@ -127,6 +129,17 @@ fn a_lease_that_is_not_there_or_was_given_back_or_is_ones_own_is_free_at_once() 
         sight.look(free, at(1));
         assert!(sight.is_free(&me, at(1)));
     }
+}
+
+#[test]
+fn a_holder_that_had_ones_own_address_is_gone_and_its_lease_is_not_free_for_that() {
+    let mut me = holder("me");
+    me.address = holder("before").address;
+    let mut sight = Sight::default();
+    sight.look(Some(found("before", 1)), at(1));
+    assert_eq!(sight.leader(&me, at(2)), None);
+    // It may still run, cut off from everything.
+    assert!(!sight.is_free(&me, at(2)));
 }
 
 proptest! {

@@ -20,6 +20,7 @@ pub struct StreamMetrics {
     bytes: Counter<u64>,
     acks: Counter<u64>,
     nacks: Counter<u64>,
+    differences: Counter<u64>,
     ack: Histogram<f64>,
     calls_refused: Counter<u64>,
 }
@@ -97,6 +98,10 @@ impl StreamMetrics {
                 .build(),
             acks: counter("roadstead.acks", "Acknowledgements of transfers."),
             nacks: counter("roadstead.nacks", "Transfers that a proxy could not use."),
+            differences: counter(
+                "roadstead.differences",
+                "Times that a proxy held something else than it had acknowledged.",
+            ),
             ack: super::seconds(
                 meter,
                 "roadstead.ack",
@@ -145,6 +150,11 @@ impl StreamMetrics {
     /// A transfer was refused.
     pub fn refused(&self) {
         self.nacks.add(1, &[]);
+    }
+
+    /// A proxy holds something else than it acknowledged.
+    pub fn differed(&self) {
+        self.differences.add(1, &[]);
     }
 
     /// A call was refused.

@@ -70,6 +70,7 @@ impl Scrape {
         streams.transferred(Scope::Delta, 9);
         streams.acknowledged(Duration::from_millis(2));
         streams.refused();
+        streams.differed();
         streams.call_refused(Refused::NoToken);
         let secrets = SecretMetrics::new(&meter, || (1, 1));
         secrets.called(Call::Answered);

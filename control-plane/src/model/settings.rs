@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::model::guard::DeletionGuard;
+use crate::model::network::Network;
 
 /// The part of the configuration file that projection depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,10 +41,14 @@ impl Settings {
 
 /// A port that proxies open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Listener {
     pub address: IpAddr,
     pub port: u16,
     pub protocol: Protocol,
+    /// Whose connections begin with a header of the PROXY protocol.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub proxy_protocol: BTreeSet<Network>,
 }
 
 /// What a listener speaks.

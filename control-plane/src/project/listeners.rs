@@ -20,15 +20,24 @@ pub(super) fn project(state: &State) -> impl Iterator<Item = Change> {
 
 fn body(name: &str, listener: &Listener) -> (Vec<u8>, &'static [&'static str]) {
     use v1::listener::Protocol as Wire;
-    let (protocol, requires): (_, &'static [&'static str]) = match listener.protocol {
-        Protocol::Http => (Wire::Http, &[]),
-        Protocol::Https => (Wire::Https, &["tls"]),
+    let has_headers = !listener.proxy_protocol.is_empty();
+    let (protocol, requires): (_, &'static [&'static str]) = match (listener.protocol, has_headers)
+    {
+        (Protocol::Http, false) => (Wire::Http, &[]),
+        (Protocol::Http, true) => (Wire::Http, &["proxy-protocol"]),
+        (Protocol::Https, false) => (Wire::Https, &["tls"]),
+        (Protocol::Https, true) => (Wire::Https, &["proxy-protocol", "tls"]),
     };
     let message = v1::Listener {
         name: name.to_owned(),
         address: listener.address.to_string(),
         port: listener.port.into(),
         protocol: protocol.into(),
+        proxy_protocol: listener
+            .proxy_protocol
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
     };
     (message.encode_to_vec(), requires)
 }

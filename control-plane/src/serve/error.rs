@@ -117,6 +117,14 @@ pub(super) fn slow_reader() -> Status {
     Status::deadline_exceeded("this answer was not read in time: ask again")
 }
 
+/// Who leads was asked, and the answer is not there.
+pub(super) fn leader_unheard(leader: &str, problem: &str) -> Status {
+    Status::unavailable(format!(
+        "this replica does not lead, and from {leader}, which does, there is no answer ({problem}); \
+         try again, or ask there"
+    ))
+}
+
 /// The control plane stops.
 pub(super) fn stopping() -> Status {
     Status::unavailable("the control plane stops: connect again and go on after the last seq")

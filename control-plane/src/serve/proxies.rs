@@ -1,7 +1,7 @@
 //! `ProxyService`: who is connected, and what each holds.
 //!
 //! Apart from the stream, which knows one proxy each: this reads what the engine has heard
-//! of all of them.
+//! of all of them. Only the engine of whoever leads hears of them: any other replica asks there.
 
 use std::sync::Arc;
 
@@ -11,17 +11,18 @@ use tonic::{Request, Response, Status};
 
 use crate::presence::{Fault, Presence, Proxy};
 use crate::serve::wire::timestamp;
-use crate::serve::{Role, error};
+use crate::serve::{Leader, Role, error};
 use crate::snapshot::publication::Publication;
 
-#[derive(Debug)]
-pub(super) struct Proxies {
+/// Who is connected here, if this replica leads.
+#[derive(Clone, Debug)]
+pub(super) struct Connected {
     presence: watch::Receiver<Presence>,
     publications: watch::Receiver<Arc<Publication>>,
     role: watch::Receiver<Role>,
 }
 
-impl Proxies {
+impl Connected {
     pub(super) fn new(
         presence: watch::Receiver<Presence>,
         publications: watch::Receiver<Arc<Publication>>,
@@ -33,14 +34,8 @@ impl Proxies {
             role,
         }
     }
-}
 
-#[tonic::async_trait]
-impl ProxyService for Proxies {
-    async fn list_proxies(
-        &self,
-        _: Request<v1::ListProxiesRequest>,
-    ) -> Result<Response<v1::ListProxiesResponse>, Status> {
+    pub(super) fn list(&self) -> Result<v1::ListProxiesResponse, Status> {
         if let Role::Following { leader } = &*self.role.borrow() {
             return Err(error::not_leading(leader.as_deref()));
         }
@@ -49,12 +44,40 @@ impl ProxyService for Proxies {
         let version = newest.snapshot().version();
         let faults = FAULTS / presence.len().max(1);
         let proxies = presence.proxies().map(|proxy| wire(proxy, &newest, faults));
-        Ok(Response::new(v1::ListProxiesResponse {
+        Ok(v1::ListProxiesResponse {
             proxies: proxies.collect(),
             version: newest
                 .is_something()
                 .then(|| version.to_proto(newest.lineage())),
-        }))
+        })
+    }
+}
+
+/// For operators, by whichever replica.
+#[derive(Debug)]
+pub(super) struct Proxies {
+    connected: Connected,
+    leader: Leader,
+}
+
+impl Proxies {
+    pub(super) fn new(connected: Connected, leader: Leader) -> Self {
+        Self { connected, leader }
+    }
+}
+
+#[tonic::async_trait]
+impl ProxyService for Proxies {
+    async fn list_proxies(
+        &self,
+        _: Request<v1::ListProxiesRequest>,
+    ) -> Result<Response<v1::ListProxiesResponse>, Status> {
+        let elsewhere = self.connected.role.borrow().elsewhere();
+        let listed = match elsewhere {
+            Some(leader) => self.leader.proxies(leader).await?,
+            None => self.connected.list()?,
+        };
+        Ok(Response::new(listed))
     }
 }
 

@@ -19,6 +19,7 @@ use crate::history::{Beginning, History, Progress};
 use crate::model::time::Timestamp;
 use crate::replication::Place;
 use crate::serve::followers::{self, Followers};
+use crate::serve::proxies::Connected;
 use crate::serve::stop::Stop;
 use crate::serve::{Role, error};
 use crate::state::endpoints::SliceMap;
@@ -29,6 +30,7 @@ pub(super) struct Replicas {
     stop: Stop,
     followers: Followers,
     role: watch::Receiver<Role>,
+    connected: Connected,
 }
 
 impl Replicas {
@@ -37,12 +39,14 @@ impl Replicas {
         stop: Stop,
         followers: Followers,
         role: watch::Receiver<Role>,
+        connected: Connected,
     ) -> Self {
         Self {
             history: history.apart(),
             stop,
             followers,
             role,
+            connected,
         }
     }
 }
@@ -67,6 +71,13 @@ impl ReplicationService for Replicas {
                 .map_or_else(String::new, |at| at.to_string()),
             leads: matches!(role, Role::Leading { .. }),
         }))
+    }
+
+    async fn list_proxies(
+        &self,
+        _: Request<v1::ListProxiesRequest>,
+    ) -> Result<Response<v1::ListProxiesResponse>, Status> {
+        self.connected.list().map(Response::new)
     }
 
     type FollowStream = Pin<Box<dyn Stream<Item = Result<v1::FollowMessage, Status>> + Send>>;

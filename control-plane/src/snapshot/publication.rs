@@ -72,11 +72,13 @@ impl Publication {
         }
     }
 
-    /// The same, without the way back: what comes next has nothing to do with it.
+    /// Nothing, in the place of what was, and without the way back: what comes next has nothing to
+    /// do with it. It has a number that nobody was told of, so that nothing is a change of what was
+    /// told before.
     #[must_use]
     pub fn forgetting(&self) -> Self {
         Self {
-            number: self.number,
+            number: self.number + u64::from(self.is_something()),
             ..Self::default()
         }
     }

@@ -42,6 +42,9 @@ pub(super) fn outcome(snapshot: &Snapshot, outcome: Outcome) -> String {
                 for line in body(id.kind, &resource.body) {
                     writeln!(out, "    {line}").unwrap();
                 }
+                for capability in resource.requires {
+                    writeln!(out, "    requires {capability}").unwrap();
+                }
             }
             None => writeln!(out, "  {kind} {}: gone", id.name).unwrap(),
         }
@@ -63,10 +66,13 @@ fn body(kind: ResourceType, bytes: &[u8]) -> Vec<String> {
         ResourceType::Listener => {
             let listener = v1::Listener::decode(bytes).unwrap();
             let protocol = listener.protocol().as_str_name();
-            vec![format!(
+            let mut lines = vec![format!(
                 "{} port {} {protocol}",
                 listener.address, listener.port
-            )]
+            )];
+            let networks = listener.proxy_protocol.iter();
+            lines.extend(networks.map(|network| format!("PROXY headers from {network}")));
+            lines
         }
         ResourceType::Route => {
             let route = v1::Route::decode(bytes).unwrap();

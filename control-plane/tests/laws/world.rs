@@ -127,6 +127,7 @@ pub(crate) fn settings() -> Settings {
         address: "::".parse().unwrap(),
         port: 80,
         protocol: Protocol::Http,
+        proxy_protocol: [].into(),
     };
     Settings {
         listeners: BTreeMap::from([("http".into(), listener)]),

@@ -20,6 +20,9 @@ pub(super) trait Ports {
     /// Serves on what was bound.
     fn open(&mut self, listener: &Arc<Listener>, bound: Self::Bound) -> impl Future<Output = ()>;
 
+    /// Takes over all but the address from the listener as it is now.
+    fn change(&mut self, listener: &Arc<Listener>) -> impl Future<Output = ()>;
+
     /// Serves no more, and leaves the address.
     fn close(&mut self, listener: &Arc<Listener>) -> impl Future<Output = ()>;
 }
@@ -56,8 +59,14 @@ impl<P: Ports> Listeners<P> {
         let mut faults = BTreeMap::new();
         let mut waiting = Vec::new();
         for listener in wanted {
-            if self.open.get(&listener.name) == Some(listener) {
-                continue;
+            match self.open.get(&listener.name) {
+                Some(open) if open == listener => continue,
+                // Nobody is cut for it.
+                Some(open) if open.address == listener.address => {
+                    self.change(listener).await;
+                    continue;
+                }
+                Some(_) | None => {}
             }
             if let Err(fault) = self.move_to(listener).await {
                 faults.insert(listener.name.clone(), fault);
@@ -89,6 +98,12 @@ impl<P: Ports> Listeners<P> {
         info!(listener = %listener.name, address = %listener.address, "listener open");
         self.open.insert(listener.name.clone(), listener.clone());
         Ok(())
+    }
+
+    async fn change(&mut self, listener: &Arc<Listener>) {
+        self.ports.change(listener).await;
+        info!(listener = %listener.name, address = %listener.address, "listener changed");
+        self.open.insert(listener.name.clone(), listener.clone());
     }
 
     async fn close(&mut self, listener: &Arc<Listener>) {

@@ -143,7 +143,15 @@ impl Ports for Sockets {
             }
         }
         let opened = self.workers.iter().zip(shares);
-        join_all(opened.map(|(worker, share)| worker.open(port(listener), share))).await;
+        let open = |(worker, share): (&Worker, _)| {
+            worker.open(port(listener), listener.sources.clone(), share)
+        };
+        join_all(opened.map(open)).await;
+    }
+
+    async fn change(&mut self, listener: &Arc<Listener>) {
+        let set = |worker: &Worker| worker.set_sources(&listener.name, listener.sources.clone());
+        all(&self.workers, set).await;
     }
 
     async fn close(&mut self, listener: &Arc<Listener>) {

@@ -40,6 +40,9 @@ pub struct Applier<S> {
     fetching: Fetching,
     journal: Option<mpsc::Sender<Batch>>,
     report: watch::Sender<Report>,
+    count_every: Duration,
+    /// How often what is held was counted anew.
+    counts: u64,
     metrics: Metrics,
 }
 
@@ -61,7 +64,18 @@ impl<S: Serve> Applier<S> {
             fetching: Fetching::new(secrets, metrics.clone()),
             journal,
             report: watch::Sender::default(),
+            count_every: COUNT_EVERY,
+            counts: 0,
             metrics,
+        }
+    }
+
+    /// Counts what is held anew so often.
+    #[must_use]
+    pub fn counting_every(self, count_every: Duration) -> Self {
+        Self {
+            count_every,
+            ..self
         }
     }
 
@@ -102,6 +116,7 @@ impl<S: Serve> Applier<S> {
     /// Applies what comes until there is no one left who sends.
     pub async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         let mut retry_at = Instant::now() + RETRY_LISTENERS;
+        let mut count_at = Instant::now() + self.count_every;
         loop {
             tokio::select! {
                 order = orders.recv() => {
@@ -117,6 +132,10 @@ impl<S: Serve> Applier<S> {
                     self.listen().await;
                     self.send_report();
                     retry_at = Instant::now() + RETRY_LISTENERS;
+                }
+                () = sleep_until(count_at) => {
+                    self.count();
+                    count_at = Instant::now() + self.count_every;
                 }
             }
         }
@@ -163,6 +182,16 @@ impl<S: Serve> Applier<S> {
             certificates = changes.len(),
             "certificates that were missing are shown"
         );
+        self.send_report();
+    }
+
+    /// Counts what is held anew. Whoever reads the report says it to the control plane, which
+    /// repairs what differs.
+    fn count(&mut self) {
+        if !self.held.recount() {
+            warn!("what is held is not what it was taken for: asking for what differs");
+        }
+        self.counts += 1;
         self.send_report();
     }
 
@@ -226,6 +255,7 @@ impl<S: Serve> Applier<S> {
             version: self.held.version().cloned(),
             endpoints_revision: self.held.endpoints_revision(),
             digest: self.held.digest().clone(),
+            counts: self.counts,
             faults,
             routes: self.compiler.routes(),
             upstreams: self.compiler.upstreams(),
@@ -267,5 +297,7 @@ impl<S: Serve> Applier<S> {
     }
 }
 
+/// Some milliseconds of work, and 4 KiB that are told.
+const COUNT_EVERY: Duration = Duration::from_secs(60);
 /// A port that another process has may become free.
 const RETRY_LISTENERS: Duration = Duration::from_secs(1);

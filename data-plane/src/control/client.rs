@@ -172,7 +172,7 @@ impl Client {
                         Taken::Live => {
                             mismatches = 0;
                             acknowledged = true;
-                            (self.ack(), None)
+                            (self.ack(None), None)
                         }
                         Taken::Refused(refusal) => {
                             (self.nack(assembly.offered(), &refusal), Some(refusal))
@@ -182,9 +182,13 @@ impl Client {
                     Ok(None) => return End::Closed,
                     Err(status) => return End::Failed(status.into()),
                 },
-                // A listener could be opened at last, or another fault came or went.
+                // A listener could be opened at last, another fault came or went, or all that is
+                // held was counted.
                 changed = self.report.changed(), if acknowledged => match changed {
-                    Ok(()) => (self.ack(), None),
+                    Ok(()) => {
+                        let digest = self.report.borrow().digest.to_proto();
+                        (self.ack(Some(digest)), None)
+                    }
                     Err(_) => return End::Ending,
                 },
             };
@@ -226,7 +230,8 @@ impl Client {
         Some(result)
     }
 
-    fn ack(&self) -> v1::ProxyMessage {
+    /// Of what is held; with its digest where no transfer is answered.
+    fn ack(&self, digest: Option<v1::Digest>) -> v1::ProxyMessage {
         let report = self.report.borrow();
         let faults = report.faults.iter().map(|(key, fault)| v1::Fault {
             resource: Some(key.to_proto()),
@@ -237,6 +242,7 @@ impl Client {
             version: report.version.as_ref().map(Version::to_proto),
             endpoints_revision: report.endpoints_revision,
             faults: faults.collect(),
+            digest,
         }))
     }
 

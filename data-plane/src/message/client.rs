@@ -40,7 +40,7 @@ impl Client {
 
     /// Whether the connection is to end as soon as it has nothing to finish.
     pub fn is_leaving(&self) -> bool {
-        self.listener.closing.get() || self.thread.drain.phase() > Phase::Open
+        self.listener.is_leaving(&self.thread)
     }
 }
 
@@ -53,4 +53,11 @@ pub struct Listener {
     pub metrics: Arc<ListenerMetrics>,
     /// Accepts no more; its connections end when they can.
     pub closing: Cell<bool>,
+}
+
+impl Listener {
+    /// Whether its connections are to end as soon as they have nothing to finish.
+    pub fn is_leaving(&self, thread: &Thread) -> bool {
+        self.closing.get() || thread.drain.phase() > Phase::Open
+    }
 }

@@ -12,13 +12,14 @@ use opentelemetry::{
 
 use super::Cells;
 use crate::metrics::{CLASSES, Handshake, ListenerTotals, ThreadTotals};
-use crate::protocol::Protocol;
+use crate::protocol::{BadHeader, Protocol};
 use crate::reason::Reason;
 
 pub(super) fn show(cells: &Arc<Cells>, meter: &Meter) {
     show_requests(cells, meter);
     show_failures(cells, meter);
     show_handshakes(cells, meter);
+    show_bad_headers(cells, meter);
     for (name, description, read) in THREAD_COUNTERS {
         let cells = cells.clone();
         meter
@@ -99,6 +100,25 @@ fn show_handshakes(cells: &Arc<Cells>, meter: &Meter) {
         .with_callback(move |instrument| {
             for (end, count) in Handshake::ALL.iter().zip(cells.read().handshakes) {
                 instrument.observe(count, &[KeyValue::new("result", end.as_str())]);
+            }
+        })
+        .build();
+}
+
+fn show_bad_headers(cells: &Arc<Cells>, meter: &Meter) {
+    let cells = cells.clone();
+    meter
+        .u64_observable_counter("roadstead_proxy_headers_refused")
+        .with_description(
+            "Connections that were closed because they did not begin with a header of the PROXY \
+             protocol, by listener and reason",
+        )
+        .with_callback(move |instrument| {
+            for (name, totals) in cells.read().listeners {
+                for (bad, count) in BadHeader::ALL.iter().zip(totals.bad_headers) {
+                    let reason = KeyValue::new("reason", bad.as_str());
+                    instrument.observe(count, &[listener(&name), reason]);
+                }
             }
         })
         .build();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{CLASSES, Handshake, HistogramTotals, ListenerMetrics, ThreadMetrics};
-use crate::protocol::Protocol;
+use crate::protocol::{BadHeader, Protocol};
 use crate::reason::Reason;
 
 /// Of one thread, or of several summed.
@@ -97,6 +97,8 @@ impl AddAssign for ThreadTotals {
 pub struct ListenerTotals {
     pub connections: u64,
     pub connections_open: i64,
+    /// In the order of [`BadHeader::ALL`].
+    pub bad_headers: [u64; BadHeader::ALL.len()],
     /// By protocol, in the order of [`Protocol::ALL`], and class, in that of [`CLASSES`].
     pub requests: [[u64; CLASSES.len()]; Protocol::ALL.len()],
     pub duration: HistogramTotals,
@@ -110,6 +112,7 @@ impl ListenerMetrics {
         ListenerTotals {
             connections: self.connections.read(),
             connections_open: self.connections_open.read(),
+            bad_headers: self.bad_headers.each_ref().map(super::Counter::read),
             requests: self
                 .requests
                 .each_ref()
@@ -127,6 +130,9 @@ impl AddAssign for ListenerTotals {
     fn add_assign(&mut self, other: Self) {
         self.connections += other.connections;
         self.connections_open += other.connections_open;
+        for (total, more) in self.bad_headers.iter_mut().zip(other.bad_headers) {
+            *total += more;
+        }
         for (totals, more) in self.requests.iter_mut().zip(other.requests) {
             for (total, more) in totals.iter_mut().zip(more) {
                 *total += more;

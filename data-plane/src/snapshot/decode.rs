@@ -17,7 +17,7 @@ use roadstead_proto::{digest, v1};
 use super::{Fault, Form, Reason, Told};
 
 /// What this proxy can do beyond the messages' plain meaning; a resource may require some of it.
-pub const CAPABILITIES: &[&str] = &["http", "tls"];
+pub const CAPABILITIES: &[&str] = &["http", "proxy-protocol", "tls"];
 
 /// What decoding came to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -92,6 +92,16 @@ impl Held {
         &self.faults
     }
 
+    /// Counts all that is held anew. False if the digest was another: then it is no longer.
+    pub fn recount(&mut self) -> bool {
+        let mut digest = Digest::new();
+        self.entries.iter().for_each(|(key, entry)| {
+            digest.insert(key.kind, &key.name, &entry.hash);
+        });
+        let before = std::mem::replace(&mut self.digest, digest);
+        before == self.digest
+    }
+
     pub fn len(&self) -> usize {
         self.entries.len()
     }

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use roadstead_matcher::{host::HostPattern, path::PathPattern};
 
-use super::BundleName;
+use super::{BundleName, Sources};
 
 /// The usable form of a resource. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Listener {
     pub name: Arc<str>,
     pub address: SocketAddr,
     pub protocol: ListenerProtocol,
+    /// Whose connections begin with a header of the PROXY protocol.
+    pub sources: Sources,
 }
 
 /// What clients of a listener begin with.

@@ -28,8 +28,16 @@ pub struct Peers {
 #[derive(Debug)]
 pub(super) struct Given {
     pub(super) stream: std::net::TcpStream,
-    pub(super) address: SocketAddr,
+    pub(super) caller: Caller,
     pub(super) port: Port,
+}
+
+/// Who has connected.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    pub(super) address: SocketAddr,
+    /// It is a load balancer, and says first for whom: decided once, where it was accepted.
+    pub(super) proxied: bool,
 }
 
 /// All threads, seen by one.

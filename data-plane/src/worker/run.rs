@@ -13,8 +13,9 @@ use tokio::{
 
 use super::{
     Command, WorkerOptions,
-    accept::{Acceptor, Server},
+    accept::Acceptor,
     peers::{Given, Peers},
+    server::Server,
 };
 use crate::access_log::ThreadLog;
 use crate::active::Active;
@@ -74,9 +75,9 @@ pub(super) async fn run(
                 match command {
                     Command::Publish(active) => proxy.publish(active),
                     Command::Resolved(resolved) => proxy.resolved(resolved),
-                    Command::Open(port, sockets) => {
+                    Command::Open(port, sources, sockets) => {
                         let name = Arc::clone(&port.name);
-                        match Acceptor::start(&server, port, sockets) {
+                        match Acceptor::start(&server, port, sources, sockets) {
                             Ok(acceptor) => {
                                 if let Some(before) = acceptors.insert(name, acceptor) {
                                     let (closed, _) = oneshot::channel();
@@ -84,6 +85,11 @@ pub(super) async fn run(
                                 }
                             }
                             Err(error) => tracing::error!(listener = %name, "accept: {error}"),
+                        }
+                    }
+                    Command::Sources(name, sources) => {
+                        if let Some(acceptor) = acceptors.get(&name) {
+                            acceptor.set_sources(sources);
                         }
                     }
                     Command::Close(name) => {

@@ -14,11 +14,12 @@ mod wire;
 
 use roadstead_data_plane::snapshot::Reason;
 use roadstead_proto::v1::ResourceType;
+use tokio::time::Duration;
 
 use crate::{
     plane::Plane,
     proxy::{Proxy, local},
-    wire::{Content, ack, listener, nack, route},
+    wire::{Content, ack, counted, listener, nack, route},
 };
 
 #[tokio::test]
@@ -29,7 +30,7 @@ async fn a_proxy_that_holds_nothing_is_given_all_and_then_what_changes() {
         let mut stream = plane.accept().await;
         assert_eq!(stream.hello.proxy, "node-1");
         assert_eq!(stream.hello.held, None);
-        assert_eq!(stream.hello.capabilities, ["http", "tls"]);
+        assert_eq!(stream.hello.capabilities, ["http", "proxy-protocol", "tls"]);
         assert_eq!(stream.token.as_deref(), Some("Bearer a token"));
 
         let mut content = Content::default();
@@ -99,6 +100,24 @@ async fn a_wrong_digest_is_answered_by_what_is_held_and_repaired_by_buckets() {
         assert_eq!(ack(stream.answer().await), (2, vec![]));
         assert_eq!(proxy.serves("b").await, None);
         assert_eq!(proxy.serves("c").await, Some("1.2 route/c".to_owned()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn now_and_then_a_proxy_says_by_itself_what_it_holds() {
+    local(async {
+        let mut plane = Plane::start().await;
+        let _proxy = Proxy::start_counting(&plane, Duration::from_millis(20)).await;
+        let mut stream = plane.accept().await;
+        let mut content = Content::default();
+        content.put(route("a", "/"));
+        stream.send_whole(1, &content).await;
+        assert_eq!(counted(stream.answer().await), None, "that is the answer");
+        let digest = content.digest().to_proto();
+        for _ in 0..2 {
+            assert_eq!(counted(stream.answer().await), Some(digest.clone()));
+        }
     })
     .await;
 }

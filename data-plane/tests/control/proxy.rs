@@ -66,19 +66,32 @@ pub(crate) async fn local(test: impl Future<Output = ()>) {
 
 impl Proxy {
     pub(crate) async fn start(plane: &Plane, folder: Option<&Path>) -> Self {
-        let addresses = vec![format!("http://{}", plane.address).parse().unwrap()];
-        Self::start_with(
-            ControlPlane {
-                addresses,
-                ..ControlPlane::default()
-            },
-            folder,
-        )
-        .await
+        Self::start_with(Self::settings(plane), folder).await
+    }
+
+    /// That counts what it holds so often.
+    pub(crate) async fn start_counting(plane: &Plane, every: Duration) -> Self {
+        let settings = Self::settings(plane);
+        Self::start_as(settings, None, |applier| applier.counting_every(every)).await
+    }
+
+    fn settings(plane: &Plane) -> ControlPlane {
+        ControlPlane {
+            addresses: vec![format!("http://{}", plane.address).parse().unwrap()],
+            ..ControlPlane::default()
+        }
     }
 
     /// With these settings, and a token.
     pub(crate) async fn start_with(settings: ControlPlane, folder: Option<&Path>) -> Self {
+        Self::start_as(settings, folder, |applier| applier).await
+    }
+
+    async fn start_as(
+        settings: ControlPlane,
+        folder: Option<&Path>,
+        with: impl FnOnce(Applier<Notes>) -> Applier<Notes>,
+    ) -> Self {
         let meter = NoopMeterProvider::new().meter("test");
         let metrics = Metrics::new(&meter);
         let identity = Identity::new("node-1".to_owned()).unwrap();
@@ -101,7 +114,8 @@ impl Proxy {
         }
         let (may_ask, secrets) = watch::channel(None);
         let notes = Notes(noted.clone());
-        let mut applier = Applier::new(notes, journal, (keys, secrets), metrics.clone());
+        let applier = Applier::new(notes, journal, (keys, secrets), metrics.clone());
+        let mut applier = with(applier);
         if let Some(kept) = kept {
             assert!(applier.restore(kept).await);
         }

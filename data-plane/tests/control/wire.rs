@@ -107,6 +107,7 @@ fn listener_of(name: &str, port: u32, protocol: v1::listener::Protocol) -> v1::R
         address: "127.0.0.1".to_owned(),
         port,
         protocol: protocol.into(),
+        proxy_protocol: Vec::new(),
     };
     resource(v1::ResourceType::Listener, name.to_owned(), &listener)
 }
@@ -200,6 +201,14 @@ pub(crate) fn ack(message: v1::ProxyMessage) -> (u64, Vec<(String, String)>) {
         (name, fault.reason)
     });
     (ack.version.unwrap_or_default().seq, faults.collect())
+}
+
+/// What an Ack says of all that is held, if it does.
+pub(crate) fn counted(message: v1::ProxyMessage) -> Option<v1::Digest> {
+    let Some(proxy_message::Message::Ack(ack)) = message.message else {
+        panic!("not an Ack: {message:?}");
+    };
+    ack.digest
 }
 
 /// The sequence number, the reason and the digest of a Nack.

@@ -10,6 +10,7 @@ mod headers;
 mod http2;
 mod oracle;
 mod pools;
+mod proxy_protocol;
 mod requests;
 mod route;
 mod sharing;

@@ -21,7 +21,7 @@ use roadstead_data_plane::{
     metrics::ThreadTotals,
     protocol::Scheme,
     router::{Names, RouteChange, Router, UpstreamId},
-    snapshot::{Backend, Route, Rule, Version},
+    snapshot::{Backend, Route, Rule, Sources, Version},
     tls::Tls,
     upstream::PoolOptions,
     worker::{Acknowledged, Peers, Port, Worker, WorkerOptions},
@@ -30,7 +30,7 @@ use roadstead_matcher::{host::HostPattern, path::PathPattern};
 use tokio::time::Instant;
 
 pub(crate) use client::{Answer, Client};
-pub(crate) use origin::{BlackHole, Origin, Step, plain};
+pub(crate) use origin::{BlackHole, Origin, Seen, Step, plain};
 pub(crate) use secure::{Algorithm, Offers, Secure, Shows, shows};
 
 /// What one host is served by.
@@ -108,7 +108,7 @@ impl Proxy {
             scheme,
             ..port(address)
         };
-        done(self.worker.open(port, vec![socket]));
+        done(self.worker.open(port, Sources::default(), vec![socket]));
         Self { address, ..self }
     }
 

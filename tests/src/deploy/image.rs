@@ -12,8 +12,14 @@ use crate::program::built;
 /// As the chart names it.
 pub const NAME: &str = "registry.invalid/roadstead:0.1.0";
 
-/// Builds the image in a folder, by buildah and without a registry; the archive that nodes load.
+/// Builds the image in a folder, by buildah and without a registry; the archive that nodes load it
+/// from.
 pub fn build(folder: &Path) -> anyhow::Result<PathBuf> {
+    build_as(folder, NAME)
+}
+
+/// The same under another name.
+pub fn build_as(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let binaries = built::binary("roadstead-control-plane")?;
     let binaries = binaries.parent().context("a folder of binaries")?;
     let root = folder.join("build");
@@ -26,12 +32,12 @@ pub fn build(folder: &Path) -> anyhow::Result<PathBuf> {
     let stages = format!("build={}", root.display());
     ran(buildah(folder)
         .args(["bud", "--isolation", "chroot", "--build-context", &stages])
-        .args(["--tag", NAME, "--file"])
+        .args(["--tag", name, "--file"])
         .arg(file("Dockerfile"))
         .arg(&sources))?;
     let archive = folder.join("roadstead.tar");
-    let to = format!("docker-archive:{}:{NAME}", archive.display());
-    ran(buildah(folder).args(["push", "--quiet", NAME, &to]))?;
+    let to = format!("docker-archive:{}:{name}", archive.display());
+    ran(buildah(folder).args(["push", "--quiet", name, &to]))?;
     Ok(archive)
 }
 

@@ -99,6 +99,14 @@ impl Nodes {
         (Ipv4Addr::new(10, 0, 1, 10 + index), port).into()
     }
 
+    /// The programs of a node's containers crash whose command line has this text; how many they
+    /// were.
+    pub fn crash(&self, index: u8, text: &str) -> anyhow::Result<u32> {
+        let number = index.to_string();
+        let crashed = ran(Command::new(script("crash.sh")).args([&*self.network, &number, text]))?;
+        crashed.trim().parse().context("how many crashed")
+    }
+
     /// A node dies at once, with all that runs on it.
     pub fn kill(&self, index: u8) -> anyhow::Result<()> {
         let number = index.to_string();

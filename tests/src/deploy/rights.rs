@@ -63,7 +63,7 @@ fn row(line: &str) -> anyhow::Result<Row> {
         _ => words(names),
     };
     Ok(Row {
-        place: (*place).to_owned(),
+        place: place.trim_matches('`').to_owned(),
         when: when.trim_matches('`').to_owned(),
         rights: product(
             &[group.to_owned()],
@@ -79,6 +79,7 @@ pub fn expected(table: &[Row], mode: Mode<'_>, namespace: &str) -> BTreeSet<Righ
     let holds = |row: &&Row| {
         let place = match row.place.as_str() {
             "own namespace" => namespace == NAMESPACE,
+            "default" => namespace == "default",
             "served" => mode.namespaces.is_empty() || mode.namespaces.contains(&namespace),
             _ => true,
         };

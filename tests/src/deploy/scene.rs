@@ -1,7 +1,9 @@
 //! What is shipped, installed on three real nodes, with the cluster's DNS, volumes of the nodes'
 //! disks, and a backend.
 
-use std::collections::BTreeSet;
+mod proxies;
+mod volumeless;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use k8s_openapi::api::apps::v1::{DaemonSet, StatefulSet};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{EvictParams, ListParams, Patch, PatchParams};
@@ -35,7 +37,8 @@ pub enum Shipped {
     Chart,
     /// The plain manifests.
     Manifests,
-    /// The chart, with proxies behind a port of all nodes.
+    /// The chart, with proxies behind a port of all nodes and one replica without a volume, in a
+    /// namespace that restricts its pods as far as Kubernetes can.
     NodePort,
 }
 
@@ -62,7 +65,11 @@ impl Scene {
             ..Options::default()
         };
         let cluster = Cluster::start(sandbox, &options).await?;
-        let image = image::build(&sandbox.folder().join("image"))?;
+        let folder = sandbox.folder().join("image");
+        let image = match shipped {
+            Shipped::Chart | Shipped::NodePort => image::build(&folder)?,
+            Shipped::Manifests => image::build_as(&folder, &format!("{PUSHED}:0.1.0"))?,
+        };
         let dns = coredns(sandbox)?;
         let nodes = Nodes::start(sandbox, &cluster, NODES, &[&image, &dns]).await?;
         let dns = workspace().join("tests/cluster/nodes/coredns.yaml");
@@ -83,14 +90,14 @@ impl Scene {
             _diary: diary,
         };
         match shipped {
-            Shipped::Chart | Shipped::NodePort => {
-                scene.release("install", &["--create-namespace"]).await?;
+            Shipped::Chart => scene.release("install", &["--create-namespace"]).await?,
+            Shipped::NodePort => {
+                scene.cluster.objects().apply(RESTRICTED).await?;
+                scene.release("install", &[]).await?;
             }
             Shipped::Manifests => {
-                for file in chart::manifests()? {
-                    let yaml = fs::read_to_string(file)?;
-                    scene.cluster.objects().apply(&yaml).await?;
-                }
+                let yaml = chart::manifests(PUSHED)?;
+                scene.cluster.objects().apply(&yaml).await?;
             }
         }
         scene.changes_arrive("first").await?;
@@ -114,8 +121,10 @@ impl Scene {
         arguments.push(self.cluster.kubeconfig().display().to_string());
         arguments.extend(["--values".to_owned(), values.display().to_string()]);
         if self.shipped == Shipped::NodePort {
-            let values = chart.join("examples/node-port.yaml");
-            arguments.extend(["--values".to_owned(), values.display().to_string()]);
+            for example in ["node-port", "small"] {
+                let values = chart.join(format!("examples/{example}.yaml"));
+                arguments.extend(["--values".to_owned(), values.display().to_string()]);
+            }
             // No load balancer looks which nodes have a proxy.
             let everywhere = "dataPlane.service.externalTrafficPolicy=Cluster";
             arguments.extend(["--set", everywhere].map(str::to_owned));
@@ -164,10 +173,17 @@ impl Scene {
         Nodes::address(node, port)
     }
 
-    /// Each node serves this path.
+    /// Each node serves this path, and each proxy to which it may send a request.
     pub async fn served(&self, path: &str) -> anyhow::Result<()> {
-        for node in &self.serving {
-            let address = self.address(*node);
+        let mut addresses: Vec<_> = self
+            .serving
+            .iter()
+            .map(|node| self.address(*node))
+            .collect();
+        if self.shipped == Shipped::NodePort {
+            addresses.extend(self.proxy_addresses().await?);
+        }
+        for address in addresses {
             wait::until_ok("a node serves", SOON, async || {
                 let reply = get(address, HOST, path).await?;
                 ensure!(
@@ -183,28 +199,6 @@ impl Scene {
         Ok(())
     }
 
-    /// Has the proxies replaced, as a new image would; returns at once. Each upgrade has a name.
-    pub async fn replace_proxies(&self, upgrade: &str) -> anyhow::Result<()> {
-        let annotations = json!({"upgrade": upgrade});
-        let patch = json!({"spec": {"template": {"metadata": {"annotations": annotations}}}});
-        let (parameters, patch) = (PatchParams::default(), Patch::Merge(patch));
-        let proxies = self.data_plane();
-        proxies
-            .patch("roadstead-data-plane", &parameters, &patch)
-            .await?;
-        Ok(())
-    }
-
-    /// Whether all proxies are of the newest kind, and ready.
-    pub async fn are_replaced(&self) -> anyhow::Result<bool> {
-        let found = self.data_plane().get("roadstead-data-plane").await?;
-        let status = found.status.context("no status")?;
-        let all = Some(i32::from(NODES));
-        Ok(status.observed_generation == found.metadata.generation
-            && status.updated_number_scheduled == all
-            && status.number_available == all)
-    }
-
     /// Has so many replicas of the control plane run, and waits until they do and no others.
     pub async fn control_planes(&self, replicas: u8) -> anyhow::Result<()> {
         let sets: Api<StatefulSet> = Api::namespaced(self.cluster.client(), NAMESPACE);
@@ -215,24 +209,14 @@ impl Scene {
         self.ready(replicas.into()).await
     }
 
-    fn data_plane(&self) -> Api<DaemonSet> {
-        Api::namespaced(self.cluster.client(), NAMESPACE)
-    }
-
-    /// The names of the proxies' pods.
-    pub async fn proxies(&self) -> anyhow::Result<BTreeSet<String>> {
-        let proxies = ListParams::default().labels("app.kubernetes.io/component=data-plane");
-        let pods = self.pods().list(&proxies).await?;
-        Ok(pods.items.iter().map(|pod| pod.name_any()).collect())
-    }
-
     /// A load on each node that serves.
     pub fn loads(&self) -> Vec<Load> {
-        let load = |node: &u8| {
-            let address = self.address(*node);
-            Load::paced(address, HOST, "/first", PACE)
-        };
-        self.serving.iter().map(load).collect()
+        self.serving.iter().map(|node| self.load(*node)).collect()
+    }
+
+    /// A load on a node.
+    pub fn load(&self, node: u8) -> Load {
+        Load::paced(self.address(node), HOST, "/first", PACE)
     }
 
     fn pods(&self) -> Api<Pod> {
@@ -345,6 +329,16 @@ fn coredns(sandbox: &Sandbox) -> anyhow::Result<PathBuf> {
     Ok(archive)
 }
 
+/// Where users push the image to, in place of the name that no registry has.
+const PUSHED: &str = "registry.local/edge/roadstead";
+/// Our namespace, which takes no pod that asks for more than any may have.
+const RESTRICTED: &str = "\
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: roadstead
+  labels: {pod-security.kubernetes.io/enforce: restricted}
+";
 /// `node-0` to `node-2`.
 pub const NODES: u8 = 3;
 /// Of all sites.

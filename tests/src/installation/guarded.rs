@@ -30,7 +30,7 @@ use tonic::{
 use super::{
     ControlPlane, SOON,
     accounts::Accounts,
-    rights::{Account, BUNDLE, CLUSTER, LEASES, SECRETS, WATCH, join},
+    rights::{Account, BUNDLE, CLUSTER, LEASES, REVIEWS, SECRETS, WATCH, join},
 };
 use crate::{
     cluster::{Cluster, Options},
@@ -381,11 +381,7 @@ fn rights() -> String {
         namespace: NAMESPACE,
         name: CONTROL_PLANE,
     };
-    let reviews = [
-        "{apiGroups: [authentication.k8s.io], resources: [tokenreviews], verbs: [create]}",
-        "{apiGroups: [authorization.k8s.io], resources: [subjectaccessreviews], verbs: [create]}",
-    ];
-    let everywhere = WATCH.into_iter().chain([CLUSTER]).chain(reviews);
+    let everywhere = WATCH.into_iter().chain([CLUSTER]).chain(REVIEWS);
     let home = [LEASES, SECRETS].into_iter().chain(BUNDLE);
     join(&[
         account.may(CONTROL_PLANE, everywhere),

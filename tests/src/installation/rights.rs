@@ -22,6 +22,11 @@ pub const CERTIFICATES: &str = "{apiGroups: [''], resources: [secrets], verbs: [
 /// To know which cluster it is: of all, like the ones above.
 pub const CLUSTER: &str =
     "{apiGroups: [''], resources: [namespaces], resourceNames: [kube-system], verbs: [get]}";
+/// To ask who somebody is and what they may.
+pub const REVIEWS: [&str; 2] = [
+    "{apiGroups: [authentication.k8s.io], resources: [tokenreviews], verbs: [create]}",
+    "{apiGroups: [authorization.k8s.io], resources: [subjectaccessreviews], verbs: [create]}",
+];
 /// To lead: in its own namespace, like those below.
 pub const LEASES: &str =
     "{apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}";

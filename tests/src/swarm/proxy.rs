@@ -39,10 +39,11 @@ impl Proxy {
 
     pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         while let Some((transfer, answer)) = orders.recv().await {
-            let applied = self.apply(transfer);
+            let (applied, lost) = self.apply(transfer);
             let said = Said {
                 proxy: self.number,
                 answer: applied.clone().map(|()| self.mark()),
+                lost,
                 at: Instant::now(),
             };
             // Its stream acknowledges it as soon as it has the answer; without one it says on
@@ -53,7 +54,8 @@ impl Proxy {
         }
     }
 
-    fn apply(&mut self, transfer: Transfer) -> Result<(), Refusal> {
+    /// Says whether it is applied, and a resource that is gone since.
+    fn apply(&mut self, transfer: Transfer) -> (Result<(), Refusal>, Option<Key>) {
         let mut report = self.report.borrow().clone();
         let digest = &mut report.digest;
         let mut removed = transfer.removed;
@@ -61,11 +63,13 @@ impl Proxy {
             let replaced = |key: &&Key| transfer.replaced.contains(&bucket_of(key.kind, &key.name));
             removed.extend(self.resources.keys().filter(replaced).cloned());
         }
-        for key in removed {
-            if let Some(hash) = self.resources.remove(&key) {
+        removed.retain(|key| match self.resources.remove(key) {
+            Some(hash) => {
                 digest.remove(key.kind, &key.name, &hash);
+                true
             }
-        }
+            None => false,
+        });
         for told in transfer.changed {
             let key = &told.key;
             if let Some(before) = self.resources.insert(key.clone(), told.hash) {
@@ -79,11 +83,14 @@ impl Proxy {
             report.endpoints_revision = transfer.endpoints_revision;
         }
         self.report.send_replace(report);
-        if agrees {
+        let mut lost = removed.into_iter();
+        let lost = lost.find(|key| !self.resources.contains_key(key));
+        let applied = if agrees {
             Ok(())
         } else {
             Err(Refusal::DigestMismatch)
-        }
+        };
+        (applied, lost)
     }
 
     fn mark(&self) -> Mark {

@@ -1,40 +1,47 @@
-//! What users make of the simulated API server.
+//! What users make of the simulated API server: routes, Services and endpoints.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
+use roadstead_control_plane::model::endpoints::{Condition, Endpoint, EndpointPort, EndpointSlice};
 use roadstead_control_plane::model::guard::DeletionGuard;
-use roadstead_control_plane::model::ingress::{ClassRef, Ingress, Rule};
+use roadstead_control_plane::model::ingress::{
+    BackendRef, ClassRef, Ingress, PathRule, PortRef, Rule,
+};
 use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
 use roadstead_control_plane::model::object::{Age, Meta, Spec};
+use roadstead_control_plane::model::service::{Service, ServicePort, Target};
 use roadstead_control_plane::model::settings::{HostOwnership, Settings};
 use roadstead_control_plane::model::time::Timestamp;
 use roadstead_control_plane::observe::Seen;
 use roadstead_matcher::host::HostPattern;
+use roadstead_matcher::path::PathPattern;
+
+/// The kinds that there are. Of three names that follow each other each is of another.
+pub(crate) const KINDS: [Kind; 3] = [Kind::Ingress, Kind::Service, Kind::EndpointSlice];
+
+/// How many names.
+pub(crate) const NAMES: u64 = 9;
 
 pub(crate) fn key(name: u64) -> ObjectKey {
     ObjectKey {
         origin: Origin::Kubernetes,
-        kind: Kind::Ingress,
+        kind: KINDS[usize::try_from(name % 3).unwrap()],
         namespace: "a".into(),
         name: name.to_string().into(),
     }
 }
 
 pub(crate) fn seen(name: u64, (uid, version): (u64, u64)) -> Seen {
-    let rule = Rule {
-        host: HostPattern::parse(&format!("v{version}.example")).unwrap(),
-        paths: None,
-    };
-    let ingress = Ingress {
-        class: ClassRef::Field("roadstead".into()),
-        default_backend: None,
-        rules: vec![rule],
-        tls: Vec::new(),
-        shares_hosts_with: Vec::new(),
-        ignored: Vec::new(),
+    let key = key(name);
+    let spec = match key.kind {
+        Kind::Ingress => Spec::Ingress(ingress(version)),
+        Kind::Service => Spec::Service(service()),
+        // The Service whose name comes before.
+        Kind::EndpointSlice => Spec::EndpointSlice(slice(name - 1, version)),
+        Kind::IngressClass | Kind::Secret => unreachable!("there are none"),
     };
     Seen {
-        key: key(name),
         meta: Meta {
             uid: uid.to_string().into(),
             resource_version: version.to_string().into(),
@@ -43,8 +50,59 @@ pub(crate) fn seen(name: u64, (uid, version): (u64, u64)) -> Seen {
                 rank: name.to_string().into(),
             },
         },
-        spec: Ok(Spec::Ingress(ingress)),
+        key,
+        spec: Ok(spec),
         bundle: None,
+    }
+}
+
+/// One of few hosts, so that Ingresses contend, and one of the Services.
+fn ingress(version: u64) -> Ingress {
+    let backend = BackendRef {
+        service: (1 + 3 * (version % (NAMES / 3))).to_string().into(),
+        port: PortRef::Number(80),
+    };
+    let path = PathRule {
+        path: PathPattern::element_prefix("/").unwrap(),
+        backend,
+    };
+    let rule = Rule {
+        host: HostPattern::parse(&format!("v{}.example", version % 5)).unwrap(),
+        paths: Some(vec![path]),
+    };
+    Ingress {
+        class: ClassRef::Field("roadstead".into()),
+        default_backend: None,
+        rules: vec![rule],
+        tls: Vec::new(),
+        shares_hosts_with: Vec::new(),
+        ignored: Vec::new(),
+    }
+}
+
+fn service() -> Service {
+    Service {
+        target: Target::Endpoints,
+        ports: vec![ServicePort {
+            name: "".into(),
+            number: 80,
+        }],
+    }
+}
+
+fn slice(service: u64, version: u64) -> EndpointSlice {
+    let [.., high, low] = version.to_be_bytes();
+    EndpointSlice {
+        service: service.to_string().into(),
+        ports: vec![EndpointPort {
+            name: "".into(),
+            number: 8080,
+        }],
+        endpoints: vec![Endpoint {
+            address: IpAddr::V4(Ipv4Addr::new(10, 0, high, low)),
+            condition: Condition::Ready,
+            uid: "".into(),
+        }],
     }
 }
 

@@ -1,17 +1,18 @@
 //! A replica's process: it looks at the Lease, leads or follows, and may be stopped or killed.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use roadstead_control_plane::engine::{Batch, Engine, Settings};
 use roadstead_control_plane::event::Epoch;
 use roadstead_control_plane::history::{Beginning, beginning};
 use roadstead_control_plane::lease::{Holder, Sight};
-use roadstead_control_plane::model::key::{Kind, Origin};
+use roadstead_control_plane::model::key::Origin;
 use roadstead_control_plane::observe::Observation;
 use roadstead_control_plane::replication::{Place, Step};
+use roadstead_control_plane::state::endpoints::{SliceChange, SliceMap};
 
-use crate::objects::settings;
+use crate::objects::{KINDS, settings};
 use crate::ports::{SimLog, SimOutlets, shared};
 
 /// A process.
@@ -34,6 +35,7 @@ impl Process {
         let restored = shared(|shared| {
             let side = &mut shared.sides[side];
             (side.died, side.dies, side.office) = (false, None, None);
+            side.publication = Arc::default();
             side.disk.restored()
         });
         Self {
@@ -58,7 +60,7 @@ impl Process {
             lineage: "simulated".into(),
             epoch,
             binary_version: "test".into(),
-            awaited: BTreeSet::from([(Origin::Kubernetes, Kind::Ingress)]),
+            awaited: KINDS.map(|kind| (Origin::Kubernetes, kind)).into(),
         });
         self.see(Observation::Configured(settings()));
     }
@@ -76,8 +78,14 @@ impl Process {
         self.engine.turn(batch);
     }
 
-    /// Takes in some of what another's log has more, as a stream brings it.
-    pub(crate) fn follow(&mut self, from: &Place, of: usize, most: usize) {
+    /// The endpoints that it knows.
+    pub(crate) fn slices(&self) -> SliceMap {
+        self.engine.fold().state().slices().clone()
+    }
+
+    /// Takes in some of what another's log has more, as a stream brings it; with the last of it,
+    /// the endpoints.
+    pub(crate) fn follow(&mut self, from: &Place, slices: &SliceMap, of: usize, most: usize) {
         let after = self.place();
         let archive = shared(|shared| shared.sides[of].disk.clone());
         let (answer, mut writable) = tokio::sync::oneshot::channel();
@@ -103,6 +111,14 @@ impl Process {
             }
             epoch = record.epoch;
             self.engine.step(Step::Records(vec![record.clone()]));
+        }
+        if self.place() == *from {
+            let changes = slices.iter().map(|(key, slice)| SliceChange {
+                key: key.clone(),
+                slice: Some((**slice).clone()),
+            });
+            let changes = changes.collect();
+            self.engine.step(Step::Endpoints { all: true, changes });
         }
     }
 }

@@ -1,19 +1,22 @@
 //! The world around the replicas, and what befalls it, drawn from a seed.
 
+#[path = "proxies.rs"]
+mod proxies;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use roadstead_control_plane::event::{Epoch, Event};
 use roadstead_control_plane::lease::Found;
-use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
+use roadstead_control_plane::model::key::{ObjectKey, Origin};
+use roadstead_control_plane::model::object::Spec;
 use roadstead_control_plane::observe::{Observation, Seen};
-use roadstead_control_plane::presence::{Connected, Report, StreamId};
-use roadstead_control_plane::snapshot::Version;
 use roadstead_tests::campaign::random::Random;
 
-use crate::objects::{key, seen};
+use crate::objects::{KINDS, NAMES, key, seen};
 use crate::ports::{Shared, Side, shared};
 use crate::replica::{Process, holder, time};
+use crate::stream::Proxy;
 
 /// A bug that is built in on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +27,23 @@ pub(crate) enum Plant {
     NoFence,
     /// What was deleted while nobody led is not missed in the list.
     LostDelete,
+    /// A proxy does not look whether a version is lower than its own.
+    LowerVersion,
+    /// A transfer of what changed does not say what is gone.
+    LostRemoval,
+    /// A leader does not look at what a proxy says that it holds.
+    NoComparison,
 }
 
 impl Plant {
-    pub(crate) const ALL: [Self; 3] = [Self::PublishBeforeFlush, Self::NoFence, Self::LostDelete];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::PublishBeforeFlush,
+        Self::NoFence,
+        Self::LostDelete,
+        Self::LowerVersion,
+        Self::LostRemoval,
+        Self::NoComparison,
+    ];
 }
 
 /// What a schedule came to.
@@ -50,8 +66,9 @@ pub(crate) struct World {
     /// The last term, as the Secret of the installation tells it.
     begun: Epoch,
     processes: Vec<Option<Process>>,
-    /// What each proxy held, in order.
-    proxies: Vec<Vec<Version>>,
+    proxies: Vec<Proxy>,
+    /// How many streams there were.
+    streams: u64,
 }
 
 impl World {
@@ -78,7 +95,10 @@ impl World {
             processes: (0..REPLICAS)
                 .map(|side| Some(Process::start(side)))
                 .collect(),
-            proxies: vec![Vec::new(); PROXIES],
+            proxies: (0..PROXIES)
+                .map(|number| Proxy::new(format!("proxy-{number}"), plant))
+                .collect(),
+            streams: 0,
         };
         for _ in 0..STEPS {
             let passed = world.millis(400);
@@ -111,12 +131,7 @@ impl World {
                 let durable = self.random.one_in(2);
                 shared(|shared| shared.sides[side].dies = Some(durable));
             }
-            995..998 => {
-                if let Some(process) = self.running(side) {
-                    process.engine.housekeep();
-                    process.engine.tidy();
-                }
-            }
+            995..998 => self.housekeep(side),
             _ => self.meddle(),
         }
         self.bury();
@@ -204,6 +219,16 @@ impl World {
         shared(|shared| shared.claimed = shared.claimed.max(epoch));
     }
 
+    /// What can wait is done. Who follows has nothing of its own to append.
+    fn housekeep(&mut self, side: usize) {
+        if leads(side)
+            && let Some(process) = self.running(side)
+        {
+            process.engine.housekeep();
+            process.engine.tidy();
+        }
+    }
+
     /// Somebody deletes the Lease, or gives it to somebody who does not exist.
     fn meddle(&mut self) {
         shared(|shared| shared.meddled = true);
@@ -254,12 +279,15 @@ impl World {
                     });
                     listed.extend(gone);
                 }
-                process.see(Observation::Listed {
-                    origin: Origin::Kubernetes,
-                    kind: Kind::Ingress,
-                    objects: listed,
-                    unreadable: Vec::new(),
-                });
+                for kind in KINDS {
+                    let objects = listed.iter().filter(|seen| seen.key.kind == kind);
+                    process.see(Observation::Listed {
+                        origin: Origin::Kubernetes,
+                        kind,
+                        objects: objects.cloned().collect(),
+                        unreadable: Vec::new(),
+                    });
+                }
                 process.watched = Some(changes.len());
             }
             Some(seen_up_to) => {
@@ -303,43 +331,20 @@ impl World {
         }) else {
             return;
         };
-        let Some(from) = self.running_at(of).map(|leader| leader.place()) else {
+        let from = self.running_at(of).map(|of| (of.place(), of.slices()));
+        let Some((from, slices)) = from else {
             return;
         };
         if let Some(process) = self.running(side) {
-            process.follow(&from, of, most);
-        }
-    }
-
-    /// A proxy hears from some replica, be it the leader or one that believes so.
-    fn stream(&mut self) {
-        let (proxy, side) = (self.random.index(PROXIES), self.random.index(REPLICAS));
-        let held = self.proxies[proxy].last().copied();
-        if self.running(side).is_none() {
-            return;
-        }
-        if leads(side)
-            && let (Some(held), Some(process)) = (held, self.running(side))
-        {
-            process.see(Observation::Proxy(Report::Connected(Connected {
-                proxy: "p".into(),
-                stream: StreamId(1),
-                boot_id: "b".into(),
-                peer: "test".into(),
-                binary_version: "test".into(),
-                capabilities: Vec::new(),
-                held: Some(held),
-            })));
-        }
-        let publication = shared(|shared| shared.sides[side].publication.clone());
-        let version = publication.snapshot().version();
-        if publication.is_something() && held.is_none_or(|held| version > held) {
-            self.proxies[proxy].push(version);
+            process.follow(&from, &slices, of, most);
         }
     }
 
     fn kill(&mut self, side: usize) {
         self.processes[side] = None;
+        for proxy in &mut self.proxies {
+            proxy.stream.take_if(|stream| stream.side == side);
+        }
         shared(|shared| {
             shared.sides[side].office = None;
             shared.sides[side].disk.crash();
@@ -372,7 +377,7 @@ impl World {
             }
         }
         let mut leader = None;
-        for _ in 0..QUIET {
+        for round in 0..QUIET {
             shared(|shared| shared.now += 500);
             for side in 0..REPLICAS {
                 self.lease_of(side);
@@ -381,12 +386,13 @@ impl World {
                 }
                 self.publish(side);
                 self.follow(side);
-                if let Some(process) = self.running(side) {
-                    process.engine.housekeep();
-                    process.engine.tidy();
-                }
+                self.housekeep(side);
             }
-            self.stream();
+            if round == QUIET / 2 {
+                // What nothing but a count would find: no version will come.
+                self.rot(0);
+            }
+            self.settle();
             kept()?;
             leader = (0..REPLICAS).find(|side| leads(*side));
         }
@@ -395,24 +401,31 @@ impl World {
             .as_ref()
             .ok_or("the leader is gone")?;
         let state = process.engine.fold().state();
-        let known: BTreeMap<ObjectKey, String> = state
-            .objects()
-            .filter_map(|(key, held)| {
-                Some((
-                    key.clone(),
-                    held.good.as_ref()?.meta.resource_version.to_string(),
-                ))
-            })
-            .collect();
-        let there: BTreeMap<ObjectKey, String> = self
-            .objects
-            .iter()
-            .map(|(name, (_, version))| (key(*name), version.to_string()))
-            .collect();
+        let good = state.objects().filter_map(|(key, held)| {
+            let good = held.good.as_ref()?;
+            Some((key.clone(), good.spec.clone()))
+        });
+        let slices = state.slices().iter();
+        let slices =
+            slices.map(|(key, slice)| (key.clone(), Spec::EndpointSlice(slice.spec.clone())));
+        let known: BTreeMap<ObjectKey, Spec> = good.chain(slices).collect();
+        let there = self.objects.iter().map(|(name, object)| {
+            let Seen { key, spec, .. } = seen(*name, *object);
+            (key, spec.unwrap())
+        });
+        let there: BTreeMap<ObjectKey, Spec> = there.collect();
         if known != there {
             return Err(format!(
                 "the leader knows {known:?}, and there is {there:?}"
             ));
+        }
+        let published = shared(|shared| Arc::clone(&shared.sides[leader].publication));
+        let known = process.engine.fold().snapshot();
+        if published.snapshot().version() != known.version() {
+            return Err(format!("{} was not published", known.version()));
+        }
+        for proxy in &self.proxies {
+            proxy.agrees(&published)?;
         }
         let place = process.place();
         for (side, process) in self.processes.iter().enumerate() {
@@ -435,7 +448,7 @@ impl World {
         let began = |event: &Event| matches!(event, Event::EpochBegan { .. });
         Figures {
             terms: records.iter().filter(|record| began(&record.event)).count(),
-            versions: self.proxies.iter().map(Vec::len).sum(),
+            versions: self.proxies.iter().map(|proxy| proxy.versions).sum(),
         }
     }
 
@@ -458,13 +471,17 @@ fn leads(side: usize) -> bool {
     shared(|shared| shared.sides[side].office.is_some())
 }
 
+/// In which term a replica leads, if it believes that it does.
+fn term(side: usize) -> Option<Epoch> {
+    shared(|shared| shared.sides[side].office.map(|(epoch, _)| epoch))
+}
+
 fn now() -> i64 {
     shared(|shared| shared.now)
 }
 
 const REPLICAS: usize = 3;
 const PROXIES: usize = 2;
-const NAMES: u64 = 6;
 /// Of a schedule, and of the time in which it comes to rest.
 const STEPS: usize = 1500;
 const QUIET: usize = 200;

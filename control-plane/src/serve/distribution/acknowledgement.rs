@@ -2,22 +2,11 @@
 //!
 //! Apart from the stream: what passes here is fit for events and for people.
 
-use roadstead_proto::digest::Digest;
 use roadstead_proto::v1::{self, ResourceType};
 
 use crate::presence::Fault;
 use crate::serve::distribution::ending::Ending;
-use crate::serve::distribution::transfer::Base;
 use crate::snapshot::ResourceId;
-use crate::snapshot::publication::Publication;
-
-/// Whether an acknowledgement is one of this publication.
-pub(super) fn is_of(ack: &v1::Ack, publication: &Publication) -> bool {
-    let snapshot = publication.snapshot();
-    let version = snapshot.version().to_proto(publication.lineage());
-    ack.version.as_ref() == Some(&version)
-        && ack.endpoints_revision == snapshot.endpoints_revision()
-}
 
 /// The faults in an acknowledgement; beyond a number of them, the first.
 pub(super) fn faults(ack: v1::Ack) -> Result<Vec<Fault>, Ending> {
@@ -29,16 +18,6 @@ pub(super) fn faults(ack: v1::Ack) -> Result<Vec<Fault>, Ending> {
         );
     }
     ack.faults.into_iter().take(FAULTS).map(fault).collect()
-}
-
-/// What a proxy holds that could not use a transfer.
-pub(super) fn held(nack: &v1::Nack) -> Result<Base, Ending> {
-    let digest = match &nack.digest {
-        Some(digest) => Digest::from_proto(digest),
-        None => Some(Digest::new()),
-    };
-    let digest = digest.ok_or(Ending::Protocol("a Nack's digest has a wrong length"))?;
-    Ok(Base::Told(Box::new(digest)))
 }
 
 /// Text from outside as part of one line.
@@ -92,6 +71,7 @@ mod tests {
             version: None,
             endpoints_revision: 0,
             faults,
+            digest: None,
         }
     }
 

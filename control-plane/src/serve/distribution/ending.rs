@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 use crate::metrics::streams::End;
 use crate::serve::Role;
 use crate::serve::distribution::hello::HelloError;
+use crate::snapshot::dialogue::OutOfOrder;
 
 /// The reason of an end.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +104,12 @@ impl Ending {
             Self::OtherName { .. } | Self::NotByToken(_) => End::OtherName,
             Self::Full | Self::Hello(_) | Self::Protocol(_) | Self::Refused { .. } => End::Protocol,
         }
+    }
+}
+
+impl From<OutOfOrder> for Ending {
+    fn from(OutOfOrder(what): OutOfOrder) -> Self {
+        Self::Protocol(what)
     }
 }
 

@@ -1,8 +1,7 @@
 //! Transfers to one proxy, and its answers.
 //!
-//! A state machine of two states: idle, when the proxy acknowledged the newest publication,
-//! and waiting, when a transfer is on its way. Nothing is queued: what comes to be while a
-//! transfer is on its way is part of the next.
+//! What is said is the dialogue's; here are waiting, limits, and who has to hear of it. Nothing is
+//! queued: what comes to be while a transfer is on its way is part of the next.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,9 +18,10 @@ use crate::presence::{Fault, Report, StreamId};
 use crate::serve::distribution::ending::Ending;
 use crate::serve::distribution::frame::Frame;
 use crate::serve::distribution::hello::Hello;
-use crate::serve::distribution::transfer::{Base, Extent, Transfer};
+use crate::serve::distribution::transfer::{Transfer, scope};
 use crate::serve::distribution::{Common, acknowledgement};
 use crate::snapshot::Version;
+use crate::snapshot::dialogue::{Dialogue, Heard};
 use crate::snapshot::publication::Publication;
 use crate::telemetry::trace;
 
@@ -35,51 +35,43 @@ pub(super) struct Exchange {
     pub(super) stream: StreamId,
     pub(super) inbound: Streaming<v1::ProxyMessage>,
     pub(super) outbound: mpsc::Sender<Result<Frame, Status>>,
-    /// The publication that was acknowledged last.
-    pub(super) acknowledged: Option<Arc<Publication>>,
+    pub(super) dialogue: Dialogue,
     /// When faults may be told anew without a transfer.
     pub(super) renewable: Instant,
 }
 
-/// What a proxy came with, before its first transfer.
-type Held<'a> = Option<&'a (Box<str>, Version)>;
-
 /// What a proxy says to a transfer.
 enum Answer {
-    Ack(Vec<Fault>),
-    Nack { base: Base, reason: String },
+    Ack(Arc<Publication>, Vec<Fault>),
+    /// Because of this.
+    Nack(String),
 }
 
 impl Exchange {
     /// Transfers, one after the other, until the stream ends.
     pub(super) async fn transfers(&mut self, hello: Hello) -> Result<Infallible, Ending> {
-        let (mut base, mut held) = (hello.base, hello.held);
+        self.dialogue = Dialogue::new(hello.base, hello.held);
         let mut refused = 0;
         loop {
             // ## Idle
-            let publication = self.news(&base, held.as_ref()).await?;
-            if let Some((lineage, held)) = held.take() {
+            let publication = self.news().await?;
+            let (publication, transfer, permit) = self.prepare(publication).await;
+            // ## Idle => Waiting
+            if let Some((lineage, held)) = self.dialogue.begin(&publication) {
                 warn_of_strange_version(&self.proxy, &lineage, held, &publication);
             }
-            let (publication, transfer, permit) = self.prepare(&base, publication).await;
-            // ## Idle => Waiting
             let span = self.span_of(&publication, &transfer);
-            let (answer, after) = self
-                .transfer(&publication, &transfer)
-                .instrument(span)
-                .await?;
+            let (answer, after) = self.transfer(&transfer).instrument(span).await?;
             drop(permit);
-            base = match answer {
+            match answer {
                 // ## Waiting => Idle
-                Answer::Ack(faults) => {
+                Answer::Ack(publication, faults) => {
                     refused = 0;
                     self.common.metrics.acknowledged(after);
                     self.acknowledge(&publication, faults).await;
-                    self.acknowledged = Some(Arc::clone(&publication));
-                    Base::Acknowledged(publication)
                 }
                 // ## Waiting => Idle, with something to send at once
-                Answer::Nack { base, reason } => {
+                Answer::Nack(reason) => {
                     refused += 1;
                     self.common.metrics.refused();
                     let proxy = &*self.proxy;
@@ -88,31 +80,21 @@ impl Exchange {
                         let times = refused;
                         return Err(Ending::Refused { times, reason });
                     }
-                    base
                 }
-            };
+            }
         }
     }
 
     /// A publication that the proxy does not have: at once if it is not known to have the
     /// newest. Meanwhile it may tell that its faults changed.
-    ///
-    /// One that came with the version that was found in the log waits for the first lists: its
-    /// endpoints may be newer than those in the log.
-    async fn news(&mut self, base: &Base, held: Held<'_>) -> Result<Arc<Publication>, Ending> {
-        let known = match base {
-            Base::Nothing | Base::Told(_) => 0,
-            Base::Acknowledged(publication) => publication.number(),
-        };
+    async fn news(&mut self) -> Result<Arc<Publication>, Ending> {
         loop {
             tokio::select! {
-                newest = newer(&mut self.publications, known, held) => return newest,
+                newest = newer(&mut self.publications, &self.dialogue) => return newest,
                 message = next_after(self.renewable, &mut self.inbound) => {
                     match message? {
                         Some(Message::Ack(ack)) => self.renew(ack).await?,
-                        Some(Message::Nack(_)) => {
-                            return Err(Ending::Protocol("a Nack, and no transfer"));
-                        }
+                        Some(Message::Nack(nack)) => self.dialogue.refuse(&nack)?,
                         Some(Message::Hello(_)) => return Err(SECOND_HELLO),
                         None => {}
                     }
@@ -125,7 +107,6 @@ impl Exchange {
     /// of what is newest then.
     async fn prepare(
         &self,
-        base: &Base,
         mut publication: Arc<Publication>,
     ) -> (
         Arc<Publication>,
@@ -133,14 +114,14 @@ impl Exchange {
         Option<OwnedSemaphorePermit>,
     ) {
         let mut permit = None;
-        if Extent::between(base, &publication).is_costly(&publication) {
+        if self.dialogue.extent(&publication).is_costly(&publication) {
             permit = Arc::clone(&self.common.large).acquire_owned().await.ok();
             publication = Arc::clone(&self.publications.borrow());
         }
-        let extent = Extent::between(base, &publication);
+        let extent = self.dialogue.extent(&publication);
         let transfer = self.common.transfers.get(&publication, &extent).await;
         let metrics = &self.common.metrics;
-        metrics.transferred(extent.scope(), transfer.bytes());
+        metrics.transferred(scope(&extent), transfer.bytes());
         (
             publication,
             Arc::clone(&transfer),
@@ -161,14 +142,10 @@ impl Exchange {
     }
 
     /// The proxy's answer, and how long it took from the last byte.
-    async fn transfer(
-        &mut self,
-        publication: &Publication,
-        transfer: &Transfer,
-    ) -> Result<(Answer, Duration), Ending> {
+    async fn transfer(&mut self, transfer: &Transfer) -> Result<(Answer, Duration), Ending> {
         self.send(transfer).await?;
         let sent = Instant::now();
-        let answer = self.answer(publication).await?;
+        let answer = self.answer().await?;
         Ok((answer, sent.elapsed()))
     }
 
@@ -187,7 +164,7 @@ impl Exchange {
         Ok(())
     }
 
-    async fn answer(&mut self, publication: &Publication) -> Result<Answer, Ending> {
+    async fn answer(&mut self) -> Result<Answer, Ending> {
         let after = self.common.patience.answer;
         let deadline = Instant::now() + after;
         let mut crossed = false;
@@ -195,21 +172,21 @@ impl Exchange {
             let message = timeout_at(deadline, next(&mut self.inbound)).await;
             let awaited = "answer to a transfer";
             match message.map_err(|_| Ending::Timeout { awaited, after })?? {
-                Some(Message::Ack(ack)) if acknowledgement::is_of(&ack, publication) => {
-                    return Ok(Answer::Ack(acknowledgement::faults(ack)?));
-                }
-                // It was on its way when the transfer began. More of them are not hurried.
-                Some(Message::Ack(ack)) => {
-                    if std::mem::replace(&mut crossed, true) {
-                        sleep_until(self.renewable).await;
+                Some(Message::Ack(ack)) => match self.dialogue.acknowledge(&ack)? {
+                    Heard::Answer(publication) => {
+                        return Ok(Answer::Ack(publication, acknowledgement::faults(ack)?));
                     }
-                    self.renew(ack).await?;
-                }
+                    // It was on its way when the transfer began. More of them are not hurried.
+                    heard @ (Heard::Again(_) | Heard::Differently(_)) => {
+                        if std::mem::replace(&mut crossed, true) {
+                            sleep_until(self.renewable).await;
+                        }
+                        self.again(heard, ack).await?;
+                    }
+                },
                 Some(Message::Nack(nack)) => {
-                    return Ok(Answer::Nack {
-                        base: acknowledgement::held(&nack)?,
-                        reason: acknowledgement::line(&nack.reason),
-                    });
+                    self.dialogue.refuse(&nack)?;
+                    return Ok(Answer::Nack(acknowledgement::line(&nack.reason)));
                 }
                 Some(Message::Hello(_)) => return Err(SECOND_HELLO),
                 None => {}
@@ -217,15 +194,25 @@ impl Exchange {
         }
     }
 
-    /// What was acknowledged before is acknowledged again, because the faults are others now.
+    /// An acknowledgement, and no transfer is on its way.
     async fn renew(&mut self, ack: v1::Ack) -> Result<(), Ending> {
-        let Some(publication) = self.acknowledged.clone() else {
-            return Err(Ending::Protocol("an Ack before the first transfer"));
+        let heard = self.dialogue.acknowledge(&ack)?;
+        self.again(heard, ack).await
+    }
+
+    /// What was acknowledged before is acknowledged again, because the faults are others now, or
+    /// because the proxy counted what it holds. If that is something else, it is sent what differs.
+    async fn again(&mut self, heard: Heard, ack: v1::Ack) -> Result<(), Ending> {
+        let (publication, pause) = match heard {
+            Heard::Answer(publication) | Heard::Again(publication) => (publication, RENEWAL),
+            Heard::Differently(publication) => {
+                let (proxy, version) = (&*self.proxy, publication.snapshot().version());
+                tracing::warn!(proxy, %version, "a proxy holds something else than it acknowledged: it is sent what differs");
+                self.common.metrics.differed();
+                (publication, REPAIR)
+            }
         };
-        if !acknowledgement::is_of(&ack, &publication) {
-            return Err(Ending::Protocol("an Ack of what was not sent last"));
-        }
-        self.renewable = Instant::now() + RENEWAL;
+        self.renewable = Instant::now() + pause;
         let faults = acknowledgement::faults(ack)?;
         self.acknowledge(&publication, faults).await;
         Ok(())
@@ -253,19 +240,15 @@ impl Exchange {
     }
 }
 
-/// The newest publication, once it is another than the one of this number.
+/// The newest publication, once it is one that the proxy is not known to have.
 async fn newer(
     publications: &mut watch::Receiver<Arc<Publication>>,
-    known: u64,
-    held: Held<'_>,
+    dialogue: &Dialogue,
 ) -> Result<Arc<Publication>, Ending> {
-    let is_held = |newest: &Publication| {
-        held.is_some_and(|(lineage, version)| newest.only_restores(lineage, *version))
-    };
-    let is_news = |newest: &Arc<Publication>| {
-        newest.is_something() && newest.number() != known && !is_held(newest)
-    };
-    match publications.wait_for(is_news).await {
+    match publications
+        .wait_for(|newest| dialogue.is_news(newest))
+        .await
+    {
         Ok(newest) => Ok(Arc::clone(&newest)),
         Err(_) => Err(Ending::Stopping),
     }
@@ -316,5 +299,8 @@ fn warn_of_strange_version(proxy: &str, lineage: &str, held: Version, newest: &P
 const SECOND_HELLO: Ending = Ending::Protocol("a second Hello");
 /// A proxy that refuses the same over and over is broken, and its connection may be, too.
 const REFUSALS: u32 = 3;
+/// How long one that holds something else than it said is not heard, but for answers: to find out
+/// what differs, and to send it, costs more than to say so.
+const REPAIR: Duration = Duration::from_secs(10);
 /// How often faults may be told without a transfer.
 const RENEWAL: Duration = Duration::from_millis(200);

@@ -40,13 +40,6 @@ impl Frame {
     pub(super) fn len(&self) -> usize {
         self.0.len().saturating_sub(PREFIX)
     }
-
-    /// What it says.
-    #[cfg(test)]
-    pub(super) fn decode(&self) -> v1::transfer_message::Message {
-        let message = v1::TransferMessage::decode(self.0.slice(PREFIX..)).expect("it is a message");
-        message.message.expect("it is of some kind")
-    }
 }
 
 /// What a proxy is sent: frames as they come, and at last how the stream ended.

@@ -8,8 +8,8 @@ use roadstead_proto::digest::Digest;
 use roadstead_proto::v1;
 
 use crate::event::{Epoch, Seq};
-use crate::serve::distribution::transfer::Base;
 use crate::snapshot::Version;
+use crate::snapshot::transfer::Base;
 
 /// A hello.
 #[derive(Debug)]

@@ -20,6 +20,7 @@ use crate::serve::distribution::{Arrival, Common};
 use crate::serve::listen::Peer;
 use crate::serve::role;
 use crate::serve::stop::Stop;
+use crate::snapshot::dialogue::Dialogue;
 
 /// Serves a stream to its end.
 pub(super) async fn run(common: Arc<Common>, arrival: Arrival, stop: Stop) {
@@ -85,7 +86,7 @@ async fn serve(common: Arc<Common>, mut arrival: Arrival, stop: &Stop) -> Ending
         stream,
         inbound: arrival.inbound,
         outbound: arrival.outbound,
-        acknowledged: None,
+        dialogue: Dialogue::default(),
         renewable: Instant::now(),
     };
     greet(&exchange, &hello, &peer).await;

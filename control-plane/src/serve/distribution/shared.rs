@@ -8,8 +8,9 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwap;
 use tokio::task::spawn_blocking;
 
-use crate::serve::distribution::transfer::{Extent, Transfer};
+use crate::serve::distribution::transfer::Transfer;
 use crate::snapshot::publication::Publication;
+use crate::snapshot::transfer::Extent;
 
 /// The transfers of now.
 #[derive(Debug, Default)]
@@ -74,7 +75,7 @@ const REMEMBERED: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::distribution::transfer::Buckets;
+    use crate::snapshot::transfer::Buckets;
 
     #[tokio::test]
     async fn equal_transfers_are_one_as_long_as_someone_sends_it() {

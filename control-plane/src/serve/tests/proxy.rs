@@ -182,6 +182,18 @@ impl Proxy {
             version: self.held.version.clone(),
             endpoints_revision: self.held.endpoints_revision,
             faults: faults.iter().map(fault).collect(),
+            digest: None,
+        };
+        self.say(Message::Ack(ack)).await;
+    }
+
+    /// Says by itself what it holds.
+    pub(super) async fn count(&self) {
+        let ack = v1::Ack {
+            version: self.held.version.clone(),
+            endpoints_revision: self.held.endpoints_revision,
+            faults: Vec::new(),
+            digest: Some(self.held.digest().to_proto()),
         };
         self.say(Message::Ack(ack)).await;
     }

@@ -181,3 +181,21 @@ async fn messages_out_of_order_end_the_stream() {
     wrong.ack(&[]).await;
     assert_eq!(wrong.end().await.code(), Code::InvalidArgument);
 }
+
+#[tokio::test]
+async fn who_is_found_to_hold_something_else_is_sent_what_differs_though_nothing_changes() {
+    let mut world = World::start().await;
+    world.set(&[("a", Some(1)), ("b", Some(1)), ("c", Some(1))]);
+    let mut proxy = Proxy::join(&world, "p").await;
+    proxy.follow().await;
+    // Right the first time: nothing is sent, as the transfer of the second tells.
+    proxy.count().await;
+    proxy.held.resources.retain(|(_, name), _| name != "b");
+    proxy.count().await;
+    let repair = proxy.follow().await;
+    assert_eq!(repair.names(), (vec!["b"], vec![]));
+    assert_eq!(repair.buckets.len(), 1);
+    // And it goes on from there.
+    world.set(&[("a", Some(2))]);
+    assert_eq!(proxy.follow().await.names(), (vec!["a"], vec![]));
+}

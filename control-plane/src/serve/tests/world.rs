@@ -9,7 +9,7 @@ use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use roadstead_matcher::host::HostPattern;
 use roadstead_matcher::path::PathPattern;
-use roadstead_proto::v1::ResourceType;
+use roadstead_proto::v1::{self, ListProxiesResponse, ResourceType};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tonic::service::interceptor::InterceptedService;
@@ -40,7 +40,9 @@ use crate::publish::Publisher;
 use crate::review::{Account, Review, ReviewError, Right};
 use crate::serve::listen::{Listener, Security};
 use crate::serve::tests::memory::Memory;
-use crate::serve::{Access, Followers, Issuing, Parts, Patience, Role as Duty, ServeError, run};
+use crate::serve::{
+    Access, Followers, Issuing, Leader, Parts, Patience, Role as Duty, ServeError, run,
+};
 use crate::snapshot::publication::Publication;
 use crate::snapshot::{Change, ResourceId, Snapshot, Version};
 use crate::state::hold::Holding;
@@ -85,6 +87,24 @@ impl Review for Away {
         std::future::ready(Ok(false)).boxed()
     }
 }
+
+/// Whoever leads elsewhere, and has one proxy, of its address' name; or is out of reach.
+fn leader(address: &str) -> Result<ListProxiesResponse, String> {
+    if address == SILENT {
+        return Err("not there".to_owned());
+    }
+    let name = address.to_owned();
+    Ok(ListProxiesResponse {
+        proxies: vec![v1::Proxy {
+            name,
+            ..v1::Proxy::default()
+        }],
+        version: None,
+    })
+}
+
+/// A leader that gives no answer.
+pub(super) const SILENT: &str = "https://silent:8443";
 
 impl World {
     /// A control plane that published nothing.
@@ -202,6 +222,7 @@ impl World {
             holding: held,
             frozen: watch::channel(false).1,
             role: duty.subscribe(),
+            leader: Leader::new(|address| async move { leader(&address) }),
             followers: Followers::new(LeadershipMetrics::new(&meter)),
             history: History::new(archive.clone(), recorder.subscribe()),
             access: Access {
@@ -260,6 +281,7 @@ impl World {
             address: "::".parse().unwrap(),
             port: 80,
             protocol: Protocol::Http,
+            proxy_protocol: [].into(),
         };
         self.record(Event::Configured {
             settings: Settings {

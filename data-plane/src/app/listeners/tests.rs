@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeSet, net::SocketAddr};
 use futures::FutureExt;
 
 use super::*;
-use crate::snapshot::ListenerProtocol;
+use crate::snapshot::{ListenerProtocol, Sources};
 
 /// A machine where whole ports are taken, whatever the address.
 #[derive(Default)]
@@ -43,6 +43,10 @@ impl Ports for Machine {
         self.note("open", listener);
     }
 
+    async fn change(&mut self, listener: &Arc<Listener>) {
+        self.note("change", listener);
+    }
+
     async fn close(&mut self, listener: &Arc<Listener>) {
         self.note("close", listener);
         self.leave(listener.address.port());
@@ -51,6 +55,15 @@ impl Ports for Machine {
 
 /// Sets listeners, each a name and a port; gives what was done and which have faults.
 fn set(listeners: &mut Listeners<Machine>, wanted: &[(&str, u16)]) -> (Vec<String>, Vec<String>) {
+    set_with(listeners, wanted, &Sources::default())
+}
+
+/// The same with sources of PROXY headers.
+fn set_with(
+    listeners: &mut Listeners<Machine>,
+    wanted: &[(&str, u16)],
+    sources: &Sources,
+) -> (Vec<String>, Vec<String>) {
     let wanted: Vec<_> = wanted
         .iter()
         .map(|&(name, port)| {
@@ -58,6 +71,7 @@ fn set(listeners: &mut Listeners<Machine>, wanted: &[(&str, u16)]) -> (Vec<Strin
                 name: name.into(),
                 address: SocketAddr::from(([127, 0, 0, 1], port)),
                 protocol: ListenerProtocol::Http,
+                sources: sources.clone(),
             })
         })
         .collect();
@@ -84,6 +98,22 @@ fn what_is_wanted_is_opened_once_and_closed_when_it_is_not() {
     assert_eq!(done, NONE);
     let (done, _) = set(&mut listeners, &[("b", 81)]);
     assert_eq!(done, ["close a 80"]);
+}
+
+#[test]
+fn a_listener_whose_sources_change_stays_open() {
+    let mut listeners = listeners();
+    set(&mut listeners, &[("a", 80), ("b", 81)]);
+    let sources = Sources::from_iter(["10.0.0.0/8".parse().unwrap()]);
+    let (done, faults) = set_with(&mut listeners, &[("a", 80), ("b", 81)], &sources);
+    assert_eq!(
+        (done, faults),
+        (vec!["change a 80".into(), "change b 81".into()], NONE)
+    );
+    let (done, _) = set_with(&mut listeners, &[("a", 80), ("b", 81)], &sources);
+    assert_eq!(done, NONE);
+    let (done, _) = set(&mut listeners, &[("a", 80), ("b", 82)]);
+    assert_eq!(done, ["change a 80", "close b 81", "open b 82"]);
 }
 
 #[test]

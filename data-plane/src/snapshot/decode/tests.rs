@@ -46,6 +46,7 @@ fn listener(address: &str, port: u32, protocol: i32) -> Told {
         address: address.to_owned(),
         port,
         protocol,
+        proxy_protocol: Vec::new(),
     };
     told(Kind::Listener, "web", &listener)
 }
@@ -147,6 +148,39 @@ fn a_listener_has_an_address_a_port_and_a_protocol() {
     ] {
         assert_eq!(fault(&told).0, reason, "{told:?}");
     }
+}
+
+#[test]
+fn a_listener_has_sources_of_proxy_headers_that_are_networks_and_not_too_many() {
+    let told = |networks: &[&str]| {
+        let listener = v1::Listener {
+            name: "web".to_owned(),
+            address: "::".to_owned(),
+            port: 80,
+            protocol: v1::listener::Protocol::Http.into(),
+            proxy_protocol: networks.iter().map(ToString::to_string).collect(),
+        };
+        told(Kind::Listener, "web", &listener)
+    };
+    for networks in [&[][..], &["10.0.0.0/8", "2001:db8::/32"], &["::/0"; 256]] {
+        let mut told = told(networks);
+        told.requires = ["proxy-protocol".to_owned()].into();
+        told.hash = digest::resource_hash(&told.body, ["proxy-protocol"]);
+        let Form::Listener(web) = usable(&told) else {
+            panic!("not a listener");
+        };
+        let networks = networks.iter().map(|network| network.parse().unwrap());
+        assert_eq!(web.sources, networks.collect());
+    }
+    assert_eq!(
+        fault(&told(&["10.0.0.0/8", "10.0.0.0/33", "nowhere"])).1,
+        "proxy_protocol[1]: invalid IP address syntax; \
+         proxy_protocol[2]: invalid IP address syntax"
+    );
+    assert_eq!(
+        fault(&told(&["::/0"; 257])).1,
+        "proxy_protocol: 257 networks, more than 256"
+    );
 }
 
 #[test]

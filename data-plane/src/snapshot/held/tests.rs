@@ -314,3 +314,56 @@ fn a_closed_route_gives_its_place_up_when_its_claims_change() {
     };
     assert_eq!(route.rules[0].host.to_string(), "h2.example");
 }
+
+#[test]
+fn a_count_finds_what_the_digest_has_lost_sight_of() {
+    let mut held = Held::default();
+    let changed: Vec<Told> = (0..4)
+        .map(|name| Seed {
+            name,
+            shape: Shape::Good(name),
+        })
+        .map(told)
+        .collect();
+    let mut whole = Transfer {
+        version: Version {
+            lineage: "l".into(),
+            epoch: 1,
+            seq: 1,
+        },
+        endpoints_revision: 0,
+        digest: Digest::new(),
+        replaced: HashSet::new(),
+        changed: changed.clone(),
+        removed: Vec::new(),
+        trace_parent: None,
+    };
+    whole.digest = held.digest_with(&whole);
+    held.apply(whole.clone()).unwrap();
+    assert!(held.recount());
+    let right = held.digest().clone();
+
+    held.entries.get_mut(&key(1)).unwrap().hash[0] ^= 1;
+    held.entries.remove(&key(2));
+    assert_eq!(
+        *held.digest(),
+        right,
+        "nothing is noticed before it is counted"
+    );
+    assert!(!held.recount());
+    assert!(held.recount(), "it is what is held now");
+    // What differs is repaired by its buckets.
+    let replaced: HashSet<u8> = right.differing(held.digest()).collect();
+    let bucket = |told: &Told| digest::bucket_of(told.key.kind, &told.key.name);
+    let repair = Transfer {
+        changed: changed
+            .into_iter()
+            .filter(|told| replaced.contains(&bucket(told)))
+            .collect(),
+        replaced,
+        ..whole
+    };
+    held.apply(repair).unwrap();
+    assert!(held.recount());
+    assert_eq!(*held.digest(), right);
+}

@@ -17,6 +17,9 @@
 {{/* Where the control plane's pods are found; each of them is below it. */}}
 {{- define "roadstead.service" -}}{{ include "roadstead.control" . }}.{{ .Release.Namespace }}.svc{{- end -}}
 
+{{/* Of the tokens that the control plane takes. */}}
+{{- define "roadstead.audience" -}}{{ dig "access" "audience" "roadstead" .Values.controlPlane.config }}{{- end -}}
+
 {{- define "roadstead.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
@@ -44,6 +47,11 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 
 {{- define "roadstead.onHost" -}}
 {{- if and (eq .Values.dataPlane.kind "DaemonSet") .Values.dataPlane.hostNetwork }}yes{{ end -}}
+{{- end -}}
+
+{{/* Whether proxies open ports that take a right. */}}
+{{- define "roadstead.lowPorts" -}}
+{{- range .Values.listeners }}{{ if lt (int .port) 1024 }}yes{{ end }}{{ end -}}
 {{- end -}}
 
 {{/* The control plane's configuration: what the chart knows, and what the values add. */}}

@@ -4,15 +4,15 @@
 
 /// Some of the 256 buckets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::serve::distribution) struct Buckets([u128; 2]);
+pub struct Buckets([u128; 2]);
 
 impl Buckets {
     /// All of them.
-    pub(in crate::serve::distribution) fn all() -> Self {
+    pub fn all() -> Self {
         Self([u128::MAX; 2])
     }
 
-    pub(super) fn is_all(self) -> bool {
+    pub fn is_all(self) -> bool {
         self == Self::all()
     }
 
