@@ -26,13 +26,13 @@ use serde_json::json;
 
 #[test]
 fn watched_secrets_are_followed_from_before_their_ingress_until_after_it() {
-    sandbox::run(async |sandbox| follow(sandbox, "watch", SOON).await);
+    sandbox::run(async |sandbox| Box::pin(follow(sandbox, "watch", SOON)).await);
 }
 
 #[test]
 fn secrets_are_followed_by_name_where_none_is_listed() {
     // Each is looked at every 30 seconds.
-    sandbox::run(async |sandbox| follow(sandbox, "get", 4 * SOON).await);
+    sandbox::run(async |sandbox| Box::pin(follow(sandbox, "get", 4 * SOON)).await);
 }
 
 async fn follow(sandbox: &Sandbox, mode: &str, limit: Duration) -> anyhow::Result<()> {
