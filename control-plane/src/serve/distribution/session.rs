@@ -26,7 +26,7 @@ use crate::snapshot::dialogue::Dialogue;
 pub(super) async fn run(common: Arc<Common>, arrival: Arrival, stop: Stop) {
     let outbound = arrival.outbound.clone();
     let metrics = common.metrics.clone();
-    let ending = serve(common, arrival, &stop).await;
+    let ending = Box::pin(serve(common, arrival, &stop)).await;
     metrics.ended(ending.metric());
     if let Some(status) = ending.status() {
         // One that does not read its stream does not learn why it ended.
