@@ -155,14 +155,24 @@ fn each_account_has_the_rights_that_the_readme_lists_and_no_other() {
                 narrow_nodes,
                 Mode {
                     namespaces: &["shop"],
-                    when: &["statusWrites", "ingressStatus", "ingressStatus.nodes", WATCHED],
+                    when: &[
+                        "statusWrites",
+                        "ingressStatus",
+                        "ingressStatus.nodes",
+                        WATCHED,
+                    ],
                 },
             ),
             (
                 &narrow_service,
                 Mode {
                     namespaces: &["shop"],
-                    when: &["statusWrites", "ingressStatus", "ingressStatus.service", WATCHED],
+                    when: &[
+                        "statusWrites",
+                        "ingressStatus",
+                        "ingressStatus.service",
+                        WATCHED,
+                    ],
                 },
             ),
             (
