@@ -159,6 +159,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use futures::FutureExt as _;
+    use tokio::time::sleep;
 
     use super::*;
     use crate::model::key::{Kind, Origin};
@@ -172,7 +173,8 @@ mod tests {
         }
     }
 
-    /// Answers with the number of the question; names that begin with "x" are not answered.
+    /// Answers with the number of the question; names that begin with "x" are not answered, and
+    /// those that begin with "s" only after ten seconds.
     fn counting() -> (Named<usize>, Arc<AtomicUsize>) {
         let asked = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&asked);
@@ -180,6 +182,11 @@ mod tests {
             let number = count.fetch_add(1, Ordering::Relaxed);
             if key.name.starts_with('x') {
                 return std::future::pending().boxed();
+            }
+            if key.name.starts_with('s') {
+                return sleep(Duration::from_secs(10))
+                    .map(move |()| Ok(Some(number)))
+                    .boxed();
             }
             std::future::ready(Ok(Some(number))).boxed()
         });
@@ -231,5 +238,12 @@ mod tests {
         assert_eq!(next(&mut named).await, key("b"));
         named.want(key("a"));
         assert_eq!(named.next().await.1.unwrap(), Some(AT_ONCE + 1));
+        // What is wanted anew while it is asked for is asked for once more.
+        named.clear();
+        named.want(key("s"));
+        let waited = tokio::time::timeout(Duration::from_secs(1), named.next()).await;
+        assert!(waited.is_err());
+        named.want(key("s"));
+        assert_eq!(named.next().await.1.unwrap(), Some(AT_ONCE + 3));
     }
 }
