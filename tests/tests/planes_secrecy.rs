@@ -63,7 +63,8 @@ fn no_secret_is_found_in_what_is_logged_shown_stored_or_answered() {
         answers(HTTP, site.host, "/", "echo").await?;
         operator_has(&control, "secret/default/tls@folder").await?;
         wait::until_ok("HTTPS is served", SOON, async || {
-            Ok(drop(TcpStream::connect(HTTPS).await?))
+            let _open = TcpStream::connect(HTTPS).await?;
+            Ok(())
         })
         .await?;
         for protocol in [Protocol::Http1, Protocol::Http2] {

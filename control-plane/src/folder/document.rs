@@ -135,7 +135,7 @@ impl Contents {
             version: &version,
         };
         match read(version, value) {
-            Document::Object(seen) => self.objects.push(seen),
+            Document::Object(seen) => self.objects.push(*seen),
             Document::Foreign => {
                 tracing::debug!(place, "an object of a kind that is not served: left out");
             }

@@ -139,11 +139,15 @@ fn names(certificate: &X509Certificate<'_>) -> Result<Vec<HostPattern>, Problem>
         .subject_alternative_name()
         .map_err(|_| unreadable("subjectAltName"))?;
     let listed = listed.iter().flat_map(|names| &names.value.general_names);
-    let mut names: Vec<HostPattern> = listed
-        .filter_map(|name| match name {
-            GeneralName::DNSName(name) if !name.is_empty() => HostPattern::parse(name).ok(),
-            _ => None,
-        })
+    let dns_names = listed.filter_map(|name| {
+        if let GeneralName::DNSName(name) = name {
+            Some(*name).filter(|name| !name.is_empty())
+        } else {
+            None
+        }
+    });
+    let mut names: Vec<HostPattern> = dns_names
+        .filter_map(|name| HostPattern::parse(name).ok())
         .collect();
     names.sort_unstable();
     names.dedup();
@@ -169,7 +173,10 @@ fn key_type(certificate: &X509Certificate<'_>) -> Result<KeyType, Problem> {
         ))),
         PublicKey::RSA(_) => Ok(KeyType::Rsa),
         PublicKey::EC(_) => Ok(KeyType::Ecdsa),
-        _ => Err(Problem::Chain(
+        PublicKey::DSA(_)
+        | PublicKey::GostR3410(_)
+        | PublicKey::GostR3410_2012(_)
+        | PublicKey::Unknown(_) => Err(Problem::Chain(
             "has a key of no type that can be used; use ECDSA P-256, P-384, RSA or Ed25519".into(),
         )),
     }
@@ -275,7 +282,8 @@ mod tests {
             let Problem::Key(text) = problem(&chain, &broken) else {
                 panic!("the chain is good");
             };
-            assert!(broken.lines().all(|line| !text.contains(line)));
+            let mut lines = broken.lines().filter(|line| !line.starts_with('-'));
+            assert!(lines.all(|line| !text.contains(line)));
         }
     }
 

@@ -110,7 +110,7 @@ fn objects(file: Option<&str>, text: &str) -> Vec<Seen> {
                 None => Place::Kubernetes,
             };
             match read(place, &document) {
-                Document::Object(seen) => Some(seen),
+                Document::Object(seen) => Some(*seen),
                 Document::Foreign if file.is_some() => None,
                 other @ (Document::Foreign | Document::Nameless(_) | Document::Unknown) => {
                     panic!("{other:?}: {document}")

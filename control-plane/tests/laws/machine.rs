@@ -53,7 +53,14 @@ impl Machine {
             }
             // A source that lists anew knows nothing of Secrets before it has listed them.
             Observation::Listed { .. } => self.secrets.clear(),
-            _ => {}
+            Observation::Configured(_)
+            | Observation::Recovered { .. }
+            | Observation::Vanished { .. }
+            | Observation::Unconfigured { .. }
+            | Observation::Confirmed(_)
+            | Observation::Unlistable { .. }
+            | Observation::Changed(_)
+            | Observation::Proxy(_) => {}
         }
         let in_use = self.fold.state().certificates().in_use().clone();
         let mut facts = self.take_in(observation);

@@ -16,7 +16,7 @@ use crate::observe::convert::{Convert, NameError, Place, malformed, seen, types}
 #[derive(Clone, Debug, PartialEq)]
 pub enum Document {
     /// An object of one of the kinds that are watched, good or not.
-    Object(Seen),
+    Object(Box<Seen>),
     /// An object of another kind.
     Foreign,
     /// Of a watched kind, and nobody can say which object.
@@ -55,7 +55,7 @@ pub fn read(place: Place<'_>, document: &Value) -> Document {
         return Document::Foreign;
     }
     match read(place, api_version, document) {
-        Ok(seen) => Document::Object(seen),
+        Ok(seen) => Document::Object(seen.into()),
         Err(error) => Document::Nameless(error),
     }
 }

@@ -25,7 +25,7 @@ fn document(place: Place<'_>, yaml: &str) -> Document {
 
 fn object(place: Place<'_>, yaml: &str) -> Seen {
     match document(place, yaml) {
-        Document::Object(seen) => seen,
+        Document::Object(seen) => *seen,
         other @ (Document::Foreign | Document::Nameless(_) | Document::Unknown) => {
             panic!("{other:?}\n{yaml}")
         }

@@ -105,7 +105,7 @@ async fn each_host_is_told_with_its_claimants_and_what_is_not_served_as_written(
         .map(|host| host.findings.iter().map(told).collect())
         .collect();
     let any = [
-        "c Ignored spec.tls: means nothing here; the Ingress is served without it",
+        "c Ignored metadata.annotations[nginx.org/x]: means nothing here; the Ingress is served without it",
         "c ServiceNotFound spec.defaultBackend: there is no Service none; answered with 503",
     ];
     let shared = [
