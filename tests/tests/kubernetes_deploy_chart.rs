@@ -242,8 +242,10 @@ fn the_values_have_each_key_of_the_control_plane_that_the_chart_does_not_set() {
 
 #[test]
 fn the_values_have_each_key_of_the_data_plane_that_the_chart_does_not_set() {
-    let of_the_chart =
-        BTreeMap::from([("", "proxy controlPlane stateFolder admin handoverSocket")]);
+    let of_the_chart = BTreeMap::from([(
+        "",
+        "proxy controlPlane stateFolder keysFolder admin handoverSocket",
+    )]);
     let read = |text: &Path| DataPlane::read(text).err().map(|e| e.to_string());
     keys_agree("dataPlane", &of_the_chart, read);
 }

@@ -5,7 +5,7 @@
 use std::{
     net::SocketAddr,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Output, Stdio},
 };
 
 use anyhow::{Context, bail, ensure};
@@ -22,6 +22,7 @@ use roadstead_tests::{
     sandbox::{self, Sandbox},
     wait,
 };
+use tokio::process::Command;
 
 const ADMIN: u16 = 8082;
 
@@ -42,7 +43,7 @@ fn curl_and_openssl_accept_what_a_secret_holds_and_are_refused_for_other_names()
             ["--http2", "--tlsv1.3"],
             ["--http2", "--tls-max=1.2"],
         ] {
-            let answer = curl(&roots, "apple.example", &options)?;
+            let answer = curl(&roots, "apple.example", &options).await?;
             ensure!(answer.status.success(), "{options:?}: {answer:?}");
             let seen: Seen = serde_json::from_slice(&answer.stdout)?;
             for (header, value) in [
@@ -53,12 +54,12 @@ fn curl_and_openssl_accept_what_a_secret_holds_and_are_refused_for_other_names()
                 assert_eq!(seen.header(header), value, "{options:?} {header}");
             }
         }
-        let shown = openssl(&roots, "apple.example")?;
+        let shown = openssl(&roots, "apple.example").await?;
         let text = String::from_utf8_lossy(&shown.stdout);
         ensure!(text.contains("Verify return code: 0 (ok)"), "{text}");
         ensure!(text.contains("ALPN protocol: h2"), "{text}");
         // RFC 6066, section 3: the alert unrecognized_name.
-        let refused = openssl(&roots, "pear.example")?;
+        let refused = openssl(&roots, "pear.example").await?;
         let text = String::from_utf8_lossy(&refused.stderr);
         ensure!(
             !refused.status.success() && text.contains("unrecognized name"),
@@ -219,7 +220,7 @@ async fn ask(secure: &mut Secure, host: &str) -> anyhow::Result<Seen> {
     Seen::from_reply(&reply)
 }
 
-fn curl(roots: &Path, host: &str, options: &[&str]) -> anyhow::Result<Output> {
+async fn curl(roots: &Path, host: &str, options: &[&str]) -> anyhow::Result<Output> {
     let output = Command::new("curl")
         .args([
             "--silent",
@@ -237,10 +238,10 @@ fn curl(roots: &Path, host: &str, options: &[&str]) -> anyhow::Result<Output> {
         .args(options)
         .arg(format!("https://{host}:{}/", HTTPS.port()))
         .output();
-    output.context("curl")
+    output.await.context("curl")
 }
 
-fn openssl(roots: &Path, host: &str) -> anyhow::Result<Output> {
+async fn openssl(roots: &Path, host: &str) -> anyhow::Result<Output> {
     let output = Command::new("openssl")
         .args([
             "s_client",
@@ -255,5 +256,5 @@ fn openssl(roots: &Path, host: &str) -> anyhow::Result<Output> {
         .arg(roots)
         .stdin(Stdio::null())
         .output();
-    output.context("openssl")
+    output.await.context("openssl")
 }

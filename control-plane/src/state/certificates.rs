@@ -133,10 +133,7 @@ impl State {
             self.certificates
                 .users
                 .remove(&(secret.clone(), key.clone()));
-            if self.certificates.users(&secret).next().is_none() {
-                self.certificates.in_use.remove(&secret);
-                touched.secrets.insert(secret);
-            }
+            touched.secrets.insert(secret);
         }
         let wanted = self.wanted(key, ingress);
         let hosts = self.affected(&wanted, ingress);
@@ -209,17 +206,18 @@ impl State {
         touched.ingresses.extend(users);
     }
 
-    /// Forgets those of the touched Secrets of the cluster that nobody refers to. What was recovered and not seen yet waits for who may refer to it.
+    /// Forgets those of the touched Secrets that nobody refers to; in a folder is what its owner
+    /// put there. What was recovered and not seen yet waits for who may refer to it.
     pub(super) fn forget_unused(&mut self, touched: &mut Touched) {
-        let unused = touched.secrets.iter().filter(|secret| {
-            let held = self.objects.get(*secret);
-            secret.origin == Origin::Kubernetes
-                && held.is_some_and(|held| !held.unseen)
-                && self.certificates.users(secret).next().is_none()
-        });
+        let unused = touched.secrets.iter();
+        let unused = unused.filter(|secret| self.certificates.users(secret).next().is_none());
         let unused: Vec<ObjectKey> = unused.cloned().collect();
         for secret in unused {
-            self.change_secret(&secret, touched, |state| state.set(&secret, None));
+            self.certificates.in_use.remove(&secret);
+            let held = self.objects.get(&secret);
+            if secret.origin == Origin::Kubernetes && held.is_some_and(|held| !held.unseen) {
+                self.change_secret(&secret, touched, |state| state.set(&secret, None));
+            }
         }
     }
 

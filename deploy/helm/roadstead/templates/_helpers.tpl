@@ -109,6 +109,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
     "caFile" "/etc/roadstead/ca/ca.pem"
     "tokenFile" "/var/run/secrets/roadstead/token"
     "certificateFolder" "/run/roadstead/data-plane")
+  "keysFolder" "/run/roadstead/data-plane/keys"
   "stateFolder" "/var/lib/roadstead/data-plane" -}}
 {{- if include "roadstead.onHost" . -}}
 {{- $_ := set $base "handoverSocket" "/run/roadstead/data-plane/handover.sock" -}}
