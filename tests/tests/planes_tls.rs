@@ -39,11 +39,11 @@ fn curl_and_openssl_accept_what_a_secret_holds_and_are_refused_for_other_names()
         serves(&authority, "apple.example").await?;
 
         for options in [
-            ["--http1.1", "--tlsv1.3"],
-            ["--http2", "--tlsv1.3"],
-            ["--http2", "--tls-max=1.2"],
+            &["--http1.1", "--tlsv1.3"][..],
+            &["--http2", "--tlsv1.3"],
+            &["--http2", "--tls-max", "1.2"],
         ] {
-            let answer = curl(&roots, "apple.example", &options).await?;
+            let answer = curl(&roots, "apple.example", options).await?;
             ensure!(answer.status.success(), "{options:?}: {answer:?}");
             let seen: Seen = serde_json::from_slice(&answer.stdout)?;
             for (header, value) in [

@@ -200,14 +200,14 @@ pub(crate) fn lists(steps: &[Step]) -> Vec<Observation> {
 
 /// What two machines hold of objects that are good now, for comparison: of an object that is
 /// refused, a list cannot know the last good version, which passed by unseen, nor which Secrets
-/// that of an Ingress refers to. And not their resource versions, which are those of the last
+/// that of an Ingress, or of those of a class, refers to. And not their resource versions, which are those of the last
 /// change that anything is routed on.
 pub(crate) fn settle(a: &Fold, b: &Fold) -> (String, String) {
     let of = |fold: &Fold| {
         let state = fold.state();
-        let any_refused = state
-            .objects()
-            .any(|(key, held)| key.kind == Kind::Ingress && held.refused.is_some());
+        let any_refused = state.objects().any(|(key, held)| {
+            matches!(key.kind, Kind::Ingress | Kind::IngressClass) && held.refused.is_some()
+        });
         let objects: Vec<_> = state
             .objects()
             .filter(|(key, _)| key.kind != Kind::Secret || !any_refused)
