@@ -3,7 +3,6 @@
 //! Pure, and apart from the router, so that what was told and what is in use can be
 //! reasoned about without any thread, clock or file.
 
-mod bundle;
 mod decode;
 mod fault;
 mod held;
@@ -14,7 +13,7 @@ mod sources;
 mod transfer;
 mod version;
 
-pub use bundle::{BadBundleName, BundleName};
+pub use roadstead_proto::bundle::BundleName;
 pub use decode::{CAPABILITIES, Decoded};
 pub use fault::{Fault, Reason};
 pub use held::{Applied, Held, Restored, Touched, Usable};

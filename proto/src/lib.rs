@@ -3,6 +3,7 @@
 //!
 //! It is the only code besides the matcher that both planes share.
 
+pub mod bundle;
 pub mod digest;
 mod secret;
 

@@ -115,7 +115,7 @@ async fn fetch(
     let mut wanted = wanted.into_iter().peekable();
     while wanted.peek().is_some() {
         let mut asked: BTreeSet<BundleName> = wanted.by_ref().take(NAMES).collect();
-        let names = asked.iter().map(|name| name.0.to_vec()).collect();
+        let names = asked.iter().map(|name| name.as_bytes().to_vec()).collect();
         let answer = client.fetch_secrets(FetchSecretsRequest { names });
         let answer = timeout(ANSWER, answer).await.map_err(silent)?;
         let mut secrets = answer.map_err(refused)?.into_inner();

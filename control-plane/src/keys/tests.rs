@@ -25,7 +25,7 @@ pub(super) fn publication(
     };
     let changes = certificates.iter().map(|(name, bundle)| {
         let certificate = v1::Certificate {
-            bundle: bundle.name().0.to_vec(),
+            bundle: bundle.name().as_bytes().to_vec(),
             ..v1::Certificate::default()
         };
         Change {

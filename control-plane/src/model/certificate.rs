@@ -16,6 +16,7 @@ use crate::model::time::Timestamp;
 #[serde(rename_all = "camelCase")]
 pub struct Certificate {
     /// By what chain and key are found.
+    #[serde(with = "crate::model::bundle::name_as_text")]
     pub bundle: BundleName,
     /// The DNS names that it is for (RFC 5280, section 4.2.1.6), sorted; of wildcards only those
     /// for one whole label. Names that no host can have are left out.

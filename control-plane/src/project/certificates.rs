@@ -23,14 +23,15 @@ pub(super) fn project(state: &State, secret: &ObjectKey) -> Change {
     }
 }
 
-/// What is shown for a host; gone if that is nothing.
+/// What is shown for a host; gone if what is shown for its wildcard will do.
 pub(super) fn project_server_name(state: &State, host: &HostPattern) -> Change {
     let shown = state.certificates().shown_for(host);
     let name = || v1::ServerName {
         hostname: host.to_string(),
         certificates: shown.iter().map(resource_name).collect(),
     };
-    let body = (!shown.is_empty()).then(|| (name().encode_to_vec(), REQUIRES));
+    let decided = state.certificates().is_server_name(host);
+    let body = decided.then(|| (name().encode_to_vec(), REQUIRES));
     Change {
         id: ResourceId::new(ResourceType::ServerName, host.to_string()),
         body,
@@ -47,7 +48,7 @@ fn certificate(state: &State, secret: &ObjectKey) -> Option<v1::Certificate> {
     };
     Some(v1::Certificate {
         source: Some(source(secret, meta)),
-        bundle: certificate.bundle.0.to_vec(),
+        bundle: certificate.bundle.as_bytes().to_vec(),
         key_type: key_type.into(),
     })
 }

@@ -130,7 +130,7 @@ fn read(request: v1::FetchSecretsRequest) -> Option<BTreeSet<BundleName>> {
     }
     let names = names.into_iter();
     names
-        .map(|name| Some(BundleName(name.try_into().ok()?)))
+        .map(|name| BundleName::from_bytes(&name).ok())
         .collect()
 }
 

@@ -3,6 +3,8 @@
 //! An index of its own, both ways, so that a change of one Secret or one Ingress costs what it
 //! touches. The rule is in `State::choose`.
 
+mod choice;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -28,7 +30,8 @@ pub struct Certificates {
     in_use: OrdMap<ObjectKey, Seq>,
     /// The names of all certificates that can be used, by namespace.
     names: BTreeSet<(Origin, Arc<str>, HostPattern, ObjectKey)>,
-    /// The Secrets whose certificates are shown for a host: at most one for each type of key.
+    /// The Secrets whose certificates are shown for a host: at most one for each type of key. None
+    /// where another namespace's would be, for a wildcard that has the host.
     shown: BTreeMap<HostPattern, Vec<ObjectKey>>,
 }
 
@@ -53,7 +56,12 @@ impl Certificates {
         self.shown.get(host).map_or(&[], Vec::as_slice)
     }
 
-    /// All hosts for which certificates are shown.
+    /// Whether what is shown for a host is decided for itself, and not for a wildcard.
+    pub fn is_server_name(&self, host: &HostPattern) -> bool {
+        self.shown.contains_key(host)
+    }
+
+    /// All hosts for which it is decided what is shown.
     pub fn server_names(&self) -> impl Iterator<Item = &HostPattern> {
         self.shown.keys()
     }
@@ -311,98 +319,29 @@ impl State {
         hosts
     }
 
-    fn choose_again(&mut self, hosts: BTreeSet<HostPattern>, touched: &mut Touched) {
-        for host in hosts {
+    fn choose_again(&mut self, mut hosts: BTreeSet<HostPattern>, touched: &mut Touched) {
+        // Wildcards come first: what is shown for them decides on hosts of theirs.
+        while let Some(host) = hosts.pop_last() {
             let chosen = self.choose(&host);
-            if self.certificates.shown_for(&host) == chosen {
+            let before = self.certificates.shown.get(&host);
+            if before == chosen.as_ref() {
                 continue;
+            }
+            if before.is_none() != chosen.is_none()
+                && let HostPattern::OneLabel(_) = host
+            {
+                hosts.extend(self.hosts_covered([&host].into_iter()));
+                hosts.remove(&host);
             }
             let wants = self.certificates.wants(&host);
             let wanting = wants.map(|(ingress, _)| ingress.clone());
             touched.ingresses.extend(wanting);
-            match chosen.is_empty() {
-                true => self.certificates.shown.remove(&host),
-                false => self.certificates.shown.insert(host.clone(), chosen),
+            match chosen {
+                Some(chosen) => self.certificates.shown.insert(host.clone(), chosen),
+                None => self.certificates.shown.remove(&host),
             };
             touched.server_names.insert(host);
         }
-    }
-
-    /// The certificates to show for a host: those that Ingresses name for it, the oldest Ingress
-    /// first, if they are for that host. If there is none, any that is for it in the namespace that
-    /// the host belongs to: the one that is valid longest. Of each type of key there is one.
-    ///
-    /// The namespace is that of who owns the host, or a wildcard of it; of a host that nobody
-    /// routes, that of the oldest Ingress that wants a certificate for it.
-    fn choose(&self, host: &HostPattern) -> Vec<ObjectKey> {
-        let wants = self.certificates.wants(host);
-        let of = [Some(host.clone()), host.wildcard()];
-        let owned = of.into_iter().flatten();
-        let owned = owned
-            .filter_map(|host| self.claims.oldest(&host).map(|owner| (host, owner.clone())))
-            .next();
-        let home = match &owned {
-            Some((_, owner)) => Some(owner),
-            None => wants.clone().next().map(|(ingress, _)| ingress),
-        };
-        let Some(home) = home else {
-            return Vec::new();
-        };
-        let spoken_of = self.claims.oldest(host).is_some()
-            || wants.clone().next().is_some()
-            || self.named(home, host.clone()).next().is_some();
-        if !spoken_of {
-            // Whoever asks for it is shown what is shown for the wildcard.
-            return Vec::new();
-        }
-        let admitted = |ingress: &ObjectKey| match &owned {
-            Some((host, _)) => self.claims.admits(host, &ingress.namespace),
-            None => ingress.namespace == home.namespace,
-        };
-        let named = wants.filter(|(ingress, _)| admitted(ingress));
-        let named = named.flat_map(|(_, secrets)| secrets);
-        let named = self.one_of_each(named.filter(|secret| {
-            let certificate = self.certificate(secret);
-            certificate.is_some_and(|certificate| certificate.covers(host))
-        }));
-        if !named.is_empty() {
-            return named;
-        }
-        let mut others: Vec<&ObjectKey> = [Some(host.clone()), host.wildcard()]
-            .into_iter()
-            .flatten()
-            .flat_map(|name| self.named(home, name))
-            .collect();
-        others.sort_by_key(|secret| {
-            let until = self.certificate(secret).map(|found| found.not_after);
-            (std::cmp::Reverse(until), *secret)
-        });
-        self.one_of_each(others.into_iter())
-    }
-
-    /// The Secrets of an object's namespace whose certificates have this name.
-    fn named(&self, home: &ObjectKey, name: HostPattern) -> impl Iterator<Item = &ObjectKey> {
-        let first = ObjectKey::before_all(home.origin, Kind::Secret);
-        let of = (home.origin, home.namespace.clone(), name);
-        let from = (of.0, of.1.clone(), of.2.clone(), first);
-        let names = self.certificates.names.range(from..);
-        names
-            .take_while(move |(origin, namespace, name, _)| {
-                (*origin, namespace, name) == (of.0, &of.1, &of.2)
-            })
-            .map(|(_, _, _, secret)| secret)
-    }
-
-    /// The first of each type of key.
-    fn one_of_each<'a>(&self, secrets: impl Iterator<Item = &'a ObjectKey>) -> Vec<ObjectKey> {
-        let mut types = BTreeSet::new();
-        secrets
-            .filter(|secret| {
-                let certificate = self.certificate(secret);
-                certificate.is_some_and(|certificate| types.insert(certificate.key_type))
-            })
-            .cloned()
-            .collect()
     }
 }
 

@@ -54,14 +54,15 @@ pub struct Certificates {
 type Hosts = OrdMap<Arc<str>, Arc<[Arc<str>]>>;
 
 impl Certificates {
-    /// What may be shown for a host in canonical form, the first choice first: that of the name
-    /// itself, then that of the wildcard for it; of these by the type of key, then by name.
+    /// What may be shown for a host in canonical form, the first choice first: what is named for the
+    /// host itself, or else for its wildcard; of these by the type of key, then by name.
     pub fn candidates(&self, host: &str) -> impl Iterator<Item = &Arc<Shown>> {
-        let exact = self.exact.get(host);
-        let above = host.split_once('.').map(|(_, above)| above);
-        let wildcard = above.and_then(|above| self.wildcard.get(above));
-        let named = exact.into_iter().chain(wildcard);
-        named.flat_map(|names| {
+        let of_wildcard = || {
+            let (_, above) = host.split_once('.')?;
+            self.wildcard.get(above)
+        };
+        let named = self.exact.get(host).or_else(of_wildcard);
+        named.into_iter().flat_map(|names| {
             let shown = names.iter().filter_map(|name| self.shown.get(name));
             let mut shown: SmallVec<[&Arc<Shown>; 4]> = shown.collect();
             shown.sort_by(|one, other| one.rank().cmp(&other.rank()));

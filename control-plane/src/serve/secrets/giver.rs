@@ -68,7 +68,7 @@ async fn give(answer: Answer, keys: Keys, metrics: SecretMetrics) {
             let bundle = keys.served(*name);
             metrics.gave(bundle.is_some());
             let secret = v1::Secret {
-                name: name.0.to_vec(),
+                name: name.as_bytes().to_vec(),
                 body: bundle
                     .map(|bundle| bundle.bytes().clone())
                     .unwrap_or_default(),

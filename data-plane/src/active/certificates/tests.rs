@@ -40,20 +40,22 @@ struct Slow {
 impl Slow {
     /// Looks at everything, and sorts it by what the rules say.
     fn candidates(&self, asked: &str) -> Vec<&'static str> {
+        let of_itself = self.named.contains_key(asked);
         let mut found = Vec::new();
         for (host, names) in &self.named {
             let host = HostPattern::parse(host).unwrap();
+            let wildcard = matches!(host, HostPattern::OneLabel(_));
             for name in names {
                 if let Some(key_type) = self.shown.get(name)
                     && host.matches(asked)
+                    && !(wildcard && of_itself)
                 {
-                    let wildcard = matches!(host, HostPattern::OneLabel(_));
-                    found.push((wildcard, *key_type, *name));
+                    found.push((*key_type, *name));
                 }
             }
         }
         found.sort_unstable();
-        found.into_iter().map(|(_, _, name)| name).collect()
+        found.into_iter().map(|(_, name)| name).collect()
     }
 }
 

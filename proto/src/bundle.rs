@@ -1,6 +1,6 @@
 //! The name of a bundle: a certificate's chain and key, by their content.
 //!
-//! Apart from the bundle itself, which has key bytes and is no part of a snapshot.
+//! Both planes speak of bundles by it. Apart from the messages that have the bytes.
 
 use std::fmt;
 
