@@ -53,11 +53,11 @@ fn another_controllers_ingresses_are_served_and_reported_and_nothing_is_written_
             [
                 "default/ours ServiceNotFound spec.rules[0].http.paths[0]: there is no Service \
                  none; answered with 503",
+                "default/shop SecretNotFound spec.tls[0].secretName: there is no Secret shop; HTTPS \
+                 is not served for shop.example",
                 "default/shop Ignored metadata.annotations\
                  [nginx.ingress.kubernetes.io/rewrite-target]: means nothing here; the Ingress is \
                  served without it",
-                "default/shop Ignored spec.tls: means nothing here; the Ingress is served without \
-                 it",
                 "other/rival HostOwnedByAnother spec.rules[0].http.paths[0]: shop.example, prefix \
                  /api is not served: the host belongs to namespace default, which can share it \
                  with the annotation roadstead.dev/share-hosts-with",
