@@ -14,6 +14,9 @@ use super::{NODES, SOON, Scene, Shipped};
 use crate::deploy::chart::NAMESPACE;
 use crate::wait;
 
+/// The container's port of the example that has a NodePort; the Service's is another.
+const LISTENER: u16 = 8080;
+
 impl Scene {
     /// Has the proxies replaced, as a new image would; returns at once. Each upgrade has a name.
     pub async fn replace_proxies(&self, upgrade: &str) -> anyhow::Result<()> {
@@ -79,7 +82,7 @@ impl Scene {
         let pods = self.proxy_pods().await?.into_iter();
         let address = |pod: Pod| pod.status?.pod_ip?.parse().ok();
         let addresses = pods.filter_map(address);
-        Ok(addresses.map(|ip: IpAddr| (ip, 80).into()).collect())
+        Ok(addresses.map(|ip: IpAddr| (ip, LISTENER).into()).collect())
     }
 
     /// Waits until there is a proxy that was not there before, and whose program runs.
