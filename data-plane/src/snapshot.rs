@@ -13,7 +13,6 @@ mod sources;
 mod transfer;
 mod version;
 
-pub use roadstead_proto::bundle::BundleName;
 pub use decode::{CAPABILITIES, Decoded};
 pub use fault::{Fault, Reason};
 pub use held::{Applied, Held, Restored, Touched, Usable};
@@ -23,6 +22,7 @@ pub use resource::{
     Backend, Certificate, Endpoint, Form, KeyType, Listener, ListenerProtocol, Route, Rule,
     ServerName, Target,
 };
+pub use roadstead_proto::bundle::BundleName;
 pub use sources::Sources;
 pub use transfer::{Assembly, Limits, Step, Told, Transfer};
 pub use version::Version;

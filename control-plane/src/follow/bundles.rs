@@ -121,7 +121,7 @@ async fn fetch(
         let mut secrets = answer.map_err(refused)?.into_inner();
         while let Some(secret) = next(&mut secrets).await? {
             let Secret { name, body } = secret;
-            let name = name.try_into().map(BundleName);
+            let name = BundleName::from_bytes(&name);
             let name = name.ok().filter(|name| asked.remove(name));
             let name = name.ok_or(FetchError::Wrong)?;
             if !body.is_empty() {

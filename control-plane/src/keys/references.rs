@@ -91,5 +91,5 @@ fn named(id: &ResourceId, resource: &Resource) -> Option<BundleName> {
         return None;
     }
     let certificate = v1::Certificate::decode(resource.body.clone()).ok()?;
-    certificate.bundle.try_into().ok().map(BundleName)
+    BundleName::from_bytes(&certificate.bundle).ok()
 }
