@@ -157,6 +157,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         let begun = self.outlets.now();
         self.awaited = settings.awaited.clone();
         self.settings = settings;
+        self.show_secrets();
         self.recovered.clear();
         self.presence = Presence::default();
         self.outlets.presence(&self.presence);
@@ -173,7 +174,6 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         }
         self.outlets.wanted(&self.wanted);
         self.restore(last_change);
-        self.show_secrets();
         self.show_holds();
     }
 

@@ -31,6 +31,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         self.fold.forget_missing();
         self.presence = Presence::default();
         self.outlets.presence(&self.presence);
+        // Nor must the next term's list be of what was in use in the last.
+        self.outlets.secrets(None);
         loop {
             tokio::select! {
                 step = inbox.recv() => match step {

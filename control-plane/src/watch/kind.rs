@@ -273,6 +273,10 @@ impl<K: Watched> KindWatch<K> {
             Cause::Gone if !listing => Verdict::StartOver,
             // A server that never had the version that it is to go on from may fail for ever.
             Cause::Unavailable if !listing && *in_a_row >= GIVE_UP => Verdict::StartOver,
+            // Without these there is something to serve: others do not wait for them for ever.
+            Cause::Unavailable if self.only.is_some() && *in_a_row >= GIVE_UP => {
+                Verdict::Refused("the API server does not answer with a list".to_owned())
+            }
             Cause::Absent | Cause::Forbidden | Cause::Gone | Cause::Unavailable => Verdict::Wait,
         }
     }

@@ -31,6 +31,8 @@ pub(super) struct Only<T> {
     unanswered: Option<BTreeSet<ObjectKey>>,
     /// What may not be asked for.
     forbidden: BTreeSet<ObjectKey>,
+    /// How often in a row there was no answer.
+    unheard: BTreeMap<ObjectKey, u32>,
 }
 
 impl<T: Send + 'static> Only<T> {
@@ -47,6 +49,7 @@ impl<T: Send + 'static> Only<T> {
             found: BTreeMap::new(),
             unanswered: None,
             forbidden: BTreeSet::new(),
+            unheard: BTreeMap::new(),
         }
     }
 
@@ -55,6 +58,7 @@ impl<T: Send + 'static> Only<T> {
         self.named.clear();
         self.found.clear();
         self.forbidden.clear();
+        self.unheard.clear();
         self.unanswered = None;
         let Ok(known) = self.in_use.wait_for(Option::is_some).await else {
             return false;
@@ -99,6 +103,7 @@ impl<T: Send + 'static> Only<T> {
                     self.named.leave(key);
                     self.found.remove(key);
                     self.forbidden.remove(key);
+                    self.unheard.remove(key);
                     self.answered(key);
                 }
             }
@@ -146,10 +151,16 @@ impl<T: Send + 'static> Only<T> {
         self.unanswered.as_ref().is_some_and(BTreeSet::is_empty)
     }
 
-    /// An object was found by name; whether it is another than it was.
-    pub(super) fn found(&mut self, key: &ObjectKey, version: &str, object: &T) -> bool {
+    /// An object was found by name; whether it is another than it was. If a watch shows it from
+    /// now on, it is asked for no more.
+    pub(super) fn found(
+        &mut self,
+        key: &ObjectKey,
+        (version, object): (&str, &T),
+        watches: bool,
+    ) -> bool {
         self.answered(key);
-        if (self.watched)(object) {
+        if watches && (self.watched)(object) {
             self.named.leave(key);
         }
         let before = self.found.insert(key.clone(), version.into());
@@ -170,8 +181,26 @@ impl<T: Send + 'static> Only<T> {
         first
     }
 
+    /// There was no answer. After some in a row nothing waits for one any more.
+    pub(super) fn not_heard(&mut self, key: &ObjectKey) {
+        let times = self.unheard.entry(key.clone()).or_default();
+        *times = times.saturating_add(1);
+        if *times >= GIVE_UP {
+            self.answered(key);
+        }
+    }
+
+    /// One of those of which there was no answer.
+    pub(super) fn unheard(&self) -> Option<&ObjectKey> {
+        let mut unheard = self.unheard.iter();
+        unheard
+            .find(|(_, times)| **times >= GIVE_UP)
+            .map(|(key, _)| key)
+    }
+
     /// It may be asked for; whether it is the last that could not be.
     pub(super) fn allowed(&mut self, key: &ObjectKey) -> bool {
+        self.unheard.remove(key);
         self.forbidden.remove(key) && self.forbidden.is_empty()
     }
 
@@ -186,6 +215,9 @@ impl<T: Send + 'static> Only<T> {
         }
     }
 }
+
+/// Failures of one question in a row after which others do not wait for its answer.
+const GIVE_UP: u32 = 5;
 
 /// What a folder has is in use, too.
 fn is_mine(key: &ObjectKey) -> bool {

@@ -133,6 +133,11 @@ impl Round {
         self.listed.contains_key(key)
     }
 
+    /// Whether a list of other streams than this one is not to be had.
+    pub(super) fn is_refused_but(&self, stream: usize) -> bool {
+        self.refused.keys().any(|of| *of != stream)
+    }
+
     /// Whether the list was sent.
     pub(super) fn is_live(&self) -> bool {
         self.live

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::checkpoint::{Dirty, Restored};
 use crate::engine::tests::{
@@ -199,4 +199,20 @@ fn who_is_deposed_writes_nothing_more_and_does_not_count_as_unable_to() {
     engine.turn(batch([listed(vec![class("a"), class("b")])]));
     assert_eq!(names(), ["EpochBegan", "ObjectAccepted", "SourcesListed"]);
     assert!(!world(|world| world.frozen));
+}
+
+#[tokio::test]
+async fn what_was_in_use_in_a_term_is_not_told_to_the_sources_of_the_next() {
+    let mut engine = begin(Fold::default(), 1);
+    engine.turn(batch([listed(vec![class("a")])]));
+    assert!(world(|world| world.secrets.is_some()));
+    let (steps, mut inbox) = mpsc::channel(1);
+    drop(steps);
+    engine.follow(&mut inbox).await;
+    assert!(world(|world| world.secrets.is_none()));
+    engine.lead(Settings {
+        awaited: BTreeSet::from([(Origin::Kubernetes, Kind::Ingress)]),
+        ..term()
+    });
+    assert!(world(|world| world.secrets.is_none()));
 }

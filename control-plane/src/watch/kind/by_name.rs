@@ -82,7 +82,8 @@ impl<K: Watched> KindWatch<K> {
         let item = match answer {
             Ok(Some(object)) => {
                 let version = object.meta().resource_version.clone().unwrap_or_default();
-                let news = only.found(&key, &version, &object);
+                let watches = !round.is_refused_but(self.apis.len());
+                let news = only.found(&key, (&version, &object), watches);
                 // It has the name that was asked for.
                 let seen = self.convert(&object).ok();
                 seen.filter(|_| news).map(Item::Got)
@@ -92,8 +93,10 @@ impl<K: Watched> KindWatch<K> {
                 let cause = Cause::of_answer(&error);
                 self.metrics.failure(K::MODEL_KIND, cause.as_str());
                 tracing::debug!(object = %key, %error, "is asked for again");
-                // Where lists are allowed they tell what is not.
                 let forbidden = cause == Cause::Forbidden;
+                if !forbidden {
+                    only.not_heard(&key);
+                }
                 if forbidden && only.forbade(&key) && self.apis.is_empty() && round.is_live() {
                     return Step::StartOver;
                 }
@@ -116,13 +119,18 @@ impl<K: Watched> KindWatch<K> {
         if !only.is_complete() {
             return Step::Send(Vec::new());
         }
-        let namespaces = only.forbidden();
-        if namespaces.is_empty() || by_name > 0 {
-            return round.take(by_name, Item::End);
-        }
-        let rules = namespaces.into_iter();
+        // What is not known must not be taken for deleted.
+        let rules = only.forbidden().into_iter();
         let rules = rules.map(|namespace| missing_rule(K::MODEL_KIND, namespace, GET));
-        let rules: Vec<String> = rules.collect();
-        round.take(by_name, Item::Refused(rules.join("; ")))
+        let unheard = only.unheard();
+        let unheard = unheard.map(|key| format!("the API server does not answer for {key}"));
+        let problems: Vec<String> = rules.chain(unheard).collect();
+        round.take(
+            by_name,
+            match problems.is_empty() {
+                true => Item::End,
+                false => Item::Refused(problems.join("; ")),
+            },
+        )
     }
 }

@@ -196,3 +196,32 @@ async fn what_may_not_be_asked_for_is_told_with_its_mend_and_found_when_it_may()
     assert_eq!(watch.next().await, "changed: Ingress default/b");
     assert!(watch.next().await.starts_with("unlistable"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_no_list_is_to_be_had_what_a_watch_would_show_is_asked_for_on_and_on() {
+    let (mut watch, uses) = begin_only(true);
+    uses.send_replace(keys(&["a"]));
+    for _ in 0..3 {
+        watch.server.fail("limit=2", 403, "Forbidden").await;
+    }
+    watch.has("a", watched("a", 1)).await;
+    assert_eq!(watch.next().await, "changed: Ingress default/a");
+    assert!(watch.next().await.starts_with("unlistable"));
+    watch.has("a", watched("a", 2)).await;
+    assert_eq!(watch.next().await, "changed: Ingress default/a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_had_keeps_others_waiting_for_a_while_only() {
+    let (mut watch, uses) = begin_only(false);
+    uses.send_replace(keys(&["a", "b"]));
+    watch.has("a", watched("a", 1)).await;
+    for _ in 0..5 {
+        watch.server.fail("ingresses/b", 500, "InternalError").await;
+    }
+    assert_eq!(watch.next().await, "changed: Ingress default/a");
+    let unlistable = watch.next().await;
+    assert!(unlistable.contains("Ingress default/b"), "{unlistable}");
+    watch.has("b", watched("b", 2)).await;
+    assert_eq!(watch.next().await, "changed: Ingress default/b");
+}
