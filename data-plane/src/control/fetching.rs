@@ -61,9 +61,15 @@ impl Fetching {
         let Some(secrets) = secrets.filter(|_| !names.is_empty()) else {
             return Given::new();
         };
+        let asked = names.len();
         let given = self.ask(secrets, names, FIRST_TIME).await;
-        // What is missing is not asked for at once again.
-        self.due = Instant::now() + self.backoff.pause(chance());
+        let now = Instant::now();
+        if given.len() == asked {
+            self.backoff.reset();
+        } else if self.due <= now {
+            // What is missing is not asked for at once again, and no later than it was to be.
+            self.due = now + self.backoff.pause(chance());
+        }
         given
     }
 

@@ -45,22 +45,23 @@ pub struct Folder {
 impl Folder {
     /// Makes it, if there is none. `is_memory` says whether what is written there stays off disks.
     pub fn open(path: PathBuf, is_memory: impl Fn(&Path) -> bool) -> Result<Self, KeysError> {
-        let open = || {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&path)?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        if let Err(source) = made {
+            return Err(KeysError::Make { path, source });
+        }
+        // Before anything of it is changed: it may be any folder.
+        if !is_memory(&path) {
+            return Err(KeysError::OnDisk { path });
+        }
+        let close = || {
             // One that was there may be open to others.
             if fs::metadata(&path)?.permissions().mode() & 0o777 != 0o700 {
                 fs::set_permissions(&path, Permissions::from_mode(0o700))?;
             }
             Ok(())
         };
-        if let Err(source) = open() {
+        if let Err(source) = close() {
             return Err(KeysError::Make { path, source });
-        }
-        if !is_memory(&path) {
-            return Err(KeysError::OnDisk { path });
         }
         Ok(Self { path })
     }

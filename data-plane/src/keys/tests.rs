@@ -185,8 +185,11 @@ async fn of_two_processes_the_last_one_alone_removes() {
 #[test]
 fn a_folder_that_is_on_a_disk_or_cannot_be_made_keeps_nothing() {
     let folder = folder();
+    let mode = || fs::metadata(folder.path()).unwrap().permissions().mode() & 0o777;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let refused = Folder::open(folder.path().to_owned(), |_| false).unwrap_err();
     assert!(matches!(refused, KeysError::OnDisk { .. }), "{refused}");
+    assert_eq!(mode(), 0o755, "what is not used is left as it was");
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let refused = Folder::open(file, |_| true).unwrap_err();
