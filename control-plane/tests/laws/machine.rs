@@ -52,8 +52,9 @@ impl Machine {
                     .collect();
             }
             // A source that lists anew knows nothing of Secrets before it has listed them.
-            Observation::Listed { .. } => self.secrets.clear(),
-            Observation::Configured(_)
+            Observation::Listed { kind, .. } if *kind < Kind::Secret => self.secrets.clear(),
+            Observation::Listed { .. }
+            | Observation::Configured(_)
             | Observation::Recovered { .. }
             | Observation::Vanished { .. }
             | Observation::Unconfigured { .. }

@@ -174,6 +174,12 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
     object.prop_map(|(key, now)| Step { key, now })
 }
 
+/// Those by which no Secret is refused.
+pub(crate) fn with_good_secrets(mut steps: Vec<Step>) -> Vec<Step> {
+    steps.retain(|step| !(step.key.kind == Kind::Secret && step.is_refused()));
+    steps
+}
+
 /// The last step of each object.
 pub(crate) fn last_of_each(steps: &[Step]) -> Vec<Step> {
     let last: BTreeMap<&ObjectKey, &Step> = steps.iter().map(|step| (&step.key, step)).collect();

@@ -122,7 +122,7 @@ fn without_a_certificate_for_the_name_there_is_none_to_show() {
     let host = ("secret/a/5", "b.example");
     add(&mut all, host, KeyType::Rsa, broken);
     assert_eq!(none(&all, Some("b.example")), Handshake::NoCertificate);
-    // A wildcard is better than nothing.
+    // What is shown for a wildcard may be another's, and is not shown instead.
     let host = ("secret/a/6", "*.example");
     add(
         &mut all,
@@ -130,6 +130,7 @@ fn without_a_certificate_for_the_name_there_is_none_to_show() {
         KeyType::Ecdsa,
         bundle(&PKCS_ECDSA_P256_SHA256),
     );
-    let found = chosen(&all, Some("b.example"), &[P256], TLS13);
+    assert_eq!(none(&all, Some("b.example")), Handshake::NoCertificate);
+    let found = chosen(&all, Some("c.example"), &[P256], TLS13);
     assert_eq!(found.as_deref(), Ok("secret/a/6"));
 }
