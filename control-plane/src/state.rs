@@ -323,8 +323,9 @@ impl State {
         refused: Refused,
         touched: &mut Touched,
     ) {
-        let named = refused.refusal.class.as_ref();
-        let moves = named.is_some() && named != self.class_of(key);
+        let of_good = self.ingress(key).map(|(_, ingress)| &ingress.class);
+        let named = refused.refusal.class.as_ref().or(of_good);
+        let moves = named != self.class_of(key);
         if moves {
             self.unclaim(key, touched);
         }
