@@ -323,9 +323,8 @@ impl State {
         refused: Refused,
         touched: &mut Touched,
     ) {
-        let of_good = self.ingress(key).map(|(_, ingress)| &ingress.class);
-        let named = refused.refusal.class.as_ref().or(of_good);
-        let moves = named != self.class_of(key);
+        let named = refused.refusal.class.as_ref();
+        let moves = named.is_some() && named != self.class_of(key);
         if moves {
             self.unclaim(key, touched);
         }
