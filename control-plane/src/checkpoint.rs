@@ -74,7 +74,7 @@ impl Dirty {
     /// Remembers what a record changed.
     pub fn note(&mut self, record: &Record, changed: &Changed) {
         self.records += 1;
-        let objects = record.event.object().into_iter().chain(&changed.secrets);
+        let objects = record.event.object().into_iter().chain(&changed.forgotten);
         let resources = changed.resources.iter().filter(|id| !id.is_endpoints());
         let versions = changed.versions.iter().copied();
         self.parts.extend(objects.cloned().map(Part::Object));

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::hold::{Extent, HoldId};
 use crate::model::{
     endpoints::EndpointSlice,
+    ingress::ClassRef,
     key::{Kind, ObjectKey, Origin},
     object::{Meta, Spec},
     refusal::Refusal,
@@ -106,6 +107,9 @@ pub enum Event {
         key: ObjectKey,
         meta: Meta,
         spec: Spec,
+        /// The class that an Ingress named after it, if that was another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        class: Option<ClassRef>,
     },
     /// An object is gone.
     ObjectDeleted { key: ObjectKey },

@@ -12,7 +12,7 @@ mod routes;
 pub mod standing;
 mod upstreams;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Event, Record, Seq};
 use crate::model::key::{Kind, ObjectKey, Origin};
@@ -42,8 +42,8 @@ pub struct Fold {
 #[derive(Clone, Debug, Default)]
 pub struct Changed {
     pub resources: Vec<ResourceId>,
-    /// Objects that may have been forgotten, without a record of their own.
-    pub secrets: Vec<ObjectKey>,
+    /// Secrets that nobody refers to any more, and that were forgotten with what did.
+    pub forgotten: Vec<ObjectKey>,
     /// Versions that came to be, or were forgotten.
     pub versions: Vec<Seq>,
     /// Objects whose standing is different now.
@@ -148,12 +148,11 @@ impl Fold {
         let mut changed = Changed::default();
         if touched.everything {
             (configuration, endpoints) = full::replace_all(&self.state, &self.snapshot);
-            let standing = self.state.objects().filter(|(key, held)| {
-                key.kind == Kind::Ingress
-                    || held.refused.is_some()
-                    || self.standings.contains_key(*key)
-            });
-            let standing: Vec<ObjectKey> = standing.map(|(key, _)| key.clone()).collect();
+            let standing = self.state.objects();
+            let standing =
+                standing.filter(|(key, held)| key.kind == Kind::Ingress || held.refused.is_some());
+            let standing = standing.map(|(key, _)| key).chain(self.standings.keys());
+            let standing: BTreeSet<ObjectKey> = standing.cloned().collect();
             for key in standing {
                 self.update_standing(key, &mut changed);
             }
@@ -180,7 +179,9 @@ impl Fold {
                 self.update_standing(key.clone(), &mut changed);
             }
         }
-        changed.secrets = touched.secrets.iter().cloned().collect();
+        let forgotten = touched.secrets.iter();
+        let forgotten = forgotten.filter(|key| self.state.object(key).is_none());
+        changed.forgotten = forgotten.cloned().collect();
         changed.resources = self.snapshot.configure(version, configuration);
         let endpoints = self.snapshot.configure_endpoints(endpoints);
         changed.resources.extend(endpoints);

@@ -21,7 +21,7 @@ use crate::event::{Epoch, Event, Record, Seq};
 use crate::model::endpoints::EndpointSlice;
 use crate::model::ingress::{ClassRef, Ingress, PortRef};
 use crate::model::key::{Kind, ObjectKey, Origin};
-use crate::model::object::{Meta, Spec};
+use crate::model::object::{Age, Meta, Spec};
 use crate::model::service::Service;
 use crate::model::settings::Settings;
 use crate::model::time::Timestamp;
@@ -105,7 +105,7 @@ impl State {
             }
             Event::Configured { settings } => {
                 self.head.settings = Some(settings.clone());
-                self.claim_all_anew();
+                self.claim_all_anew(&mut touched);
                 touched.everything = true;
             }
             Event::ObjectAccepted { key, meta, spec } => {
@@ -131,9 +131,15 @@ impl State {
                 });
                 self.refuse(key, good, refused, &mut touched);
             }
-            Event::ObjectRecovered { key, meta, spec } => {
+            Event::ObjectRecovered {
+                key,
+                meta,
+                spec,
+                class,
+            } => {
                 let held = Held {
                     good: Some(Good::of(meta, spec)),
+                    class: class.clone(),
                     unseen: true,
                     ..Held::default()
                 };
@@ -175,7 +181,7 @@ impl State {
             objects,
             ..Self::default()
         };
-        state.claim_all_anew();
+        state.claim_all_anew(&mut Touched::default());
         state
     }
 
@@ -227,11 +233,9 @@ impl State {
         }
     }
 
-    /// The class that an Ingress names now, in its newest version if that can be read.
+    /// The class that an Ingress names now, in its newest version of which it can be read.
     pub fn class_of(&self, key: &ObjectKey) -> Option<&ClassRef> {
-        let refused = self.objects.get(key)?.refused.as_ref();
-        let newest = refused.and_then(|refused| refused.refusal.class.as_ref());
-        newest.or_else(|| self.ingress(key).map(|(_, ingress)| &ingress.class))
+        self.objects.get(key)?.class()
     }
 
     /// The last good version of a Service.
@@ -329,6 +333,9 @@ impl State {
             self.unclaim(key, touched);
         }
         let held = self.objects.entry(key.clone()).or_default();
+        // Without a good version nothing is served by it.
+        let class = held.other_class().filter(|_| held.good.is_some());
+        held.class = class.cloned();
         held.refused = Some(Box::new(refused));
         held.unseen = false;
         if good.is_some() {
@@ -360,49 +367,49 @@ impl State {
 
     /// Enters an Ingress' claims, if it is ours to serve.
     fn claim(&mut self, key: &ObjectKey, touched: &mut Touched) {
-        let Some((meta, ingress)) = self.ingress(key) else {
+        let Some((age, ingress)) = self.to_serve(key) else {
             return;
         };
-        let ours = self
-            .class_of(key)
-            .is_some_and(|class| self.serves(key.origin, class));
-        if !ours {
-            return;
-        }
-        let (age, ingress) = (meta.age.clone(), ingress.clone());
         self.claims
             .insert(key, &age, &ingress, &mut touched.ingresses);
         self.references.insert(key, &ingress, &mut touched.services);
         self.want(key, &age, &ingress, touched);
     }
 
-    /// Takes an Ingress' claims away, if it has any.
+    /// Takes an Ingress' claims away, if it has any: before anything changes that they were entered
+    /// by.
     fn unclaim(&mut self, key: &ObjectKey, touched: &mut Touched) {
-        let Some((meta, ingress)) = self.ingress(key) else {
+        let Some((age, ingress)) = self.to_serve(key) else {
             return;
         };
-        let (age, ingress) = (meta.age.clone(), ingress.clone());
         self.claims
             .remove(key, &age, &ingress, &mut touched.ingresses);
         self.references.remove(key, &ingress, &mut touched.services);
         self.want_no_more(key, &age, &ingress, touched);
     }
 
-    fn claim_all_anew(&mut self) {
+    /// The last good version of an Ingress that is ours to serve.
+    fn to_serve(&self, key: &ObjectKey) -> Option<(Age, Ingress)> {
+        let (meta, ingress) = self.ingress(key)?;
+        let class = self.class_of(key)?;
+        self.serves(key.origin, class)
+            .then(|| (meta.age.clone(), ingress.clone()))
+    }
+
+    fn claim_all_anew(&mut self, touched: &mut Touched) {
         let ownership = self.settings().map(|settings| settings.host_ownership);
         self.claims = Claims::new(ownership.unwrap_or_default());
         self.references = References::default();
-        let mut touched = Touched::default();
-        let in_use = self.index_certificates(&mut touched);
+        let in_use = self.index_certificates(touched);
         let ingresses: Vec<ObjectKey> = Origin::ALL
             .into_iter()
             .flat_map(|origin| self.keys(origin, Kind::Ingress))
             .cloned()
             .collect();
         for key in &ingresses {
-            self.claim(key, &mut touched);
+            self.claim(key, touched);
         }
         self.in_use_since(&in_use);
-        self.forget_unused(&mut touched);
+        self.forget_unused(touched);
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::codec::SCHEMA;
 use crate::event::{Epoch, Event};
+use crate::model::ingress::ClassRef;
 use crate::model::key::ObjectKey;
 use crate::model::object::{Meta, Spec};
 
@@ -17,13 +18,25 @@ pub struct RecoveryRecord {
     pub key: ObjectKey,
     pub meta: Meta,
     pub spec: Spec,
+    /// The class that an Ingress named after it, if that was another: then it is not served.
+    pub class: Option<ClassRef>,
 }
 
 impl RecoveryRecord {
     /// The fact, for a log that does not know it.
     pub fn into_event(self) -> Event {
-        let Self { key, meta, spec } = self;
-        Event::ObjectRecovered { key, meta, spec }
+        let Self {
+            key,
+            meta,
+            spec,
+            class,
+        } = self;
+        Event::ObjectRecovered {
+            key,
+            meta,
+            spec,
+            class,
+        }
     }
 }
 
@@ -85,7 +98,13 @@ pub fn decode(bytes: &[u8]) -> Result<Kept, DecodeError> {
         return Err(DecodeError::NewerSchema { schema });
     }
     let stored: Stored = serde_json::from_slice(bytes)?;
-    let Event::ObjectRecovered { key, meta, spec } = stored.event else {
+    let Event::ObjectRecovered {
+        key,
+        meta,
+        spec,
+        class,
+    } = stored.event
+    else {
         return Err(DecodeError::NotOne(stored.event.name()));
     };
     if spec.kind() != key.kind {
@@ -94,7 +113,12 @@ pub fn decode(bytes: &[u8]) -> Result<Kept, DecodeError> {
     Ok(Kept {
         lineage: stored.lineage,
         epoch: stored.epoch,
-        record: RecoveryRecord { key, meta, spec },
+        record: RecoveryRecord {
+            key,
+            meta,
+            spec,
+            class,
+        },
     })
 }
 
@@ -128,7 +152,12 @@ mod tests {
         Kept {
             lineage: "l".into(),
             epoch: Epoch(7),
-            record: RecoveryRecord { key, meta, spec },
+            record: RecoveryRecord {
+                key,
+                meta,
+                spec,
+                class: None,
+            },
         }
     }
 

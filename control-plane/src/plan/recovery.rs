@@ -89,5 +89,6 @@ fn record(state: &State, key: &ObjectKey) -> Option<RecoveryRecord> {
         key: key.clone(),
         meta: good.meta.clone(),
         spec: good.spec.clone(),
+        class: held.other_class().cloned(),
     })
 }

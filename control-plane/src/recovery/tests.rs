@@ -96,6 +96,7 @@ fn record(name: &str, controller: &str) -> RecoveryRecord {
             controller: controller.into(),
             is_default: false,
         }),
+        class: None,
     }
 }
 

@@ -78,13 +78,6 @@ impl Claims {
         }
     }
 
-    /// All hosts that are claimed.
-    pub fn hosts(&self) -> impl Iterator<Item = &HostPattern> {
-        let mut last = None;
-        let hosts = self.claimants.iter().map(|(host, _, _)| host);
-        hosts.filter(move |host| last.replace(*host) != Some(*host))
-    }
-
     /// Enters the claims of an Ingress; adds to `touched` the Ingresses that win or lose by it.
     pub(super) fn insert(
         &mut self,
@@ -164,10 +157,7 @@ impl Claims {
         shares: &[Box<str>],
     ) -> bool {
         let claimant = (host.clone(), age.clone(), key.clone());
-        if !edit.apply(&mut self.claimants, claimant) {
-            // An Ingress that is not ours never entered its claims: the counts below are others'.
-            return false;
-        }
+        edit.apply(&mut self.claimants, claimant);
         let mut changed = false;
         for with in shares {
             let share = (host.clone(), key.namespace.clone(), (**with).into());
@@ -234,11 +224,10 @@ enum Edit {
 }
 
 impl Edit {
-    /// Returns whether the set is another one now.
-    fn apply<T: Ord>(self, set: &mut BTreeSet<T>, element: T) -> bool {
+    fn apply<T: Ord>(self, set: &mut BTreeSet<T>, element: T) {
         match self {
             Self::Insert => set.insert(element),
             Self::Remove => set.remove(&element),
-        }
+        };
     }
 }

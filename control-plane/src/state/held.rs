@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::ingress::ClassRef;
 use crate::model::object::{Meta, Spec};
 use crate::model::refusal::Refusal;
 
@@ -15,6 +16,10 @@ pub struct Held {
     /// The version that exists now, if that one cannot be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Box<Refused>>,
+    /// The class that an Ingress named when that could last be read, where its newest version has
+    /// none that can be, and this is not the good version's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<ClassRef>,
     /// The good version comes from a recovery record, and the object was not seen since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unseen: bool,
@@ -25,6 +30,29 @@ impl Held {
     pub fn meta(&self) -> Option<&Meta> {
         let refused = self.refused.as_ref().map(|refused| &refused.meta);
         refused.or_else(|| self.good.as_ref().map(|good| &good.meta))
+    }
+
+    /// The class that an Ingress names now, as far as that was ever read.
+    pub fn class(&self) -> Option<&ClassRef> {
+        self.other_class().or_else(|| self.good_class())
+    }
+
+    /// The same, if it is not that of the good version.
+    pub fn other_class(&self) -> Option<&ClassRef> {
+        let refused = self.refused.as_ref();
+        let newest = refused.and_then(|refused| refused.refusal.class.as_ref());
+        let named = newest.or(self.class.as_ref());
+        named.filter(|class| self.good_class() != Some(class))
+    }
+
+    fn good_class(&self) -> Option<&ClassRef> {
+        match &self.good.as_ref()?.spec {
+            Spec::Ingress(ingress) => Some(&ingress.class),
+            Spec::Certificate(_)
+            | Spec::EndpointSlice(_)
+            | Spec::IngressClass(_)
+            | Spec::Service(_) => None,
+        }
     }
 }
 

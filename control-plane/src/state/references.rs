@@ -48,11 +48,7 @@ impl References {
     ) {
         for backend in backends(ingress) {
             let service = key.sibling(Kind::Service, &backend.service);
-            // An Ingress that is not ours never entered what it names: the rest is others'.
-            let user = (service.clone(), key.clone());
-            if release(&mut self.users, user).is_none() {
-                continue;
-            }
+            release(&mut self.users, (service.clone(), key.clone()));
             let port = (service.clone(), backend.port.clone());
             if release(&mut self.ports, port) == Some(0) {
                 touched.insert(service);
@@ -85,7 +81,7 @@ impl References {
 }
 
 /// Counts one less and says how many are left; `None` if none was there.
-fn release<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) -> Option<usize> {
+pub(super) fn release<K: Ord>(counts: &mut BTreeMap<K, usize>, key: K) -> Option<usize> {
     let Entry::Occupied(mut count) = counts.entry(key) else {
         return None;
     };

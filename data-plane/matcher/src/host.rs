@@ -45,6 +45,11 @@ impl HostPattern {
         }
     }
 
+    /// Less than every pattern that can be read; it serves nothing.
+    pub fn before_all() -> Self {
+        Self::Exact(HostName(Arc::default()))
+    }
+
     /// Whether this pattern serves `host`, which is canonical.
     pub fn matches(&self, host: &str) -> bool {
         match self {

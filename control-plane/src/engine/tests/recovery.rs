@@ -17,7 +17,12 @@ fn recovered(name: &str) -> Observation {
     let spec = spec.unwrap();
     Observation::Recovered {
         origin: Origin::Folder,
-        records: vec![RecoveryRecord { key, meta, spec }],
+        records: vec![RecoveryRecord {
+            key,
+            meta,
+            spec,
+            class: None,
+        }],
     }
 }
 

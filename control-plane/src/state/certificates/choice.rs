@@ -10,35 +10,27 @@ use crate::state::State;
 
 impl State {
     /// The certificates to show for a host, unless what is shown for its wildcard will do: those that
-    /// Ingresses name for it, the oldest Ingress first, if they are for that host. If there is none, any that is for it in the namespace that
-    /// the host belongs to: the one that is valid longest. Of each type of key there is one.
-    ///
-    /// The namespace is that of who owns the host, or a wildcard of it; of a host that nobody
-    /// routes, that of the oldest Ingress that wants a certificate for it.
+    /// Ingresses name for it, the oldest Ingress first, if they are for that host. If there is none,
+    /// any that is for it in the namespace that the host belongs to: the one that is valid longest.
+    /// Of each type of key there is one.
     pub(super) fn choose(&self, host: &HostPattern) -> Option<Vec<ObjectKey>> {
         let wants = self.certificates.wants(host);
-        let of = [Some(host.clone()), host.wildcard()];
-        let owned = of.into_iter().flatten();
-        let owned = owned
-            .filter_map(|host| self.claims.oldest(&host).map(|owner| (host, owner.clone())))
-            .next();
-        let home = match &owned {
-            Some((_, owner)) => Some(owner),
-            None => wants.clone().next().map(|(ingress, _)| ingress),
-        };
-        let home = home?;
-        let spoken_of = self.claims.oldest(host).is_some()
+        let (home, owned) = self.home(host)?;
+        let spoken_of = owned.as_ref() == Some(host)
             || wants.clone().next().is_some()
             || self.named(home, host.clone()).next().is_some();
         if !spoken_of {
             return None;
         }
-        let admitted = |ingress: &ObjectKey| match &owned {
-            Some((host, _)) => self.claims.admits(host, &ingress.namespace),
-            None => ingress.namespace == home.namespace,
+        let admitted = |ingress: &ObjectKey| {
+            let is_admitted = |host| self.claims.admits(host, &ingress.namespace);
+            ingress.namespace == home.namespace || owned.as_ref().is_some_and(is_admitted)
         };
         let named = wants.filter(|(ingress, _)| admitted(ingress));
         let named = named.flat_map(|(_, secrets)| secrets);
+        // Thousands of Ingresses may name the same.
+        let mut met = BTreeSet::new();
+        let named = named.filter(|secret| met.insert(*secret));
         let named = self.one_of_each(named.filter(|secret| {
             let certificate = self.certificate(secret);
             certificate.is_some_and(|certificate| certificate.covers(host))
@@ -60,6 +52,17 @@ impl State {
         let wildcard = host.wildcard();
         let of_others = wildcard.is_some_and(|of| !self.certificates.shown_for(&of).is_empty());
         (!others.is_empty() || of_others).then_some(others)
+    }
+
+    /// An Ingress of the namespace that a host belongs to, and what it owns there: the host, or its
+    /// wildcard. A host that nobody routes is that of the oldest Ingress that wants a certificate.
+    fn home(&self, host: &HostPattern) -> Option<(&ObjectKey, Option<HostPattern>)> {
+        let mut of = [Some(host.clone()), host.wildcard()].into_iter().flatten();
+        let owned = of.find_map(|host| Some((self.claims.oldest(&host)?, Some(host))));
+        owned.or_else(|| {
+            let (ingress, _) = self.certificates.wants(host).next()?;
+            Some((ingress, None))
+        })
     }
 
     /// The Secrets of an object's namespace whose certificates have this name.

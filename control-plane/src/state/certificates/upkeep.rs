@@ -1,0 +1,273 @@
+//! What an Ingress or a Secret changes of the certificates that are shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use imbl::OrdMap;
+use roadstead_matcher::host::HostPattern;
+
+use crate::event::Seq;
+use crate::model::certificate::Certificate;
+use crate::model::ingress::Ingress;
+use crate::model::key::{Kind, ObjectKey, Origin};
+use crate::model::object::Age;
+use crate::state::certificates::{Certificates, Named, first_of};
+use crate::state::references::release;
+use crate::state::{State, Touched};
+
+impl State {
+    /// Enters what an Ingress wants. Its claims were entered before.
+    pub(in crate::state) fn want(
+        &mut self,
+        key: &ObjectKey,
+        age: &Age,
+        ingress: &Ingress,
+        touched: &mut Touched,
+    ) {
+        for secret in secrets(key, ingress) {
+            let since = self.head.seq;
+            self.certificates
+                .in_use
+                .entry(secret.clone())
+                .or_insert(since);
+            self.certificates.users.insert((secret, key.clone()));
+        }
+        let wanted = self.wanted(key, ingress);
+        let own = wanted.keys().chain(hosts_of_rules(ingress));
+        let hosts = self.affected(own.clone());
+        own.for_each(|host| self.certificates.speak_of(host));
+        for (host, secrets) in wanted {
+            let want = (host, age.clone(), key.clone());
+            self.certificates.wants.insert(want, secrets.into());
+        }
+        self.choose_again(hosts, touched);
+    }
+
+    /// Takes away what an Ingress wants, as it was entered. Its claims are gone already.
+    pub(in crate::state) fn want_no_more(
+        &mut self,
+        key: &ObjectKey,
+        age: &Age,
+        ingress: &Ingress,
+        touched: &mut Touched,
+    ) {
+        for secret in secrets(key, ingress) {
+            self.certificates
+                .users
+                .remove(&(secret.clone(), key.clone()));
+            touched.secrets.insert(secret);
+        }
+        let wanted = self.wanted(key, ingress);
+        let own = wanted.keys().chain(hosts_of_rules(ingress));
+        let hosts = self.affected(own.clone());
+        own.for_each(|host| self.certificates.speak_no_more_of(host));
+        for host in wanted.into_keys() {
+            let want = (host, age.clone(), key.clone());
+            self.certificates.wants.remove(&want);
+        }
+        self.choose_again(hosts, touched);
+    }
+
+    /// Takes in that a Secret is what `change` makes of it.
+    pub(in crate::state) fn change_secret(
+        &mut self,
+        key: &ObjectKey,
+        touched: &mut Touched,
+        change: impl FnOnce(&mut Self),
+    ) {
+        let users: Vec<ObjectKey> = self.certificates.users(key).cloned().collect();
+        // Those whose hosts are the names of their certificate.
+        let wholesale: Vec<_> = users
+            .iter()
+            .filter_map(|user| {
+                self.ingress(user)
+                    .map(|(meta, ingress)| (user, meta, ingress))
+            })
+            .filter(|(_, _, ingress)| hosts_of_rules(ingress).next().is_none())
+            .map(|(user, meta, ingress)| (user.clone(), meta.age.clone(), ingress.clone()))
+            .collect();
+        for (user, age, ingress) in &wholesale {
+            self.want_no_more(user, age, ingress, touched);
+        }
+        let before = self.certificate(key).cloned();
+        change(self);
+        let after = self.certificate(key).cloned();
+        let facts = |certificate: &Certificate| {
+            let Certificate {
+                names,
+                key_type,
+                not_after,
+                ..
+            } = certificate;
+            (names.clone(), *key_type, *not_after)
+        };
+        let mut hosts = BTreeSet::new();
+        if before.as_ref().map(facts) != after.as_ref().map(facts) {
+            let names = |certificate: Option<Certificate>| {
+                certificate.map_or_else(Vec::new, |certificate| certificate.names)
+            };
+            let (before, after) = (names(before), names(after));
+            for name in &before {
+                self.certificates.names.remove(&entry(key, name));
+                self.certificates.speak_no_more_of(name);
+            }
+            for name in &after {
+                self.certificates.names.insert(entry(key, name));
+                self.certificates.speak_of(name);
+            }
+            hosts = self.affected(before.iter().chain(&after));
+            for (user, _, ingress) in users.iter().filter_map(|user| {
+                self.ingress(user)
+                    .map(|(meta, ingress)| (user, meta, ingress))
+            }) {
+                hosts.extend(self.wanted(user, ingress).into_keys());
+            }
+        }
+        for (user, age, ingress) in &wholesale {
+            self.want(user, age, ingress, touched);
+        }
+        self.choose_again(hosts, touched);
+        touched.secrets.insert(key.clone());
+        touched.ingresses.extend(users);
+    }
+
+    /// Forgets those of the touched Secrets that nobody refers to; in a folder is what its owner
+    /// put there. What was recovered and not seen yet waits for who may refer to it.
+    pub(in crate::state) fn forget_unused(&mut self, touched: &mut Touched) {
+        let unused = touched.secrets.iter();
+        let unused = unused.filter(|secret| self.certificates.users(secret).next().is_none());
+        let unused: Vec<ObjectKey> = unused.cloned().collect();
+        for secret in unused {
+            self.certificates.in_use.remove(&secret);
+            let held = self.objects.get(&secret);
+            if secret.origin == Origin::Kubernetes && held.is_some_and(|held| !held.unseen) {
+                self.change_secret(&secret, touched, |state| state.set(&secret, None));
+            }
+        }
+    }
+
+    /// Begins the index anew with the Secrets that are held, before any Ingress is entered. Gives
+    /// back since when each was in use.
+    pub(in crate::state) fn index_certificates(
+        &mut self,
+        touched: &mut Touched,
+    ) -> OrdMap<ObjectKey, Seq> {
+        let before = std::mem::take(&mut self.certificates);
+        let secrets = Origin::ALL.into_iter();
+        let secrets = secrets.flat_map(|origin| self.keys(origin, Kind::Secret));
+        touched.secrets.extend(secrets.cloned());
+        for secret in &touched.secrets {
+            let names = self.certificate(secret).map(|found| found.names.clone());
+            for name in names.into_iter().flatten() {
+                self.certificates.names.insert(entry(secret, &name));
+                self.certificates.speak_of(&name);
+            }
+        }
+        before.in_use
+    }
+
+    /// Those that were in use before still are: nothing was forgotten of them.
+    pub(in crate::state) fn in_use_since(&mut self, before: &OrdMap<ObjectKey, Seq>) {
+        for (secret, since) in before {
+            if let Some(known) = self.certificates.in_use.get_mut(secret) {
+                *known = *since;
+            }
+        }
+    }
+
+    /// The hosts for which an Ingress wants a certificate, with the Secrets that it names for
+    /// each: the hosts of `spec.tls`, and those of the rules that these cover. An entry without
+    /// hosts stands for those of the rules; where these have none, for the names of its certificate.
+    fn wanted(&self, key: &ObjectKey, ingress: &Ingress) -> BTreeMap<HostPattern, Vec<ObjectKey>> {
+        let mut wanted: BTreeMap<HostPattern, Vec<ObjectKey>> = BTreeMap::new();
+        for entry in &ingress.tls {
+            let secret = entry.secret.as_ref();
+            let secret = secret.map(|name| key.sibling(Kind::Secret, name));
+            let of_rules = hosts_of_rules(ingress).filter(|host| {
+                entry.hosts.is_empty() || entry.hosts.iter().any(|listed| listed.covers(host))
+            });
+            let mut hosts: BTreeSet<HostPattern> = of_rules.chain(&entry.hosts).cloned().collect();
+            if hosts.is_empty()
+                && let Some(certificate) = secret.as_ref().and_then(|key| self.certificate(key))
+            {
+                hosts.extend(certificate.names.iter().cloned());
+            }
+            for host in hosts {
+                let secrets = wanted.entry(host).or_default();
+                secrets.extend(secret.iter().cloned());
+            }
+        }
+        wanted
+    }
+
+    /// The hosts for which another certificate may be shown if what is said of these changes: they,
+    /// and those of wildcards among them.
+    fn affected<'a>(&self, hosts: impl Iterator<Item = &'a HostPattern>) -> BTreeSet<HostPattern> {
+        let mut affected = BTreeSet::new();
+        for host in hosts {
+            affected.extend(self.certificates.hosts_of(host).cloned());
+            affected.insert(host.clone());
+        }
+        affected
+    }
+
+    fn choose_again(&mut self, mut hosts: BTreeSet<HostPattern>, touched: &mut Touched) {
+        // Wildcards come first: what is shown for them decides on hosts of theirs.
+        while let Some(host) = hosts.pop_last() {
+            let chosen = self.choose(&host);
+            let before = self.certificates.shown.get(&host);
+            if before == chosen.as_ref() {
+                continue;
+            }
+            if before.is_none() != chosen.is_none()
+                && let HostPattern::OneLabel(_) = host
+            {
+                hosts.extend(self.certificates.hosts_of(&host).cloned());
+            }
+            let wants = self.certificates.wants(&host);
+            let wanting = wants.map(|(ingress, _)| ingress.clone());
+            touched.ingresses.extend(wanting);
+            match chosen {
+                Some(chosen) => self.certificates.shown.insert(host.clone(), chosen),
+                None => self.certificates.shown.remove(&host),
+            };
+            touched.server_names.insert(host);
+        }
+    }
+}
+
+impl Certificates {
+    fn speak_of(&mut self, host: &HostPattern) {
+        let Some(wildcard) = host.wildcard() else {
+            return;
+        };
+        // Siblings share its text.
+        let sibling = self.spoken_of.range(first_of(&wildcard)..).next();
+        let sibling = sibling.map(|((of, _), _)| of.clone());
+        let wildcard = sibling.filter(|of| *of == wildcard).unwrap_or(wildcard);
+        *self.spoken_of.entry((wildcard, host.clone())).or_default() += 1;
+    }
+
+    fn speak_no_more_of(&mut self, host: &HostPattern) {
+        if let Some(wildcard) = host.wildcard() {
+            release(&mut self.spoken_of, (wildcard, host.clone()));
+        }
+    }
+}
+
+/// That a Secret's certificate has this name.
+fn entry(secret: &ObjectKey, name: &HostPattern) -> Named {
+    let namespace = secret.namespace.clone();
+    (secret.origin, namespace, name.clone(), secret.clone())
+}
+
+/// The hosts of the rules of an Ingress, less "any".
+fn hosts_of_rules(ingress: &Ingress) -> impl Iterator<Item = &HostPattern> + Clone {
+    let hosts = ingress.rules.iter().map(|rule| &rule.host);
+    hosts.filter(|host| **host != HostPattern::Any)
+}
+
+/// The Secrets that an Ingress names.
+fn secrets(key: &ObjectKey, ingress: &Ingress) -> impl Iterator<Item = ObjectKey> {
+    let names = ingress.tls.iter().filter_map(|tls| tls.secret.as_ref());
+    names.map(|name| key.sibling(Kind::Secret, name))
+}
