@@ -81,9 +81,7 @@ impl Shaking<'_> {
         certificates: impl FnOnce() -> Certificates,
     ) -> Result<(TlsStream, Agreed, Handshake), Failure> {
         let accepted = self.hello().await?;
-        let suites = &self.tls.base.crypto_provider().cipher_suites;
-        let chosen = Offer::of(&accepted.client_hello()).choose(&certificates(), suites);
-        let key = chosen.map_err(|end| {
+        let (config, is_long) = self.choose(&accepted, &certificates()).map_err(|end| {
             let unknown = matches!(end, Handshake::NoName | Handshake::UnknownName);
             self.wire.tell(match unknown {
                 true => &UNRECOGNIZED_NAME,
@@ -91,8 +89,6 @@ impl Shaking<'_> {
             });
             Failure::from(end)
         })?;
-        let is_long = key.key.algorithm() == SignatureAlgorithm::RSA;
-        let config = self.tls.config(key);
         let connection = self.connect(accepted, config, is_long).await?;
         let connection = self.finish(connection, is_long).await?;
         let agreed = match connection.alpn_protocol() {
@@ -122,6 +118,19 @@ impl Shaking<'_> {
                 Err((error, alert)) => return Err(self.told(error, alert)),
             }
         }
+    }
+
+    /// What it is answered by, and whether its signature takes long.
+    fn choose(
+        &self,
+        accepted: &Accepted,
+        certificates: &Certificates,
+    ) -> Result<(Arc<ServerConfig>, bool), Handshake> {
+        let suites = &self.tls.base.crypto_provider().cipher_suites;
+        let chosen = Offer::of(&accepted.client_hello()).choose(certificates, suites);
+        let (bundle, key) = chosen?;
+        let is_long = key.key.algorithm() == SignatureAlgorithm::RSA;
+        Ok((self.tls.config(bundle, key), is_long))
     }
 
     /// Answers it.
