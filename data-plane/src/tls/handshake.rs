@@ -156,13 +156,13 @@ impl Shaking<'_> {
         mut connection: ServerConnection,
         is_long: bool,
     ) -> Result<ServerConnection, Failure> {
+        // Asked for another first message, it signs only when that has come.
+        let asked = connection.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest);
+        let mut signs = is_long && asked;
         while connection.is_handshaking() {
             self.write(&mut connection).await?;
             let goes_on = self.read(|bytes| connection.read_tls(bytes)).await?;
-            // Asked for another first message, it signs only when that has come.
-            let is_long = is_long
-                && connection.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest);
-            let processed = match is_long {
+            let processed = match signs {
                 false => connection.process_new_packets().map(drop),
                 true => {
                     let step = self.tls.aside.run(move || {
@@ -171,6 +171,8 @@ impl Shaking<'_> {
                     });
                     let (back, processed) = self.wait(step).await?;
                     connection = back;
+                    // The message was whole, and its answer is signed.
+                    signs = !connection.wants_write();
                     processed
                 }
             };
@@ -213,7 +215,7 @@ impl Shaking<'_> {
         .await
     }
 
-    /// Waits for what is done aside.
+    /// Waits for what is done aside, which is all before anything is encrypted.
     async fn wait<T>(&mut self, step: Result<oneshot::Receiver<T>, Full>) -> Result<T, Failure> {
         let mut step = step.map_err(|Full| {
             self.wire.tell(&INTERNAL_ERROR);
