@@ -178,7 +178,7 @@ impl Shaking<'_> {
             };
             if let Err(error) = processed {
                 // So that the client learns of it, if its socket takes it at once.
-                let _gone = poll_fn(|cx| self.wire.poll_write(&mut connection, cx)).now_or_never();
+                let _gone: io::Result<()> = self.wire.write_now(&mut connection);
                 return Err(error.into());
             }
             if !goes_on && connection.is_handshaking() {
