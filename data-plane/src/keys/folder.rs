@@ -88,8 +88,9 @@ impl Folder {
         self.file(name).exists()
     }
 
-    /// The names of all files. What a process left half written is removed.
-    pub(super) fn list(&self) -> Result<Vec<BundleName>, KeysError> {
+    /// The names of all files. What a process left half written is removed if the folder is `mine`:
+    /// another one may be writing it.
+    pub(super) fn list(&self, mine: bool) -> Result<Vec<BundleName>, KeysError> {
         let failed = failed("list", &self.path);
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(&failed)? {
@@ -98,7 +99,7 @@ impl Folder {
             let Some(text) = file.to_str() else { continue };
             match text.split_once('.') {
                 None => names.extend(BundleName::from_text(text).ok()),
-                Some((name, _)) if BundleName::from_text(name).is_ok() => {
+                Some((name, _)) if mine && BundleName::from_text(name).is_ok() => {
                     let _: io::Result<()> = fs::remove_file(entry.path());
                 }
                 // Not ours.

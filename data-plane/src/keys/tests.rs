@@ -1,6 +1,6 @@
 //! Tests of keeping keys: what is in the files, who may read them, and who removes them.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -78,12 +78,19 @@ fn names(texts: &[&str]) -> Vec<String> {
 
 /// Waits until the folder has exactly these.
 async fn has(folder: &Path, texts: &[&str]) {
-    let deadline = Instant::now() + std::time::Duration::from_secs(20);
-    while files(folder) != names(texts) {
+    until(folder, || files(folder) == names(texts)).await;
+}
+
+/// Waits until this is so.
+async fn until(folder: &Path, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
         assert!(Instant::now() < deadline, "{:?}", files(folder));
-        sleep(std::time::Duration::from_millis(1)).await;
+        sleep(Duration::from_millis(1)).await;
     }
 }
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
@@ -179,6 +186,21 @@ async fn of_two_processes_the_last_one_alone_removes() {
     fs::write(folder.path().join(format!("{}.0123", name("four"))), "").unwrap();
     new.mine.send_replace(true);
     has(folder.path(), &["two", "three"]).await;
+    new.end().await;
+}
+
+#[tokio::test]
+async fn what_is_half_written_is_left_until_nobody_else_writes() {
+    let folder = folder();
+    let draft = folder.path().join(format!("{}.0123", name("two")));
+    fs::write(&draft, "").unwrap();
+    let mut new = Process::start(folder.path(), false);
+    new.uses(&["one"]);
+    let file = folder.path().join(name("one").to_string());
+    until(folder.path(), || file.exists()).await;
+    assert!(draft.exists());
+    new.mine.send_replace(true);
+    has(folder.path(), &["one"]).await;
     new.end().await;
 }
 
