@@ -2,7 +2,7 @@
 //!
 //! Apart from everything that only names them: this is the one type with key bytes, and it does
 //! not show what it holds. What is in it is read by the first handshake that needs it, so that
-//! ten thousand of them cost a start nothing.
+//! ten thousand of them cost a start nothing, and is kept for those that follow.
 
 use std::{
     fmt,
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use roadstead_proto::v1::CertificateBundle;
 use rustls::{
+    ServerConfig,
     crypto::aws_lc_rs::sign::any_supported_type,
     pki_types::{CertificateDer, PrivateKeyDer},
     sign::CertifiedKey,
@@ -25,6 +26,7 @@ pub struct Bundle {
     name: BundleName,
     bytes: Bytes,
     key: OnceLock<Option<Arc<CertifiedKey>>>,
+    config: OnceLock<Arc<ServerConfig>>,
 }
 
 /// Bytes that were sent or kept are not the bundle.
@@ -49,6 +51,7 @@ impl Bundle {
             name,
             bytes,
             key: OnceLock::new(),
+            config: OnceLock::new(),
         })
     }
 
@@ -76,6 +79,11 @@ impl Bundle {
             }
         });
         key.as_ref()
+    }
+
+    /// What all handshakes with it share, made by the first.
+    pub fn config(&self, make: impl FnOnce() -> ServerConfig) -> Arc<ServerConfig> {
+        Arc::clone(self.config.get_or_init(|| Arc::new(make())))
     }
 }
 

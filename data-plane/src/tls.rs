@@ -2,12 +2,13 @@
 //!
 //! Apart from HTTP, which cannot tell the difference, and from what is served by, of which it only
 //! sees the certificates. A stream of our own over rustls: the client's first message is read
-//! before anything is decided by it, signatures that take long leave the thread, and memory for
-//! reading is the thread's and not the connection's.
+//! before anything is decided by it, signatures that take long leave the thread, and a socket is
+//! read into memory of the thread's. Of a connection that is idle rustls keeps about 4 KiB.
 
 mod handshake;
 mod offer;
 mod stream;
+mod tickets;
 mod wire;
 
 use std::sync::Arc;
@@ -15,18 +16,22 @@ use std::sync::Arc;
 use rustls::{
     ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
-    server::{ResolvesServerCertUsingSni, ServerSessionMemoryCache},
+    server::{NoServerSessionStorage, ResolvesServerCertUsingSni},
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
 pub use stream::TlsStream;
 
+use tickets::Tickets;
+
 use crate::aside::Aside;
+use crate::bundle::Bundle;
 
 /// What all threads of a process do handshakes by.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// Without a certificate; all connections resume what is in its one store.
+    /// Without a certificate. Sessions are with the clients, in tickets that this process can read
+    /// (RFC 5077; RFC 8446, 4.6.1): threads have no store to share.
     base: ServerConfig,
     aside: Aside,
 }
@@ -49,22 +54,22 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
         base.alpn_protocols = vec![H2.to_vec(), HTTP11.to_vec()];
-        base.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+        base.session_storage = Arc::new(NoServerSessionStorage {});
+        base.ticketer = aws_lc_rs::Ticketer::new()?;
         Ok(Arc::new(Self { base, aside }))
     }
 
-    /// To be used with this certificate.
-    fn config(&self, key: Arc<CertifiedKey>) -> Arc<ServerConfig> {
-        let mut config = self.base.clone();
-        config.cert_resolver = Arc::new(SingleCertAndKey::from(key));
-        Arc::new(config)
+    /// To be used with this certificate, whose key this is.
+    fn config(&self, bundle: &Bundle, key: &Arc<CertifiedKey>) -> Arc<ServerConfig> {
+        bundle.config(|| {
+            let mut config = self.base.clone();
+            config.cert_resolver = Arc::new(SingleCertAndKey::from(Arc::clone(key)));
+            config.ticketer = Arc::new(Tickets::new(bundle.name(), &self.base.ticketer));
+            config
+        })
     }
 }
 
 /// Names of ALPN (RFC 7301).
 const H2: &[u8] = b"h2";
 const HTTP11: &[u8] = b"http/1.1";
-
-/// Sessions of all threads that clients may resume, the oldest forgotten first: two for each
-/// handshake by TLS 1.3, some hundred bytes each.
-const SESSIONS: usize = 16 * 1024;

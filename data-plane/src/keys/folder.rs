@@ -5,11 +5,16 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    },
     path::{Path, PathBuf},
 };
 
-use rustix::fs::statfs;
+use rustix::{
+    fs::{Mode, OFlags, open, statfs},
+    process::geteuid,
+};
 use tracing::warn;
 
 use crate::bundle::{Bundle, MAX_BYTES};
@@ -28,6 +33,16 @@ pub enum KeysError {
          a tmpfs, such as one below /run, or leave the key out", path.display()
     )]
     OnDisk { path: PathBuf },
+    #[error(
+        "keysFolder: {} belongs to user {owner}, who could read the keys, and this proxy runs as \
+         user {user}; name another folder, or give it away: chown {user} {}",
+        path.display(), path.display()
+    )]
+    NotOurs {
+        path: PathBuf,
+        owner: u32,
+        user: u32,
+    },
     #[error("keysFolder: cannot {doing} {}: {source}", path.display())]
     File {
         doing: &'static str,
@@ -53,14 +68,18 @@ impl Folder {
         if !is_memory(&path) {
             return Err(KeysError::OnDisk { path });
         }
-        let close = || {
-            // One that was there may be open to others.
-            if fs::metadata(&path)?.permissions().mode() & 0o777 != 0o700 {
-                fs::set_permissions(&path, Permissions::from_mode(0o700))?;
-            }
-            Ok(())
+        let (owner, mode) = match fs::metadata(&path) {
+            Ok(found) => (found.uid(), found.permissions().mode()),
+            Err(source) => return Err(KeysError::Make { path, source }),
         };
-        if let Err(source) = close() {
+        let user = geteuid().as_raw();
+        if owner != user {
+            return Err(KeysError::NotOurs { path, owner, user });
+        }
+        // One that was there may be open to others.
+        if mode & 0o777 != 0o700
+            && let Err(source) = fs::set_permissions(&path, Permissions::from_mode(0o700))
+        {
             return Err(KeysError::Make { path, source });
         }
         Ok(Self { path })
@@ -85,20 +104,25 @@ impl Folder {
 
     /// Whether there is a file of this name.
     pub(super) fn has(&self, name: BundleName) -> bool {
-        self.file(name).exists()
+        let found = self.file(name).symlink_metadata();
+        found.is_ok_and(|found| found.is_file())
     }
 
-    /// The names of all files. What a process left half written is removed.
-    pub(super) fn list(&self) -> Result<Vec<BundleName>, KeysError> {
+    /// The names of all files. What a process left half written is removed if the folder is `mine`:
+    /// another one may be writing it.
+    pub(super) fn list(&self, mine: bool) -> Result<Vec<BundleName>, KeysError> {
         let failed = failed("list", &self.path);
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(&failed)? {
             let entry = entry.map_err(&failed)?;
+            if !entry.file_type().map_err(&failed)?.is_file() {
+                continue;
+            }
             let file = entry.file_name();
             let Some(text) = file.to_str() else { continue };
             match text.split_once('.') {
                 None => names.extend(BundleName::from_text(text).ok()),
-                Some((name, _)) if BundleName::from_text(name).is_ok() => {
+                Some((name, _)) if mine && BundleName::from_text(name).is_ok() => {
                     let _: io::Result<()> = fs::remove_file(entry.path());
                 }
                 // Not ours.
@@ -148,11 +172,12 @@ pub fn is_memory(folder: &Path) -> bool {
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
+    // Whatever has the name: a link leads nowhere, and a pipe is waited for by nobody.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = File::from(open(path, flags, Mode::empty())?);
     // One more than there may be, which is then seen to be too many.
     let most = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);
-    File::open(path)?
-        .take(most.saturating_add(1))
-        .read_to_end(&mut bytes)?;
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

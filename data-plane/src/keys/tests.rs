@@ -1,8 +1,15 @@
 //! Tests of keeping keys: what is in the files, who may read them, and who removes them.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink},
+    path::Path,
+    sync::mpsc,
+    time::Duration,
+};
 
 use bytes::Bytes;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 use tokio::{
     task::JoinSet,
@@ -78,12 +85,19 @@ fn names(texts: &[&str]) -> Vec<String> {
 
 /// Waits until the folder has exactly these.
 async fn has(folder: &Path, texts: &[&str]) {
-    let deadline = Instant::now() + std::time::Duration::from_secs(20);
-    while files(folder) != names(texts) {
+    until(folder, || files(folder) == names(texts)).await;
+}
+
+/// Waits until this is so.
+async fn until(folder: &Path, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
         assert!(Instant::now() < deadline, "{:?}", files(folder));
-        sleep(std::time::Duration::from_millis(1)).await;
+        sleep(Duration::from_millis(1)).await;
     }
 }
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
@@ -180,6 +194,69 @@ async fn of_two_processes_the_last_one_alone_removes() {
     new.mine.send_replace(true);
     has(folder.path(), &["two", "three"]).await;
     new.end().await;
+}
+
+#[tokio::test]
+async fn what_is_half_written_is_left_until_nobody_else_writes() {
+    let folder = folder();
+    let draft = folder.path().join(format!("{}.0123", name("two")));
+    fs::write(&draft, "").unwrap();
+    let mut new = Process::start(folder.path(), false);
+    new.uses(&["one"]);
+    let file = folder.path().join(name("one").to_string());
+    until(folder.path(), || file.exists()).await;
+    assert!(draft.exists());
+    new.mine.send_replace(true);
+    has(folder.path(), &["one"]).await;
+    new.end().await;
+}
+
+#[tokio::test]
+async fn a_link_or_a_pipe_is_no_bundle_and_keeps_nobody_waiting() {
+    let folder = folder();
+    let elsewhere = self::folder();
+    let target = elsewhere.path().join("one");
+    fs::write(&target, "one").unwrap();
+    let link = folder.path().join(name("one").to_string());
+    let pipe = folder.path().join(name("two").to_string());
+    let mut process = Process::start(folder.path(), true);
+    for (path, text) in [(&link, "one"), (&pipe, "two")] {
+        let make = || match text {
+            "one" => symlink(&target, path).unwrap(),
+            _ => mknodat(CWD, path, FileType::Fifo, Mode::RUSR, 0).unwrap(),
+        };
+        make();
+        assert!(!process.keys.holds(name(text)), "{text}");
+        let (done, is_done) = mpsc::channel();
+        let opened = Folder::open(folder.path().to_owned(), |_| true).unwrap();
+        std::thread::spawn(move || done.send(opened.read(name(text)).is_none()));
+        assert_eq!(is_done.recv_timeout(PATIENCE), Ok(true), "{text}");
+        assert!(path.symlink_metadata().is_err(), "{text}");
+        // It does not pass for what is kept either.
+        make();
+        process.uses(&[text]);
+        until(folder.path(), || path.symlink_metadata().unwrap().is_file()).await;
+    }
+    assert_eq!(fs::read(&target).unwrap(), b"one");
+}
+
+#[test]
+fn a_folder_of_another_user_keeps_nothing() {
+    let folder = folder();
+    // Only root may give a folder away; nobody else has that of the system.
+    let path = match chown(folder.path(), Some(65534), None) {
+        Ok(()) => folder.path(),
+        Err(_) => Path::new("/"),
+    };
+    let before = fs::metadata(path).unwrap();
+    let refused = Folder::open(path.to_owned(), |_| true).unwrap_err();
+    assert!(matches!(refused, KeysError::NotOurs { .. }), "{refused}");
+    let said = refused.to_string();
+    for part in [path.to_str().unwrap(), &before.uid().to_string(), "chown"] {
+        assert!(said.contains(part), "{said}");
+    }
+    let mode = |found: fs::Metadata| found.permissions().mode();
+    assert_eq!(mode(fs::metadata(path).unwrap()), mode(before));
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn follow(
     wanted: &OrdMap<BundleName, Arc<Bundle>>,
     mine: bool,
 ) -> (Option<BTreeSet<BundleName>>, Result<(), KeysError>) {
-    let mut known = match known.map_or_else(|| listed(folder), Ok) {
+    let mut known = match known.map_or_else(|| listed(folder, mine), Ok) {
         Ok(known) => known,
         Err(error) => return (None, Err(error)),
     };
@@ -129,8 +129,8 @@ fn follow(
     (Some(known), result)
 }
 
-fn listed(folder: &Folder) -> Result<BTreeSet<BundleName>, KeysError> {
-    Ok(folder.list()?.into_iter().collect())
+fn listed(folder: &Folder, mine: bool) -> Result<BTreeSet<BundleName>, KeysError> {
+    Ok(folder.list(mine)?.into_iter().collect())
 }
 
 const RETRY_AFTER: Duration = Duration::from_secs(5);

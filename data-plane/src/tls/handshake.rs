@@ -81,9 +81,7 @@ impl Shaking<'_> {
         certificates: impl FnOnce() -> Certificates,
     ) -> Result<(TlsStream, Agreed, Handshake), Failure> {
         let accepted = self.hello().await?;
-        let suites = &self.tls.base.crypto_provider().cipher_suites;
-        let chosen = Offer::of(&accepted.client_hello()).choose(&certificates(), suites);
-        let key = chosen.map_err(|end| {
+        let (config, is_long) = self.choose(&accepted, &certificates()).map_err(|end| {
             let unknown = matches!(end, Handshake::NoName | Handshake::UnknownName);
             self.wire.tell(match unknown {
                 true => &UNRECOGNIZED_NAME,
@@ -91,8 +89,6 @@ impl Shaking<'_> {
             });
             Failure::from(end)
         })?;
-        let is_long = key.key.algorithm() == SignatureAlgorithm::RSA;
-        let config = self.tls.config(key);
         let connection = self.connect(accepted, config, is_long).await?;
         let connection = self.finish(connection, is_long).await?;
         let agreed = match connection.alpn_protocol() {
@@ -124,6 +120,19 @@ impl Shaking<'_> {
         }
     }
 
+    /// What it is answered by, and whether its signature takes long.
+    fn choose(
+        &self,
+        accepted: &Accepted,
+        certificates: &Certificates,
+    ) -> Result<(Arc<ServerConfig>, bool), Handshake> {
+        let suites = &self.tls.base.crypto_provider().cipher_suites;
+        let chosen = Offer::of(&accepted.client_hello()).choose(certificates, suites);
+        let (bundle, key) = chosen?;
+        let is_long = key.key.algorithm() == SignatureAlgorithm::RSA;
+        Ok((self.tls.config(bundle, key), is_long))
+    }
+
     /// Answers it.
     async fn connect(
         &mut self,
@@ -147,13 +156,13 @@ impl Shaking<'_> {
         mut connection: ServerConnection,
         is_long: bool,
     ) -> Result<ServerConnection, Failure> {
+        // Asked for another first message, it signs only when that has come.
+        let asked = connection.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest);
+        let mut signs = is_long && asked;
         while connection.is_handshaking() {
             self.write(&mut connection).await?;
             let goes_on = self.read(|bytes| connection.read_tls(bytes)).await?;
-            // Asked for another first message, it signs only when that has come.
-            let is_long = is_long
-                && connection.handshake_kind() == Some(HandshakeKind::FullWithHelloRetryRequest);
-            let processed = match is_long {
+            let processed = match signs {
                 false => connection.process_new_packets().map(drop),
                 true => {
                     let step = self.tls.aside.run(move || {
@@ -162,12 +171,14 @@ impl Shaking<'_> {
                     });
                     let (back, processed) = self.wait(step).await?;
                     connection = back;
+                    // The message was whole, and its answer is signed.
+                    signs = !connection.wants_write();
                     processed
                 }
             };
             if let Err(error) = processed {
                 // So that the client learns of it, if its socket takes it at once.
-                let _gone = poll_fn(|cx| self.wire.poll_write(&mut connection, cx)).now_or_never();
+                let _gone: io::Result<()> = self.wire.write_now(&mut connection);
                 return Err(error.into());
             }
             if !goes_on && connection.is_handshaking() {
@@ -204,7 +215,7 @@ impl Shaking<'_> {
         .await
     }
 
-    /// Waits for what is done aside.
+    /// Waits for what is done aside, which is all before anything is encrypted.
     async fn wait<T>(&mut self, step: Result<oneshot::Receiver<T>, Full>) -> Result<T, Failure> {
         let mut step = step.map_err(|Full| {
             self.wire.tell(&INTERNAL_ERROR);

@@ -10,6 +10,7 @@ use rustls::{
 };
 
 use crate::active::Certificates;
+use crate::bundle::Bundle;
 use crate::metrics::Handshake;
 
 /// The part of a client's first message that a certificate is chosen by.
@@ -32,11 +33,11 @@ impl<'a> Offer<'a> {
 
     /// The certificate to show: the first that the client can take. If it can take none, the first
     /// of all, so that what it has not in common is found and told by the handshake itself.
-    pub(super) fn choose(
+    pub(super) fn choose<'c>(
         &self,
-        certificates: &Certificates,
+        certificates: &'c Certificates,
         known: &[SupportedCipherSuite],
-    ) -> Result<Arc<CertifiedKey>, Handshake> {
+    ) -> Result<(&'c Bundle, &'c Arc<CertifiedKey>), Handshake> {
         let name = self.name.ok_or(Handshake::NoName)?;
         let name = name.strip_suffix('.').unwrap_or(name);
         let mut first = None;
@@ -45,11 +46,11 @@ impl<'a> Offer<'a> {
             end = Handshake::NoCertificate;
             let Some(key) = shown.key() else { continue };
             if self.takes(key, known) {
-                return Ok(Arc::clone(key));
+                return Ok((&shown.bundle, key));
             }
-            first = first.or(Some(key));
+            first = first.or(Some((&*shown.bundle, key)));
         }
-        first.cloned().ok_or(end)
+        first.ok_or(end)
     }
 
     fn takes(&self, key: &CertifiedKey, known: &[SupportedCipherSuite]) -> bool {

@@ -54,7 +54,8 @@ impl TlsStream {
         // What the other end has to be told, such as what it did wrong. What waits for the first
         // answer (tickets) goes with it.
         if decrypted.is_err() || (!had && self.tls.wants_write()) {
-            let _later = self.wire.poll_write(&mut self.tls, cx)?;
+            // Who reads must not be woken in the place of who writes.
+            self.wire.write_now(&mut self.tls)?;
         }
         Poll::Ready(decrypted)
     }
@@ -170,3 +171,6 @@ fn decrypt(tls: &mut ServerConnection, bytes: &mut &[u8]) -> io::Result<()> {
 
 /// Bytes that are encrypted for one write: four full records.
 const ENCRYPTED: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

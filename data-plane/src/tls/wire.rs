@@ -68,16 +68,19 @@ impl Wire {
         from: &mut ServerConnection,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while from.wants_write() {
-            let tcp = &mut self.tcp;
-            match from.write_tls(&mut Socket { tcp, cx }) {
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        let tcp = &mut self.tcp;
+        match write_all(from, &mut Socket { tcp, cx }) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            written => Poll::Ready(written),
         }
-        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what the socket takes now, for who does not wait for it: whoever does is woken still.
+    pub(super) fn write_now(&self, from: &mut ServerConnection) -> io::Result<()> {
+        match write_all(from, &mut Now(&self.tcp)) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            written => written,
+        }
     }
 
     /// Sends these bytes if the socket takes them now: the last that a client is told.
@@ -85,6 +88,15 @@ impl Wire {
         // A client that has gone needs not be told.
         let _gone = self.tcp.try_write(bytes);
     }
+}
+
+fn write_all(from: &mut ServerConnection, to: &mut impl io::Write) -> io::Result<()> {
+    while from.wants_write() {
+        if from.write_tls(to)? == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+    }
+    Ok(())
 }
 
 /// The socket as rustls writes to it.
@@ -103,6 +115,23 @@ impl io::Write for Socket<'_, '_> {
             Poll::Ready(wrote) => wrote,
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The same, and nobody is woken when it takes more.
+struct Now<'a>(&'a TcpStream);
+
+impl io::Write for Now<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(slices)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -17,4 +17,5 @@ mod sharing;
 mod support;
 mod tls;
 mod tls_handshake;
+mod tls_sessions;
 mod upgrade;

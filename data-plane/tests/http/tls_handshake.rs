@@ -284,6 +284,32 @@ fn a_handshake_by_rsa_is_made_aside_also_when_it_has_to_be_asked_again() {
     drop(busy);
 }
 
+#[test]
+fn a_handshake_by_rsa_that_has_signed_needs_nothing_made_aside() {
+    let origin = origin();
+    let all = [shows("secret/a/b", "a.example", Algorithm::Rsa)];
+    let aside = Aside::start(1, 1).unwrap();
+    let backends = origin.backends();
+    let proxy = Proxy::secure(&backends, Limits::default(), &all, aside.clone());
+    let (mut client, mut raw) = asked_again(&proxy);
+    let mut again = Vec::new();
+    client.write_tls(&mut again).unwrap();
+    // However it comes: what is not whole is not signed either.
+    raw.stream.set_nodelay(true).unwrap();
+    for byte in &again {
+        raw.write(&[*byte]);
+    }
+    while client.is_handshaking() {
+        client.read_tls(&mut raw.stream).unwrap();
+        client.process_new_packets().unwrap();
+    }
+    let busy = occupy(&aside);
+    aside.run(|| ()).unwrap();
+    goes_on(client, raw.stream);
+    drop(busy);
+    until(&proxy, Handshake::Full, 1);
+}
+
 /// Keeps the one thread busy until this is dropped.
 fn occupy(aside: &Aside) -> mpsc::Sender<()> {
     let (go, wait) = mpsc::channel::<()>();

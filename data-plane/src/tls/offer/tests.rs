@@ -77,8 +77,8 @@ fn chosen(
         schemes,
         suites,
     };
-    let key = offer.choose(all, ALL_CIPHER_SUITES)?;
-    let is_it = |shown: &&Arc<Shown>| shown.key().is_some_and(|known| Arc::ptr_eq(known, &key));
+    let (_, key) = offer.choose(all, ALL_CIPHER_SUITES)?;
+    let is_it = |shown: &&Arc<Shown>| shown.key().is_some_and(|known| Arc::ptr_eq(known, key));
     let host = name.unwrap().trim_end_matches('.');
     Ok(all.candidates(host).find(is_it).unwrap().name.to_string())
 }
