@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "roadstead/v1/hosts.proto",
         "roadstead/v1/replication.proto",
         "roadstead/v1/secrets.proto",
+        "roadstead/v1/challenges.proto",
     ];
     for file in files {
         println!("cargo::rerun-if-changed={file}");

@@ -6,6 +6,7 @@
 
 mod auth;
 mod certificates;
+mod challenges;
 mod distribution;
 mod error;
 mod events;
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 use roadstead_proto::DESCRIPTORS;
 use roadstead_proto::v1::certificate_service_server::CertificateServiceServer;
+use roadstead_proto::v1::challenge_service_server::ChallengeServiceServer;
 use roadstead_proto::v1::event_service_server::EventServiceServer;
 use roadstead_proto::v1::guard_service_server::GuardServiceServer;
 use roadstead_proto::v1::host_service_server::HostServiceServer;
@@ -51,6 +53,7 @@ use crate::metrics::streams::StreamMetrics;
 use crate::presence::Presence;
 use crate::serve::auth::Authenticate;
 use crate::serve::certificates::Certificates;
+use crate::serve::challenges::Challenges;
 use crate::serve::distribution::{Common, Distribution};
 use crate::serve::events::Events;
 use crate::serve::guard::Guard;
@@ -186,6 +189,7 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Giver, Routes), 
     };
     let certificates = Certificates::new(issuing, metrics.clone());
     let guard = Guard::new(holding, frozen, role.clone());
+    let challenges = Challenges::new(publications.clone(), role.clone(), metrics.clone());
     let common = Common::new(publications.clone(), role.clone(), metrics, patience);
     let (distribution, server) = Distribution::new(common);
     let (giver, secrets) = Secrets::new(keys, publications.clone(), secret_metrics);
@@ -205,6 +209,7 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Giver, Routes), 
             ReplicationServiceServer::new(replicas).max_decoding_message_size(REQUEST_BYTES),
         )
         .add_service(SecretServiceServer::new(secrets).max_decoding_message_size(REQUEST_BYTES))
+        .add_service(ChallengeServiceServer::new(challenges).max_decoding_message_size(TOKEN_BYTES))
         .add_service(
             CertificateServiceServer::new(certificates)
                 .max_decoding_message_size(CERTIFICATE_BYTES),
@@ -246,6 +251,8 @@ const STREAMS: u32 = 64;
 const REQUEST_BYTES: usize = 64 * 1024;
 /// A request for a certificate is a key and a signature.
 const CERTIFICATE_BYTES: usize = 8 * 1024;
+/// A host of 253 bytes at most, and a token of 256.
+const TOKEN_BYTES: usize = 1024;
 const GRACE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]

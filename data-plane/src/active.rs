@@ -1,12 +1,14 @@
-//! Router, certificates and upstreams of one version, behind one pointer.
+//! Router, certificates, challenges and upstreams of one version, behind one pointer.
 //!
 //! What must agree is switched together: a thread that has this has all of one version.
 
 mod certificates;
+mod challenges;
 mod compiler;
 mod upstreams;
 
 pub use certificates::{Certificates, Shown, ShownChange};
+pub use challenges::Challenges;
 pub use compiler::Compiler;
 pub use upstreams::{Upstream, UpstreamTable};
 
@@ -20,6 +22,7 @@ pub struct Active {
     pub version: Version,
     pub router: Router,
     pub certificates: Certificates,
+    pub challenges: Challenges,
     pub upstreams: UpstreamTable,
 }
 
@@ -35,6 +38,7 @@ impl Active {
             version,
             router: Router::default(),
             certificates: Certificates::default(),
+            challenges: Challenges::default(),
             upstreams: UpstreamTable::default(),
         }
     }

@@ -25,8 +25,9 @@ use tracing::{info, warn};
 use self::{keep::Keeping, live::Live, signals::Signals, threads::Threads, traffic::Traffic};
 use crate::active::Active;
 use crate::admin::{Admin, Server};
+use crate::challenge::{self, Asked};
 use crate::config::{Change, Cli, Command, Config, Watch};
-use crate::control::{Applier, Client, Connector, Metrics, Renewal};
+use crate::control::{Applier, Challenges, Client, Connector, Metrics, Renewal};
 use crate::handover::{Handover, Inherited, Offer, Others};
 use crate::low_ports;
 use crate::prepare;
@@ -68,14 +69,15 @@ async fn serve(cli: Cli, config: Config) -> anyhow::Result<()> {
     );
     let grace = config.grace_period;
     let mut signals = Signals::new().context("cannot wait for signals")?;
-    let threads = Threads::start(&config, &telemetry)?;
+    let (asking, asked) = challenge::asking();
+    let threads = Threads::start(&config, &telemetry, &asking)?;
     let mut app = App {
         readiness: Readiness::default(),
         tasks: JoinSet::new(),
         applying: JoinSet::new(),
         offer: config.handover_socket.as_ref().map(|_| Offer::open()),
     };
-    let starting = app.start(cli, config, identity, &telemetry, &threads);
+    let starting = app.start(cli, config, identity, &telemetry, (&threads, asked));
     let first_to_end = tokio::select! {
         started = Box::pin(starting) => started?,
         // As process 1 of a container it would else be told in vain.
@@ -101,14 +103,14 @@ struct App {
 }
 
 impl App {
-    /// Starts everything. Gives those that are to be ended first.
+    /// Starts everything; the threads ask for challenges by `asked`. Gives those that are to be ended first.
     async fn start(
         &mut self,
         cli: Cli,
         config: Config,
         identity: Identity,
         telemetry: &Telemetry,
-        threads: &Threads,
+        (threads, asked): (&Threads, mpsc::Receiver<Asked>),
     ) -> anyhow::Result<Vec<AbortHandle>> {
         let live = Live::new(&self.readiness);
         let meter = telemetry.meter();
@@ -124,13 +126,14 @@ impl App {
         let active = Arc::new(Active::empty());
         let traffic = Traffic::new(threads.workers(), active, inherited, self.offer.clone());
         let externals = traffic.externals();
-        let (may_ask, secrets) = watch::channel(None);
+        let (may_ask, calls) = watch::channel(None);
+        let challenges = Challenges::new(calls.clone(), metrics.clone());
+        self.spawn("challenges", challenge::answer(challenges, asked));
         let (keys, writing) = keep::keys(config.keys_folder.clone(), others.clone());
         if let Some(writing) = writing {
             self.apply("the keys' writer", writing);
         }
-        let mut applier =
-            Applier::new(traffic, keeping.batches(), (keys, secrets), metrics.clone());
+        let mut applier = Applier::new(traffic, keeping.batches(), (keys, calls), metrics.clone());
         let report = applier.report();
 
         let (alive, is_alive) = watch::channel(true);

@@ -5,7 +5,9 @@
 
 mod applier;
 mod backoff;
+mod calls;
 mod certificate;
+mod challenges;
 mod client;
 mod connect;
 mod dial;
@@ -17,11 +19,12 @@ mod shown;
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 
 pub use applier::{Applier, Order};
+pub use calls::Calls;
 pub use certificate::{Certificates, Renewal};
+pub use challenges::Challenges;
 pub use client::Client;
 pub use connect::Connector;
 pub use metrics::Metrics;
-pub use secrets::Secrets;
 
 use crate::active::Active;
 use crate::snapshot::{Fault, Listener};

@@ -9,6 +9,7 @@ pub mod aside;
 pub mod balance;
 pub mod buffers;
 pub mod bundle;
+pub mod challenge;
 pub mod clock;
 pub mod config;
 pub mod control;

@@ -27,6 +27,8 @@ pub struct ThreadMetrics {
     reasons: [Counter; Reason::ALL.len()],
     pub upstream: UpstreamMetrics,
     pub handshakes: HandshakeMetrics,
+    /// Questions of a CA, whether a host is ours, that were answered here.
+    pub challenges: Counter,
     /// Tasks that ended by a panic.
     pub panics: Counter,
     /// Lines of the access log that found its buffers full.

@@ -1,8 +1,9 @@
-//! From a request to its response: route, choose, forward, and say what went wrong.
+//! From a request to its response: answer a CA, or route, choose, forward, and say what went wrong.
 //!
 //! Apart from the codecs on either side, and the only place that knows both routing and
 //! connections.
 
+mod challenge;
 mod forward;
 mod rescue;
 mod retry;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 
 use crate::active::{Active, Certificates};
 use crate::balance::Draws;
+use crate::challenge::Asking;
 use crate::front::{Handler, RequestError};
 use crate::message::{Duplex, Meter, Request, Response, Tunnel};
 use crate::resolve::Resolved;
@@ -32,6 +34,7 @@ pub struct Proxy {
     resolution: tokio::sync::Notify,
     pools: Pools,
     draws: Draws,
+    asking: Asking,
 }
 
 /// A version that requests of this thread hold on to.
@@ -42,8 +45,15 @@ struct Held {
 }
 
 impl Proxy {
-    /// `index` is the thread's number.
-    pub fn new(thread: Rc<Thread>, active: Arc<Active>, index: usize, pools: PoolOptions) -> Self {
+    /// `index` is the thread's number. Challenges that no version has brought are asked for by
+    /// `asking`.
+    pub fn new(
+        thread: Rc<Thread>,
+        active: Arc<Active>,
+        index: usize,
+        pools: PoolOptions,
+        asking: Asking,
+    ) -> Self {
         Self {
             pools: Pools::new(Rc::clone(&thread), index, pools),
             thread,
@@ -51,6 +61,7 @@ impl Proxy {
             resolved: RefCell::default(),
             resolution: tokio::sync::Notify::new(),
             draws: Draws::new(index as u64),
+            asking,
         }
     }
 
@@ -92,6 +103,12 @@ impl Handler for Proxy {
         meter.trace(&mut head);
         let held = Rc::clone(&self.active.borrow());
         meter.version(&held.active.version);
+        // Apart from the rest, so that no other request is larger for it.
+        if let Some(token) = challenge::token(&head)
+            && let Some(found) = Box::pin(self.challenge(&held, head.host(), token)).await
+        {
+            return challenge::response(&found, &head.method, meter);
+        }
         match self.forward(&held, &mut head, &mut body, &mut meter).await {
             Ok(answer) => Response {
                 status: answer.status,

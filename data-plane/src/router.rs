@@ -62,6 +62,13 @@ impl Router {
         self.rules(listener).lookup(host, path)
     }
 
+    /// Whether a route of some listener is for this canonical host by name, be it by a wildcard.
+    pub fn names_host(&self, host: &str) -> bool {
+        let named = self.named.values().map(|named| &named.rules);
+        let mut all = std::iter::once(&self.shared).chain(named);
+        all.any(|rules| rules.names_host(host))
+    }
+
     /// This router with some routes changed; `names` has every upstream that they name. Costs
     /// what the changes cost, however many other routes there are.
     #[must_use]

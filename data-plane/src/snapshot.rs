@@ -3,6 +3,7 @@
 //! Pure, and apart from the router, so that what was told and what is in use can be
 //! reasoned about without any thread, clock or file.
 
+mod challenge;
 mod decode;
 mod fault;
 mod held;
@@ -13,6 +14,7 @@ mod sources;
 mod transfer;
 mod version;
 
+pub use challenge::{ChallengeAnswer, ChallengeError, KeyAuthorization, Token};
 pub use decode::{CAPABILITIES, Decoded};
 pub use fault::{Fault, Reason};
 pub use held::{Applied, Held, Restored, Touched, Usable};

@@ -22,6 +22,7 @@ pub use peers::Peers;
 
 use crate::access_log::AccessLog;
 use crate::active::Active;
+use crate::challenge::Asking;
 use crate::limits::Limits;
 use crate::metrics::ThreadMetrics;
 use crate::protocol::Scheme;
@@ -42,6 +43,8 @@ pub struct WorkerOptions {
     /// What all threads do handshakes by.
     pub tls: Arc<Tls>,
     pub log: AccessLog,
+    /// By what challenges are asked for that no version has brought.
+    pub asking: Asking,
     /// Makes spans of requests, if anyone wants some.
     pub traces: Option<RequestTraces>,
 }

@@ -69,6 +69,7 @@ const DATA_PLANE: Ranks<'_> = Ranks {
         &[
             "alarm",
             "buffers",
+            "challenge",
             "drain",
             "metrics",
             "report",
@@ -133,6 +134,7 @@ const REQUEST_PATH: &[&str] = &[
     "data-plane/src/alarm",
     "data-plane/src/balance",
     "data-plane/src/buffers",
+    "data-plane/src/challenge",
     "data-plane/src/clock",
     "data-plane/src/drain",
     "data-plane/src/filter",

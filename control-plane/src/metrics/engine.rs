@@ -190,13 +190,14 @@ fn observe_publication(meter: &Meter, newest: watch::Receiver<Arc<Publication>>)
         .build();
 }
 
-const TYPES: [ResourceType; 6] = [
+const TYPES: [ResourceType; 7] = [
     ResourceType::Listener,
     ResourceType::Route,
     ResourceType::Upstream,
     ResourceType::Endpoints,
     ResourceType::Certificate,
     ResourceType::ServerName,
+    ResourceType::Challenge,
 ];
 
 fn name(kind: ResourceType) -> &'static str {
@@ -208,5 +209,6 @@ fn name(kind: ResourceType) -> &'static str {
         ResourceType::Endpoints => "endpoints",
         ResourceType::Certificate => "certificate",
         ResourceType::ServerName => "server_name",
+        ResourceType::Challenge => "challenge",
     }
 }

@@ -57,6 +57,7 @@ impl Authenticate {
             // It ends with its certificate by itself, and says more.
             (Call::Stream, Some(Subject::Proxy { .. })) => return Checked::Known,
             (Call::Replica, Some(Subject::Replica { .. }))
+            | (Call::Challenge, Some(Subject::Proxy { .. }))
             | (Call::Secrets, Some(Subject::Proxy { .. } | Subject::Replica { .. })) => {
                 return Checked::ByCertificate;
             }
@@ -66,7 +67,7 @@ impl Authenticate {
                                certificate of their own";
                 return self.refuse(Refused::NoCertificate, problem, None);
             }
-            (Call::Stream, _) if self.access.tokens.is_none() => {
+            (Call::Stream | Call::Challenge, _) if self.access.tokens.is_none() => {
                 let problem = "this call needs a client certificate: a proxy gets it by \
                                CertificateService (set controlPlane.certificateFolder in its \
                                configuration)";
@@ -83,7 +84,7 @@ impl Authenticate {
                                client certificates, and to nobody else";
                 return self.refuse(cause, problem, None);
             }
-            (Call::Stream, _) | (Call::Secrets, None) => (Role::Proxy, None),
+            (Call::Stream | Call::Challenge, _) | (Call::Secrets, None) => (Role::Proxy, None),
             (Call::Operator(right), _) => (Role::Operator, right),
         };
         let token = match bearer(headers) {

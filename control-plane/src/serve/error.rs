@@ -41,8 +41,8 @@ pub(super) fn page_token() -> Status {
 /// A resource type that does not exist.
 pub(super) fn resource_type(number: i32) -> Status {
     Status::invalid_argument(format!(
-        "there is no resource type {number}: use RESOURCE_TYPE_LISTENER, _ROUTE, _UPSTREAM or \
-         _ENDPOINTS, or leave it out for all"
+        "there is no resource type {number}: use RESOURCE_TYPE_LISTENER, _ROUTE, _UPSTREAM, \
+         _ENDPOINTS, _CERTIFICATE, _SERVER_NAME or _CHALLENGE, or leave it out for all"
     ))
 }
 
@@ -110,6 +110,21 @@ pub(super) fn names_of_secrets(most: usize) -> Status {
     Status::invalid_argument(format!(
         "names are at most {most}, each the 32 bytes of a SHA-256"
     ))
+}
+
+/// Too many calls for challenges at once.
+pub(super) fn too_many_challenges() -> Status {
+    Status::resource_exhausted("too many calls for challenges at once: try again in a moment")
+}
+
+/// Only who leads knows what a CA may ask.
+pub(super) fn challenges_elsewhere(leader: Option<&str>) -> Status {
+    Status::unavailable(not_leading(leader).message())
+}
+
+/// A token that no CA was promised for this host.
+pub(super) fn no_such_challenge() -> Status {
+    Status::not_found("no such challenge is under way for this host; ask no more for a while")
 }
 
 /// An answer that was not read.

@@ -48,7 +48,7 @@ pub(super) enum Caller {
 }
 
 impl Caller {
-    fn of(peer: Option<&Peer>) -> Self {
+    pub(super) fn of(peer: Option<&Peer>) -> Self {
         match peer.and_then(Peer::credential) {
             Some(credential) => Self::Subject(credential.subject.to_string()),
             None => {

@@ -163,6 +163,7 @@ impl SnapshotService for Snapshots {
                 upstreams: diff.upstreams,
                 certificates: diff.certificates,
                 server_names: diff.server_names,
+                challenges: diff.challenges,
                 listeners: diff.listeners,
             }
         });

@@ -2,6 +2,7 @@
 
 mod access;
 mod certificates;
+mod challenges;
 mod faults;
 mod guard;
 mod hosts;

@@ -21,6 +21,7 @@ pub struct Diff {
     pub listeners: Vec<v1::ResourceChange>,
     pub certificates: Vec<v1::ResourceChange>,
     pub server_names: Vec<v1::ResourceChange>,
+    pub challenges: Vec<v1::ResourceChange>,
 }
 
 /// Compares two snapshots. Endpoints are no part of it: no version covers them.
@@ -39,6 +40,7 @@ pub fn diff(before: &Snapshot, after: &Snapshot) -> Diff {
             ResourceType::Listener => diff.listeners.extend(change(id, old, new)),
             ResourceType::Certificate => diff.certificates.extend(change(id, old, new)),
             ResourceType::ServerName => diff.server_names.extend(change(id, old, new)),
+            ResourceType::Challenge => diff.challenges.extend(change(id, old, new)),
             ResourceType::Endpoints | ResourceType::Unspecified => {}
         }
     }

@@ -113,6 +113,18 @@ fn body(kind: ResourceType, bytes: &[u8]) -> Vec<String> {
             vec![format!("bundle {bundle}…, {key}")]
         }
         ResourceType::ServerName => v1::ServerName::decode(bytes).unwrap().certificates,
+        ResourceType::Challenge => {
+            let answers = v1::Challenge::decode(bytes).unwrap().answers;
+            let show = |answer: &v1::ChallengeAnswer| {
+                let v1::ChallengeAnswer {
+                    hostname,
+                    token,
+                    key_authorization,
+                } = answer;
+                format!("{hostname} {token}: {key_authorization}")
+            };
+            answers.iter().map(show).collect()
+        }
         ResourceType::Unspecified => panic!("a resource without a type"),
     }
 }

@@ -3,6 +3,7 @@
 //! Apart from `authority`, which reads the host of a request: a pattern is
 //! written by a user and told what is wrong with it, a request is only refused.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -110,6 +111,13 @@ impl Deref for HostName {
     type Target = str;
 
     fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// So that a name is found by the host of a request.
+impl Borrow<str> for HostName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

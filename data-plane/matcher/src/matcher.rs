@@ -75,6 +75,15 @@ impl<T> Matcher<T> {
         Some(first.payload)
     }
 
+    /// Whether some rule is for this canonical host by name, be it by a wildcard. Allocates nothing.
+    pub fn names_host(&self, host: &str) -> bool {
+        let of_wildcard = || parent(host).and_then(|suffix| self.one_label.get(suffix.as_bytes()));
+        self.exact
+            .get(host.as_bytes())
+            .or_else(of_wildcard)
+            .is_some()
+    }
+
     /// All rules that match `path` at `host`, both canonical, in order of
     /// precedence. Allocates nothing; each step costs what a lookup does.
     pub fn candidates<'p>(&self, host: &str, path: &'p str) -> Candidates<'_, 'p, T> {

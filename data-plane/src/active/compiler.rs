@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use roadstead_proto::v1::ResourceType;
 
-use super::{Active, Certificates, ShownChange, Upstream, UpstreamTable};
+use super::{Active, Certificates, Challenges, ShownChange, Upstream, UpstreamTable};
 use crate::router::{Names, RouteChange, Router};
-use crate::snapshot::{Endpoint, Form, Held, Key, Route, Target, Touched, Version};
+use crate::snapshot::{
+    ChallengeAnswer, Endpoint, Form, Held, Key, Route, Target, Touched, Version,
+};
 
 /// The tables of the last version, and the names in them.
 #[derive(Debug, Default)]
@@ -16,6 +18,7 @@ pub struct Compiler {
     names: Names,
     router: Router,
     certificates: Certificates,
+    challenges: Challenges,
     upstreams: UpstreamTable,
     routes: usize,
 }
@@ -38,6 +41,10 @@ impl Compiler {
             if let Some(Form::ServerName(after)) = &change.after {
                 self.certificates.name(&after.host, &after.certificates);
             }
+        }
+        for change in touched {
+            answers(change.before.as_ref()).for_each(|answer| self.challenges.remove(answer));
+            answers(change.after.as_ref()).for_each(|answer| self.challenges.put(answer));
         }
         for change in touched {
             if is_of(
@@ -68,6 +75,7 @@ impl Compiler {
             version,
             router: self.router.clone(),
             certificates: self.certificates.clone(),
+            challenges: self.challenges.clone(),
             upstreams: self.upstreams.clone(),
         }
     }
@@ -134,7 +142,11 @@ fn names_in(change: &Touched, form: Option<&Form>, each: &mut dyn FnMut(&Arc<str
         }
         Some(Form::Upstream(_)) => each(&change.key.name),
         Some(
-            Form::Listener(_) | Form::Endpoints(_) | Form::Certificate(_) | Form::ServerName(_),
+            Form::Listener(_)
+            | Form::Endpoints(_)
+            | Form::Certificate(_)
+            | Form::ServerName(_)
+            | Form::Challenge(_),
         )
         | None => {}
     }
@@ -151,8 +163,25 @@ fn route(form: Option<&Form>) -> Option<&Route> {
         | Form::Upstream(_)
         | Form::Endpoints(_)
         | Form::Certificate(_)
-        | Form::ServerName(_) => None,
+        | Form::ServerName(_)
+        | Form::Challenge(_) => None,
     }
+}
+
+fn answers(form: Option<&Form>) -> impl Iterator<Item = &ChallengeAnswer> {
+    let answers = match form {
+        Some(Form::Challenge(answers)) => &**answers,
+        Some(
+            Form::Listener(_)
+            | Form::Route(_)
+            | Form::Upstream(_)
+            | Form::Endpoints(_)
+            | Form::Certificate(_)
+            | Form::ServerName(_),
+        )
+        | None => &[],
+    };
+    answers.iter()
 }
 
 fn target<'a>(held: &'a Held, name: &Arc<str>) -> Option<&'a Target> {
@@ -162,7 +191,8 @@ fn target<'a>(held: &'a Held, name: &Arc<str>) -> Option<&'a Target> {
         | Form::Route(_)
         | Form::Endpoints(_)
         | Form::Certificate(_)
-        | Form::ServerName(_) => None,
+        | Form::ServerName(_)
+        | Form::Challenge(_) => None,
     }
 }
 
@@ -174,7 +204,8 @@ fn endpoints(held: &Held, name: &Arc<str>) -> Arc<[Endpoint]> {
             | Form::Route(_)
             | Form::Upstream(_)
             | Form::Certificate(_)
-            | Form::ServerName(_),
+            | Form::ServerName(_)
+            | Form::Challenge(_),
         )
         | None => [].into(),
     }

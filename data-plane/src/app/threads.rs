@@ -12,6 +12,7 @@ use super::traffic::{Workers, all};
 use crate::access_log::{AccessLog, AccessLogWriter};
 use crate::active::Active;
 use crate::aside::Aside;
+use crate::challenge::Asking;
 use crate::config::Config;
 use crate::meter::Cells;
 use crate::telemetry::Telemetry;
@@ -27,7 +28,11 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    pub(super) fn start(config: &Config, telemetry: &Telemetry) -> anyhow::Result<Self> {
+    pub(super) fn start(
+        config: &Config,
+        telemetry: &Telemetry,
+        asking: &Asking,
+    ) -> anyhow::Result<Self> {
         let (log, writer) = AccessLog::start(config.access_log, Box::new(stdout()))
             .context("cannot start the access log")?;
         let nothing = std::sync::Arc::new(Active::empty());
@@ -49,6 +54,7 @@ impl Threads {
                 pools: pools.clone(),
                 tls: tls.clone(),
                 log: log.clone(),
+                asking: asking.clone(),
                 traces: telemetry.requests(),
             };
             let worker = Worker::spawn(options, nothing.clone());

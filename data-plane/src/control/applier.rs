@@ -13,9 +13,8 @@ use tokio::{
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::{
-    Listening, Metrics, Serve,
+    Calls, Listening, Metrics, Serve,
     fetching::{Fetching, Given},
-    secrets::Secrets,
     shown::Showing,
 };
 use crate::active::Compiler;
@@ -47,11 +46,11 @@ pub struct Applier<S> {
 }
 
 impl<S: Serve> Applier<S> {
-    /// What certificates are shown by is in `keys`, and is asked for by `secrets`.
+    /// What certificates are shown by is in `keys`, and is asked for by `calls`.
     pub fn new(
         serve: S,
         journal: Option<mpsc::Sender<Batch>>,
-        (keys, secrets): (Keys, watch::Receiver<Option<Secrets>>),
+        (keys, calls): (Keys, watch::Receiver<Option<Calls>>),
         metrics: Metrics,
     ) -> Self {
         Self {
@@ -61,7 +60,7 @@ impl<S: Serve> Applier<S> {
             listeners: BTreeMap::new(),
             listening: Listening::default(),
             certificates: Showing::new(keys),
-            fetching: Fetching::new(secrets, metrics.clone()),
+            fetching: Fetching::new(calls, metrics.clone()),
             journal,
             report: watch::Sender::default(),
             count_every: COUNT_EVERY,

@@ -13,11 +13,10 @@ use tonic::{Status, Streaming};
 use tracing::{info, warn};
 
 use super::{
-    Connector, Metrics,
+    Calls, Connector, Metrics,
     applier::Order,
     backoff::{Backoff, chance},
     connect::Connection,
-    secrets::Secrets,
 };
 use crate::report::{Identity, Report};
 use crate::snapshot::{Assembly, CAPABILITIES, Limits, Refusal, Step, Transfer, Version};
@@ -30,7 +29,7 @@ pub struct Client {
     orders: mpsc::Sender<Order>,
     report: watch::Receiver<Report>,
     accepted: watch::Receiver<Option<Arc<str>>>,
-    secrets: watch::Sender<Option<Secrets>>,
+    calls: watch::Sender<Option<Calls>>,
     metrics: Metrics,
 }
 
@@ -49,15 +48,15 @@ enum End {
 
 impl Client {
     /// A client that has what it gets applied by whoever receives `orders` and says so in `report`.
-    /// The lineage in `accepted` may replace the one that is held. While a stream is open, `secrets`
-    /// has what certificates are asked for by.
+    /// The lineage in `accepted` may replace the one that is held. While a stream is open, `calls`
+    /// has what the control plane is asked by beside it.
     pub fn new(
         identity: Identity,
         connector: Connector,
         orders: mpsc::Sender<Order>,
         report: watch::Receiver<Report>,
         accepted: watch::Receiver<Option<Arc<str>>>,
-        secrets: watch::Sender<Option<Secrets>>,
+        calls: watch::Sender<Option<Calls>>,
         metrics: Metrics,
     ) -> Self {
         Self {
@@ -66,7 +65,7 @@ impl Client {
             orders,
             report,
             accepted,
-            secrets,
+            calls,
             metrics,
         }
     }
@@ -140,13 +139,13 @@ impl Client {
             shown: _,
             mut messages,
             answers,
-            secrets,
+            calls,
         } = connection;
-        self.secrets.send_replace(Some(secrets));
+        self.calls.send_replace(Some(calls));
         // What the hello said is known.
         self.report.mark_unchanged();
         let end = self.answer_all(&mut messages, &answers).await;
-        self.secrets.send_replace(None);
+        self.calls.send_replace(None);
         // So that the last answer is sent before the stream is reset.
         drop(answers);
         let rest = async { while let Ok(Some(_)) = messages.message().await {} };

@@ -13,9 +13,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request, Status, Streaming, transport::Channel};
 
 use super::{
+    calls::Calls,
     certificate::{Certificates, Held},
     dial::{self, DialError},
-    secrets::Secrets,
 };
 use crate::config::{Address, ControlPlane};
 
@@ -41,8 +41,8 @@ pub(super) struct Connection {
     pub(super) shown: Option<Arc<Held>>,
     pub(super) messages: Streaming<TransferMessage>,
     pub(super) answers: mpsc::Sender<ProxyMessage>,
-    /// What certificates are asked for by.
-    pub(super) secrets: Secrets,
+    /// By what it is asked beside the stream.
+    pub(super) calls: Calls,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -164,7 +164,7 @@ impl Connector {
         // There is room: the channel is new.
         let _: Result<(), _> = answers.try_send(hello);
         let mut request = Request::new(ReceiverStream::new(outgoing));
-        let secrets = Secrets::new(channel.clone(), token.clone());
+        let calls = Calls::new(channel.clone(), token.clone());
         if let Some(token) = token {
             request.metadata_mut().insert("authorization", token);
         }
@@ -174,7 +174,7 @@ impl Connector {
                 shown: shown.cloned(),
                 messages: response.into_inner(),
                 answers,
-                secrets,
+                calls,
             }),
             Ok(Err(status)) => Err(ConnectError::Refused {
                 address,

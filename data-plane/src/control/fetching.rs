@@ -21,9 +21,9 @@ use tokio::{
 use tracing::warn;
 
 use super::{
-    Metrics,
+    Calls, Metrics,
     backoff::{Backoff, chance},
-    secrets::Secrets,
+    secrets,
 };
 use crate::bundle::Bundle;
 use crate::snapshot::BundleName;
@@ -34,7 +34,7 @@ pub(super) type Given = BTreeMap<BundleName, Arc<Bundle>>;
 /// Asks whoever may be asked.
 pub(super) struct Fetching {
     /// None while no stream is open.
-    secrets: watch::Receiver<Option<Secrets>>,
+    calls: watch::Receiver<Option<Calls>>,
     metrics: Metrics,
     backoff: Backoff,
     due: Instant,
@@ -44,9 +44,9 @@ pub(super) struct Fetching {
 }
 
 impl Fetching {
-    pub(super) fn new(secrets: watch::Receiver<Option<Secrets>>, metrics: Metrics) -> Self {
+    pub(super) fn new(calls: watch::Receiver<Option<Calls>>, metrics: Metrics) -> Self {
         Self {
-            secrets,
+            calls,
             metrics,
             backoff: Backoff::between(FIRST_PAUSE, LAST_PAUSE),
             due: Instant::now(),
@@ -57,12 +57,12 @@ impl Fetching {
 
     /// What is given of these names in the time for which a version may wait.
     pub(super) async fn first(&mut self, names: Vec<BundleName>) -> Given {
-        let secrets = self.secrets.borrow().clone();
-        let Some(secrets) = secrets.filter(|_| !names.is_empty()) else {
+        let calls = self.calls.borrow().clone();
+        let Some(calls) = calls.filter(|_| !names.is_empty()) else {
             return Given::new();
         };
         let asked = names.len();
-        let given = self.ask(secrets, names, FIRST_TIME).await;
+        let given = self.ask(calls, names, FIRST_TIME).await;
         let now = Instant::now();
         if given.len() == asked {
             self.backoff.reset();
@@ -86,31 +86,31 @@ impl Fetching {
                 self.due = Instant::now() + self.backoff.pause(chance());
                 return given;
             }
-            let secrets = self.secrets.borrow_and_update().clone();
-            let Some(secrets) = secrets.filter(|_| !missing.is_empty()) else {
+            let calls = self.calls.borrow_and_update().clone();
+            let Some(calls) = calls.filter(|_| !missing.is_empty()) else {
                 self.connected().await;
                 continue;
             };
             tokio::select! {
                 () = sleep_until(self.due) => {
-                    let asked = self.ask(secrets, missing.to_vec(), MORE_TIME);
+                    let asked = self.ask(calls, missing.to_vec(), MORE_TIME);
                     self.running = Some(Box::pin(asked));
                 }
-                () = connected(&mut self.secrets) => self.due = Instant::now(),
+                () = connected(&mut self.calls) => self.due = Instant::now(),
             }
         }
     }
 
     /// Waits for another stream, of which something can be asked at once.
     async fn connected(&mut self) {
-        connected(&mut self.secrets).await;
+        connected(&mut self.calls).await;
         self.backoff.reset();
         self.due = Instant::now();
     }
 
     fn ask(
         &self,
-        secrets: Secrets,
+        calls: Calls,
         names: Vec<BundleName>,
         time: Duration,
     ) -> impl Future<Output = Given> + 'static {
@@ -118,7 +118,7 @@ impl Fetching {
         async move {
             let mut given = Given::new();
             let take = |bundle: Bundle| drop(given.insert(bundle.name(), Arc::new(bundle)));
-            let problem = match timeout(time, secrets.fetch(&names, take)).await {
+            let problem = match timeout(time, secrets::fetch(&calls, &names, take)).await {
                 Ok(Ok(())) => None,
                 Ok(Err(status)) => Some(status.message().to_owned()),
                 Err(_) => Some(format!("no answer within {} s", time.as_secs())),
@@ -134,8 +134,8 @@ impl Fetching {
     }
 }
 
-async fn connected(secrets: &mut watch::Receiver<Option<Secrets>>) {
-    if secrets.changed().await.is_err() {
+async fn connected(calls: &mut watch::Receiver<Option<Calls>>) {
+    if calls.changed().await.is_err() {
         // Nobody connects any more.
         pending().await
     }

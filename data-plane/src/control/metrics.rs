@@ -27,6 +27,7 @@ pub struct Metrics {
     certificates: Counter<u64>,
     certificate_until: Gauge<i64>,
     bundles: Counter<u64>,
+    challenges: Counter<u64>,
 }
 
 impl Metrics {
@@ -90,6 +91,11 @@ impl Metrics {
                 "roadstead_bundles_asked",
                 "Chains and keys of certificates that the control plane was asked for, by result",
             ),
+            challenges: counter(
+                "roadstead_challenges_asked",
+                "Challenges that no version had brought and that the control plane was asked for, \
+                 by result",
+            ),
         }
     }
 
@@ -120,6 +126,10 @@ impl Metrics {
             let result = [KeyValue::new("result", result)];
             self.bundles.add(count as u64, &result);
         }
+    }
+
+    pub(super) fn challenge(&self, result: &'static str) {
+        self.challenges.add(1, &[KeyValue::new("result", result)]);
     }
 
     pub(super) fn applied(&self, is_new: bool, time: Duration) {

@@ -6,72 +6,46 @@
 use roadstead_proto::v1::{
     FetchSecretsRequest, Secret, secret_service_client::SecretServiceClient,
 };
-use tonic::{
-    Request, Status,
-    metadata::{Ascii, MetadataValue},
-    transport::Channel,
-};
+use tonic::Status;
 use tracing::warn;
 
+use super::Calls;
 use crate::bundle::{Bundle, MAX_BYTES};
 use crate::snapshot::BundleName;
 
-/// A control plane that may be asked, for as long as its stream is open.
-#[derive(Clone, Debug)]
-pub struct Secrets {
-    client: SecretServiceClient<Channel>,
-    token: Option<MetadataValue<Ascii>>,
-}
-
-impl Secrets {
-    /// By the channel and the token, if there is one, by which the stream was opened.
-    pub(super) fn new(channel: Channel, token: Option<MetadataValue<Ascii>>) -> Self {
-        let client = SecretServiceClient::new(channel);
-        Self {
-            client: client.max_decoding_message_size(MAX_BYTES + FRAME),
-            token,
-        }
-    }
-
-    /// Takes what is given of these names, each as it comes. Names that are not given are not
-    /// held there.
-    pub(super) async fn fetch(
-        &self,
-        names: &[BundleName],
-        mut take: impl FnMut(Bundle),
-    ) -> Result<(), Status> {
-        for page in names.chunks(PAGE) {
-            let mut request = Request::new(FetchSecretsRequest {
-                names: page.iter().map(|name| name.as_bytes().to_vec()).collect(),
-            });
-            if let Some(token) = &self.token {
-                request
-                    .metadata_mut()
-                    .insert("authorization", token.clone());
+/// Takes what is given of these names, each as it comes. Names that are not given are not held
+/// there.
+pub(super) async fn fetch(
+    calls: &Calls,
+    names: &[BundleName],
+    mut take: impl FnMut(Bundle),
+) -> Result<(), Status> {
+    let client = SecretServiceClient::new(calls.channel());
+    let mut client = client.max_decoding_message_size(MAX_BYTES + FRAME);
+    for page in names.chunks(PAGE) {
+        let request = calls.request(FetchSecretsRequest {
+            names: page.iter().map(|name| name.as_bytes().to_vec()).collect(),
+        });
+        let mut answers = client.fetch_secrets(request).await?;
+        let answers = answers.get_mut();
+        // Each once, and nothing else.
+        for _ in page {
+            let Some(Secret { name, body }) = answers.message().await? else {
+                break;
+            };
+            let Ok(name) = BundleName::from_bytes(&name) else {
+                continue;
+            };
+            if body.is_empty() || !page.contains(&name) {
+                continue;
             }
-            let mut answers = self.client.clone().fetch_secrets(request).await?;
-            let answers = answers.get_mut();
-            // Each once, and nothing else.
-            for _ in page {
-                let Some(Secret { name, body }) = answers.message().await? else {
-                    break;
-                };
-                let Ok(name) = BundleName::from_bytes(&name) else {
-                    continue;
-                };
-                if body.is_empty() || !page.contains(&name) {
-                    continue;
-                }
-                match Bundle::checked(name, body) {
-                    Ok(bundle) => take(bundle),
-                    Err(error) => {
-                        warn!(bundle = %name, "a bundle that was sent is not used: {error}")
-                    }
-                }
+            match Bundle::checked(name, body) {
+                Ok(bundle) => take(bundle),
+                Err(error) => warn!(bundle = %name, "a bundle that was sent is not used: {error}"),
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// Names in one request.

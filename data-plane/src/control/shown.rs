@@ -45,7 +45,8 @@ impl Showing {
                 | Form::Route(_)
                 | Form::Upstream(_)
                 | Form::Endpoints(_)
-                | Form::ServerName(_),
+                | Form::ServerName(_)
+                | Form::Challenge(_),
             )
             | Decoded::Faulty { .. } => None,
         });

@@ -93,6 +93,12 @@ impl Meter {
         }
     }
 
+    /// No rule decides: a CA is answered.
+    pub fn challenge(&mut self) {
+        self.route(CHALLENGE);
+        self.client.thread.metrics.challenges.add(1);
+    }
+
     /// Where the request goes; the last time counts.
     pub fn upstream(&mut self, address: SocketAddr) {
         self.upstream = Some(address);
@@ -210,6 +216,9 @@ impl Drop for Meter {
         }
     }
 }
+
+/// In log and traces, the route of what a CA asks. No rule's id is so.
+const CHALLENGE: &str = "acme-challenge";
 
 /// In log and metrics, the status of a request that ended before any answer: in general because
 /// its client went.

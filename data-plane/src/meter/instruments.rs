@@ -152,6 +152,11 @@ const THREAD_COUNTERS: &[Shown<ThreadTotals, u64>] = &[
         |totals| totals.upstream_retries,
     ),
     (
+        "roadstead_challenges_answered",
+        "Questions of a CA, whether a host is ours, that were answered",
+        |totals| totals.challenges,
+    ),
+    (
         "roadstead_panics",
         "Connections that ended by a panic",
         |totals| totals.panics,

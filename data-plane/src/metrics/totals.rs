@@ -25,6 +25,7 @@ pub struct ThreadTotals {
     /// In the order of [`Handshake::ALL`].
     pub handshakes: [u64; Handshake::ALL.len()],
     pub handshake_duration: HistogramTotals,
+    pub challenges: u64,
     pub panics: u64,
     pub log_lines_dropped: u64,
     pub connections_shed: u64,
@@ -47,6 +48,7 @@ impl ThreadMetrics {
             upstream_retries: self.upstream.retries.read(),
             handshakes: self.handshakes.ends.each_ref().map(super::Counter::read),
             handshake_duration: self.handshakes.duration.read(),
+            challenges: self.challenges.read(),
             panics: self.panics.read(),
             log_lines_dropped: self.log_lines_dropped.read(),
             connections_shed: self.connections_shed.read(),
@@ -77,6 +79,7 @@ impl AddAssign for ThreadTotals {
             *total += more;
         }
         self.handshake_duration += other.handshake_duration;
+        self.challenges += other.challenges;
         self.panics += other.panics;
         self.log_lines_dropped += other.log_lines_dropped;
         self.connections_shed += other.connections_shed;

@@ -208,3 +208,21 @@ fn a_lookup_allocates_nothing() {
     let counted = allocation_counter::measure(|| drop(std::hint::black_box(vec![0_u8])));
     assert_eq!(counted.count_total, 1);
 }
+
+#[test]
+fn a_host_is_named_by_a_route_of_whichever_listener() {
+    let mut routes = BTreeMap::new();
+    let changes = [
+        (
+            "shared".into(),
+            Some(route(&[], vec![rule("s", "a.example", "/")])),
+        ),
+        (
+            "named".into(),
+            Some(route(&["admin"], vec![rule("n", "b", "/")])),
+        ),
+    ];
+    let router = follow(&Router::default(), &mut routes, &changes);
+    let named = ["a.example", "b", "c"].map(|host| router.names_host(host));
+    assert_eq!(named, [true, true, false]);
+}

@@ -3,6 +3,7 @@
 //! Apart, because here alone the wire's types are read, and this is what is fuzzed.
 
 mod certificate;
+mod challenge;
 mod endpoints;
 mod listener;
 mod route;
@@ -17,7 +18,7 @@ use roadstead_proto::{digest, v1};
 use super::{Fault, Form, Reason, Told};
 
 /// What this proxy can do beyond the messages' plain meaning; a resource may require some of it.
-pub const CAPABILITIES: &[&str] = &["http", "proxy-protocol", "tls"];
+pub const CAPABILITIES: &[&str] = &["challenge", "http", "proxy-protocol", "tls"];
 
 /// What decoding came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +70,7 @@ fn read(told: &Told) -> Result<Form, Fault> {
         Ok(v1::ResourceType::Endpoints) => endpoints::read(&body(told)?),
         Ok(v1::ResourceType::Certificate) => certificate::read(&body(told)?),
         Ok(v1::ResourceType::ServerName) => server_name::read(name, &body(told)?),
+        Ok(v1::ResourceType::Challenge) => challenge::read(&body(told)?),
         Ok(v1::ResourceType::Unspecified) | Err(_) => Err(Fault::new(
             Reason::UnknownType,
             format!("this release knows no resource type {}", told.key.kind),
@@ -96,7 +98,8 @@ fn closed(form: Form) -> Option<Form> {
         | Form::Upstream(_)
         | Form::Endpoints(_)
         | Form::Certificate(_)
-        | Form::ServerName(_) => None,
+        | Form::ServerName(_)
+        | Form::Challenge(_) => None,
     }
 }
 

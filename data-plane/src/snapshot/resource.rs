@@ -6,7 +6,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use roadstead_matcher::{host::HostPattern, path::PathPattern};
 
-use super::{BundleName, Sources};
+use super::{BundleName, ChallengeAnswer, Sources};
 
 /// The usable form of a resource. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Form {
     Endpoints(Arc<[Endpoint]>),
     Certificate(Certificate),
     ServerName(Arc<ServerName>),
+    /// What a CA is answered by, for one certificate.
+    Challenge(Arc<[ChallengeAnswer]>),
 }
 
 /// A port to open.

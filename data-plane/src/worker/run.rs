@@ -43,8 +43,13 @@ pub(super) async fn run(
     let log = ThreadLog::new(options.log);
     let thread = Thread::new(options.limits, log, metrics);
     let thread = Rc::new(thread.traced(options.traces, options.index as u64));
-    let proxy = Proxy::new(Rc::clone(&thread), active, options.index, options.pools);
-    let proxy = Rc::new(proxy);
+    let proxy = Rc::new(Proxy::new(
+        Rc::clone(&thread),
+        active,
+        options.index,
+        options.pools,
+        options.asking,
+    ));
     let (sharing, mut given) = match options.peers {
         Some(Peers { sharing, given }) => (Some(sharing), Some(given)),
         None => (None, None),

@@ -5,6 +5,7 @@
 #![expect(clippy::large_futures, reason = "tests need not be small")]
 
 mod certificates;
+mod challenges;
 mod collector;
 mod plane;
 mod program;

@@ -7,6 +7,7 @@ use roadstead_proto::{
     digest::Digest,
     v1::{
         self,
+        challenge_service_server::{ChallengeService, ChallengeServiceServer},
         distribution_service_server::{DistributionService, DistributionServiceServer},
         secret_service_server::{SecretService, SecretServiceServer},
         transfer_message::Message,
@@ -42,6 +43,31 @@ pub(crate) struct Secrets {
     /// How many names were asked for, call by call.
     pub(crate) calls: watch::Sender<Vec<usize>>,
     tokens: watch::Sender<Vec<Option<String>>>,
+}
+
+/// What whoever asks for this token is given. Of others there is nothing, and of `silent` not even
+/// that.
+struct Challenges;
+
+#[tonic::async_trait]
+impl ChallengeService for Challenges {
+    async fn get_challenge(
+        &self,
+        request: Request<v1::GetChallengeRequest>,
+    ) -> Result<Response<v1::GetChallengeResponse>, Status> {
+        let token = request.metadata().get("authorization").cloned();
+        assert_eq!(token.unwrap(), "Bearer a token");
+        let v1::GetChallengeRequest { hostname, token } = request.into_inner();
+        let key_authorization = match (&*hostname, &*token) {
+            ("a.example", "known") => "known.thumbprint".to_owned(),
+            ("a.example", "mistaken") => "other.thumbprint".to_owned(),
+            ("a.example", "silent") => std::future::pending().await,
+            _ => return Err(Status::not_found("no such challenge")),
+        };
+        Ok(Response::new(v1::GetChallengeResponse {
+            key_authorization,
+        }))
+    }
 }
 
 /// A proxy's stream, after its hello.
@@ -144,6 +170,7 @@ impl Plane {
         }
         self.running.spawn(async move {
             let serving = server.add_service(service).add_service(secrets);
+            let serving = serving.add_service(ChallengeServiceServer::new(Challenges));
             let serving = serving.serve_with_incoming(TcpListenerStream::new(listener));
             tokio::select! {
                 result = serving => result.unwrap(),

@@ -5,12 +5,13 @@ use std::{cell::RefCell, path::Path, rc::Rc, sync::Arc};
 use opentelemetry::metrics::{MeterProvider, noop::NoopMeterProvider};
 use roadstead_data_plane::{
     active::Active,
+    challenge::{self, Asking, Question},
     config::ControlPlane,
-    control::{Applier, Client, Connector, Listening, Metrics, Serve},
+    control::{Applier, Challenges, Client, Connector, Listening, Metrics, Serve},
     journal::{Journal, Writer},
     keys::{Folder, Keys},
     report::{Identity, Report},
-    snapshot::{Fault, Listener, Reason},
+    snapshot::{Fault, Listener, Reason, Token},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -25,6 +26,7 @@ pub(crate) struct Proxy {
     report: watch::Receiver<Report>,
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
+    asking: Asking,
     _token: tempfile::NamedTempFile,
 }
 
@@ -112,9 +114,12 @@ impl Proxy {
             tasks.spawn_local(async { writer.run().await.unwrap() });
             keys = kept;
         }
-        let (may_ask, secrets) = watch::channel(None);
+        let (may_ask, calls) = watch::channel(None);
+        let (asking, asked) = challenge::asking();
+        let challenges = Challenges::new(calls.clone(), metrics.clone());
+        tasks.spawn_local(challenge::answer(challenges, asked));
         let notes = Notes(noted.clone());
-        let applier = Applier::new(notes, journal, (keys, secrets), metrics.clone());
+        let applier = Applier::new(notes, journal, (keys, calls), metrics.clone());
         let mut applier = with(applier);
         if let Some(kept) = kept {
             assert!(applier.restore(kept).await);
@@ -154,6 +159,7 @@ impl Proxy {
             report,
             tasks,
             stop,
+            asking,
             _token: token,
         }
     }
@@ -161,6 +167,7 @@ impl Proxy {
     /// Ends, with all that was taken in written.
     pub(crate) async fn stop(mut self) {
         self.stop.send_replace(true);
+        drop(self.asking);
         while let Some(ended) = self.tasks.join_next().await {
             ended.unwrap();
         }
@@ -181,6 +188,20 @@ impl Proxy {
         let host = format!("{host}.example");
         let shown = active.certificates.candidates(&host).next()?;
         Some((shown.name.to_string(), shown.bundle.bytes().to_vec()))
+    }
+
+    /// What a CA that asks for this token of `HOST.example` is answered by the version that is
+    /// served, or else by the control plane.
+    pub(crate) async fn answers(&self, host: &str, token: &str) -> Option<String> {
+        let active = self.noted.borrow().active.clone()?;
+        let host = format!("{host}.example");
+        if let Some(found) = active.challenges.find(&host, token) {
+            return Some(found.to_string());
+        }
+        let token = Token::parse(token).unwrap();
+        let host = host.into();
+        let found = self.asking.ask(Question { host, token }).await?;
+        Some(found.to_string())
     }
 
     pub(crate) fn set_closed(&self, reason: Option<Reason>) {

@@ -132,6 +132,20 @@ pub(crate) fn server_name(name: &str) -> v1::Resource {
     resource(v1::ResourceType::ServerName, hostname, &server_name)
 }
 
+/// An answer to whoever asks `NAME.example` for this token.
+pub(crate) fn challenge(name: &str, token: &str) -> v1::Resource {
+    let hostname = format!("{name}.example");
+    let challenge = v1::Challenge {
+        answers: vec![v1::ChallengeAnswer {
+            hostname: hostname.clone(),
+            token: token.to_owned(),
+            key_authorization: format!("{token}.of-a-version"),
+        }],
+    };
+    let kind = v1::ResourceType::Challenge;
+    resource(kind, format!("certificate//{hostname}"), &challenge)
+}
+
 /// Rewrites a route so that its requests go to this upstream.
 pub(crate) fn to(route: v1::Resource, upstream: &str) -> v1::Resource {
     let mut message = v1::Route::decode(route.body).unwrap();

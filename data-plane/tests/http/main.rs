@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod bodies;
+mod challenges;
 mod connections;
 mod drain;
 mod external;

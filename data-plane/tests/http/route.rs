@@ -12,6 +12,7 @@ use std::{
 use http::{HeaderMap, Method};
 use roadstead_data_plane::{
     access_log::{AccessLog, LogFormat, ThreadLog},
+    challenge::Asking,
     front::{self, Handler},
     limits::Limits,
     message::{Body, Client, Head, Listener, Meter, Request, Transport},
@@ -86,7 +87,8 @@ fn once<F: Future>(backends: &Backends, begin: impl FnOnce(Rc<Client>, Rc<Proxy>
         ));
         let active = active(&mut Names::default(), 1, backends);
         let pools = PoolOptions::default();
-        let proxy = Rc::new(Proxy::new(Rc::clone(&thread), active, 0, pools));
+        let asking = Asking::default();
+        let proxy = Rc::new(Proxy::new(Rc::clone(&thread), active, 0, pools, asking));
         let listener = Rc::new(Listener {
             name: "http".into(),
             port: 80,

@@ -14,8 +14,9 @@ use std::{
 
 use roadstead_data_plane::{
     access_log::{AccessLog, LogFormat},
-    active::{Active, Certificates, Endpoint, Target, Upstream, UpstreamTable},
+    active::{Active, Certificates, Challenges, Endpoint, Target, Upstream, UpstreamTable},
     aside::Aside,
+    challenge::Asking,
     limits::Limits,
     listen::listen,
     metrics::ThreadTotals,
@@ -49,6 +50,7 @@ pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     names: Names,
     certificates: Certificates,
+    challenges: Challenges,
     version: u64,
     log: mpsc::Receiver<Vec<u8>>,
 }
@@ -65,8 +67,7 @@ impl Proxy {
 
     /// The thread of this number among several.
     pub(crate) fn numbered(index: usize, backends: &Backends, limits: Limits) -> Self {
-        let shared = (PoolOptions::default(), tls());
-        Self::start((index, None), backends, limits, shared).opened(Scheme::Http, None)
+        Self::start((index, None), backends, limits, Shared::new()).opened(Scheme::Http, None)
     }
 
     /// By TLS, with these certificates. Long steps are made by `aside`.
@@ -76,7 +77,10 @@ impl Proxy {
         shows: &[Shows],
         aside: Aside,
     ) -> Self {
-        let shared = (PoolOptions::default(), Tls::new(aside).unwrap());
+        let shared = Shared {
+            tls: Tls::new(aside).unwrap(),
+            ..Shared::new()
+        };
         let mut proxy = Self::start((0, None), backends, limits, shared);
         proxy.publish_with(backends, shows);
         proxy.opened(Scheme::Https, None)
@@ -86,10 +90,7 @@ impl Proxy {
     /// others nothing: as if the kernel had shared out badly.
     pub(crate) fn several(threads: usize, backends: &Backends) -> Vec<Self> {
         let peers = Peers::of(threads).into_iter().enumerate();
-        let started = |place| {
-            let shared = (PoolOptions::default(), tls());
-            Self::start(place, backends, Limits::default(), shared)
-        };
+        let started = |place| Self::start(place, backends, Limits::default(), Shared::new());
         let proxies = peers.map(started);
         let mut first = None;
         let opened = proxies.map(|proxy| {
@@ -114,8 +115,21 @@ impl Proxy {
 
     /// A thread that shares with others what `pools` has.
     pub(crate) fn pooled(backends: &Backends, limits: Limits, pools: &PoolOptions) -> Self {
-        let shared = (pools.clone(), tls());
+        let shared = Shared {
+            pools: pools.clone(),
+            ..Shared::new()
+        };
         Self::start((0, None), backends, limits, shared).opened(Scheme::Http, None)
+    }
+
+    /// A thread that asks for challenges by this.
+    pub(crate) fn asking(backends: &Backends, asking: Asking) -> Self {
+        let shared = Shared {
+            asking,
+            ..Shared::new()
+        };
+        let proxy = Self::start((0, None), backends, Limits::default(), shared);
+        proxy.opened(Scheme::Http, None)
     }
 
     /// Listens nowhere yet.
@@ -123,7 +137,7 @@ impl Proxy {
         (index, peers): (usize, Option<Peers>),
         backends: &Backends,
         limits: Limits,
-        (pools, tls): (PoolOptions, Arc<Tls>),
+        shared: Shared,
     ) -> Self {
         let (lines, log) = mpsc::channel();
         let (access_log, _writer) =
@@ -135,9 +149,10 @@ impl Proxy {
             index,
             peers,
             limits,
-            pools,
-            tls,
+            pools: shared.pools,
+            tls: shared.tls,
             log: access_log,
+            asking: shared.asking,
         };
         let worker = Worker::spawn(options, active).unwrap();
         Self {
@@ -145,6 +160,7 @@ impl Proxy {
             address: "127.0.0.1:0".parse().unwrap(),
             names,
             certificates: Certificates::default(),
+            challenges: Challenges::default(),
             version: 1,
             log,
         }
@@ -154,9 +170,9 @@ impl Proxy {
     pub(crate) fn publish(&mut self, backends: &Backends) {
         self.version += 1;
         let active = active(&mut self.names, self.version, backends);
-        let certificates = self.certificates.clone();
         let active = Arc::new(Active {
-            certificates,
+            certificates: self.certificates.clone(),
+            challenges: self.challenges.clone(),
             ..Active::clone(&active)
         });
         done(self.worker.publish(active));
@@ -165,6 +181,12 @@ impl Proxy {
     /// The same, with these certificates and no others.
     pub(crate) fn publish_with(&mut self, backends: &Backends, shows: &[Shows]) {
         self.certificates = secure::certificates(shows);
+        self.publish(backends);
+    }
+
+    /// The same, with these challenges and no others.
+    pub(crate) fn publish_answering(&mut self, backends: &Backends, challenges: Challenges) {
+        self.challenges = challenges;
         self.publish(backends);
     }
 
@@ -235,8 +257,21 @@ pub(crate) fn done(told: Acknowledged) {
     told.blocking_recv().unwrap();
 }
 
-fn tls() -> Arc<Tls> {
-    Tls::new(Aside::start(1, 4).unwrap()).unwrap()
+/// What the threads of one process have together.
+struct Shared {
+    pools: PoolOptions,
+    tls: Arc<Tls>,
+    asking: Asking,
+}
+
+impl Shared {
+    fn new() -> Self {
+        Self {
+            pools: PoolOptions::default(),
+            tls: Tls::new(Aside::start(1, 4).unwrap()).unwrap(),
+            asking: Asking::default(),
+        }
+    }
 }
 
 pub(crate) fn port(address: SocketAddr) -> Port {
@@ -305,6 +340,7 @@ pub(crate) fn active(names: &mut Names, version: u64, backends: &Backends) -> Ar
         version,
         router,
         certificates: Certificates::default(),
+        challenges: Challenges::default(),
         upstreams,
     })
 }

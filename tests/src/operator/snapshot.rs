@@ -68,6 +68,7 @@ fn type_of(resource: &DecodedResource) -> &'static str {
         Some(Body::Endpoints(_)) => "endpoints",
         Some(Body::Certificate(_)) => "certificate",
         Some(Body::ServerName(_)) => "server name",
+        Some(Body::Challenge(_)) => "challenge",
         None => "unknown",
     }
 }

@@ -2,6 +2,7 @@
 
 use roadstead_proto::v1::{
     certificate_service_server::SERVICE_NAME as CERTIFICATES,
+    challenge_service_server::SERVICE_NAME as CHALLENGES,
     distribution_service_server::SERVICE_NAME as DISTRIBUTION,
     event_service_server::SERVICE_NAME as EVENTS, guard_service_server::SERVICE_NAME as GUARD,
     host_service_server::SERVICE_NAME as HOSTS, proxy_service_server::SERVICE_NAME as PROXIES,
@@ -20,6 +21,8 @@ pub(super) enum Call {
     Replica,
     /// A proxy's or a replica's, for private keys.
     Secrets,
+    /// A proxy's, for what a CA asks it.
+    Challenge,
     /// For a certificate: the service itself asks for proof.
     Certificate,
     /// An operator's, who needs this right; none to learn what services there are.
@@ -36,6 +39,7 @@ impl Call {
             (DISTRIBUTION, _) => return Self::Stream,
             (REPLICATION, _) => return Self::Replica,
             (SECRETS, _) => return Self::Secrets,
+            (CHALLENGES, _) => return Self::Challenge,
             (CERTIFICATES, _) => return Self::Certificate,
             (REFLECTION | REFLECTION_ALPHA, _) => return Self::Operator(None),
             (SNAPSHOTS, "GetSnapshot" | "StreamSnapshot" | "DiffVersions") => ("get", "snapshots"),
@@ -69,6 +73,10 @@ mod tests {
             ("/roadstead.v1.ReplicationService/Follow", Call::Replica),
             ("/roadstead.v1.SecretService/FetchSecrets", Call::Secrets),
             ("/roadstead.v1.CertificateService/Issue", Call::Certificate),
+            (
+                "/roadstead.v1.ChallengeService/GetChallenge",
+                Call::Challenge,
+            ),
             (
                 "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
                 Call::Operator(None),

@@ -105,6 +105,7 @@ async fn outcome(
 
 const STREAM: &str = "/roadstead.v1.DistributionService/Stream";
 const REPLICA: &str = "/roadstead.v1.ReplicationService/Follow";
+const CHALLENGE: &str = "/roadstead.v1.ChallengeService/GetChallenge";
 const LIST: &str = "/roadstead.v1.ProxyService/ListProxies";
 const GET: &str = "/roadstead.v1.SnapshotService/GetSnapshot";
 const REFLECT: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
@@ -119,6 +120,10 @@ async fn a_certificate_opens_the_calls_of_its_role_while_it_lasts() {
         (STREAM, proxy(), 8, false),
         (STREAM, replica(), 0, false),
         (STREAM, None, 0, false),
+        (CHALLENGE, proxy(), 0, true),
+        (CHALLENGE, proxy(), 8, false),
+        (CHALLENGE, replica(), 0, false),
+        (CHALLENGE, None, 0, false),
         (REPLICA, replica(), 0, true),
         (REPLICA, replica(), 8, false),
         (REPLICA, proxy(), 0, false),

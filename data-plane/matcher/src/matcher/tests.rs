@@ -186,3 +186,22 @@ fn ten_thousand_hosts_change_nothing_for_one() {
     }
     assert_eq!(large.lookup("h9999.example", "/a/b"), Some(&"other"));
 }
+
+#[test]
+fn a_host_is_named_by_itself_or_by_its_wildcard_and_not_by_any_host() {
+    let rules = ["a.example", "*.b.example", ""].map(|host| rule(host, prefix("/x"), "rule"));
+    let matcher = matcher(rules);
+    for (host, named) in [
+        ("a.example", true),
+        ("c.b.example", true),
+        ("b.example", false),
+        ("d.c.b.example", false),
+        ("c.a.example", false),
+        ("example", false),
+        ("", false),
+    ] {
+        assert_eq!(matcher.names_host(host), named, "{host}");
+    }
+    let without = matcher.with_changes([("route".into(), vec![])]);
+    assert!(!without.names_host("a.example"));
+}

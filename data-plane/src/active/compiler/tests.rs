@@ -94,6 +94,18 @@ fn endpoints(name: &'static str, addresses: &[&str]) -> Change {
     Change::Put(ResourceType::Endpoints, name, endpoints.encode_to_vec())
 }
 
+/// One answer: to whoever asks `a.example` for `t`.
+fn challenge(name: &'static str) -> Change {
+    let challenge = v1::Challenge {
+        answers: vec![v1::ChallengeAnswer {
+            hostname: "a.example".to_owned(),
+            token: "t".to_owned(),
+            key_authorization: "t.x".to_owned(),
+        }],
+    };
+    Change::Put(ResourceType::Challenge, name, challenge.encode_to_vec())
+}
+
 const U: &str = "service/a/u:80";
 const V: &str = "service/a/v:80";
 
@@ -218,4 +230,25 @@ fn routes_and_upstreams_are_counted() {
     assert_eq!(counted, (2, 1));
     proxy.change(vec![Change::Remove(ResourceType::Route, "r")]);
     assert_eq!(proxy.compiler.routes(), 1);
+}
+
+#[test]
+fn an_answer_that_goes_from_one_challenge_to_another_is_given_all_the_time() {
+    let mut proxy = Proxy::default();
+    let answer = |active: &Active| active.challenges.find("a.example", "t").cloned();
+    let first = answer(&proxy.change(vec![challenge("b")]));
+    assert_eq!(first.as_deref(), Some("t.x"));
+    for (before, after) in [("b", "a"), ("a", "c")] {
+        let both = proxy.change(vec![challenge(after)]);
+        assert_eq!(answer(&both), first);
+        let one = proxy.change(vec![Change::Remove(ResourceType::Challenge, before)]);
+        assert_eq!(answer(&one), first);
+    }
+    let moved = proxy.change(vec![
+        Change::Remove(ResourceType::Challenge, "c"),
+        challenge("a"),
+    ]);
+    assert_eq!(answer(&moved), first);
+    let none = proxy.change(vec![Change::Remove(ResourceType::Challenge, "a")]);
+    assert_eq!(answer(&none), None);
 }

@@ -194,7 +194,8 @@ fn draining_endpoints_serve_only_when_nothing_is_ready() {
         | Form::Route(_)
         | Form::Upstream(_)
         | Form::Certificate(_)
-        | Form::ServerName(_) => {
+        | Form::ServerName(_)
+        | Form::Challenge(_) => {
             panic!("not endpoints")
         }
     };
@@ -290,6 +291,59 @@ fn a_server_name_is_one_host_and_names_certificates() {
     }
 }
 
+/// Hosts, tokens and key authorizations.
+fn challenge(answers: &[(&str, &str, &str)]) -> Told {
+    let answer = |&(hostname, token, key_authorization): &(&str, &str, &str)| v1::ChallengeAnswer {
+        hostname: hostname.to_owned(),
+        token: token.to_owned(),
+        key_authorization: key_authorization.to_owned(),
+    };
+    let challenge = v1::Challenge {
+        answers: answers.iter().map(answer).collect(),
+    };
+    let mut told = told(Kind::Challenge, "certificate//a.example", &challenge);
+    told.requires = ["challenge".to_owned()].into();
+    told.hash = digest::resource_hash(&told.body, ["challenge"]);
+    told
+}
+
+#[test]
+fn a_challenge_has_answers_each_of_one_host_and_token() {
+    let good = ("a.example", "t-1", "t-1.thumbprint");
+    let Form::Challenge(read) = usable(&challenge(&[good, ("b.a.example", "t_2", "t_2.x")])) else {
+        panic!("not a challenge");
+    };
+    let [one, other] = &*read else {
+        panic!("not two answers");
+    };
+    assert_eq!((&*one.host, &*one.token), ("a.example", "t-1"));
+    assert_eq!(&*one.key_authorization, "t-1.thumbprint");
+    assert_eq!((&*other.host, &*other.token), ("b.a.example", "t_2"));
+    usable(&challenge(&[]));
+    usable(&challenge(&[good; 100]));
+    for (bad, said) in [
+        (("", "t", "t.x"), "answers[1].hostname: not set"),
+        (("A.example", "t", "t.x"), "answers[1].hostname: not canon"),
+        (("a.example.", "t", "t.x"), "answers[1].hostname: not canon"),
+        (("*.a.example", "t", "t.x"), "answers[1].hostname: a wild"),
+        (("192.0.2.1", "t", "t.x"), "answers[1].hostname: host: "),
+        (("a..b", "t", "t.x"), "answers[1].hostname: host: "),
+        (("a", "t/", "t/.x"), "answers[1].token: not 1 to 256 "),
+        (("a", "", ".x"), "answers[1].token: not 1 to 256 "),
+        (("a", "t", "u.x"), "answers[1].key_authorization: not the t"),
+        (
+            ("a", "t", "t.\n"),
+            "answers[1].key_authorization: not the t",
+        ),
+    ] {
+        let (reason, message) = fault(&challenge(&[good, bad]));
+        assert_eq!(reason, Reason::InvalidField);
+        assert!(message.starts_with(said), "{message}");
+    }
+    let (_, message) = fault(&challenge(&[good; 101]));
+    assert_eq!(message, "answers: more than 100");
+}
+
 #[test]
 fn what_does_not_belong_to_its_hash_is_not_used() {
     let mut route = route(vec![rule("a.example", "/")]);
@@ -317,7 +371,7 @@ fn a_route_that_needs_more_than_this_proxy_can_do_is_closed() {
 
 #[test]
 fn types_that_this_release_does_not_know_are_faults() {
-    for kind in [0, 7, -1] {
+    for kind in [0, 8, -1] {
         let told = Told {
             key: Key::new(kind, "x"),
             hash: digest::resource_hash(b"", []),
@@ -330,7 +384,7 @@ fn types_that_this_release_does_not_know_are_faults() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_or_refused(kind in 0..8, body in prop::collection::vec(any::<u8>(), 0..64)) {
+    fn any_bytes_are_read_or_refused(kind in 0..9, body in prop::collection::vec(any::<u8>(), 0..64)) {
         let told = Told {
             key: Key::new(kind, "x"),
             hash: digest::resource_hash(&body, []),

@@ -1,0 +1,75 @@
+//! `ChallengeService`: what a CA asks one of the proxies, before the version that says so has come
+//! there.
+//!
+//! Apart from the stream, beside which it goes: it answers a request that is waiting, and only whoever
+//! leads knows what was published last.
+
+mod index;
+
+use std::sync::Arc;
+
+use roadstead_proto::v1::{self, challenge_service_server::ChallengeService};
+use tokio::sync::watch;
+use tonic::{Request, Response, Status};
+
+use crate::metrics::streams::{Refused, StreamMetrics};
+use crate::serve::challenges::index::Index;
+use crate::serve::listen::Peer;
+use crate::serve::secrets::Caller;
+use crate::serve::shares::Shares;
+use crate::serve::{Role, error};
+use crate::snapshot::publication::Publication;
+
+/// The service.
+#[derive(Debug)]
+pub(super) struct Challenges {
+    publications: watch::Receiver<Arc<Publication>>,
+    role: watch::Receiver<Role>,
+    index: Index,
+    places: Shares<Caller>,
+    metrics: StreamMetrics,
+}
+
+impl Challenges {
+    pub(super) fn new(
+        publications: watch::Receiver<Arc<Publication>>,
+        role: watch::Receiver<Role>,
+        metrics: StreamMetrics,
+    ) -> Self {
+        Self {
+            publications,
+            role,
+            index: Index::default(),
+            places: Shares::new(OF_A_CALLER),
+            metrics,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl ChallengeService for Challenges {
+    async fn get_challenge(
+        &self,
+        request: Request<v1::GetChallengeRequest>,
+    ) -> Result<Response<v1::GetChallengeResponse>, Status> {
+        if let Role::Following { leader } = &*self.role.borrow() {
+            return Err(error::challenges_elsewhere(leader.as_deref()));
+        }
+        let caller = Caller::of(request.extensions().get::<Peer>());
+        let _place = self.places.take(caller).ok_or_else(|| {
+            self.metrics.call_refused(Refused::TooMany);
+            error::too_many_challenges()
+        })?;
+        let v1::GetChallengeRequest { hostname, token } = request.into_inner();
+        let newest = Arc::clone(&self.publications.borrow());
+        let found = self.index.find(&newest, hostname, token);
+        let key_authorization = found.ok_or_else(error::no_such_challenge)?;
+        Ok(Response::new(v1::GetChallengeResponse {
+            key_authorization,
+        }))
+    }
+}
+
+/// Calls at once of one node's proxies, each of which makes as many: those of before and after an
+/// upgrade.
+const OF_A_CALLER: usize = 16;
