@@ -21,6 +21,7 @@ pub mod observe;
 pub mod plan;
 pub mod project;
 
+pub mod acme;
 pub mod admin;
 mod backoff;
 pub mod clock;

@@ -3,7 +3,7 @@
 //! A test runs in a [`sandbox`], with a network and a folder of its own, and starts there what it
 //! needs: a Kubernetes API server ([`cluster`]), our binaries ([`program`], and both planes wired
 //! by [`planes`]), backends that say who they are ([`echo`]), a thousand proxies ([`swarm`]), a wire
-//! that can be cut ([`relay`]). It asks by [`http`] and waits for conditions by [`wait`], never for a
+//! that can be cut ([`relay`]), a CA ([`pebble`]). It asks by [`http`] and waits for conditions by [`wait`], never for a
 //! while. [`tidy`] reads the sources themselves, [`deploy`] what is installed.
 
 pub mod campaign;
@@ -15,6 +15,7 @@ pub mod history;
 pub mod http;
 pub mod installation;
 pub mod operator;
+pub mod pebble;
 pub mod planes;
 pub mod program;
 pub mod relay;

@@ -251,6 +251,10 @@ const NAMES: &[Naming<'_>] = &[
                 "data-plane/src/admin",
                 "a port of its own, apart from traffic",
             ),
+            (
+                "control-plane/src/acme/client/transport",
+                "requests to a CA, which is no upstream",
+            ),
             ("control-plane/src/admin", "a port of its own"),
             (
                 "control-plane/src/serve",
