@@ -75,6 +75,7 @@ fn ingress(n: usize, service: usize) -> Event {
         tls: vec![],
         shares_hosts_with: vec![],
         ignored: vec![],
+        certificates_elsewhere: false,
     };
     object(Kind::Ingress, n, Spec::Ingress(spec))
 }
@@ -133,6 +134,7 @@ fn records(size: usize) -> Vec<Record> {
             allow_local_external_names: false,
             deletion_guard: DeletionGuard::default(),
             beside: [].into(),
+            obtains: None,
         },
     };
     let services = size.div_ceil(100);

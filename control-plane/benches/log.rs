@@ -136,6 +136,7 @@ fn event(seq: u64) -> Event {
                 allow_local_external_names: false,
                 deletion_guard: DeletionGuard::default(),
                 beside: [].into(),
+                obtains: None,
             },
         },
         _ => ingress(seq),
@@ -163,6 +164,7 @@ fn ingress(seq: u64) -> Event {
         tls: vec![],
         shares_hosts_with: vec![],
         ignored: vec![],
+        certificates_elsewhere: false,
     };
     Event::ObjectAccepted {
         key: ObjectKey {

@@ -111,6 +111,7 @@ async fn serve_until_stopped(
 
     let (relist, relisted) = watch::channel(0);
     let (secrets, in_use) = watch::channel(None);
+    let (lack, lacking_hosts) = watch::channel(None);
     let (wanted, recovery) = watch::channel(Wanted::default());
     let (holding, held) = watch::channel(Holding::default());
     let (presence, present) = watch::channel(Presence::default());
@@ -165,6 +166,8 @@ async fn serve_until_stopped(
         wanted: recovery,
         relisted,
         in_use,
+        lacking: lacking_hosts,
+        publications: publisher.subscribe(),
         frozen: is_frozen,
         teller: Arc::clone(&teller),
         office: Arc::clone(&office),
@@ -184,6 +187,7 @@ async fn serve_until_stopped(
         wanted,
         relist,
         secrets,
+        lacking: lack,
         health: health.clone(),
         metrics: engine_metrics,
     };

@@ -5,6 +5,7 @@
 //! projection depends on.
 
 mod access;
+mod acme;
 mod beside;
 mod cli;
 mod defaults;
@@ -31,6 +32,7 @@ use crate::model::network::Network;
 use crate::model::settings::{HostOwnership, Protocol};
 
 pub use access::Access;
+pub use acme::Acme;
 pub use beside::Beside;
 pub use cli::{Cli, Command};
 pub use guard::Guard;
@@ -59,6 +61,8 @@ pub struct Config {
     pub deletion_guard: Guard,
     /// Which controllers Roadstead runs beside.
     pub beside: Beside,
+    /// The CA that certificates are obtained from. Left out: none is.
+    pub acme: Option<Acme>,
     /// Whether anything is written on users' objects: Kubernetes Events, and the statuses of
     /// Ingresses. Beside another controller (`beside`) nothing is, whatever this says.
     pub status_writes: bool,
@@ -346,6 +350,9 @@ impl Config {
         self.deletion_guard.check()?;
         self.ingress_status.check()?;
         self.beside.check()?;
+        if let Some(acme) = &self.acme {
+            acme.check()?;
+        }
         if self.beside.is_set() && self.ingress_status.source().is_some() {
             return invalid(
                 "ingressStatus",

@@ -26,6 +26,7 @@ use tracing::info_span;
 use crate::checkpoint::{Dirty, Restored, Storing};
 use crate::event::{Epoch, Event, Record};
 use crate::model::key::{Kind, ObjectKey, Origin};
+use crate::model::settings::Settings as SettingsOf;
 use crate::model::time::Timestamp;
 use crate::observe::{Observation, observe};
 use crate::plan::recovery::Wanted;
@@ -41,7 +42,7 @@ use endpoints::Renewal;
 use term::Outbids;
 
 pub use batch::Batch;
-pub use ports::{InUse, Log, LogError, Outlets};
+pub use ports::{InUse, Lacking, Log, LogError, Outlets};
 
 /// What an engine begins with.
 #[derive(Clone, Debug)]
@@ -75,6 +76,8 @@ pub struct Engine<L, O> {
     unpublished: Vec<ResourceId>,
     /// Lists that must be complete before anything new is published.
     awaited: BTreeSet<(Origin, Kind)>,
+    /// Lists that could not be had when they were asked for last.
+    unlistable: BTreeSet<(Origin, Kind)>,
     dirty: Dirty,
     /// The checkpoint that is being stored.
     storing: Option<Storing>,
@@ -111,6 +114,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         let begun = outlets.now();
         let mut engine = Self {
             awaited: BTreeSet::new(),
+            unlistable: BTreeSet::new(),
             wanted: Wanted::of(fold.state()),
             recovered: Vec::new(),
             settings: Settings {
@@ -156,6 +160,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     pub fn lead(&mut self, settings: Settings) {
         let begun = self.outlets.now();
         self.awaited = settings.awaited.clone();
+        self.unlistable.clear();
         self.settings = settings;
         self.show_secrets();
         self.recovered.clear();
@@ -167,7 +172,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         if self.frozen.take().is_some() {
             self.outlets.frozen(false);
         }
-        self.start = begun..later(begun, LISTED_WITHIN);
+        self.start = begun..begun.later(LISTED_WITHIN);
         let last_change = self.fold.versions().last_change();
         if let Err(error) = self.begin_term() {
             self.freeze(&error);
@@ -184,7 +189,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         self.show_secrets();
         self.show_holds();
         if waited && self.awaited.is_empty() {
-            let served = later(self.outlets.now(), SERVED_WITHIN);
+            let served = self.outlets.now().later(SERVED_WITHIN);
             self.start.end = self.start.end.min(served);
             self.outlets.synced();
         }
@@ -321,7 +326,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         }
     }
 
-    /// Which Secrets are to be watched, once it is known who refers to any.
+    /// Which Secrets are to be watched, once it is known who refers to any, and for which hosts
+    /// there is none, once that is known.
     fn show_secrets(&mut self) {
         let referring = [Kind::IngressClass, Kind::Ingress];
         let known = !referring
@@ -330,6 +336,24 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         let state = self.fold.state();
         let in_use = known.then(|| state.certificates().in_use());
         self.outlets.secrets(in_use);
+        let decides = [
+            Kind::Certificate,
+            Kind::IngressClass,
+            Kind::Ingress,
+            Kind::Secret,
+        ];
+        let mut awaited = self.awaited.iter();
+        let mut unlistable = self.unlistable.iter();
+        // Whoever cannot read Secrets does not know which there are.
+        let known = !awaited.any(|(_, kind)| decides.contains(kind))
+            && !unlistable.any(|(_, kind)| *kind == Kind::Secret);
+        // Beside another controller it is the one who obtains them.
+        let beside = state.settings().is_some_and(SettingsOf::is_beside);
+        let lacking = known.then(|| match beside {
+            true => Lacking::new(),
+            false => state.certificates().lacking().clone(),
+        });
+        self.outlets.lacking(lacking);
     }
 
     /// What is known and served.
@@ -342,6 +366,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             Observation::Listed { origin, kind, .. }
             | Observation::Unconfigured { origin, kind } => {
                 self.outlets.listable(*origin, *kind, true);
+                self.unlistable.remove(&(*origin, *kind));
                 (*origin, *kind)
             }
             Observation::Unlistable {
@@ -350,8 +375,10 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 message,
             } => {
                 self.outlets.listable(*origin, *kind, false);
+                self.unlistable.insert((*origin, *kind));
                 // Without certificates there still is HTTP.
-                if *kind != Kind::Secret && !self.is_all_listed() {
+                let of_tls = matches!(kind, Kind::Certificate | Kind::Secret);
+                if !of_tls && !self.is_all_listed() {
                     tracing::error!(%origin, %kind, message, "cannot be listed: nothing is published before it was listed once");
                     return;
                 }
@@ -462,10 +489,6 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         self.publication = publication.clone();
         self.outlets.publish(publication);
     }
-}
-
-fn later(time: Timestamp, millis: i64) -> Timestamp {
-    Timestamp(time.0.saturating_add(millis))
 }
 
 /// How long storing waits for the first lists, and for proxies after them, in milliseconds.

@@ -290,6 +290,11 @@ impl fmt::Display for Event {
                 }
                 Ok(())
             }
+            Self::ObjectAccepted {
+                key,
+                spec: Spec::Managed(managed),
+                ..
+            } => write!(f, "{key}: {managed}"),
             Self::ObjectAccepted { key, .. } => write!(f, "{key} was accepted"),
             Self::ObjectRefused { key, refusal, .. } => {
                 write!(f, "{key} was refused: {refusal}")

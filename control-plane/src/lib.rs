@@ -43,6 +43,7 @@ pub mod recovery;
 pub mod review;
 pub mod serve;
 pub mod status;
+pub mod store;
 pub mod telemetry;
 pub mod tokens;
 pub mod watch;

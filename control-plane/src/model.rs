@@ -11,6 +11,7 @@ pub mod guard;
 mod hosts;
 pub mod ingress;
 pub mod key;
+pub mod managed;
 pub mod network;
 pub mod object;
 pub mod refusal;

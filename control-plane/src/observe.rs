@@ -3,7 +3,7 @@
 //! Separate from the sources, because only a comparison with `State` tells whether anything
 //! changed, and what was deleted while nobody watched.
 
-mod certificate;
+pub mod certificate;
 pub mod convert;
 pub mod guard;
 mod relist;

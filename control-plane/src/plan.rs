@@ -3,5 +3,6 @@
 //! Pure, and apart from whoever does it: what is wanted is compared with what is there, so that
 //! an effect that was cut short, or came to nothing, needs no note of its own.
 
+pub mod issuance;
 pub mod recovery;
 pub mod status;

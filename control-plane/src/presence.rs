@@ -127,6 +127,13 @@ impl Presence {
         self.proxies.len()
     }
 
+    /// The lowest version that a connected proxy acknowledged; `None`: there is none, or one that
+    /// has acknowledged nothing.
+    pub fn lowest(&self) -> Option<Version> {
+        let (lowest, _) = self.acknowledged.first_key_value()?;
+        *lowest
+    }
+
     /// Whether no proxy is connected.
     pub fn is_empty(&self) -> bool {
         self.proxies.is_empty()

@@ -23,6 +23,7 @@ use crate::state::hold::MissingChange;
 use crate::state::{State, Touched};
 use crate::versions::Versions;
 
+pub use certificates::challenge;
 pub use full::project_all;
 
 /// Rises with every release whose projection gives other bytes for the same `State`. It
@@ -42,7 +43,8 @@ pub struct Fold {
 #[derive(Clone, Debug, Default)]
 pub struct Changed {
     pub resources: Vec<ResourceId>,
-    /// Secrets that nobody refers to any more, and that were forgotten with what did.
+    /// Secrets that nobody refers to any more, and that were forgotten with what did; and
+    /// certificates that are gone.
     pub forgotten: Vec<ObjectKey>,
     /// Versions that came to be, or were forgotten.
     pub versions: Vec<Seq>,
@@ -161,8 +163,8 @@ impl Fold {
                 configuration.push(routes::project(&self.state, ingress));
                 self.update_standing(ingress.clone(), &mut changed);
             }
-            let secrets = touched.secrets.iter();
-            configuration.extend(secrets.map(|key| certificates::project(&self.state, key)));
+            let all = touched.certificates.iter();
+            configuration.extend(all.flat_map(|key| certificates::project(&self.state, key)));
             let hosts = touched.server_names.iter();
             configuration
                 .extend(hosts.map(|host| certificates::project_server_name(&self.state, host)));
@@ -175,11 +177,11 @@ impl Fold {
                 self.update_standing(service.clone(), &mut changed);
                 upstreams::project_endpoints(&self.state, &self.snapshot, service, &mut endpoints);
             }
-            for key in touched.others.iter().chain(&touched.secrets) {
+            for key in touched.others.iter().chain(&touched.certificates) {
                 self.update_standing(key.clone(), &mut changed);
             }
         }
-        let forgotten = touched.secrets.iter();
+        let forgotten = touched.certificates.iter();
         let forgotten = forgotten.filter(|key| self.state.object(key).is_none());
         changed.forgotten = forgotten.cloned().collect();
         changed.resources = self.snapshot.configure(version, configuration);
@@ -206,6 +208,7 @@ impl Fold {
 /// A resource's name: that of the object it is made from.
 fn resource_name(key: &ObjectKey) -> String {
     let kind = match key.kind {
+        Kind::Certificate => "certificate",
         Kind::EndpointSlice => "endpointslice",
         Kind::Ingress => "ingress",
         Kind::IngressClass => "ingressclass",

@@ -8,9 +8,6 @@
 
 mod attempt;
 mod entry;
-mod files;
-mod secrets;
-mod store;
 #[cfg(test)]
 mod tests;
 
@@ -28,10 +25,7 @@ use crate::metrics::recovery::RecoveryMetrics;
 use crate::observe::Observation;
 use crate::plan::recovery::Wanted;
 use crate::recovery::entry::Entry;
-
-pub use files::Files;
-pub use secrets::Secrets;
-pub use store::{Body, Draft, Store, StoreError};
+use crate::store::{Body, Store, StoreError};
 
 /// Who keeps: an installation, in a term.
 #[derive(Clone, Debug)]
@@ -157,8 +151,6 @@ impl<S: Store> Keeper<S> {
 
 /// Records of one origin that are kept at most.
 const MAX_RECORDS: usize = 1000;
-/// Bytes of a record at most. The API server takes Secrets of 1 MiB, and etcd holds them all.
-const MAX_BYTES: usize = 256 * 1024;
 /// How often the store is looked at although nothing else is wanted: somebody may have been at it.
 const LOOK: Duration = Duration::from_secs(300);
 /// How long the store may take to tell all that it holds.

@@ -78,11 +78,11 @@ pub struct Touched {
     pub ingresses: BTreeSet<ObjectKey>,
     /// Services whose upstreams or endpoints may differ.
     pub services: BTreeSet<ObjectKey>,
-    /// Secrets whose certificates may differ.
-    pub secrets: BTreeSet<ObjectKey>,
+    /// Secrets whose certificates may differ, and certificates that we obtain.
+    pub certificates: BTreeSet<ObjectKey>,
     /// Hosts for which other certificates may be shown.
     pub server_names: BTreeSet<HostPattern>,
-    /// Objects of other kinds whose standing may differ.
+    /// Objects of which no more than their standing may differ.
     pub others: BTreeSet<ObjectKey>,
 }
 
@@ -229,6 +229,7 @@ impl State {
             Spec::Certificate(_)
             | Spec::EndpointSlice(_)
             | Spec::IngressClass(_)
+            | Spec::Managed(_)
             | Spec::Service(_) => None,
         }
     }
@@ -246,7 +247,8 @@ impl State {
             Spec::Certificate(_)
             | Spec::EndpointSlice(_)
             | Spec::Ingress(_)
-            | Spec::IngressClass(_) => None,
+            | Spec::IngressClass(_)
+            | Spec::Managed(_) => None,
         }
     }
 
@@ -305,7 +307,9 @@ impl State {
                 touched.ingresses.extend(affected);
                 touched.others.insert(key.clone());
             }
-            Kind::Secret => self.change_secret(key, touched, |state| state.set(key, held)),
+            Kind::Certificate | Kind::Secret => {
+                self.change_certificate(key, touched, |state| state.set(key, held));
+            }
             Kind::Service => {
                 self.set(key, held);
                 touched.services.insert(key.clone());
@@ -350,10 +354,11 @@ impl State {
                 touched
                     .ingresses
                     .extend(self.certificates.users(key).cloned());
-                &mut touched.secrets
+                &mut touched.certificates
             }
             Kind::Service => &mut touched.services,
-            Kind::EndpointSlice | Kind::IngressClass => &mut touched.others,
+            // None is refused.
+            Kind::Certificate | Kind::EndpointSlice | Kind::IngressClass => &mut touched.others,
         }
         .insert(key.clone());
     }

@@ -54,8 +54,11 @@ fn run(text: &str) -> String {
             step.title
         )
         .unwrap();
+        let before = machine.fold.state().certificates().lacking().clone();
         let outcome = machine.see(step.observations);
         shown += &render::outcome(machine.fold.snapshot(), outcome);
+        let now = machine.fold.state().certificates().lacking();
+        shown += &render::to_obtain(&before, now);
     }
     shown
 }

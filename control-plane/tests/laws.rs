@@ -4,6 +4,8 @@
 
 #[path = "laws/machine.rs"]
 mod machine;
+#[path = "laws/managed.rs"]
+mod managed;
 #[path = "laws/world.rs"]
 mod world;
 

@@ -160,6 +160,17 @@ impl Pebble {
         Ok(CertificateDer::from_pem_slice(&pem)?)
     }
 
+    /// How many orders it has seen since it was started first.
+    pub fn orders(&self) -> anyhow::Result<usize> {
+        Ok(self.program.log()?.matches("Added order").count())
+    }
+
+    /// Whether it has asked a host for proof.
+    pub fn has_asked(&self, host: &str) -> anyhow::Result<bool> {
+        let asked = format!("Attempting to validate w/ HTTP: http://{host}");
+        Ok(self.program.log()?.contains(&asked))
+    }
+
     /// What it answers when it is asked when to renew this certificate (PEM).
     pub async fn want_renewed(&self, certificate: &str, answer: &str) -> anyhow::Result<()> {
         let body = json!({"Certificate": certificate, "ARIResponse": answer});

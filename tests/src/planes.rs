@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod collector;
 pub mod load;
 pub mod objects;
+pub mod obtained;
 
 use std::{
     fs,

@@ -120,8 +120,7 @@ fn play(file: &Path, folder: &Path) -> anyhow::Result<()> {
 fn only_a_change_that_needs_a_restart_replaces_pods() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("values.yaml");
-    let pods = |plane: &str, config: &Value| {
-        let values = json!({plane: {"config": config}});
+    let pods_of = |values: Value| {
         fs::write(&file, values.to_string()).unwrap();
         let objects = chart::render(&[&file]).unwrap().into_iter();
         let pods = objects.filter_map(|mut object| {
@@ -130,6 +129,7 @@ fn only_a_change_that_needs_a_restart_replaces_pods() {
         });
         pods.collect::<BTreeMap<_, _>>()
     };
+    let pods = |plane: &str, config: &Value| pods_of(json!({plane: {"config": config}}));
     for (plane, config, replaces) in [
         ("controlPlane", json!({"log": {"level": "debug"}}), false),
         ("controlPlane", json!({"log": {"format": "json"}}), true),
@@ -149,6 +149,12 @@ fn only_a_change_that_needs_a_restart_replaces_pods() {
         let differ = before != pods(plane, &config);
         assert_eq!(differ, replaces, "{plane} {config}");
     }
+    let acme = |pem, hosts: &[&str]| {
+        let roots = json!({"pem": pem});
+        pods_of(json!({"acme": {"acceptTerms": true, "roots": roots, "onlyFor": hosts}}))
+    };
+    assert_ne!(acme("one", &[]), acme("other", &[]));
+    assert_eq!(acme("one", &[]), acme("one", &["example.com"]));
 }
 
 #[test]
@@ -231,13 +237,20 @@ fn the_values_have_each_key_of_the_control_plane_that_the_chart_does_not_set() {
     let of_the_chart = BTreeMap::from([
         (
             "",
-            "sources listeners ingressClass statusWrites dataFolder grpc admin",
+            "sources listeners ingressClass acme statusWrites dataFolder grpc admin",
         ),
         ("lease", "name identity address peers"),
         ("access", "authoritySecret authorityConfigMap proxyAccounts"),
     ]);
     let read = |text: &Path| ControlPlane::read(text).err().map(|e| e.to_string());
-    keys_agree("controlPlane", &of_the_chart, read);
+    keys_agree("controlPlane/properties/config", "", &of_the_chart, read);
+}
+
+#[test]
+fn the_values_have_each_key_of_the_ca() {
+    let read = |text: &Path| ControlPlane::read(text).err().map(|e| e.to_string());
+    // Of the roots it knows the file; the chart knows whence that is.
+    keys_agree("acme", "acme", &BTreeMap::new(), read);
 }
 
 #[test]
@@ -247,19 +260,20 @@ fn the_values_have_each_key_of_the_data_plane_that_the_chart_does_not_set() {
         "proxy controlPlane stateFolder keysFolder admin handoverSocket",
     )]);
     let read = |text: &Path| DataPlane::read(text).err().map(|e| e.to_string());
-    keys_agree("dataPlane", &of_the_chart, read);
+    keys_agree("dataPlane/properties/config", "", &of_the_chart, read);
 }
 
-/// Compares the schema of `PLANE.config` with what the plane says it knows.
+/// Compares the schema of values with what a plane says it knows below a key of its file.
 fn keys_agree(
-    plane: &str,
+    values: &str,
+    below: &str,
     of_the_chart: &BTreeMap<&str, &str>,
     read: impl Fn(&Path) -> Option<String>,
 ) {
     let schema = fs::read_to_string(chart::folder().join("values.schema.json")).unwrap();
     let schema: Value = serde_json::from_str(&schema).unwrap();
-    let at = format!("/properties/{plane}/properties/config");
-    let mut open = vec![(String::new(), schema.pointer(&at).unwrap())];
+    let at = format!("/properties/{values}");
+    let mut open = vec![(below.to_owned(), schema.pointer(&at).unwrap())];
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.yaml");
     while let Some((path, schema)) = open.pop() {
@@ -277,9 +291,10 @@ fn keys_agree(
         let (_, known) = said.split_once(", expected ").unwrap();
         let known = known.lines().next().unwrap();
         let known: BTreeSet<&str> = known.trim_start_matches("one of ").split(", ").collect();
-        assert_eq!(of_values, known, "{plane}.config {path}: {said}");
+        assert_eq!(of_values, known, "{values} {path}: {said}");
         for (key, schema) in properties {
-            if schema["properties"].is_object() {
+            let file = (path.as_str(), key.as_str()) == ("acme", "roots");
+            if schema["properties"].is_object() && !file {
                 let path = format!("{path}.{key}").trim_start_matches('.').to_owned();
                 open.push((path, schema));
             }

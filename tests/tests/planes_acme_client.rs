@@ -115,11 +115,11 @@ impl Account {
     }
 }
 
-/// Makes a call again as long as the CA took nothing in.
+/// Makes a call again as long as the CA refuses its nonces.
 async fn insisting<T>(mut call: impl AsyncFnMut() -> Result<T, Failure>) -> anyhow::Result<T> {
     for _ in 0..20 {
         match call().await {
-            Err(failure) if failure.kind == FailureKind::Unavailable => {}
+            Err(failure) if failure.kind == FailureKind::BadNonce => {}
             done => return Ok(done?),
         }
     }

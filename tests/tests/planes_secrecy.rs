@@ -1,7 +1,7 @@
 //! Key bytes are nowhere but in their own files (README, invariant 9).
 //!
-//! What is secret today: the authority's key, the two tokens, what users' Secrets hold, and what
-//! clients send to be let in. All that both planes say, keep or answer is searched for it.
+//! What is secret today: the authority's key, the two tokens, what users' Secrets hold, the keys of
+//! what a CA gives us and of our account there, and what clients send to be let in. All that both planes say, keep or answer is searched for it.
 
 #![cfg(test)]
 
@@ -16,16 +16,18 @@ use http::{HeaderValue, Method, header::AUTHORIZATION, header::COOKIE};
 use roadstead_tests::{
     echo::Echo,
     http::{Connection, Protocol, get, request},
+    pebble::{Behaviour, Pebble},
     planes::{
-        CONTROL_ADMIN, ControlPlane, HTTP, HTTPS, Proxy, SOON, TWO_LISTENERS, answers,
+        CONTROL_ADMIN, ControlPlane, HTTP, Proxy, SOON, answers,
         certificates::{Authority, Pair},
         objects::Site,
+        obtained,
     },
     program::built,
     sandbox::{self, Sandbox},
     wait,
 };
-use tokio::net::TcpStream;
+use rustix::process::Signal;
 
 #[test]
 fn no_secret_is_found_in_what_is_logged_shown_stored_or_answered() {
@@ -56,17 +58,17 @@ fn no_secret_is_found_in_what_is_logged_shown_stored_or_answered() {
         sandbox.write("objects/swapped.yaml", &swapped.secret("swapped"))?;
         sandbox.write("objects/users.yaml", &secret("auth"))?;
         sandbox.write("objects/broken.yaml", &secret("auth\n  broken: ["))?;
-        let settings = format!("{TWO_LISTENERS}\nlog: {{level: trace}}");
+        // One that a CA gives us, and one for which no proxy will answer it.
+        let pebble = Pebble::start(sandbox, &Behaviour::default()).await?;
+        obtained::save(sandbox, OBTAINED, echo.address(), "")?;
+        let settings = obtained::settings(&pebble, "");
+        let settings = format!("{settings}\nlog: {{level: trace}}");
         let mut control = ControlPlane::start(sandbox, &settings).await?;
         let settings = "log: {level: trace}\naccessLog: json";
         let mut proxy = Proxy::start(sandbox, "proxy", ADMIN, settings).await?;
         answers(HTTP, site.host, "/", "echo").await?;
         operator_has(&control, "secret/default/tls@folder").await?;
-        wait::until_ok("HTTPS is served", SOON, async || {
-            let _open = TcpStream::connect(HTTPS).await?;
-            Ok(())
-        })
-        .await?;
+        obtained::serves(&pebble.issuing_root().await?, OBTAINED).await?;
         for protocol in [Protocol::Http1, Protocol::Http2] {
             let mut client = Connection::open(HTTP, protocol).await?;
             let mut request = request(Method::GET, site.host, "/");
@@ -82,11 +84,18 @@ fn no_secret_is_found_in_what_is_logged_shown_stored_or_answered() {
             .event("ObjectRefused", "Ingress default/site@folder")
             .await?;
 
+        proxy.program().signal(Signal::STOP)?;
+        obtained::save(sandbox, PENDING, echo.address(), "")?;
+        let waits = format!("Certificate {PENDING}@folder waits for proxies");
+        control.program().logged(&waits, SOON).await?;
+
         let mut said = vec![
             ("snapshot", format!("{:?}", operator.snapshot().await?)),
             ("events", format!("{:?}", operator.events().await?)),
             ("proxies", format!("{:?}", operator.proxies().await?)),
+            ("hosts", format!("{:?}", operator.hosts(false).await?)),
         ];
+        proxy.program().signal(Signal::CONT)?;
         for (what, admin) in [
             ("control plane's metrics", CONTROL_ADMIN),
             ("proxy's metrics", proxy.admin()),
@@ -164,16 +173,28 @@ fn needles(keys: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut private = 0;
     for file in files(keys)? {
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-        let mut lines = text
-            .lines()
-            .skip_while(|line| !line.contains("PRIVATE KEY"));
-        // The second line: the first begins alike for all keys of a kind.
-        if let Some(line) = lines.nth(2) {
+        // As in JSON.
+        let text = text.replace("\\n", "\n");
+        for key in text.split("BEGIN PRIVATE KEY").skip(1) {
+            // The second line: the first begins alike for all keys of a kind.
+            let line = key.lines().nth(2).context("a line of a key")?;
             needles.push((file.display().to_string(), line.as_bytes().to_vec()));
+            let pem = format!("-----BEGIN PRIVATE KEY{key}");
+            let pair = Pair {
+                chain: String::new(),
+                key: pem,
+                der: Vec::new(),
+            };
+            needles.push((format!("{}, in DER", file.display()), pair.secret_der()?));
             private += 1;
         }
     }
-    ensure!(private > 0, "no private key is kept in {}", keys.display());
+    // The authority's, our account's, and those of a certificate and of an order.
+    ensure!(
+        private >= 4,
+        "{private} private keys are kept in {}",
+        keys.display()
+    );
     Ok(needles)
 }
 
@@ -207,5 +228,7 @@ fn secret(name: &str) -> String {
 }
 
 const ADMIN: u16 = 8082;
+const OBTAINED: &str = "obtained.example";
+const PENDING: &str = "pending.example";
 const SECRET: &str = "admin:$apr1$canary-of-a-user";
 const CLIENT: &str = "canary-of-a-client";

@@ -31,6 +31,7 @@ const CONTROL_PLANE: Ranks<'_> = Ranks {
             "metrics",
             "private_file",
         ],
+        &["store"],
         &[
             "acme",
             "event_log",

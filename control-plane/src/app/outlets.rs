@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
+use roadstead_matcher::host::HostPattern;
 use tokio::sync::watch;
 
+use crate::acme::Lacking;
 use crate::app::stored_log::InOffice;
 use crate::clock;
 use crate::engine::Outlets;
@@ -47,6 +49,7 @@ pub(super) struct Sinks {
     pub(super) wanted: watch::Sender<Wanted>,
     pub(super) relist: watch::Sender<u64>,
     pub(super) secrets: watch::Sender<InUse>,
+    pub(super) lacking: watch::Sender<Lacking>,
     pub(super) health: Health,
     pub(super) metrics: EngineMetrics,
 }
@@ -180,6 +183,20 @@ impl Outlets for Sinks {
             };
             if !same {
                 *told = in_use.cloned();
+            }
+            !same
+        });
+    }
+
+    fn lacking(&mut self, lacking: Option<OrdSet<HostPattern>>) {
+        self.lacking.send_if_modified(|told| {
+            let same = match (&told, &lacking) {
+                (Some(told), Some(lacking)) => told.ptr_eq(lacking),
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            if !same {
+                *told = lacking;
             }
             !same
         });

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
+use crate::acme::Lacking;
 use crate::app::following::Following;
 use crate::app::outlets::Sinks;
 use crate::app::sources::{Cluster, Sources};
@@ -30,6 +31,7 @@ use crate::metrics::leadership::LeadershipMetrics;
 use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
 use crate::serve::{Followers, Role};
+use crate::snapshot::publication::Publication;
 use crate::status::Teller;
 use crate::watch::InUse;
 
@@ -51,6 +53,8 @@ pub(super) struct Replica {
     pub(super) wanted: watch::Receiver<Wanted>,
     pub(super) relisted: watch::Receiver<u64>,
     pub(super) in_use: watch::Receiver<InUse>,
+    pub(super) lacking: watch::Receiver<Lacking>,
+    pub(super) publications: watch::Receiver<Arc<Publication>>,
     pub(super) frozen: watch::Receiver<bool>,
     pub(super) teller: Arc<ArcSwapOption<Teller>>,
     pub(super) office: InOffice,

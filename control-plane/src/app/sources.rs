@@ -4,11 +4,16 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use kube::Client;
 use opentelemetry::metrics::Meter;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::acme::{self, Followed, Issuer};
+use crate::clock;
 use crate::config::{self, Config};
 use crate::folder;
 use crate::lease::{Office, fenced};
@@ -21,8 +26,9 @@ use crate::model::key::{Kind, Origin};
 use crate::observe::Observation;
 use crate::plan::recovery::Wanted;
 use crate::presence::Presence;
-use crate::recovery::{self, Keeper, Store, Tenure};
+use crate::recovery::{Keeper, Tenure};
 use crate::status::{Publishing, Status, Whereabouts};
+use crate::store::{Collection, Files, Secrets, Store};
 use crate::watch::{self as kubernetes, InUse, Scope};
 
 /// Where objects come from.
@@ -52,6 +58,10 @@ pub(super) struct Common<'a> {
     pub(super) relisted: &'a watch::Receiver<u64>,
     /// Which Secrets Ingresses refer to.
     pub(super) in_use: &'a watch::Receiver<InUse>,
+    /// What decides which certificates are obtained.
+    pub(super) followed: Followed,
+    /// Is dropped by whoever began something outside, when that is done.
+    pub(super) under_way: mpsc::Sender<()>,
     pub(super) tenure: Tenure,
     /// In whose name Kubernetes is written to.
     pub(super) office: &'a Office,
@@ -127,8 +137,16 @@ impl Sources {
         let mut publishing = None;
         if let Some(source) = self.kubernetes {
             let connected = fenced(source.connect().await?, common.office.clone());
-            let secrets = recovery::Secrets::new(connected.clone(), source.own_namespace);
+            let own_namespace = source.own_namespace;
+            let secrets = Secrets::new(
+                connected.clone(),
+                own_namespace.clone(),
+                Collection::LastGood,
+            );
             let listable = common.keep(secrets, "the keeper of Secrets");
+            let certificates = Collection::Certificates;
+            let certificates = Secrets::new(connected.clone(), own_namespace, certificates);
+            common.obtain(config, certificates)?;
             publishing = config
                 .status_writes
                 .then(|| common.publishing(config))
@@ -161,7 +179,10 @@ impl Sources {
             }
         }
         if let Some(path) = self.folder {
-            let files = recovery::Files::new(keys.join("recovery"));
+            if !in_use.contains(&Origin::Kubernetes) {
+                common.obtain(config, Files::new(keys.join("certificates")))?;
+            }
+            let files = Files::new(keys.join("recovery"));
             let listable = common.keep(files, "the keeper of files");
             let metrics = FolderMetrics::new(common.meter);
             let (inbox, relisted) = (common.inbox.clone(), common.relisted.clone());
@@ -204,6 +225,35 @@ impl Common<'_> {
         })
     }
 
+    /// Obtains certificates, which are kept there.
+    fn obtain<S: Store>(&mut self, config: &Config, store: S) -> anyhow::Result<()> {
+        let source = config.sources.kubernetes.as_ref();
+        let by_name = source.is_some_and(|source| source.secrets == config::Secrets::Get);
+        let settings = config.acme.as_ref().map(|acme| of_acme(acme, by_name));
+        let settings = settings.transpose().unwrap_or_else(|error| {
+            tracing::error!("no certificate is obtained in this term: {error:#}");
+            None
+        });
+        let office = self.office.clone();
+        let term = acme::Term {
+            lineage: Arc::clone(&self.tenure.lineage),
+            epoch: self.tenure.epoch,
+            holds: Arc::new(move || office.holds()),
+            clock: clock::now,
+        };
+        let followed = self.followed.clone();
+        let issuer = Issuer::new(store, term, settings, followed, self.inbox.clone());
+        let under_way = self.under_way.clone();
+        self.tasks.spawn(async move {
+            issuer.run().await;
+            drop(under_way);
+            // The term may go on to its end.
+            std::future::pending::<()>().await;
+            Ok("the issuer of certificates")
+        });
+        Ok(())
+    }
+
     /// Keeps the recovery records of an origin, and tells when that may be listed.
     fn keep<S: Store>(&mut self, store: S, task: &'static str) -> oneshot::Receiver<()> {
         let metrics = RecoveryMetrics::new(self.meter);
@@ -216,6 +266,36 @@ impl Common<'_> {
         });
         is_listable
     }
+}
+
+/// An Ingress may come before the Secret that it names; in milliseconds.
+const SETTLED: i64 = 2_000;
+/// Where each Secret is asked for by name, so many a second.
+const SETTLED_BY_NAME: i64 = 60_000;
+
+/// What the configuration says of the CA.
+fn of_acme(acme: &config::Acme, by_name: bool) -> anyhow::Result<acme::Settings> {
+    let roots = acme.roots.as_ref().map(|path| {
+        let unusable = || format!("acme.roots: {} has no certificates in PEM", path.display());
+        let pem = std::fs::read(path).with_context(unusable)?;
+        let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let roots = roots.with_context(unusable)?;
+        anyhow::ensure!(!roots.is_empty(), unusable());
+        Ok(roots)
+    });
+    Ok(acme::Settings {
+        directory: acme.directory.clone(),
+        roots: roots.transpose()?,
+        contact: acme
+            .contact
+            .iter()
+            .map(|address| format!("mailto:{address}"))
+            .collect(),
+        profile: acme.profile.clone(),
+        orders: acme.orders_per_three_hours,
+        same_names: acme.orders_per_names_per_week,
+        settled: if by_name { SETTLED_BY_NAME } else { SETTLED },
+    })
 }
 
 /// A source that the configuration names no more has no objects: what the log holds of it would

@@ -7,7 +7,9 @@ use anyhow::anyhow;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
+use crate::acme::Followed;
 use crate::app::replica::{Machine, Replica};
 use crate::app::sources::{Common, Sources};
 use crate::config::Live;
@@ -63,11 +65,22 @@ pub(super) async fn lead(
     replica.role.send_replace(Role::Leading { reports });
 
     let mut tasks = JoinSet::new();
+    let (ending, ends) = watch::channel(false);
+    let (under_way, mut all_done) = mpsc::channel(1);
     let common = Common {
         tasks: &mut tasks,
         inbox: &inbox,
         relisted: &replica.relisted,
         in_use: &replica.in_use,
+        followed: Followed {
+            lacking: replica.lacking.clone(),
+            publications: replica.publications.clone(),
+            presence: replica.presence.clone(),
+            frozen: replica.frozen.clone(),
+            relisted: replica.relisted.clone(),
+            ending: ends,
+        },
+        under_way,
         tenure: Tenure {
             lineage,
             epoch: office.epoch(),
@@ -111,6 +124,11 @@ pub(super) async fn lead(
     });
     let role = Role::Following { leader: None };
     replica.role.send_replace(role);
+    ending.send_replace(true);
+    if office.holds() {
+        // What was asked of a CA is answered in a moment, and not asked again if it is kept.
+        let _late: Result<Option<()>, _> = timeout(LAST, all_done.recv()).await;
+    }
     tasks.shutdown().await;
     // With those who might tell it something all gone, it goes on to the end of its inbox.
     if machine.is_none() {
@@ -161,14 +179,14 @@ async fn cannot_write(replica: &Replica) {
     }
 }
 
+/// How long a term waits at its end for what it began outside.
+const LAST: Duration = Duration::from_secs(6);
 /// Observations that wait; sources wait when it is full.
 const INBOX: usize = 4096;
 const LOOK: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::timeout;
-
     use super::*;
     use crate::config::Config;
 

@@ -41,6 +41,7 @@ impl Default for Config {
             allow_local_external_names: false,
             deletion_guard: Guard::default(),
             beside: Beside::default(),
+            acme: None,
             status_writes: true,
             ingress_status: IngressStatus::default(),
             data_folder: "/var/lib/roadstead/control-plane".into(),

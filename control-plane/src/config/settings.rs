@@ -1,6 +1,6 @@
 //! Of the configuration, what decides what objects mean.
 
-use crate::config::Config;
+use crate::config::{Acme, Config};
 use crate::model::settings::{Listener, Settings};
 use crate::observe::Observation;
 use crate::observe::guard::Confirmation;
@@ -47,6 +47,7 @@ impl Config {
             allow_local_external_names: self.allow_local_external_names,
             deletion_guard: self.deletion_guard.bounds(),
             beside: self.beside.controllers(),
+            obtains: self.acme.as_ref().map(Acme::obtains),
         }
     }
 
@@ -67,6 +68,7 @@ impl Config {
             allow_local_external_names: _,
             deletion_guard: _,
             beside: _,
+            acme,
             status_writes,
             ingress_status,
             data_folder,
@@ -82,6 +84,8 @@ impl Config {
         compare("sources", self.sources == *sources);
         compare("statusWrites", self.status_writes == *status_writes);
         compare("ingressStatus", self.ingress_status == *ingress_status);
+        let lasting = |acme: &Option<Acme>| acme.as_ref().map(Acme::lasting);
+        compare("acme", lasting(&self.acme) == lasting(acme));
         compare("dataFolder", self.data_folder == *data_folder);
         compare("grpc", self.grpc == *grpc);
         compare("access", self.access == *access);

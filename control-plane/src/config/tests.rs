@@ -1,3 +1,4 @@
+use roadstead_matcher::host::HostPattern;
 use serde_json::json;
 
 use super::*;
@@ -142,6 +143,23 @@ fn what_cannot_be_used_is_refused_by_key() {
             "access.authorityConfigMap: \"a b\"",
         ),
         (
+            "acme: {contact: [ops@example.com]}",
+            "acme.acceptTerms: the terms of https://acme-v02.api.letsencrypt.org/directory are not \
+             accepted",
+        ),
+        (
+            "acme: {acceptTerms: true, directory: 'http://ca.example/dir'}",
+            "acme.directory: \"http://ca.example/dir\"",
+        ),
+        (
+            "acme: {acceptTerms: true, contact: ['mailto:ops']}",
+            "acme.contact: \"mailto:ops\" is no e-mail address; write it as ops@example.com",
+        ),
+        (
+            "acme: {acceptTerms: true, onlyFor: ['*.example.com']}",
+            "acme.onlyFor: \"*.example.com\" is no host",
+        ),
+        (
             "sources: {kubernetes: {watchSeconds: 300}}",
             "sources.kubernetes.watchSeconds: 300 is too short or too long; use 5 to 290",
         ),
@@ -169,6 +187,39 @@ fn controllers_beside_us_are_settings_that_a_log_without_them_reads_as_none() {
     let stored = serde_json::to_value(&alone).unwrap();
     assert_eq!(stored.get("beside"), None);
     assert_eq!(serde_json::from_value::<Settings>(stored).unwrap(), alone);
+}
+
+#[test]
+fn for_whom_certificates_are_obtained_is_a_setting_and_the_rest_of_the_ca_is_read_once() {
+    let acme = |more: &str| {
+        let config = Config::parse(&format!("acme: {{acceptTerms: true{more}}}")).unwrap();
+        config.check().unwrap();
+        config
+    };
+    let all = acme("");
+    let some = acme(", onlyFor: [Example.com]");
+    assert_eq!(all.differs_until_restart(&some), [""; 0]);
+    assert_eq!(Config::default().differs_until_restart(&all), ["acme"]);
+    let profile = acme(", profile: shortlived");
+    assert_eq!(all.differs_until_restart(&profile), ["acme"]);
+
+    let obtained = |config: &Config, host: &str| {
+        let settings = config.settings();
+        let host = HostPattern::parse(host).unwrap();
+        settings
+            .obtains
+            .is_some_and(|obtains| obtains.permits(&host))
+    };
+    assert!(obtained(&all, "a.test"));
+    assert!(!obtained(&Config::default(), "a.test"));
+    for (host, is_below) in [
+        ("example.com", true),
+        ("a.b.example.com", true),
+        ("myexample.com", false),
+        ("com", false),
+    ] {
+        assert_eq!(obtained(&some, host), is_below, "{host}");
+    }
 }
 
 #[test]

@@ -33,6 +33,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         self.outlets.presence(&self.presence);
         // Nor must the next term's list be of what was in use in the last.
         self.outlets.secrets(None);
+        self.outlets.lacking(None);
         loop {
             tokio::select! {
                 step = inbox.recv() => match step {

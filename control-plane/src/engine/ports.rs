@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
+use roadstead_matcher::host::HostPattern;
 
 use crate::checkpoint::Entry;
 use crate::event::{Epoch, Record, Seq};
@@ -21,6 +22,9 @@ use crate::state::hold::Holding;
 
 /// What is referred to, and since which record.
 pub type InUse = OrdMap<ObjectKey, Seq>;
+
+/// Hosts that lack a certificate.
+pub type Lacking = OrdSet<HostPattern>;
 
 /// What the engine needs of the log.
 pub trait Log: Send {
@@ -124,6 +128,10 @@ pub trait Outlets: Send {
     /// Ingresses of ours refer to these Secrets; `None`: that is not known yet, because not
     /// everything was listed that could refer to one.
     fn secrets(&mut self, in_use: Option<&InUse>);
+
+    /// For these hosts an Ingress of ours wants a certificate, and no Secret has one; `None`: that
+    /// is not known yet.
+    fn lacking(&mut self, lacking: Option<Lacking>);
 
     /// All awaited lists are complete.
     fn synced(&mut self);

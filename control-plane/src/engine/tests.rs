@@ -3,6 +3,7 @@
 mod acknowledgements;
 mod following;
 mod holds;
+mod lacking;
 mod recovery;
 mod storing;
 mod term;

@@ -301,7 +301,7 @@ impl Library {
 }
 
 /// Services and what stands behind them before the routes to them.
-const IN_ORDER: [Kind; 5] = [
+pub(super) const IN_ORDER: [Kind; 5] = [
     Kind::EndpointSlice,
     Kind::IngressClass,
     Kind::Service,

@@ -245,7 +245,8 @@ fn vanished(gone: Vec<ObjectKey>) -> impl Iterator<Item = Observation> {
 /// The order in which kinds are told.
 pub(super) fn order(kind: Kind) -> usize {
     match kind {
-        Kind::EndpointSlice => 0,
+        // None is in a folder.
+        Kind::Certificate | Kind::EndpointSlice => 0,
         Kind::IngressClass => 1,
         Kind::Service => 2,
         Kind::Secret => 3,

@@ -311,7 +311,7 @@ async fn an_edit_reaches_the_inbox_while_the_folder_is_followed() {
     let path = folder.path().to_owned();
     tasks.spawn(async { run(path, inbox, relisted, metrics()).await.unwrap() });
     let mut kinds = vec![];
-    for _ in Kind::ALL {
+    for _ in library::IN_ORDER {
         let Some(Observation::Listed { kind, .. }) = seen.recv().await else {
             panic!("a list comes first")
         };

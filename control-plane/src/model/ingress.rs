@@ -27,6 +27,11 @@ pub struct Ingress {
     /// nothing is routed on them, and their owner is told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<Box<str>>,
+    /// cert-manager is asked for the certificates of its hosts (annotations `cert-manager.io/issuer`,
+    /// `cert-manager.io/cluster-issuer`, `kubernetes.io/tls-acme: "true"`): they are not ours to
+    /// obtain for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub certificates_elsewhere: bool,
 }
 
 /// How an Ingress names its class.

@@ -33,9 +33,11 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The kinds of object that are watched.
+/// The kinds of object that are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
+    /// One that we obtain: nobody else writes it.
+    Certificate,
     EndpointSlice,
     Ingress,
     IngressClass,
@@ -46,7 +48,8 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
+        Self::Certificate,
         Self::EndpointSlice,
         Self::Ingress,
         Self::IngressClass,
@@ -57,6 +60,7 @@ impl Kind {
     /// The kind's name as Kubernetes writes it.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Certificate => "Certificate",
             Self::EndpointSlice => "EndpointSlice",
             Self::Ingress => "Ingress",
             Self::IngressClass => "IngressClass",

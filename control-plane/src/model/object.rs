@@ -11,6 +11,7 @@ use crate::model::{
     endpoints::EndpointSlice,
     ingress::{Ingress, IngressClass},
     key::Kind,
+    managed::Managed,
     service::Service,
     time::Timestamp,
 };
@@ -57,6 +58,8 @@ pub enum Spec {
     EndpointSlice(EndpointSlice),
     Ingress(Ingress),
     IngressClass(IngressClass),
+    /// A certificate that we obtain.
+    Managed(Box<Managed>),
     Service(Service),
 }
 
@@ -68,6 +71,7 @@ impl Spec {
             Self::EndpointSlice(_) => Kind::EndpointSlice,
             Self::Ingress(_) => Kind::Ingress,
             Self::IngressClass(_) => Kind::IngressClass,
+            Self::Managed(_) => Kind::Certificate,
             Self::Service(_) => Kind::Service,
         }
     }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use roadstead_matcher::host::HostPattern;
 use serde::{Deserialize, Serialize};
 
 use crate::model::guard::DeletionGuard;
@@ -30,6 +31,35 @@ pub struct Settings {
     /// nothing is written on users' objects.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub beside: BTreeSet<Box<str>>,
+    /// Whether certificates are obtained that no Secret has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obtains: Option<Obtains>,
+}
+
+/// For whom certificates are obtained.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Obtains {
+    /// These hosts and all below them; none: for all.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        with = "crate::model::hosts"
+    )]
+    pub only_for: Vec<HostPattern>,
+}
+
+impl Obtains {
+    /// Whether one may be obtained for this host.
+    pub fn permits(&self, host: &HostPattern) -> bool {
+        let name = host.to_string();
+        let is_below = |top: &HostPattern| {
+            let top = top.to_string();
+            let rest = name.strip_suffix(&top);
+            rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        self.only_for.is_empty() || self.only_for.iter().any(is_below)
+    }
 }
 
 impl Settings {

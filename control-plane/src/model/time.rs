@@ -14,6 +14,12 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
+    /// So many milliseconds later.
+    #[must_use]
+    pub fn later(self, milliseconds: i64) -> Self {
+        Self(self.0.saturating_add(milliseconds))
+    }
+
     /// Whole seconds and the nanoseconds after them, as protobuf and jiff count.
     pub fn parts(self) -> (i64, i32) {
         let nanos = self.0.rem_euclid(1000) * 1_000_000;

@@ -3,6 +3,8 @@
 //! Apart from Secrets, because certificates also come from elsewhere. What a proxy could not use,
 //! or a client would not accept, is found here; whether it has expired is not, which takes a clock.
 
+use std::fmt;
+
 use roadstead_matcher::host::HostPattern;
 use rustls::Error as TlsError;
 use rustls::InconsistentKeys;
@@ -24,9 +26,18 @@ use crate::model::time::Timestamp;
 
 /// What is wrong, and with which of the two. No message has bytes of the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Problem {
+pub enum Problem {
     Chain(String),
     Key(String),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Chain(message) => write!(f, "chain {message}"),
+            Self::Key(message) => write!(f, "key {message}"),
+        }
+    }
 }
 
 /// The same, unless it is a certificate that has expired.
@@ -44,12 +55,13 @@ pub(super) fn unexpired(spec: Spec, now: Timestamp) -> Result<Spec, Refusal> {
         | Spec::EndpointSlice(_)
         | Spec::Ingress(_)
         | Spec::IngressClass(_)
+        | Spec::Managed(_)
         | Spec::Service(_) => Ok(spec),
     }
 }
 
 /// Reads a chain, the server's own certificate first, and its private key, both in PEM (RFC 7468).
-pub(super) fn read(chain: &[u8], key: &[u8]) -> Result<(Certificate, Bundle), Problem> {
+pub fn read(chain: &[u8], key: &[u8]) -> Result<(Certificate, Bundle), Problem> {
     let chain = chain_of(chain)?;
     let key = key_of(key)?;
     let Some(leaf) = chain.first().cloned() else {

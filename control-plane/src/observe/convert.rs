@@ -126,9 +126,11 @@ pub fn malformed<K: Convert>(
     // What a Secret's reader says of a value may have the value in it.
     let error = match K::MODEL_KIND {
         Kind::Secret => "a field has another form than it should".to_owned(),
-        Kind::EndpointSlice | Kind::Ingress | Kind::IngressClass | Kind::Service => {
-            shorten(&error.to_string())
-        }
+        Kind::Certificate
+        | Kind::EndpointSlice
+        | Kind::Ingress
+        | Kind::IngressClass
+        | Kind::Service => shorten(&error.to_string()),
     };
     let message = format!("is no {} of {}: {error}", K::MODEL_KIND, K::API_VERSION);
     let refusal = Refusal::new(Reason::Malformed, "", message);
@@ -147,7 +149,7 @@ pub fn malformed<K: Convert>(
 /// The key of an object that is gone.
 pub fn key<K: Convert>(origin: Origin, metadata: &ObjectMeta) -> Result<ObjectKey, NameError> {
     let namespace = match K::MODEL_KIND {
-        Kind::IngressClass => "",
+        Kind::Certificate | Kind::IngressClass => "",
         Kind::EndpointSlice | Kind::Ingress | Kind::Secret | Kind::Service => {
             metadata.namespace.as_deref().unwrap_or("default")
         }

@@ -8,19 +8,47 @@ use roadstead_matcher::host::HostPattern;
 use roadstead_proto::v1::{self, ResourceType};
 
 use crate::model::certificate::KeyType;
-use crate::model::key::ObjectKey;
+use crate::model::key::{Kind, ObjectKey};
+use crate::model::managed::Managed;
 use crate::project::resource_name;
 use crate::project::routes::source;
 use crate::snapshot::{Change, ResourceId};
 use crate::state::State;
 
-/// The certificate of a Secret; gone if the Secret is, or never had one.
-pub(super) fn project(state: &State, secret: &ObjectKey) -> Change {
-    let body = certificate(state, secret).map(|found| (found.encode_to_vec(), REQUIRES));
-    Change {
-        id: ResourceId::new(ResourceType::Certificate, resource_name(secret)),
+/// The certificate of a Secret, or one that we obtain; gone if that is, or never had one. Of one
+/// that we obtain also what a CA is answered by.
+pub(super) fn project(state: &State, key: &ObjectKey) -> impl Iterator<Item = Change> {
+    let body = certificate(state, key).map(|found| (found.encode_to_vec(), REQUIRES));
+    let certificate = Change {
+        id: ResourceId::new(ResourceType::Certificate, resource_name(key)),
         body,
-    }
+    };
+    let challenge = (key.kind == Kind::Certificate).then(|| {
+        let managed = state.managed(key);
+        let answers = managed.and_then(|managed| challenge(key, managed).1);
+        Change {
+            id: challenge_id(key),
+            body: answers.map(|answers| (answers.encode_to_vec(), ANSWERS)),
+        }
+    });
+    std::iter::once(certificate).chain(challenge)
+}
+
+/// By what proxies answer a CA that is asked for this certificate, if they have to.
+pub fn challenge(key: &ObjectKey, managed: &Managed) -> (ResourceId, Option<v1::Challenge>) {
+    let answers = managed.challenges();
+    let answers = answers.map(|challenge| v1::ChallengeAnswer {
+        hostname: challenge.host.as_ref().into(),
+        token: challenge.token.as_ref().into(),
+        key_authorization: challenge.key_authorization.as_ref().into(),
+    });
+    let answers: Vec<_> = answers.collect();
+    let challenge = (!answers.is_empty()).then_some(v1::Challenge { answers });
+    (challenge_id(key), challenge)
+}
+
+fn challenge_id(key: &ObjectKey) -> ResourceId {
+    ResourceId::new(ResourceType::Challenge, resource_name(key))
 }
 
 /// What is shown for a host; gone if what is shown for its wildcard will do.
@@ -54,3 +82,4 @@ fn certificate(state: &State, secret: &ObjectKey) -> Option<v1::Certificate> {
 }
 
 const REQUIRES: &[&str] = &["tls"];
+const ANSWERS: &[&str] = &["challenge"];

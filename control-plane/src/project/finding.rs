@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 use roadstead_matcher::host::HostPattern;
 
 use crate::model::refusal::Refusal;
-use crate::project::standing::tls::{Lacking, Why};
+use crate::project::standing::tls::{Hindrance, Lacking, Why};
 use crate::project::standing::{Lost, Missing, Standing};
 use crate::state::claims::wish::Slot;
 
@@ -111,6 +111,11 @@ impl Finding {
                 secret_name(),
                 format!("there is no Secret {secret}"),
             ),
+            Why::Awaited { secret } => (
+                SECRET_NOT_FOUND,
+                secret_name(),
+                format!("there is no Secret {secret}: by an annotation cert-manager obtains it"),
+            ),
             Why::Refused { secret, message } => (
                 SECRET_REFUSED,
                 secret_name(),
@@ -138,6 +143,18 @@ impl Finding {
             [] => "another certificate is shown".to_owned(),
             hosts => format!("HTTPS is not served for {}", some(hosts)),
         };
+        let comes_to = lacking
+            .not_obtained
+            .iter()
+            .fold(comes_to, |text, (host, why)| {
+                let why = match why {
+                    Hindrance::NotPermitted => "it is not below one of acme.onlyFor",
+                    Hindrance::Wildcard => {
+                        "wildcards are obtained by no challenge that is used here"
+                    }
+                };
+                format!("{text}; none is obtained for {host}: {why}")
+            });
         Self {
             reason,
             field: field.into(),

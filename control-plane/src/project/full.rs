@@ -21,8 +21,10 @@ pub(super) fn replace_all(state: &State, before: &Snapshot) -> (Vec<Change>, Vec
     for origin in Origin::ALL {
         let ingresses = state.keys(origin, Kind::Ingress);
         configuration.extend(ingresses.map(|key| routes::project(state, key)));
-        let secrets = state.keys(origin, Kind::Secret);
-        configuration.extend(secrets.map(|key| certificates::project(state, key)));
+        for kind in [Kind::Certificate, Kind::Secret] {
+            let all = state.keys(origin, kind);
+            configuration.extend(all.flat_map(|key| certificates::project(state, key)));
+        }
     }
     let hosts = state.certificates().server_names();
     configuration.extend(hosts.map(|host| certificates::project_server_name(state, host)));

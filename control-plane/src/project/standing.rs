@@ -11,7 +11,7 @@ use roadstead_matcher::host::HostPattern;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::refusal::Refusal;
 use crate::project::routes;
-use crate::project::standing::tls::Lacking;
+use crate::project::standing::tls::{Lacking, Obtained};
 use crate::state::State;
 use crate::state::claims::wish::{Position, Slot, wishes};
 
@@ -30,6 +30,8 @@ pub struct Standing {
     pub missing: Vec<Missing>,
     /// Entries of `spec.tls` whose own certificate is not shown.
     pub lacking: Vec<Lacking>,
+    /// Certificates that we obtain for its hosts.
+    pub obtained: Vec<Obtained>,
     /// Fields of what is served that mean nothing here: [`Ingress::ignored`].
     ///
     /// [`Ingress::ignored`]: crate::model::ingress::Ingress::ignored
@@ -83,6 +85,7 @@ pub(super) fn of(state: &State, key: &ObjectKey) -> Option<Standing> {
         lost: Vec::new(),
         missing: Vec::new(),
         lacking: Vec::new(),
+        obtained: Vec::new(),
         ignored: Vec::new(),
     };
     let ours = match key.kind {
@@ -95,6 +98,8 @@ pub(super) fn of(state: &State, key: &ObjectKey) -> Option<Standing> {
         Kind::Secret => state.certificates().users(key).next().is_some(),
         Kind::Service => state.users_of(key).next().is_some(),
         Kind::EndpointSlice | Kind::IngressClass => true,
+        // Nobody else writes them.
+        Kind::Certificate => false,
     };
     if !ours {
         return None;
@@ -107,6 +112,7 @@ pub(super) fn of(state: &State, key: &ObjectKey) -> Option<Standing> {
         standing.served = true;
         standing.ignored.clone_from(&ingress.ignored);
         standing.lacking = tls::lacking(state, key, ingress);
+        standing.obtained = tls::obtained(state, ingress);
         for wish in wishes(ingress) {
             if routes::has_slot(state, key, &wish) {
                 let service = key.sibling(Kind::Service, &wish.backend.service);

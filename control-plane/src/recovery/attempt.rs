@@ -10,8 +10,8 @@ use tokio::time::timeout;
 
 use crate::event::recovery::{Kept, RecoveryRecord, encode};
 use crate::recovery::entry::{Entry, name, records};
-use crate::recovery::store::{Draft, Store, StoreError};
-use crate::recovery::{Keeper, MAX_BYTES, MAX_RECORDS, WRITE};
+use crate::recovery::{Keeper, MAX_RECORDS, WRITE};
+use crate::store::{Draft, MAX_BYTES, Store, StoreError};
 
 /// What an attempt came to.
 #[derive(Debug, Default)]

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::event::recovery::{Kept, RecoveryRecord, decode};
 use crate::model::key::ObjectKey;
 use crate::recovery::Keeper;
-use crate::recovery::store::{Body, Store};
+use crate::store::{Body, Store};
 
 /// A body that the store holds.
 #[derive(Clone, Debug)]

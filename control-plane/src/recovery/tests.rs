@@ -17,6 +17,7 @@ use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Age, Meta, Spec};
 use crate::model::time::Timestamp;
 use crate::state::State;
+use crate::store::MAX_BYTES;
 
 /// A keeper at work on a store, and what it was given and says.
 struct Setting {

@@ -9,12 +9,13 @@ mod upkeep;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use roadstead_matcher::host::HostPattern;
 
 use crate::event::Seq;
 use crate::model::certificate::Certificate;
 use crate::model::key::{Kind, ObjectKey, Origin};
+use crate::model::managed::Managed;
 use crate::model::object::{Age, Spec};
 use crate::state::State;
 
@@ -28,11 +29,15 @@ pub struct Certificates {
     users: BTreeSet<(ObjectKey, ObjectKey)>,
     /// The Secrets of `users`, each since which record.
     in_use: OrdMap<ObjectKey, Seq>,
-    /// The names of all certificates that can be used, by namespace.
+    /// The names of all certificates that can be used, by namespace; those that we obtain are in
+    /// none.
     names: BTreeSet<Named>,
     /// The Secrets whose certificates are shown for a host: at most one for each type of key. None
     /// where another namespace's would be, for a wildcard that has the host.
     shown: BTreeMap<HostPattern, Vec<ObjectKey>>,
+    /// The hosts for which an Ingress wants a certificate, no Secret has one, and it may be
+    /// obtained.
+    lacking: OrdSet<HostPattern>,
     /// By its wildcard each exact host of which anything is said: how often an Ingress routes it or
     /// wants a certificate for it, or a certificate names it.
     spoken_of: BTreeMap<(HostPattern, HostPattern), usize>,
@@ -60,6 +65,17 @@ impl Certificates {
     /// The Secrets whose certificates are shown for a host.
     pub fn shown_for(&self, host: &HostPattern) -> &[ObjectKey] {
         self.shown.get(host).map_or(&[], Vec::as_slice)
+    }
+
+    /// The exact hosts for which an Ingress wants a certificate and no Secret has one, where the
+    /// settings permit that it is obtained.
+    pub fn lacking(&self) -> &OrdSet<HostPattern> {
+        &self.lacking
+    }
+
+    /// The Ingresses that want a certificate for a host.
+    pub fn wanted_by(&self, host: &HostPattern) -> impl Iterator<Item = &ObjectKey> {
+        self.wants(host).map(|(ingress, _)| ingress)
     }
 
     /// Whether what is shown for a host is decided for itself, and not for a wildcard.
@@ -99,11 +115,36 @@ impl State {
         &self.certificates
     }
 
-    /// The last good certificate of a Secret.
+    /// A certificate that we obtain.
+    pub fn managed(&self, key: &ObjectKey) -> Option<&Managed> {
+        let good = self.objects.get(key)?.good.as_ref()?;
+        match &good.spec {
+            Spec::Managed(managed) => Some(&**managed),
+            Spec::Certificate(_)
+            | Spec::EndpointSlice(_)
+            | Spec::Ingress(_)
+            | Spec::IngressClass(_)
+            | Spec::Service(_) => None,
+        }
+    }
+
+    /// The certificate that we obtain for a host, if nobody else has one.
+    pub fn managed_for(&self, host: &HostPattern) -> Option<&Managed> {
+        let lacks = self.certificates.lacking.contains(host);
+        let name: Arc<str> = host.to_string().into();
+        let of = Origin::ALL.into_iter().map(|origin| ObjectKey {
+            name: Arc::clone(&name),
+            ..ObjectKey::before_all(origin, Kind::Certificate)
+        });
+        of.filter(|_| lacks).find_map(|key| self.managed(&key))
+    }
+
+    /// The last good certificate of a Secret, or the one that we obtained.
     pub fn certificate(&self, secret: &ObjectKey) -> Option<&Certificate> {
         let good = self.objects.get(secret)?.good.as_ref()?;
         match &good.spec {
             Spec::Certificate(certificate) => Some(certificate),
+            Spec::Managed(managed) => managed.issued.as_ref().map(|issued| &issued.certificate),
             Spec::EndpointSlice(_)
             | Spec::Ingress(_)
             | Spec::IngressClass(_)

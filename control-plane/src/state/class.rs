@@ -80,9 +80,11 @@ impl State {
     fn ingress_class(&self, key: &ObjectKey) -> Option<&IngressClass> {
         match &self.objects.get(key)?.good.as_ref()?.spec {
             Spec::IngressClass(class) => Some(class),
-            Spec::Certificate(_) | Spec::EndpointSlice(_) | Spec::Ingress(_) | Spec::Service(_) => {
-                None
-            }
+            Spec::Certificate(_)
+            | Spec::EndpointSlice(_)
+            | Spec::Ingress(_)
+            | Spec::Managed(_)
+            | Spec::Service(_) => None,
         }
     }
 

@@ -51,6 +51,7 @@ impl Held {
             Spec::Certificate(_)
             | Spec::EndpointSlice(_)
             | Spec::IngressClass(_)
+            | Spec::Managed(_)
             | Spec::Service(_) => None,
         }
     }

@@ -4,6 +4,7 @@
 
 use crate::project::finding::{self, Finding};
 use crate::project::standing::Standing;
+use crate::project::standing::tls::{Obtained, Progress};
 
 /// One thing to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,12 +17,18 @@ pub(super) struct Notice {
 impl Notice {
     /// Whether its owner has to do something.
     pub(super) fn is_warning(&self) -> bool {
-        self.reason != ACCEPTED && self.reason != RULE_SERVED
+        ![
+            ACCEPTED,
+            RULE_SERVED,
+            CERTIFICATE_PENDING,
+            CERTIFICATE_ISSUED,
+        ]
+        .contains(&self.reason)
     }
 
     /// Whether its owner waits for it: all but what went as it was meant to.
     pub(super) fn is_awaited(&self) -> bool {
-        self.reason != ACCEPTED
+        self.reason != ACCEPTED && self.reason != CERTIFICATE_PENDING
     }
 
     /// Whether a rule is served that was another's.
@@ -41,6 +48,11 @@ impl Notice {
 const ACCEPTED: &str = "Accepted";
 /// A rule that another Ingress had is this one's now.
 const RULE_SERVED: &str = "RuleServed";
+
+/// Of a certificate that we obtain: what is done next, that it came to nothing, that it is there.
+const CERTIFICATE_PENDING: &str = "CertificatePending";
+const CERTIFICATE_FAILED: &str = "CertificateFailed";
+const CERTIFICATE_ISSUED: &str = "CertificateIssued";
 
 /// What changed for the owner of an object.
 pub(super) fn notices(before: Option<&Standing>, after: Option<&Standing>) -> Vec<Notice> {
@@ -78,6 +90,29 @@ pub(super) fn notices(before: Option<&Standing>, after: Option<&Standing>) -> Ve
     let lacking = after.lacking.iter();
     let new = lacking.filter(|lacking| !lacking_before.contains(lacking));
     notices.extend(new.map(|lacking| Finding::of_lacking(lacking).into()));
+    let obtained_before = before.map_or(&[][..], |before| &before.obtained);
+    let obtained = after.obtained.iter();
+    let is_known = |now: &&Obtained| {
+        // Of the way it is told once.
+        let same = |was: &&Obtained| was.host == now.host && was.progress == now.progress;
+        let was = obtained_before.iter().find(same);
+        was.is_some_and(|was| now.progress == Progress::UnderWay || was == *now)
+    };
+    let news = obtained.filter(|now| !is_known(now));
+    notices.extend(news.map(
+        |Obtained {
+             host,
+             progress,
+             text,
+         }| {
+            let reason = match progress {
+                Progress::UnderWay => CERTIFICATE_PENDING,
+                Progress::Failed => CERTIFICATE_FAILED,
+                Progress::Issued => CERTIFICATE_ISSUED,
+            };
+            Notice::new(reason, format!("the certificate of {host}: {text}"))
+        },
+    ));
     let ignored_before = before.map_or(&[][..], |before| &before.ignored);
     if after.ignored != ignored_before {
         let ignored = finding::all_ignored(after);
@@ -110,6 +145,7 @@ mod tests {
             lost: vec![],
             missing: vec![],
             lacking: vec![],
+            obtained: vec![],
             ignored: vec![],
         }
     }

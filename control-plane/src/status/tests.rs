@@ -28,6 +28,7 @@ fn change(name: &str, before: Option<bool>, after: Option<bool>) -> StandingChan
         lost: vec![],
         missing: vec![],
         lacking: Vec::new(),
+        obtained: Vec::new(),
         ignored: vec![],
     };
     StandingChange {

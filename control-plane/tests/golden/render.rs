@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use imbl::OrdSet;
 use prost::Message as _;
 use roadstead_control_plane::model::key::ObjectKey;
 use roadstead_control_plane::project::finding::Finding;
 use roadstead_control_plane::project::standing::Standing;
 use roadstead_control_plane::snapshot::{ResourceId, Snapshot};
 use roadstead_control_plane::state::claims::wish::Slot;
+use roadstead_matcher::host::HostPattern;
 use roadstead_proto::v1::{self, ResourceType};
 
 use super::Outcome;
@@ -153,6 +155,18 @@ fn rule(rule: &v1::Rule) -> String {
         .map(|backend| &*backend.upstream)
         .collect();
     format!("{place} -> {} ({})", backends.join(", "), rule.id)
+}
+
+/// The hosts for which a certificate is ours to obtain, where these are others than before.
+pub(super) fn to_obtain(before: &OrdSet<HostPattern>, now: &OrdSet<HostPattern>) -> String {
+    if before == now {
+        return String::new();
+    }
+    let hosts: Vec<String> = now.iter().map(ToString::to_string).collect();
+    match &*hosts {
+        [] => "to obtain: nothing\n".to_owned(),
+        hosts => format!("to obtain: {}\n", hosts.join(", ")),
+    }
 }
 
 fn standing(key: &ObjectKey, standing: Option<&Standing>) -> String {

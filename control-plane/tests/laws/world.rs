@@ -14,7 +14,9 @@ use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
 use roadstead_control_plane::model::object::{Age, Meta, Spec};
 use roadstead_control_plane::model::refusal::{Reason, Refusal};
 use roadstead_control_plane::model::service::{Service, ServicePort, Target};
-use roadstead_control_plane::model::settings::{HostOwnership, Listener, Protocol, Settings};
+use roadstead_control_plane::model::settings::{
+    HostOwnership, Listener, Obtains, Protocol, Settings,
+};
 use roadstead_control_plane::model::time::Timestamp;
 use roadstead_control_plane::observe::{Observation, Seen};
 use roadstead_control_plane::project::Fold;
@@ -22,12 +24,14 @@ use roadstead_control_plane::state::CONTROLLER;
 use roadstead_matcher::host::HostPattern;
 use roadstead_matcher::path::PathPattern;
 
+use crate::managed;
+
 /// Something that happens to one object.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Step {
-    key: ObjectKey,
+    pub(crate) key: ObjectKey,
     /// What it is now; `None`: deleted.
-    now: Option<(Meta, Result<Spec, Refusal>)>,
+    pub(crate) now: Option<(Meta, Result<Spec, Refusal>)>,
 }
 
 impl Step {
@@ -68,6 +72,14 @@ impl Step {
     /// The same, of another namespace and with other hosts; cluster-wide objects stay out of it.
     pub(crate) fn elsewhere(&self) -> Self {
         let mut step = self.clone();
+        if let Some((_, Ok(Spec::Managed(managed)))) = &mut step.now {
+            **managed = managed::at(other(&managed.names[0]), managed.issued.is_some());
+        }
+        if step.key.kind == Kind::Certificate {
+            let host = other(&HostPattern::parse(&step.key.name).unwrap());
+            step.key.name = host.to_string().into();
+            return step;
+        }
         step.key.namespace = format!("other-{}", step.key.namespace).into();
         if step.key.kind == Kind::IngressClass {
             step.key.name = format!("other-{}", step.key.name).into();
@@ -92,7 +104,7 @@ impl Step {
                     certificate.names.sort_unstable();
                 }
                 Spec::IngressClass(class) => class.is_default = false,
-                Spec::EndpointSlice(_) | Spec::Service(_) => {}
+                Spec::EndpointSlice(_) | Spec::Managed(_) | Spec::Service(_) => {}
             }
         }
         step
@@ -106,6 +118,7 @@ impl Step {
             tls: vec![],
             shares_hosts_with: vec![],
             ignored: vec![],
+            certificates_elsewhere: false,
         };
         Self {
             key: key(origin, Kind::Ingress, "a", 0),
@@ -140,6 +153,7 @@ pub(crate) fn settings() -> Settings {
             at_least: 0,
         },
         beside: [].into(),
+        obtains: Some(Obtains::default()),
     }
 }
 
@@ -171,7 +185,8 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
             1 => (Just(key(Origin::Kubernetes, Kind::IngressClass, "", n % 2)), now("", n % 2, class())),
         ]
     });
-    object.prop_map(|(key, now)| Step { key, now })
+    let object = object.prop_map(|(key, now)| Step { key, now });
+    prop_oneof![10 => object, 1 => managed::step()]
 }
 
 /// Those by which no Secret is refused.
@@ -276,7 +291,7 @@ fn key(origin: Origin, kind: Kind, namespace: &str, n: u8) -> ObjectKey {
     }
 }
 
-fn meta(created: i64, namespace: &str, name: &str) -> Meta {
+pub(crate) fn meta(created: i64, namespace: &str, name: &str) -> Meta {
     Meta {
         uid: format!("{namespace}-{name}-{created}").into(),
         resource_version: "1".into(),
@@ -335,9 +350,18 @@ fn ingress() -> impl Strategy<Value = Spec> {
         prop::collection::vec(tls(), 0..3),
         shares,
         ignored,
+        prop::bool::weighted(0.3),
     )
         .prop_map(
-            |(class, default_backend, rules, tls, shares_hosts_with, ignored)| {
+            |(
+                class,
+                default_backend,
+                rules,
+                tls,
+                shares_hosts_with,
+                ignored,
+                certificates_elsewhere,
+            )| {
                 Spec::Ingress(Ingress {
                     class,
                     default_backend,
@@ -345,6 +369,7 @@ fn ingress() -> impl Strategy<Value = Spec> {
                     tls,
                     shares_hosts_with,
                     ignored,
+                    certificates_elsewhere,
                 })
             },
         )

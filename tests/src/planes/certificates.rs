@@ -8,7 +8,10 @@ use http_body_util::Full;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName},
+};
 use tokio::{net::TcpStream, task::JoinSet};
 use tokio_rustls::TlsConnector;
 
@@ -75,34 +78,49 @@ impl Authority {
         sandbox.write("authority.pem", &self.pem)
     }
 
+    /// The same, in DER.
+    pub fn root(&self) -> CertificateDer<'static> {
+        self.der.clone().into()
+    }
+
     /// Connects and does the handshake; an error if the certificate is not for the host.
     pub async fn connect(&self, address: SocketAddr, host: &str) -> anyhow::Result<Secure> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.der.clone().into())?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let tcp = TcpStream::connect(address).await?;
-        let name = ServerName::try_from(host.to_owned())?;
-        let connector = TlsConnector::from(Arc::new(config));
-        let stream = connector.connect(name, tcp).await?;
-        let shown = stream.get_ref().1.peer_certificates();
-        let shown = shown.and_then(|chain| Some(chain.first()?.to_vec()));
-        let shown = shown.context("the server has shown no certificate")?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let mut driver = JoinSet::new();
-        driver.spawn(async move {
-            // Whoever sends on it learns of its end.
-            let _ended = connection.await;
-        });
-        Ok(Secure {
-            sender,
-            shown,
-            _driver: driver,
-        })
+        connect(&self.root(), address, host).await
     }
+}
+
+/// Connects, trusting this root alone, and does the handshake; an error if the certificate is not
+/// for the host.
+pub async fn connect(
+    root: &CertificateDer<'static>,
+    address: SocketAddr,
+    host: &str,
+) -> anyhow::Result<Secure> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.clone())?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let tcp = TcpStream::connect(address).await?;
+    let name = ServerName::try_from(host.to_owned())?;
+    let connector = TlsConnector::from(Arc::new(config));
+    let stream = connector.connect(name, tcp).await?;
+    let shown = stream.get_ref().1.peer_certificates();
+    let shown = shown.and_then(|chain| Some(chain.first()?.to_vec()));
+    let shown = shown.context("the server has shown no certificate")?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let mut driver = JoinSet::new();
+    driver.spawn(async move {
+        // Whoever sends on it learns of its end.
+        let _ended = connection.await;
+    });
+    Ok(Secure {
+        sender,
+        shown,
+        _driver: driver,
+    })
 }
 
 impl Pair {

@@ -39,7 +39,7 @@ pub(crate) fn seen(name: u64, (uid, version): (u64, u64)) -> Seen {
         Kind::Service => Spec::Service(service()),
         // The Service whose name comes before.
         Kind::EndpointSlice => Spec::EndpointSlice(slice(name - 1, version)),
-        Kind::IngressClass | Kind::Secret => unreachable!("there are none"),
+        Kind::Certificate | Kind::IngressClass | Kind::Secret => unreachable!("there are none"),
     };
     Seen {
         meta: Meta {
@@ -77,6 +77,7 @@ fn ingress(version: u64) -> Ingress {
         tls: Vec::new(),
         shares_hosts_with: Vec::new(),
         ignored: Vec::new(),
+        certificates_elsewhere: false,
     }
 }
 
@@ -114,5 +115,6 @@ pub(crate) fn settings() -> Settings {
         allow_local_external_names: false,
         deletion_guard: DeletionGuard::default(),
         beside: [].into(),
+        obtains: None,
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roadstead_control_plane::checkpoint::Entry;
-use roadstead_control_plane::engine::{InUse, Log, LogError, Outlets};
+use roadstead_control_plane::engine::{InUse, Lacking, Log, LogError, Outlets};
 use roadstead_control_plane::event::{Epoch, Record, Seq};
 use roadstead_control_plane::model::bundle::Bundle;
 use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
@@ -238,6 +238,7 @@ impl Outlets for SimOutlets {
     fn listable(&mut self, _: Origin, _: Kind, _: bool) {}
     fn holds(&mut self, _: &Holding) {}
     fn secrets(&mut self, _: Option<&InUse>) {}
+    fn lacking(&mut self, _: Option<Lacking>) {}
     fn synced(&mut self) {}
     fn restarted(&mut self, _: &Fold) {}
     fn frozen(&mut self, _: bool) {}

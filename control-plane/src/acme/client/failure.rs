@@ -29,6 +29,8 @@ pub enum FailureKind {
     Refused { problem: Option<String> },
     /// Nothing was asked, or the CA took nothing in, or it was only to be read.
     Unavailable,
+    /// The same: the CA refused each of several nonces that it gave (RFC 8555, 6.5).
+    BadNonce,
     /// A change was asked for and its answer did not come whole: it may have been made.
     Unknown,
     /// What was asked for is not there (status 404 or 410).
@@ -88,8 +90,7 @@ fn kind(problem: Option<&Problem>, answer: &Answer, lost: FailureKind) -> Failur
         Some("rateLimited") => return FailureKind::RateLimited,
         Some("alreadyReplaced") => return FailureKind::AlreadyReplaced,
         Some("accountDoesNotExist") => return FailureKind::UnknownAccount,
-        // The requests of a call were tried with several.
-        Some("badNonce") => return FailureKind::Unavailable,
+        Some("badNonce") => return FailureKind::BadNonce,
         _ => {}
     }
     let Some(status) = answer.status else {

@@ -168,7 +168,7 @@ async fn a_bad_nonce_is_replaced_and_not_for_ever() {
 
     server.on("/new-order", bad());
     let failure = place(&server).await.unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Unavailable);
+    assert_eq!(failure.kind, FailureKind::BadNonce);
     assert_eq!(server.asked("/new-order"), 6);
 }
 

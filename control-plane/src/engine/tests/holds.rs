@@ -20,6 +20,7 @@ fn serving(names: std::ops::Range<u32>) -> Engine<TestLog, TestOutlets> {
         allow_local_external_names: false,
         deletion_guard: DeletionGuard::default(),
         beside: [].into(),
+        obtains: None,
     };
     engine.turn(batch([Observation::Configured(settings)]));
     engine.turn(batch([listed(vec![]), list(names)]));

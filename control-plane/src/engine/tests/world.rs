@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::checkpoint::Entry;
-use crate::engine::{InUse, Log, LogError, Outlets};
+use crate::engine::{InUse, Lacking, Log, LogError, Outlets};
 use crate::event::{Epoch, Record, Seq};
 use crate::model::bundle::Bundle;
 use crate::model::key::{Kind, ObjectKey, Origin};
@@ -37,6 +37,7 @@ pub(super) struct World {
     pub(super) listable: Vec<(Origin, Kind, bool)>,
     /// Which Secrets are in use, once that is known.
     pub(super) secrets: Option<InUse>,
+    pub(super) lacking: Option<Lacking>,
     pub(super) synced: usize,
     pub(super) wanted: Wanted,
     pub(super) holds: Vec<HoldNow>,
@@ -196,6 +197,10 @@ impl Outlets for TestOutlets {
 
     fn secrets(&mut self, in_use: Option<&InUse>) {
         world(|world| world.secrets = in_use.cloned());
+    }
+
+    fn lacking(&mut self, lacking: Option<Lacking>) {
+        world(|world| world.lacking = lacking);
     }
 
     fn synced(&mut self) {

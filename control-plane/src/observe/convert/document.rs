@@ -3,7 +3,7 @@
 //! Apart from the kinds, because what comes from a file first has to say what it is.
 
 use k8s_openapi::Resource;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize as _, Deserializer};
 use serde_json::Value;
 
@@ -36,6 +36,8 @@ pub fn read(place: Place<'_>, document: &Value) -> Document {
     };
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
     let read = match kind {
+        // Another's that has the same name.
+        Kind::Certificate => return Document::Foreign,
         Kind::EndpointSlice => object::<types::EndpointSlice>,
         Kind::Ingress => object::<types::Ingress>,
         Kind::IngressClass => object::<types::IngressClass>,
@@ -44,6 +46,7 @@ pub fn read(place: Place<'_>, document: &Value) -> Document {
     };
     // Ingresses were of this group before 1.14; Services of other groups are something else.
     let ours = match kind {
+        Kind::Certificate => false,
         Kind::EndpointSlice => group == "discovery.k8s.io",
         Kind::Ingress => matches!(group, "networking.k8s.io" | "extensions"),
         Kind::IngressClass => group == "networking.k8s.io",
@@ -78,6 +81,7 @@ pub fn read_as<'de, D: Deserializer<'de>>(
     text: D,
 ) -> Result<Result<Seen, NameError>, D::Error> {
     Ok(match kind {
+        Kind::Certificate => return Err(D::Error::custom("no document is one")),
         Kind::EndpointSlice => seen(place, &types::EndpointSlice::deserialize(text)?),
         Kind::Ingress => seen(place, &types::Ingress::deserialize(text)?),
         Kind::IngressClass => seen(place, &types::IngressClass::deserialize(text)?),

@@ -37,6 +37,7 @@ impl Convert for types::Ingress {
             class: class(self)?,
             default_backend,
             rules,
+            certificates_elsewhere: !tls.is_empty() && has_cert_manager(&self.metadata),
             tls,
             shares_hosts_with: shares_hosts_with(&self.metadata)?,
             ignored: ignored(&self.metadata),
@@ -106,6 +107,16 @@ fn shares_hosts_with(metadata: &ObjectMeta) -> Result<Vec<Box<str>>, Refusal> {
         return Err(refused(format!("more than {MAX_NAMESPACES} namespaces")));
     }
     Ok(namespaces)
+}
+
+/// Whether cert-manager's ingress-shim makes a Certificate of it, which writes the Secrets that it
+/// names. <https://cert-manager.io/docs/usage/ingress/>
+fn has_cert_manager(metadata: &ObjectMeta) -> bool {
+    let issuer = ISSUERS.iter().any(|name| {
+        let issuer = annotation(metadata, name);
+        issuer.is_some_and(|issuer| !issuer.is_empty())
+    });
+    issuer || annotation(metadata, TLS_ACME).is_some_and(|text| TRUE.contains(&text))
 }
 
 fn rules(spec: &IngressSpec) -> Result<Vec<Rule>, Refusal> {
@@ -265,6 +276,10 @@ fn is_no_number(name: &str) -> bool {
 }
 
 const CLASS: &str = "kubernetes.io/ingress.class";
+const ISSUERS: [&str; 2] = ["cert-manager.io/issuer", "cert-manager.io/cluster-issuer"];
+const TLS_ACME: &str = "kubernetes.io/tls-acme";
+/// What it takes for true.
+const TRUE: [&str; 6] = ["true", "True", "TRUE", "t", "T", "1"];
 pub(super) const SHARE: &str = "roadstead.dev/share-hosts-with";
 /// Of the name of an object.
 const MAX_CLASS: usize = 253;

@@ -92,6 +92,17 @@ impl<'a> Loss<'a> {
                 let users = gone.iter().flat_map(|key| state.certificates().users(key));
                 users.collect::<BTreeSet<_>>().len()
             }
+            Kind::Certificate => {
+                let users = gone.iter().flat_map(|key| {
+                    let names = state.managed(key).map(|managed| managed.names.as_slice());
+                    let certificates = state.certificates();
+                    let shown = names.into_iter().flatten();
+                    let shown =
+                        shown.filter(move |host| certificates.shown_for(host).contains(key));
+                    shown.flat_map(move |host| certificates.wanted_by(host))
+                });
+                users.collect::<BTreeSet<_>>().len()
+            }
             Kind::Service => users(state, gone),
             Kind::EndpointSlice => {
                 let mut emptied = state.services_emptied_by(gone);

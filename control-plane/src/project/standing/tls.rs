@@ -14,6 +14,17 @@ pub struct Lacking {
     pub why: Why,
     /// Of these hosts of it HTTPS is not served at all, in order.
     pub unserved: Vec<HostPattern>,
+    /// For these of them certificates are obtained in general, and none is, and why.
+    pub not_obtained: Vec<(HostPattern, Hindrance)>,
+}
+
+/// Why no certificate is obtained for a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hindrance {
+    /// The settings do not permit it.
+    NotPermitted,
+    /// A CA does not ask a wildcard's hosts.
+    Wildcard,
 }
 
 /// Why a certificate is not shown. The Secret is named as in the Ingress.
@@ -22,6 +33,10 @@ pub enum Why {
     /// The entry names no Secret, and no other has a certificate for all of its hosts.
     NoSecret,
     NotFound {
+        secret: Box<str>,
+    },
+    /// It is not there, and cert-manager is to write it.
+    Awaited {
         secret: Box<str>,
     },
     /// It never had a certificate that can be used; of its newest version this is said.
@@ -41,17 +56,68 @@ pub enum Why {
     },
 }
 
-/// What is lacking of an Ingress that is served, in order of its text.
+/// A certificate that we obtain for a host of an Ingress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obtained {
+    pub host: HostPattern,
+    pub progress: Progress,
+    /// How far it has come, for people.
+    pub text: Box<str>,
+}
+
+/// How it goes with that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    UnderWay,
+    Failed,
+    Issued,
+}
+
+/// The certificates that we obtain for an Ingress that is served.
+pub(super) fn obtained(state: &State, ingress: &Ingress) -> Vec<Obtained> {
+    let mut wanted: Vec<HostPattern> = ingress
+        .tls
+        .iter()
+        .flat_map(|tls| hosts(ingress, tls))
+        .collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let obtained = wanted.into_iter().filter_map(|host| {
+        let managed = state.managed_for(&host)?;
+        let progress = match (&managed.order, &managed.trouble) {
+            (Some(_), _) => Progress::UnderWay,
+            (None, Some(_)) => Progress::Failed,
+            (None, None) if managed.issued.is_some() => Progress::Issued,
+            (None, None) => return None,
+        };
+        Some(Obtained {
+            host,
+            progress,
+            text: managed.to_string().into(),
+        })
+    });
+    obtained.collect()
+}
+
+/// What is lacking of an Ingress that is served, in order of its text. Of what is being obtained
+/// something else is said.
 pub(super) fn lacking(state: &State, key: &ObjectKey, ingress: &Ingress) -> Vec<Lacking> {
     let entries = ingress.tls.iter().enumerate();
     let lacking = entries.filter_map(|(entry, tls)| {
         let hosts = hosts(ingress, tls);
+        let is_obtained = |host| state.managed_for(host).is_some();
+        if !hosts.is_empty() && hosts.iter().all(is_obtained) {
+            return None;
+        }
+        let why = why(state, key, ingress, tls, &hosts)?;
+        let unserved = only(&hosts, |host| {
+            state.certificates().shown_for(host).is_empty()
+        });
         Some(Lacking {
             entry,
-            why: why(state, key, tls, &hosts)?,
-            unserved: only(&hosts, |host| {
-                state.certificates().shown_for(host).is_empty()
-            }),
+            why,
+            not_obtained: not_obtained(state, &unserved),
+            unserved,
         })
     });
     lacking
@@ -59,7 +125,13 @@ pub(super) fn lacking(state: &State, key: &ObjectKey, ingress: &Ingress) -> Vec<
         .collect()
 }
 
-fn why(state: &State, key: &ObjectKey, tls: &Tls, hosts: &[HostPattern]) -> Option<Why> {
+fn why(
+    state: &State,
+    key: &ObjectKey,
+    ingress: &Ingress,
+    tls: &Tls,
+    hosts: &[HostPattern],
+) -> Option<Why> {
     let Some(secret) = tls.secret.clone() else {
         return Some(Why::NoSecret);
     };
@@ -71,6 +143,7 @@ fn why(state: &State, key: &ObjectKey, tls: &Tls, hosts: &[HostPattern]) -> Opti
                 secret,
                 message: refused.refusal.to_string().into(),
             },
+            None if ingress.certificates_elsewhere => Why::Awaited { secret },
             None => Why::NotFound { secret },
         });
     };
@@ -88,6 +161,22 @@ fn why(state: &State, key: &ObjectKey, tls: &Tls, hosts: &[HostPattern]) -> Opti
         secret,
         hosts: others,
     })
+}
+
+fn not_obtained(state: &State, unserved: &[HostPattern]) -> Vec<(HostPattern, Hindrance)> {
+    let settings = state.settings();
+    let Some(obtains) = settings.and_then(|settings| settings.obtains.as_ref()) else {
+        return Vec::new();
+    };
+    let hindered = unserved.iter().filter_map(|host| {
+        let hindrance = match host {
+            _ if !obtains.permits(host) => Hindrance::NotPermitted,
+            HostPattern::OneLabel(_) => Hindrance::Wildcard,
+            HostPattern::Exact(_) | HostPattern::Any => return None,
+        };
+        Some((host.clone(), hindrance))
+    });
+    hindered.collect()
 }
 
 /// What an entry is about.

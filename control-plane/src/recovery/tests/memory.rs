@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::model::key::Origin;
-use crate::recovery::store::{Body, Draft, Store, StoreError};
+use crate::store::{Body, Draft, Store, StoreError};
 
 /// The store; a clone is another handle to it.
 #[derive(Clone)]

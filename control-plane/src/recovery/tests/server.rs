@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tower::service_fn;
 
 use super::*;
-use crate::recovery::{Draft, Secrets, Store, StoreError};
+use crate::store::{Collection, Draft, Secrets, Store, StoreError};
 
 /// The server's namespace `own`.
 #[derive(Clone, Default)]
@@ -43,7 +43,11 @@ impl Server {
             }
         });
         let client = Client::new(service, "own");
-        Secrets::new(client, namespace.map(ToOwned::to_owned))
+        Secrets::new(
+            client,
+            namespace.map(ToOwned::to_owned),
+            Collection::LastGood,
+        )
     }
 
     fn kept<T>(&self, f: impl FnOnce(&mut Kept) -> T) -> T {

@@ -291,6 +291,7 @@ impl World {
                 allow_local_external_names: false,
                 deletion_guard: DeletionGuard::default(),
                 beside: [].into(),
+                obtains: None,
             },
         });
         self.publish();
@@ -329,6 +330,7 @@ impl World {
             shares_hosts_with: Vec::new(),
             tls: Vec::new(),
             ignored: Vec::new(),
+            certificates_elsewhere: false,
         };
         self.accept(Kind::Ingress, name, Spec::Ingress(spec));
         self.publish();

@@ -5,29 +5,50 @@ use std::collections::BTreeSet;
 
 use roadstead_matcher::host::HostPattern;
 
-use crate::model::key::{Kind, ObjectKey};
+use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::state::State;
 
+/// What is decided for a host.
+#[derive(Debug, Default)]
+pub(super) struct Choice {
+    /// The certificates that are shown; `None` where what is shown for its wildcard will do.
+    pub(super) shown: Option<Vec<ObjectKey>>,
+    /// An Ingress wants a certificate for it that nobody else obtains, no Secret has one, and it may
+    /// be obtained.
+    pub(super) lacks: bool,
+}
+
+impl Choice {
+    fn of(shown: Vec<ObjectKey>) -> Self {
+        Self {
+            shown: Some(shown),
+            lacks: false,
+        }
+    }
+}
+
 impl State {
-    /// The certificates to show for a host, unless what is shown for its wildcard will do: those that
-    /// Ingresses name for it, the oldest Ingress first, if they are for that host. If there is none,
-    /// any that is for it in the namespace that the host belongs to: the one that is valid longest.
-    /// Of each type of key there is one.
-    pub(super) fn choose(&self, host: &HostPattern) -> Option<Vec<ObjectKey>> {
+    /// What is shown for a host: the certificates that Ingresses name for it, the oldest Ingress
+    /// first, if they are for that host. If there is none, any that is for it in the namespace that
+    /// the host belongs to: the one that is valid longest. If there is none either, the one that we
+    /// obtained for it. Of each type of key there is one.
+    pub(super) fn choose(&self, host: &HostPattern) -> Choice {
         let wants = self.certificates.wants(host);
-        let (home, owned) = self.home(host)?;
+        let Some((home, owned)) = self.home(host) else {
+            return Choice::default();
+        };
         let spoken_of = owned.as_ref() == Some(host)
             || wants.clone().next().is_some()
             || self.named(home, host.clone()).next().is_some();
         if !spoken_of {
-            return None;
+            return Choice::default();
         }
         let admitted = |ingress: &ObjectKey| {
             let is_admitted = |host| self.claims.admits(host, &ingress.namespace);
             ingress.namespace == home.namespace || owned.as_ref().is_some_and(is_admitted)
         };
-        let named = wants.filter(|(ingress, _)| admitted(ingress));
-        let named = named.flat_map(|(_, secrets)| secrets);
+        let mut wants = wants.filter(|(ingress, _)| admitted(ingress));
+        let named = wants.clone().flat_map(|(_, secrets)| secrets);
         // Thousands of Ingresses may name the same.
         let mut met = BTreeSet::new();
         let named = named.filter(|secret| met.insert(*secret));
@@ -36,7 +57,7 @@ impl State {
             certificate.is_some_and(|certificate| certificate.covers(host))
         }));
         if !named.is_empty() {
-            return Some(named);
+            return Choice::of(named);
         }
         let mut others: Vec<&ObjectKey> = [Some(host.clone()), host.wildcard()]
             .into_iter()
@@ -48,10 +69,41 @@ impl State {
             (Reverse(until), *secret)
         });
         let others = self.one_of_each(others.into_iter());
+        if !others.is_empty() {
+            return Choice::of(others);
+        }
+        let is_exact = matches!(host, HostPattern::Exact(_));
+        // What we have is shown until cert-manager has one, too.
+        let is_wanted = is_exact && wants.clone().next().is_some();
+        let settings = self.settings();
+        let obtains = settings.and_then(|settings| settings.obtains.as_ref());
+        let lacks = is_exact
+            && obtains.is_some_and(|obtains| obtains.permits(host))
+            && wants.any(|(ingress, _)| self.is_ours_to_obtain(ingress));
+        let obtained = is_wanted.then(|| self.one_of_each(self.obtained(host)));
+        let obtained = obtained.unwrap_or_default();
         // That of its wildcard is of this namespace, or must not be shown for it.
         let wildcard = host.wildcard();
         let of_others = wildcard.is_some_and(|of| !self.certificates.shown_for(&of).is_empty());
-        (!others.is_empty() || of_others).then_some(others)
+        Choice {
+            shown: (!obtained.is_empty() || of_others).then_some(obtained),
+            lacks,
+        }
+    }
+
+    /// Whether what an Ingress wants is not for cert-manager to obtain.
+    fn is_ours_to_obtain(&self, ingress: &ObjectKey) -> bool {
+        let of = self.ingress(ingress);
+        of.is_some_and(|(_, ingress)| !ingress.certificates_elsewhere)
+    }
+
+    /// The certificates that we obtained which have this name.
+    fn obtained(&self, name: &HostPattern) -> impl Iterator<Item = &ObjectKey> {
+        let origins = Origin::ALL.into_iter();
+        origins.flat_map(move |origin| {
+            let all = ObjectKey::before_all(origin, Kind::Certificate);
+            self.of_kind(all, name.clone())
+        })
     }
 
     /// An Ingress of the namespace that a host belongs to, and what it owns there: the host, or its
@@ -67,15 +119,19 @@ impl State {
 
     /// The Secrets of an object's namespace whose certificates have this name.
     fn named(&self, home: &ObjectKey, name: HostPattern) -> impl Iterator<Item = &ObjectKey> {
-        let first = ObjectKey::before_all(home.origin, Kind::Secret);
-        let of = (home.origin, home.namespace.clone(), name);
+        self.of_kind(home.sibling(Kind::Secret, ""), name)
+    }
+
+    /// Those of an object's kind and namespace.
+    fn of_kind(&self, first: ObjectKey, name: HostPattern) -> impl Iterator<Item = &ObjectKey> {
+        let of = (first.origin, first.namespace.clone(), name);
         let from = (of.0, of.1.clone(), of.2.clone(), first);
         let names = self.certificates.names.range(from..);
         names
             .take_while(move |(origin, namespace, name, _)| {
                 (*origin, namespace, name) == (of.0, &of.1, &of.2)
             })
-            .map(|(_, _, _, secret)| secret)
+            .map(|(_, _, _, certificate)| certificate)
     }
 
     /// The first of each type of key.

@@ -10,6 +10,7 @@ use crate::model::certificate::Certificate;
 use crate::model::ingress::Ingress;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::Age;
+use crate::state::certificates::choice::Choice;
 use crate::state::certificates::{Certificates, Named, first_of};
 use crate::state::references::release;
 use crate::state::{State, Touched};
@@ -54,7 +55,7 @@ impl State {
             self.certificates
                 .users
                 .remove(&(secret.clone(), key.clone()));
-            touched.secrets.insert(secret);
+            touched.certificates.insert(secret);
         }
         let wanted = self.wanted(key, ingress);
         let own = wanted.keys().chain(hosts_of_rules(ingress));
@@ -67,8 +68,8 @@ impl State {
         self.choose_again(hosts, touched);
     }
 
-    /// Takes in that a Secret is what `change` makes of it.
-    pub(in crate::state) fn change_secret(
+    /// Takes in that a Secret, or a certificate that we obtain, is what `change` makes of it.
+    pub(in crate::state) fn change_certificate(
         &mut self,
         key: &ObjectKey,
         touched: &mut Touched,
@@ -89,7 +90,9 @@ impl State {
             self.want_no_more(user, age, ingress, touched);
         }
         let before = self.certificate(key).cloned();
+        let mut waiting = self.waiting_for(key);
         change(self);
+        waiting.extend(self.waiting_for(key));
         let after = self.certificate(key).cloned();
         let facts = |certificate: &Certificate| {
             let Certificate {
@@ -126,21 +129,31 @@ impl State {
             self.want(user, age, ingress, touched);
         }
         self.choose_again(hosts, touched);
-        touched.secrets.insert(key.clone());
+        touched.certificates.insert(key.clone());
         touched.ingresses.extend(users);
+        touched.others.extend(waiting);
+    }
+
+    /// The Ingresses that want a certificate that we obtain: how far it has come is told to them.
+    fn waiting_for(&self, key: &ObjectKey) -> BTreeSet<ObjectKey> {
+        let names = self.managed(key).map(|managed| managed.names.as_slice());
+        let names = names.into_iter().flatten();
+        let waiting = names.flat_map(|host| self.certificates.wanted_by(host));
+        waiting.cloned().collect()
     }
 
     /// Forgets those of the touched Secrets that nobody refers to; in a folder is what its owner
     /// put there. What was recovered and not seen yet waits for who may refer to it.
     pub(in crate::state) fn forget_unused(&mut self, touched: &mut Touched) {
-        let unused = touched.secrets.iter();
+        let unused = touched.certificates.iter();
+        let unused = unused.filter(|secret| secret.kind == Kind::Secret);
         let unused = unused.filter(|secret| self.certificates.users(secret).next().is_none());
         let unused: Vec<ObjectKey> = unused.cloned().collect();
         for secret in unused {
             self.certificates.in_use.remove(&secret);
             let held = self.objects.get(&secret);
             if secret.origin == Origin::Kubernetes && held.is_some_and(|held| !held.unseen) {
-                self.change_secret(&secret, touched, |state| state.set(&secret, None));
+                self.change_certificate(&secret, touched, |state| state.set(&secret, None));
             }
         }
     }
@@ -152,10 +165,13 @@ impl State {
         touched: &mut Touched,
     ) -> OrdMap<ObjectKey, Seq> {
         let before = std::mem::take(&mut self.certificates);
-        let secrets = Origin::ALL.into_iter();
-        let secrets = secrets.flat_map(|origin| self.keys(origin, Kind::Secret));
-        touched.secrets.extend(secrets.cloned());
-        for secret in &touched.secrets {
+        for origin in Origin::ALL {
+            for kind in [Kind::Certificate, Kind::Secret] {
+                let keys = self.keys(origin, kind);
+                touched.certificates.extend(keys.cloned());
+            }
+        }
+        for secret in &touched.certificates {
             let names = self.certificate(secret).map(|found| found.names.clone());
             for name in names.into_iter().flatten() {
                 self.certificates.names.insert(entry(secret, &name));
@@ -213,7 +229,18 @@ impl State {
     fn choose_again(&mut self, mut hosts: BTreeSet<HostPattern>, touched: &mut Touched) {
         // Wildcards come first: what is shown for them decides on hosts of theirs.
         while let Some(host) = hosts.pop_last() {
-            let chosen = self.choose(&host);
+            let Choice {
+                shown: chosen,
+                lacks,
+            } = self.choose(&host);
+            let lacked = match lacks {
+                true => self.certificates.lacking.insert(host.clone()).is_some(),
+                false => self.certificates.lacking.remove(&host).is_some(),
+            };
+            if lacks != lacked {
+                let wanting = self.certificates.wanted_by(&host);
+                touched.ingresses.extend(wanting.cloned());
+            }
             let before = self.certificates.shown.get(&host);
             if before == chosen.as_ref() {
                 continue;

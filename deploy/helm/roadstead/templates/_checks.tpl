@@ -9,6 +9,7 @@ about stands in values.schema.json.
 {{- include "roadstead.checkListeners" .Values.listeners -}}
 {{- include "roadstead.checkPorts" . -}}
 {{- include "roadstead.checkLease" (.Values.controlPlane.config.lease | default dict) -}}
+{{- include "roadstead.checkAcme" (.Values.acme | default dict) -}}
 {{- include "roadstead.checkStatus" . -}}
 {{- end -}}
 
@@ -69,6 +70,21 @@ about stands in values.schema.json.
 {{- end -}}
 {{- if or (gt (mul 2 $retry) $renew) (lt $retry 100) -}}
 {{- fail (printf "controlPlane.config.lease.retry: %d ms is too long for renewWithin, %d ms, or too short; use a fifth of it, and 100ms at least" $retry $renew) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "roadstead.checkAcme" -}}
+{{- if and . (not .acceptTerms) -}}
+{{- fail "acme.acceptTerms: the terms of the CA are not accepted; read them (its directory has their URL), then set it to true; or leave acme empty" -}}
+{{- end -}}
+{{- with .roots -}}
+{{- $from := list -}}
+{{- range $key := list "secret" "configMap" "pem" -}}
+{{- if get $.roots $key -}}{{- $from = append $from $key -}}{{- end -}}
+{{- end -}}
+{{- if ne (len $from) 1 -}}
+{{- fail (printf "acme.roots: %s, and roots come from one place; set one of secret, configMap, pem" (ternary "nothing is set" (printf "%s are set" (join " and " $from)) (empty $from))) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -79,7 +79,29 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
     "authorityConfigMap" (include "roadstead.ca" .)
     "proxyAccounts" (list (printf "%s/%s" .Release.Namespace (include "roadstead.data" .))))
   "admin" (dict "address" (printf "%s:%v" .Values.bindAddress .Values.controlPlane.ports.admin)) -}}
+{{- with .Values.acme -}}
+{{- $acme := omit . "roots" -}}
+{{- with .roots -}}
+{{- $_ := set $acme "roots" (ternary "/etc/roadstead/acme-roots.pem" "/etc/acme-roots/ca.pem" (not (empty .pem))) -}}
+{{- end -}}
+{{- $_ := set $base "acme" $acme -}}
+{{- end -}}
 {{- toYaml (mergeOverwrite (deepCopy .Values.controlPlane.config) $base) -}}
+{{- end -}}
+
+{{/* Whether the CA's roots are a volume, and not in the file's own ConfigMap. */}}
+{{- define "roadstead.acmeVolume" -}}
+{{- with (.Values.acme | default dict).roots }}{{ if not .pem }}yes{{ end }}{{ end -}}
+{{- end -}}
+
+{{/* Whether the proxies themselves, or their Service, are reached on port 80 by HTTP. */}}
+{{- define "roadstead.onPort80" -}}
+{{- $behind := eq .Values.dataPlane.kind "Deployment" -}}
+{{- range $name, $of := .Values.listeners -}}
+{{- $port := $of.port -}}
+{{- if $behind }}{{ $port = index $.Values.dataPlane.service.ports $name | default $of.port }}{{ end -}}
+{{- if and (eq (int $port) 80) (eq ($of.protocol | default "http") "http") }}yes{{ end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Whether anything is written on users' objects: not beside another controller. */}}
@@ -92,6 +114,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- define "roadstead.lasting" -}}
 {{- $of := omit . "listeners" "ingressClass" "beside" "hostOwnership" "allowLocalExternalNames" "deletionGuard" "log" -}}
 {{- $_ := set $of "log" (omit (.log | default dict) "level") -}}
+{{- with .acme }}{{ $_ := set $of "acme" (omit . "onlyFor") }}{{ end -}}
 {{- toYaml $of -}}
 {{- end -}}
 

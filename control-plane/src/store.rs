@@ -1,13 +1,29 @@
-//! A store of recovery records: bodies by name, and what can go wrong with it.
+//! Where lies what outlives the event log: Secrets of our own namespace, or files in the folder of
+//! keys.
 //!
-//! It knows nothing of records: which body may be replaced by which is decided once for all
-//! stores.
+//! Bodies by name, and what can go wrong with them. It knows nothing of what is in them: which
+//! may be replaced by which is decided by those who keep something there.
+
+mod files;
+mod secrets;
 
 use std::time::Duration;
 
 use crate::model::key::Origin;
 
-/// Where the records of one origin lie.
+pub use files::Files;
+pub use secrets::Secrets;
+
+/// Bodies that belong together, and are listed together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collection {
+    /// Recovery records.
+    LastGood,
+    /// Certificates that we obtain, with their keys, and the accounts that they are obtained by.
+    Certificates,
+}
+
+/// Where the bodies of one collection lie.
 pub trait Store: Send + Sync + 'static {
     /// The origin.
     fn origin(&self) -> Origin;
@@ -58,6 +74,9 @@ pub struct Draft<'a> {
     pub bytes: Vec<u8>,
 }
 
+/// Bytes of a body at most. The API server takes Secrets of 1 MiB, and etcd holds them all.
+pub const MAX_BYTES: usize = 256 * 1024;
+
 /// The store does not do what it is asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -74,12 +93,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(super) fn silent(limit: Duration) -> Self {
+    pub fn silent(limit: Duration) -> Self {
         Self::Unavailable(format!("no answer within {limit:?}"))
     }
 
     /// For metrics.
-    pub(super) fn cause(&self) -> &'static str {
+    pub fn cause(&self) -> &'static str {
         match self {
             Self::Conflict => "conflict",
             Self::Forbidden(_) => "forbidden",
@@ -89,7 +108,7 @@ impl StoreError {
     }
 
     /// Whether other bodies fare no better.
-    pub(super) fn concerns_all(&self) -> bool {
+    pub fn concerns_all(&self) -> bool {
         match self {
             Self::Conflict | Self::Refused(_) => false,
             Self::Forbidden(_) | Self::Unavailable(_) => true,

@@ -1,6 +1,6 @@
 //! Secrets of our own namespace.
 //!
-//! Secrets and not ConfigMaps, because what is kept later holds keys. A resourceVersion stands
+//! Secrets and not ConfigMaps, because some of them hold keys. A resourceVersion stands
 //! before each write: what somebody else wrote meanwhile is not overwritten unseen.
 
 use std::collections::BTreeMap;
@@ -12,23 +12,28 @@ use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
 use kube::{Api, Client, Error};
 
 use crate::model::key::Origin;
-use crate::recovery::store::{Body, Draft, Store, StoreError};
+use crate::store::{Body, Collection, Draft, Store, StoreError};
 
-/// The Secrets of one namespace that bear our label.
+/// The Secrets of one namespace that bear our label with the collection's value.
 #[derive(Clone, Debug)]
 pub struct Secrets {
     api: Api<Secret>,
     namespace: String,
+    collection: &'static str,
 }
 
 impl Secrets {
     /// Those of this namespace; `None`: the namespace of the pod's service account, or of the
     /// kubeconfig's context.
-    pub fn new(client: Client, namespace: Option<String>) -> Self {
+    pub fn new(client: Client, namespace: Option<String>, collection: Collection) -> Self {
         let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
         Self {
             api: Api::namespaced(client, &namespace),
             namespace,
+            collection: match collection {
+                Collection::LastGood => "last-good",
+                Collection::Certificates => "certificates",
+            },
         }
     }
 
@@ -40,7 +45,7 @@ impl Secrets {
                 namespace: Some(self.namespace.clone()),
                 resource_version: over.map(text),
                 labels: Some(BTreeMap::from([
-                    (text(LABEL), text(LAST_GOOD)),
+                    (text(LABEL), text(self.collection)),
                     (text("app.kubernetes.io/managed-by"), text("roadstead")),
                 ])),
                 annotations: Some(BTreeMap::from([(text(ABOUT), draft.about)])),
@@ -80,7 +85,7 @@ impl Store for Secrets {
     async fn all(&self) -> Result<Vec<Body>, StoreError> {
         let mut bodies = Vec::new();
         let mut page = ListParams::default()
-            .labels(&format!("{LABEL}={LAST_GOOD}"))
+            .labels(&format!("{LABEL}={}", self.collection))
             .limit(PAGE);
         loop {
             let list = self.api.list(&page).await;
@@ -89,12 +94,11 @@ impl Store for Secrets {
             bodies.extend(list.items.into_iter().map(body));
             match more {
                 Some(_) if bodies.len() >= MAX_LISTED => {
-                    tracing::error!(
-                        "more than {MAX_LISTED} Secrets of namespace {} bear the label {LABEL}: \
-                         the others are not looked at",
-                        self.namespace
-                    );
-                    return Ok(bodies);
+                    return Err(StoreError::Unavailable(format!(
+                        "more than {MAX_LISTED} Secrets of namespace {} bear the label \
+                         {LABEL}={}",
+                        self.namespace, self.collection
+                    )));
                 }
                 Some(token) => page = page.continue_token(&token),
                 None => return Ok(bodies),
@@ -173,12 +177,11 @@ fn revision(secret: &Secret) -> Box<str> {
 const PREFIX: &str = "roadstead-";
 const TYPE: &str = "roadstead.dev/recovery";
 const LABEL: &str = "roadstead.dev/recovery";
-const LAST_GOOD: &str = "last-good";
 /// The annotation that says which object it is about, for people.
 const ABOUT: &str = "roadstead.dev/object";
 /// The entry of `data`.
 const RECORD: &str = "record";
 /// Bodies of a list that are in memory at once as they came.
 const PAGE: u32 = 100;
-/// Bodies that are looked at; the rest is not ours.
-const MAX_LISTED: usize = 10_000;
+/// Far more than there are.
+const MAX_LISTED: usize = 100_000;

@@ -10,8 +10,7 @@ use tokio::task::spawn_blocking;
 
 use crate::model::key::Origin;
 use crate::private_file;
-use crate::recovery::MAX_BYTES;
-use crate::recovery::store::{Body, Draft, Store, StoreError};
+use crate::store::{Body, Draft, MAX_BYTES, Store, StoreError};
 
 /// The files of one folder that end in `.json`.
 #[derive(Clone, Debug)]
@@ -45,7 +44,10 @@ impl Store for Files {
         blocking("read", &self.path(name), move || read(&path)).await
     }
 
-    async fn put(&self, draft: Draft<'_>, _over: Option<&str>) -> Result<Box<str>, StoreError> {
+    async fn put(&self, draft: Draft<'_>, over: Option<&str>) -> Result<Box<str>, StoreError> {
+        if over.is_none() && self.path(draft.name).exists() {
+            return Err(StoreError::Conflict);
+        }
         let path = self.path(draft.name);
         let folder = self.folder.clone();
         blocking("write", &self.path(draft.name), move || {
@@ -82,10 +84,9 @@ fn all(folder: &Path) -> io::Result<Vec<Body>> {
         if path.extension().is_some_and(|found| found == EXTENSION) {
             bodies.extend(read(&path)?);
         }
-        if bodies.len() >= MAX_LISTED {
-            let folder = folder.display();
-            tracing::error!(%folder, "more than {MAX_LISTED} files: the others are not looked at");
-            break;
+        if bodies.len() > MAX_LISTED {
+            let most = format!("there are more than {MAX_LISTED} files");
+            return Err(io::Error::other(most));
         }
     }
     Ok(bodies)
@@ -127,8 +128,8 @@ async fn blocking<T: Send + 'static>(
 }
 
 const EXTENSION: &str = "json";
-/// Files that are looked at; the rest is not ours.
-const MAX_LISTED: usize = 10_000;
+/// Far more than there are.
+const MAX_LISTED: usize = 100_000;
 
 #[cfg(test)]
 mod tests {
@@ -151,7 +152,10 @@ mod tests {
         let store = Files::new(folder.clone());
         assert_eq!(store.all().await.unwrap(), []);
         store.put(draft("a", "one"), None).await.unwrap();
-        store.put(draft("a", "two"), None).await.unwrap();
+        // What nobody knew of is not written over.
+        let again = store.put(draft("a", "two"), None).await;
+        assert!(matches!(again, Err(StoreError::Conflict)), "{again:?}");
+        store.put(draft("a", "two"), Some("")).await.unwrap();
         // What a crash leaves behind.
         fs::write(folder.join("b.draft"), "half").unwrap();
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;

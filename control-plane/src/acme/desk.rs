@@ -1,0 +1,381 @@
+//! Which certificate is to be looked at now: who waits for a time, for the proxies, for the CA's
+//! limits, or for a place.
+//!
+//! Without calls, clock and store: what is due is taken from here one by one, and put back with
+//! what came of it. What changes costs what it concerns; nothing here looks at all certificates.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::acme::record::Kept;
+use crate::model::key::ObjectKey;
+use crate::model::managed::Managed;
+use crate::model::time::Timestamp;
+use crate::plan::issuance::ledger::{Limit, THREE_HOURS, WEEK};
+use crate::plan::issuance::{Circumstances, Next, next};
+
+/// All certificates that are kept or wanted.
+#[derive(Debug)]
+pub(super) struct Desk {
+    limits: Limits,
+    entries: BTreeMap<ObjectKey, Entry>,
+    /// Those that wait for a time.
+    due: BTreeSet<(Timestamp, ObjectKey)>,
+    /// Those that wait for the proxies.
+    at_barrier: BTreeSet<ObjectKey>,
+    /// Those for which an order is to be placed, the most urgent first.
+    orders: BTreeSet<(Timestamp, ObjectKey)>,
+    /// Those that something changed for.
+    changed: BTreeSet<ObjectKey>,
+    /// When orders were placed, all of them.
+    placed: BTreeSet<(Timestamp, ObjectKey)>,
+    /// The CA is left alone until then.
+    quiet: Timestamp,
+}
+
+/// What a CA takes of one account, and of the same names; and what of ours is slow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) orders: u32,
+    pub(super) same_names: u32,
+    /// How long it may take until a Secret is known that an Ingress names, in milliseconds.
+    pub(super) settled: i64,
+}
+
+/// One certificate.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) kept: Kept,
+    /// Of what is stored of it; `None` before anything is.
+    pub(super) revision: Option<Box<str>>,
+    /// What is kept of it is not stored, and nothing else is done before it is.
+    unsaved: bool,
+    /// Since when somebody wants it.
+    wanted: Option<Timestamp>,
+    waits: Option<Timestamp>,
+    /// In which place it stands among those for which an order is to be placed.
+    urgency: Option<Timestamp>,
+    /// Since when it waits for the proxies.
+    barred: Option<Timestamp>,
+    /// When an order was begun that is not kept yet.
+    begun: Option<Timestamp>,
+    /// Somebody is at it.
+    taken: bool,
+}
+
+/// What somebody is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Store what is kept.
+    Save,
+    Do(Next),
+}
+
+/// What is the same for all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Conditions<'a> {
+    pub(super) now: Timestamp,
+    pub(super) ca: &'a str,
+    /// The CA suggests when to renew.
+    pub(super) suggests: bool,
+}
+
+/// Who answers by the challenges of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answering {
+    All,
+    Some,
+    Nobody,
+}
+
+impl Desk {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            entries: BTreeMap::new(),
+            due: BTreeSet::new(),
+            at_barrier: BTreeSet::new(),
+            orders: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            placed: BTreeSet::new(),
+            quiet: Timestamp(i64::MIN),
+        }
+    }
+
+    /// A certificate that is stored.
+    pub(super) fn keep(&mut self, key: ObjectKey, kept: Kept, revision: Box<str>) {
+        self.enter(key, kept, Some(revision), None, false);
+    }
+
+    /// Somebody wants this certificate now.
+    pub(super) fn want(&mut self, key: &ObjectKey, now: Timestamp, new: impl FnOnce() -> Kept) {
+        match self.entries.get_mut(key) {
+            Some(entry) => {
+                entry.wanted.get_or_insert(now);
+                self.changed.insert(key.clone());
+            }
+            None => self.enter(key.clone(), new(), None, Some(now), false),
+        }
+    }
+
+    /// Nobody wants it any more.
+    pub(super) fn want_no_more(&mut self, key: &ObjectKey) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.wanted = None;
+            self.changed.insert(key.clone());
+        }
+    }
+
+    /// Those that wait for the proxies are to be looked at again.
+    pub(super) fn proxies_changed(&mut self) {
+        self.changed.extend(self.at_barrier.iter().cloned());
+    }
+
+    /// Leaves the CA alone until then.
+    pub(super) fn be_quiet(&mut self, until: Timestamp) {
+        self.quiet = self.quiet.max(until);
+    }
+
+    /// Whether any may have something to be done now.
+    pub(super) fn has_work(&self, now: Timestamp) -> bool {
+        self.next_due().is_some_and(|time| time <= now)
+    }
+
+    /// When something is due next.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        let due = self.due.first().map(|(time, _)| *time);
+        let order = self.orders.first().map(|_| self.order_allowed());
+        let changed = self.changed.first().map(|_| Timestamp(i64::MIN));
+        let next = due.into_iter().chain(order).chain(changed).min()?;
+        Some(next.max(self.quiet))
+    }
+
+    /// What is next, with the certificate that it is for, which nobody else is given until it is
+    /// put back.
+    pub(super) fn take(
+        &mut self,
+        conditions: &Conditions<'_>,
+        answering: impl Fn(&ObjectKey, &Kept) -> Answering,
+    ) -> Option<(ObjectKey, Entry, Task)> {
+        let now = conditions.now;
+        if self.quiet > now {
+            return None;
+        }
+        while let Some((time, key)) = self.due.first().cloned() {
+            if time > now {
+                break;
+            }
+            self.due.remove(&(time, key.clone()));
+            self.changed.insert(key);
+        }
+        while let Some(key) = self.changed.pop_first() {
+            let Some(next) = self.look(&key, conditions, &answering) else {
+                continue;
+            };
+            self.leave_queues(&key);
+            let entry = self.entries.get_mut(&key)?;
+            if next != Task::Do(Next::Barrier) {
+                entry.barred = None;
+            }
+            match next {
+                Task::Do(Next::Wait(time)) => {
+                    entry.waits = Some(time);
+                    self.due.insert((time, key));
+                }
+                Task::Do(Next::Barrier) => {
+                    let bound = entry.barred.get_or_insert(now).later(BOUND);
+                    entry.waits = Some(bound);
+                    self.due.insert((bound, key.clone()));
+                    self.at_barrier.insert(key);
+                }
+                Task::Do(Next::Begin) => {
+                    let issued = entry.kept.managed.issued.as_ref();
+                    let expires = issued.map(|issued| issued.certificate.not_after);
+                    let urgency = expires.or(entry.wanted).unwrap_or(now);
+                    entry.urgency = Some(urgency);
+                    self.orders.insert((urgency, key));
+                }
+                Task::Do(Next::Forget) if entry.revision.is_none() => self.forget(&key),
+                Task::Save | Task::Do(Next::Abandon | Next::Forget | Next::Call(_)) => {
+                    entry.taken = true;
+                    return Some((key, entry.clone(), next));
+                }
+            }
+        }
+        self.take_order(now)
+    }
+
+    /// How many orders wait for the CA's limits, and until when.
+    pub(super) fn orders_waiting(&self, now: Timestamp) -> Option<(usize, Timestamp)> {
+        let allowed = self.order_allowed();
+        (!self.orders.is_empty() && allowed > now).then_some((self.orders.len(), allowed))
+    }
+
+    /// Somebody was at it, and this is kept of it now; `None`: nothing.
+    pub(super) fn put(&mut self, key: &ObjectKey, kept: Option<(Kept, Option<Box<str>>)>) {
+        let before = self.entries.get(key);
+        let wanted = before.and_then(|entry| entry.wanted);
+        let again = before.filter(|entry| entry.wanted.is_some());
+        let again = again.map(|entry| (anew(&entry.kept), None));
+        self.forget(key);
+        if let Some((kept, revision)) = kept.or(again) {
+            self.enter(key.clone(), kept, revision, wanted, false);
+        }
+    }
+
+    /// Somebody was at it, and this is kept of it now and could not be stored: that is tried again
+    /// then.
+    pub(super) fn put_unsaved(
+        &mut self,
+        key: &ObjectKey,
+        (kept, revision): (Kept, Option<Box<str>>),
+        again: Timestamp,
+    ) {
+        let wanted = self.entries.get(key).and_then(|entry| entry.wanted);
+        self.forget(key);
+        self.enter(key.clone(), kept, revision, wanted, true);
+        self.changed.remove(key);
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.waits = Some(again);
+            self.due.insert((again, key.clone()));
+        }
+    }
+
+    /// Nothing is done with it any more.
+    pub(super) fn forget(&mut self, key: &ObjectKey) {
+        self.leave_queues(key);
+        self.changed.remove(key);
+        let Some(entry) = self.entries.remove(key) else {
+            return;
+        };
+        let placed = entry.kept.managed.placed.into_iter();
+        for time in placed.chain(entry.begun) {
+            self.placed.remove(&(time, key.clone()));
+        }
+    }
+
+    /// Those that wait for the proxies.
+    pub(super) fn at_barrier(&self) -> impl Iterator<Item = (&ObjectKey, &Kept)> {
+        let keys = self.at_barrier.iter();
+        keys.filter_map(|key| Some((key, &self.entries.get(key)?.kept)))
+    }
+
+    /// All that is kept.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&ObjectKey, &Entry)> {
+        self.entries.iter()
+    }
+
+    fn look(
+        &self,
+        key: &ObjectKey,
+        conditions: &Conditions<'_>,
+        answering: impl Fn(&ObjectKey, &Kept) -> Answering,
+    ) -> Option<Task> {
+        let entry = self.entries.get(key).filter(|entry| !entry.taken)?;
+        let now = conditions.now;
+        if entry.unsaved {
+            return Some(match entry.waits.filter(|time| *time > now) {
+                Some(time) => Task::Do(Next::Wait(time)),
+                None => Task::Save,
+            });
+        }
+        let answered = match answering(key, &entry.kept) {
+            Answering::All => true,
+            // Whoever does not answer by then may never.
+            Answering::Some => entry.barred.is_some_and(|since| since.later(BOUND) <= now),
+            Answering::Nobody => false,
+        };
+        let same_names = Limit {
+            orders: self.limits.same_names,
+            within: WEEK,
+        };
+        // Of a clock that was put back nothing counts that is still to come.
+        let placed = entry.kept.managed.placed.iter().rev().copied();
+        let of_names = same_names.allows(placed.skip_while(|time| *time > now));
+        let settled = entry
+            .wanted
+            .map_or(now, |since| since.later(self.limits.settled));
+        let circumstances = Circumstances {
+            now,
+            wanted: entry.wanted.is_some(),
+            ca: conditions.ca,
+            suggests: conditions.suggests,
+            allowed: of_names.max(settled),
+            answered,
+        };
+        Some(Task::Do(next(&entry.kept.managed, &circumstances)))
+    }
+
+    /// The most urgent order, if the CA takes another.
+    fn take_order(&mut self, now: Timestamp) -> Option<(ObjectKey, Entry, Task)> {
+        let (_, key) = self.orders.first().cloned()?;
+        if self.order_allowed() > now {
+            return None;
+        }
+        self.leave_queues(&key);
+        let entry = self.entries.get_mut(&key)?;
+        entry.taken = true;
+        // Counts for those that follow at once.
+        entry.begun = Some(now);
+        self.placed.insert((now, key.clone()));
+        Some((key, entry.clone(), Task::Do(Next::Begin)))
+    }
+
+    /// From when on the CA takes an order of ours.
+    fn order_allowed(&self) -> Timestamp {
+        let limit = Limit {
+            orders: self.limits.orders,
+            within: THREE_HOURS,
+        };
+        limit.allows(self.placed.iter().rev().map(|(time, _)| *time))
+    }
+
+    fn enter(
+        &mut self,
+        key: ObjectKey,
+        kept: Kept,
+        revision: Option<Box<str>>,
+        wanted: Option<Timestamp>,
+        unsaved: bool,
+    ) {
+        self.forget(&key);
+        let placed = kept.managed.placed.iter();
+        self.placed.extend(placed.map(|time| (*time, key.clone())));
+        self.changed.insert(key.clone());
+        let entry = Entry {
+            kept,
+            revision,
+            unsaved,
+            wanted,
+            waits: None,
+            urgency: None,
+            barred: None,
+            begun: None,
+            taken: false,
+        };
+        self.entries.insert(key, entry);
+    }
+
+    fn leave_queues(&mut self, key: &ObjectKey) {
+        self.at_barrier.remove(key);
+        let Some(entry) = self.entries.get_mut(key) else {
+            return;
+        };
+        if let Some(time) = entry.waits.take() {
+            self.due.remove(&(time, key.clone()));
+        }
+        if let Some(urgency) = entry.urgency.take() {
+            self.orders.remove(&(urgency, key.clone()));
+        }
+    }
+}
+
+/// One for the same names of which nothing is done yet.
+fn anew(kept: &Kept) -> Kept {
+    Kept::new(Managed::new(kept.managed.names.clone()), kept.created)
+}
+
+/// How long an order waits for proxies, some of which answer already.
+const BOUND: i64 = 5 * 60_000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! What keeps certificates waiting, as it is said: once each, for people.
+
+use std::collections::BTreeSet;
+
+use crate::acme::barrier::Barrier;
+use crate::acme::desk::Desk;
+use crate::model::key::ObjectKey;
+use crate::model::time::Timestamp;
+use crate::presence::Presence;
+use crate::snapshot::publication::Publication;
+
+/// What was said, and is still so.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// These wait for the proxies.
+    at_barrier: BTreeSet<ObjectKey>,
+    /// Orders wait for the CA's limits.
+    limited: bool,
+}
+
+impl Said {
+    /// Says what was not so before.
+    pub(super) fn say(
+        &mut self,
+        desk: &Desk,
+        publication: &Publication,
+        presence: &Presence,
+        now: Timestamp,
+    ) {
+        let mut waiting = BTreeSet::new();
+        for (key, kept) in desk.at_barrier() {
+            if self.at_barrier.contains(key) {
+                waiting.insert(key.clone());
+                continue;
+            }
+            let barrier = Barrier::of(key, &kept.managed, publication, presence);
+            if !barrier.is_published() {
+                continue;
+            }
+            waiting.insert(key.clone());
+            let mut lacking = barrier.lacking();
+            match lacking.next() {
+                Some(first) => {
+                    let others = lacking.count();
+                    tracing::info!(
+                        %first, others,
+                        "{key} waits for proxies to acknowledge the CA's challenge"
+                    );
+                }
+                None if presence.is_empty() => {
+                    tracing::info!("{key} waits for a proxy to connect");
+                }
+                None => {}
+            }
+        }
+        self.at_barrier = waiting;
+        let limited = desk.orders_waiting(now);
+        if let Some((orders, until)) = limited
+            && !self.limited
+        {
+            tracing::warn!(orders, %until, "orders wait for the CA's limits");
+        }
+        self.limited = limited.is_some();
+    }
+}

@@ -1,0 +1,118 @@
+//! The CA that certificates are obtained from, and what is asked of it.
+
+use std::path::PathBuf;
+
+use roadstead_matcher::host::HostPattern;
+use serde::Deserialize;
+
+use crate::config::ConfigError;
+use crate::model::settings::Obtains;
+
+/// A CA that speaks ACME (RFC 8555). Hosts of `spec.tls` for which no Secret has a certificate get
+/// one from it: it asks for them on port 80.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Acme {
+    /// The URL of its directory. Default: that of Let's Encrypt,
+    /// https://acme-v02.api.letsencrypt.org/directory; theirs for trying things out is
+    /// https://acme-staging-v02.api.letsencrypt.org/directory.
+    pub directory: String,
+    /// That you accept the CA's terms of service, which its directory names. Nothing is asked of
+    /// it otherwise.
+    pub accept_terms: bool,
+    /// E-mail addresses that the CA may write to. Default: none; few CAs still write.
+    pub contact: Vec<String>,
+    /// The kind of certificate, of those that the CA's directory names. Default: the CA's own.
+    pub profile: Option<String>,
+    /// Hosts that certificates are obtained for: these and all below them, for example
+    /// `[example.com]`. Empty, which is the default: all. Applied without a restart.
+    pub only_for: Vec<String>,
+    /// A file with the roots, in PEM, that the CA's own certificate is checked by, in place of the
+    /// well-known ones: for a CA of your own.
+    pub roots: Option<PathBuf>,
+    /// Orders that the CA takes within three hours, at Let's Encrypt 300; further ones wait. 0: any
+    /// number. Default: 300.
+    pub orders_per_three_hours: u32,
+    /// Orders for the same names that it takes within a week, at Let's Encrypt 5. 0: any number.
+    /// Default: 5.
+    pub orders_per_names_per_week: u32,
+}
+
+impl Default for Acme {
+    fn default() -> Self {
+        Self {
+            directory: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+            accept_terms: false,
+            contact: Vec::new(),
+            profile: None,
+            only_for: Vec::new(),
+            roots: None,
+            orders_per_three_hours: 300,
+            orders_per_names_per_week: 5,
+        }
+    }
+}
+
+impl Acme {
+    /// For whom it is asked.
+    pub(super) fn obtains(&self) -> Obtains {
+        let hosts = self.only_for.iter().map(|host| HostPattern::parse(host));
+        Obtains {
+            // They were checked.
+            only_for: hosts.filter_map(Result::ok).collect(),
+        }
+    }
+
+    /// What of it is read once.
+    pub(super) fn lasting(&self) -> Self {
+        Self {
+            only_for: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let invalid = |key: &str, problem: String, remedy| {
+            Err(ConfigError::Invalid {
+                key: format!("acme.{key}"),
+                problem,
+                remedy,
+            })
+        };
+        if !self.accept_terms {
+            return invalid(
+                "acceptTerms",
+                format!("the terms of {} are not accepted", self.directory),
+                "read them (its directory has their URL), then set it to true; or leave out acme",
+            );
+        }
+        if !self.directory.starts_with("https://") || self.directory.len() > MAX_URL {
+            let problem = format!("{:?} is no URL of a CA's directory", self.directory);
+            return invalid("directory", problem, "use one that begins with https://");
+        }
+        for address in &self.contact {
+            if !is_address(address) {
+                let problem = format!("{address:?} is no e-mail address");
+                return invalid("contact", problem, "write it as ops@example.com");
+            }
+        }
+        for host in &self.only_for {
+            if !matches!(HostPattern::parse(host), Ok(HostPattern::Exact(_))) {
+                let problem = format!("{host:?} is no host");
+                let remedy = "write it without * and dot before it: what is below is meant, too";
+                return invalid("onlyFor", problem, remedy);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    let plain = text
+        .chars()
+        .all(|c| c.is_ascii_graphic() && !",?&;<>".contains(c));
+    let parts = text.split_once('@');
+    plain && parts.is_some_and(|(name, domain)| !name.is_empty() && domain.contains('.'))
+}
+
+const MAX_URL: usize = 2048;

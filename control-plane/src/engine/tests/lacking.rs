@@ -1,0 +1,83 @@
+//! For which hosts a certificate is obtained, as the engine tells it.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::model::guard::DeletionGuard;
+use crate::model::ingress::{Ingress, Tls};
+use crate::model::settings::{HostOwnership, Obtains, Settings as Configured};
+use roadstead_matcher::host::HostPattern;
+
+fn configured(beside: &[&str]) -> Observation {
+    Observation::Configured(Configured {
+        listeners: BTreeMap::new(),
+        ingress_class: "roadstead".into(),
+        host_ownership: HostOwnership::Namespace,
+        allow_local_external_names: false,
+        deletion_guard: DeletionGuard::default(),
+        beside: beside.iter().map(|name| (*name).into()).collect(),
+        obtains: Some(Obtains::default()),
+    })
+}
+
+/// A complete list of this kind, in which an Ingress wants a certificate.
+fn list(kind: Kind) -> Observation {
+    let tls = Tls {
+        hosts: vec![HostPattern::parse("a.example").unwrap()],
+        secret: None,
+    };
+    let ingress = Ingress {
+        tls: vec![tls],
+        ..Ingress::default()
+    };
+    let ingress = seen(key(Kind::Ingress, "a"), Spec::Ingress(ingress));
+    Observation::Listed {
+        origin: Origin::Folder,
+        kind,
+        objects: [ingress]
+            .into_iter()
+            .filter(|_| kind == Kind::Ingress)
+            .collect(),
+        unreadable: vec![],
+    }
+}
+
+/// What was told last; `None`: that it is not known.
+fn told() -> Option<usize> {
+    world(|world| world.lacking.as_ref().map(imbl::OrdSet::len))
+}
+
+#[test]
+fn which_hosts_lack_a_certificate_is_told_once_all_that_decides_it_is_known() {
+    let kinds = [
+        Kind::Ingress,
+        Kind::Secret,
+        Kind::Certificate,
+        Kind::IngressClass,
+    ];
+    let mut engine = begin(Fold::default(), 1);
+    engine.lead(Settings {
+        lineage: "l".into(),
+        epoch: Epoch(2),
+        binary_version: "test".into(),
+        awaited: kinds.map(|kind| (Origin::Folder, kind)).into(),
+    });
+    engine.turn(batch([configured(&[])]));
+    for kind in kinds {
+        assert_eq!(told(), None);
+        engine.turn(batch([list(kind)]));
+    }
+    assert_eq!(told(), Some(1));
+    // Who cannot read Secrets must not take them for gone, nor order for all of them.
+    engine.turn(batch([Observation::Unlistable {
+        origin: Origin::Folder,
+        kind: Kind::Secret,
+        message: "forbidden".into(),
+    }]));
+    assert_eq!(told(), None);
+    engine.turn(batch([list(Kind::Secret)]));
+    assert_eq!(told(), Some(1));
+    // Another controller obtains them.
+    engine.turn(batch([configured(&["other.example/controller"])]));
+    assert_eq!(told(), Some(0));
+}

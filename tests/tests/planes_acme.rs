@@ -1,0 +1,121 @@
+//! Certificates that nobody brings: obtained from a CA through both planes, and kept.
+
+#![cfg(test)]
+
+use std::net::Ipv4Addr;
+
+use anyhow::{Context, ensure};
+use roadstead_proto::v1::LoggedEvent;
+use roadstead_tests::{
+    echo::Echo,
+    pebble::{Behaviour, Pebble},
+    planes::{
+        ControlPlane, Proxy, SOON,
+        obtained::{save, serves, settings},
+    },
+    sandbox, wait,
+};
+
+#[test]
+fn a_host_that_has_no_certificate_is_given_one_and_losing_the_log_costs_no_order() {
+    sandbox::run(async |sandbox| {
+        let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
+        for host in ["apple.example", "pear.example"] {
+            save(sandbox, host, echo.address(), "")?;
+        }
+        let pebble = Pebble::start(sandbox, &Behaviour::default()).await?;
+        let mut control = ControlPlane::start(sandbox, &settings(&pebble, "")).await?;
+        let _proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
+        let root = pebble.issuing_root().await?;
+        let apple = serves(&root, "apple.example").await?;
+        let pear = serves(&root, "pear.example").await?;
+        ensure!(apple.shown != pear.shown);
+        ensure!(pebble.orders()? == 2);
+
+        control.stop().await?;
+        control.lose("log")?;
+        control.start_again().await?;
+        let again = serves(&root, "apple.example").await?;
+        ensure!(again.shown == apple.shown);
+        // Nobody but us writes them: what is told is what was kept.
+        let told = control.operator()?.events().await?;
+        let of_certificates = told
+            .iter()
+            .filter(|event| event.object.contains("Certificate"));
+        ensure!(of_certificates.count() == 2, "{told:?}");
+        ensure!(pebble.orders()? == 2);
+        Ok(())
+    });
+}
+
+#[test]
+fn fifty_hosts_are_given_theirs_beside_some_that_cannot_be() {
+    sandbox::run(async |sandbox| {
+        let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
+        let hosts: Vec<String> = (0..50).map(|n| format!("host-{n}.example")).collect();
+        let (astray, refused) = ("astray.example", "a.refused.example");
+        for host in hosts.iter().map(String::as_str).chain([astray, refused]) {
+            save(sandbox, host, echo.address(), "")?;
+        }
+        let behaviour = Behaviour {
+            bad_nonces: 30,
+            refused: vec!["refused.example".to_owned()],
+            ..Behaviour::default()
+        };
+        let pebble = Pebble::start(sandbox, &behaviour).await?;
+        // Nobody listens there.
+        pebble
+            .resolve(astray, &[Ipv4Addr::new(127, 0, 0, 9)])
+            .await?;
+        let control = ControlPlane::start(sandbox, &settings(&pebble, "")).await?;
+        let _proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
+        let root = pebble.issuing_root().await?;
+        for host in &hosts {
+            serves(&root, host).await?;
+        }
+        for (host, why) in [(astray, "127.0.0.9"), (refused, "refused.example")] {
+            let what = format!("what is wrong with {host} is told");
+            let told = wait::until_ok(&what, SOON, async || {
+                let steps = steps(&control, host).await?;
+                let last = steps.last().context("nothing is told")?;
+                ensure!(last.json.contains(r#""trouble""#), "{steps:?}");
+                Ok(last.json.clone())
+            })
+            .await?;
+            // It was tried once, and waits.
+            ensure!(told.contains(r#""failures":1,"#), "{told}");
+            ensure!(told.contains(why), "{told}");
+        }
+        ensure!(pebble.orders()? == hosts.len() + 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_ca_that_comes_late_is_waited_for() {
+    sandbox::run(async |sandbox| {
+        let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
+        save(sandbox, "apple.example", echo.address(), "")?;
+        let mut pebble = Pebble::start(sandbox, &Behaviour::default()).await?;
+        pebble.program.kill()?;
+        let mut control = ControlPlane::start(sandbox, &settings(&pebble, "")).await?;
+        let _proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
+        let waits = "no certificate can be asked for";
+        control.program().logged(waits, SOON).await?;
+        pebble.program.start_again()?;
+        let root = wait::until_ok("Pebble", SOON, async || pebble.issuing_root().await).await?;
+        serves(&root, "apple.example").await?;
+        ensure!(pebble.orders()? == 1);
+        Ok(())
+    });
+}
+
+/// What the log tells of a host's certificate.
+async fn steps(control: &ControlPlane, host: &str) -> anyhow::Result<Vec<LoggedEvent>> {
+    let object = format!("Certificate {host}@folder");
+    let mut events = control.operator()?.events().await?;
+    events.retain(|event| event.object == object);
+    Ok(events)
+}
+
+const ADMIN: u16 = 8082;
