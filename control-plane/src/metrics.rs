@@ -40,6 +40,7 @@
 //! | `roadstead_secrets_asked_total` | `outcome` | secrets that were asked for, and given or not held |
 //! | `roadstead_log_lines_dropped_total` | | log lines that standard output did not take in time |
 
+pub mod acme;
 pub mod engine;
 pub mod folder;
 pub mod leadership;

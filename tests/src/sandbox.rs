@@ -181,7 +181,7 @@ const NETWORK: &str = "set -e
 ip link set lo up
 ip addr add 10.0.0.1/32 dev lo
 ip route add local 10.1.0.0/16 dev lo
-for i in 1 2 3 4; do ip addr add fd00:1::$i/128 dev lo; done
+for i in 1 2 3 4; do ip addr add fd00:1::$i/128 dev lo nodad; done
 echo ready
 exec cat >/dev/null";
 

@@ -10,7 +10,7 @@ use roadstead_tests::{
     echo::Echo,
     pebble::{Behaviour, Pebble},
     planes::{
-        ControlPlane, Proxy, SOON,
+        CONTROL_ADMIN, ControlPlane, Proxy, SOON, metric_is,
         obtained::{save, serves, settings},
     },
     sandbox, wait,
@@ -31,6 +31,10 @@ fn a_host_that_has_no_certificate_is_given_one_and_losing_the_log_costs_no_order
         let pear = serves(&root, "pear.example").await?;
         ensure!(apple.shown != pear.shown);
         ensure!(pebble.orders()? == 2);
+        let issued = r#"roadstead_acme_certificates{state="issued"}"#;
+        metric_is(CONTROL_ADMIN, issued, 2.0).await?;
+        let placed = r#"roadstead_acme_calls_total{call="place",outcome="ok"}"#;
+        metric_is(CONTROL_ADMIN, placed, 2.0).await?;
 
         control.stop().await?;
         control.lose("log")?;

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::acme::record::Kept;
+use crate::metrics::acme::Tally;
 use crate::model::key::ObjectKey;
 use crate::model::managed::Managed;
 use crate::model::time::Timestamp;
@@ -28,6 +29,12 @@ pub(super) struct Desk {
     changed: BTreeSet<ObjectKey>,
     /// When orders were placed, all of them.
     placed: BTreeSet<(Timestamp, ObjectKey)>,
+    /// When the certificates expire that there are.
+    issued: BTreeSet<(Timestamp, ObjectKey)>,
+    /// Those of which an order is under way.
+    ordered: BTreeSet<ObjectKey>,
+    /// Those whose last order came to nothing.
+    failing: BTreeSet<ObjectKey>,
     /// The CA is left alone until then.
     quiet: Timestamp,
 }
@@ -97,6 +104,9 @@ impl Desk {
             orders: BTreeSet::new(),
             changed: BTreeSet::new(),
             placed: BTreeSet::new(),
+            issued: BTreeSet::new(),
+            ordered: BTreeSet::new(),
+            failing: BTreeSet::new(),
             quiet: Timestamp(i64::MIN),
         }
     }
@@ -247,16 +257,34 @@ impl Desk {
         let Some(entry) = self.entries.remove(key) else {
             return;
         };
-        let placed = entry.kept.managed.placed.into_iter();
-        for time in placed.chain(entry.begun) {
+        let managed = entry.kept.managed;
+        for time in managed.placed.into_iter().chain(entry.begun) {
             self.placed.remove(&(time, key.clone()));
         }
+        if let Some(issued) = managed.issued {
+            let expires = issued.certificate.not_after;
+            self.issued.remove(&(expires, key.clone()));
+        }
+        self.ordered.remove(key);
+        self.failing.remove(key);
     }
 
     /// Those that wait for the proxies.
     pub(super) fn at_barrier(&self) -> impl Iterator<Item = (&ObjectKey, &Kept)> {
         let keys = self.at_barrier.iter();
         keys.filter_map(|key| Some((key, &self.entries.get(key)?.kept)))
+    }
+
+    /// How many are in which state.
+    pub(super) fn tally(&self) -> Tally {
+        Tally {
+            issued: self.issued.len(),
+            ordered: self.ordered.len(),
+            failing: self.failing.len(),
+            at_barrier: self.at_barrier.len(),
+            queued: self.orders.len(),
+            expires: self.issued.first().map(|(time, _)| *time),
+        }
     }
 
     /// All that is kept.
@@ -338,8 +366,19 @@ impl Desk {
         unsaved: bool,
     ) {
         self.forget(&key);
-        let placed = kept.managed.placed.iter();
+        let managed = &kept.managed;
+        let placed = managed.placed.iter();
         self.placed.extend(placed.map(|time| (*time, key.clone())));
+        if let Some(issued) = &managed.issued {
+            let expires = issued.certificate.not_after;
+            self.issued.insert((expires, key.clone()));
+        }
+        if managed.order.is_some() {
+            self.ordered.insert(key.clone());
+        }
+        if managed.trouble.is_some() {
+            self.failing.insert(key.clone());
+        }
         self.changed.insert(key.clone());
         let entry = Entry {
             kept,

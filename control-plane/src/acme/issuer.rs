@@ -21,6 +21,7 @@ use crate::acme::shelf::{All, Shelf};
 use crate::acme::work::{self, End, Job, Worked, seen};
 use crate::acme::{Followed, Lacking, Settings, Term};
 use crate::backoff::delay;
+use crate::metrics::acme::AcmeMetrics;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::managed::Managed;
 use crate::model::time::Timestamp;
@@ -47,6 +48,7 @@ pub struct Issuer<S> {
     gathering: Option<Timestamp>,
     connected: usize,
     said: Said,
+    metrics: AcmeMetrics,
 }
 
 /// The engine is gone.
@@ -60,6 +62,7 @@ impl<S: Store> Issuer<S> {
         settings: Option<Settings>,
         followed: Followed,
         inbox: mpsc::Sender<Observation>,
+        metrics: AcmeMetrics,
     ) -> Self {
         let shelf = Shelf::new(store, term.lineage.clone(), term.epoch);
         let of = settings.as_ref();
@@ -82,6 +85,7 @@ impl<S: Store> Issuer<S> {
             unusable: BTreeSet::new(),
             connected: 0,
             said: Said::default(),
+            metrics,
         }
     }
 
@@ -111,6 +115,7 @@ impl<S: Store> Issuer<S> {
             let is_all = self.begin_work();
             let publication = self.followed.publications.borrow().clone();
             let presence = self.followed.presence.borrow().clone();
+            self.metrics.tally(&self.desk.tally());
             self.said
                 .say(&self.desk, &publication, &presence, self.now());
             // What is due and not begun waits for something else than time.
@@ -303,9 +308,13 @@ impl<S: Store> Issuer<S> {
         let Worked {
             key,
             end,
+            called,
             quiet,
             reopen,
         } = worked;
+        if let Some((call, outcome)) = called {
+            self.metrics.called(call, outcome);
+        }
         if let Some(until) = quiet {
             self.desk.be_quiet(until);
         }

@@ -35,6 +35,8 @@ pub(super) struct Job<S> {
 pub(super) struct Worked {
     pub(super) key: ObjectKey,
     pub(super) end: End,
+    /// What the CA was asked, and what came of it.
+    pub(super) called: Option<(&'static str, &'static str)>,
     /// The CA is to be left alone until then.
     pub(super) quiet: Option<Timestamp>,
     /// The account is to be opened anew: it is gone, or the CA has moved.
@@ -68,6 +70,7 @@ impl<S: Store> Job<S> {
         let mut worked = Worked {
             key,
             end: End::Gone,
+            called: None,
             quiet: None,
             reopen: None,
         };
@@ -129,6 +132,7 @@ impl<S: Store> Job<S> {
             issued,
             is_gone,
         } = made.unwrap_or_else(|_| calls::too_long(call, LONGEST));
+        worked.called = Some((call.as_str(), outcome.as_str()));
         let moved = match &outcome {
             Outcome::Failed(failure) => {
                 worked.quiet = quiet(failure, now);

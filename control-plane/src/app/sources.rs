@@ -17,6 +17,7 @@ use crate::clock;
 use crate::config::{self, Config};
 use crate::folder;
 use crate::lease::{Office, fenced};
+use crate::metrics::acme::AcmeMetrics;
 use crate::metrics::folder::FolderMetrics;
 use crate::metrics::recovery::RecoveryMetrics;
 use crate::metrics::status::StatusMetrics;
@@ -242,7 +243,8 @@ impl Common<'_> {
             clock: clock::now,
         };
         let followed = self.followed.clone();
-        let issuer = Issuer::new(store, term, settings, followed, self.inbox.clone());
+        let metrics = AcmeMetrics::new(self.meter);
+        let issuer = Issuer::new(store, term, settings, followed, self.inbox.clone(), metrics);
         let under_way = self.under_way.clone();
         self.tasks.spawn(async move {
             issuer.run().await;

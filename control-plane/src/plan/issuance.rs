@@ -69,6 +69,21 @@ pub enum Call {
     AskRenewal,
 }
 
+impl Call {
+    /// For metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Place { .. } => "place",
+            Self::Look { .. } => "look",
+            Self::Prove { .. } => "prove",
+            Self::Validate { .. } => "validate",
+            Self::Finalize { .. } => "finalize",
+            Self::Fetch { .. } => "fetch",
+            Self::AskRenewal => "renewal_info",
+        }
+    }
+}
+
 /// What is next for a certificate.
 pub fn next(managed: &Managed, circumstances: &Circumstances<'_>) -> Next {
     match &managed.order {

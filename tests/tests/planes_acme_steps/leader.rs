@@ -12,6 +12,7 @@ use anyhow::bail;
 use roadstead_control_plane::{
     acme::{self, Followed, Issuer, Lacking, Term},
     event::{Epoch, Event, Record},
+    metrics::acme::AcmeMetrics,
     model::{
         guard::DeletionGuard,
         ingress::{Ingress, Tls},
@@ -93,8 +94,11 @@ impl Leader {
             relisted: relists,
             ending: ends,
         };
+        // Nobody reads them.
+        let metrics = AcmeMetrics::new(&opentelemetry::global::meter("test"));
         let mut issuer = JoinSet::new();
-        issuer.spawn(Issuer::new(disk, term, Some(settings.clone()), followed, inbox).run());
+        issuer
+            .spawn(Issuer::new(disk, term, Some(settings.clone()), followed, inbox, metrics).run());
         let mut leader = Self {
             epoch: Epoch(epoch),
             issuer,

@@ -33,6 +33,28 @@ pub enum Outcome {
     Failed(Failure),
 }
 
+impl Outcome {
+    /// For metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Placed(_)
+            | Self::Order(_)
+            | Self::Proofs { .. }
+            | Self::Validating
+            | Self::Certificate { .. }
+            | Self::Renewal { .. } => "ok",
+            Self::Failed(failure) => match failure.kind {
+                FailureKind::RateLimited => "rate_limited",
+                FailureKind::Refused => "refused",
+                FailureKind::AlreadyReplaced => "already_replaced",
+                FailureKind::Gone => "gone",
+                FailureKind::Unavailable => "unavailable",
+                FailureKind::Unknown => "unknown",
+            },
+        }
+    }
+}
+
 /// How an order stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {

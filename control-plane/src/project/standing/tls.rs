@@ -82,19 +82,21 @@ pub(super) fn obtained(state: &State, ingress: &Ingress) -> Vec<Obtained> {
         .collect();
     wanted.sort_unstable();
     wanted.dedup();
-    let obtained = wanted.into_iter().filter_map(|host| {
-        let managed = state.managed_for(&host)?;
-        let progress = match (&managed.order, &managed.trouble) {
-            (Some(_), _) => Progress::UnderWay,
-            (None, Some(_)) => Progress::Failed,
-            (None, None) if managed.issued.is_some() => Progress::Issued,
-            (None, None) => return None,
+    wanted.retain(|host| state.certificates().lacking().contains(host));
+    let obtained = wanted.into_iter().map(|host| {
+        let managed = state.managed_for(&host);
+        let progress = match managed {
+            Some(managed) if managed.order.is_some() => Progress::UnderWay,
+            Some(managed) if managed.trouble.is_some() => Progress::Failed,
+            Some(managed) if managed.issued.is_some() => Progress::Issued,
+            Some(_) | None => Progress::UnderWay,
         };
-        Some(Obtained {
+        let text = managed.map_or_else(|| "wanted".to_owned(), ToString::to_string);
+        Obtained {
             host,
             progress,
-            text: managed.to_string().into(),
-        })
+            text: text.into(),
+        }
     });
     obtained.collect()
 }
@@ -105,7 +107,7 @@ pub(super) fn lacking(state: &State, key: &ObjectKey, ingress: &Ingress) -> Vec<
     let entries = ingress.tls.iter().enumerate();
     let lacking = entries.filter_map(|(entry, tls)| {
         let hosts = hosts(ingress, tls);
-        let is_obtained = |host| state.managed_for(host).is_some();
+        let is_obtained = |host| state.certificates().lacking().contains(host);
         if !hosts.is_empty() && hosts.iter().all(is_obtained) {
             return None;
         }
