@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "roadstead/v1/certificates.proto",
         "roadstead/v1/guard.proto",
         "roadstead/v1/hosts.proto",
+        "roadstead/v1/tls_certificates.proto",
         "roadstead/v1/replication.proto",
         "roadstead/v1/secrets.proto",
         "roadstead/v1/challenges.proto",

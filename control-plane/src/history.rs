@@ -1,10 +1,11 @@
 //! The past, for those who ask: events as they were logged, snapshots as they were served.
 //!
 //! Apart from the engine, which knows only now: here records are read and folded again, on
-//! threads of their own, few at a time, and what was asked for last is kept. Hosts are told from
-//! there, too: so their report costs the engine nothing, and any replica has it.
+//! threads of their own, few at a time, and what was asked for last is kept. Hosts and certificates
+//! are told from there, too: so their report costs the engine nothing, and any replica has it.
 
 pub mod archive;
+mod biography;
 mod read;
 mod recent;
 mod replay;
@@ -19,14 +20,17 @@ use tokio::time::timeout;
 use crate::event::{Record, Seq};
 use crate::history::archive::{Archive, ArchiveError};
 use crate::history::recent::Recent;
+use crate::model::key::ObjectKey;
 use crate::model::time::Timestamp;
 use crate::project::Fold;
 use crate::project::hosts::Hosts;
+use crate::project::inventory::Inventory;
 use crate::replication::Place;
 use crate::snapshot::Snapshot;
 use crate::state::endpoints::SliceMap;
 use crate::versions::Versions;
 
+pub use biography::{Biography, Told};
 pub use replay::{Beginning, Encoded, beginning};
 
 /// How far the log has come.
@@ -167,6 +171,7 @@ pub struct History {
     progress: watch::Receiver<Progress>,
     recent: Recent<Past>,
     surveys: Recent<Hosts>,
+    inventories: Recent<Inventory>,
     readers: Arc<Semaphore>,
 }
 
@@ -178,6 +183,7 @@ impl History {
             progress,
             recent: Recent::of(PASTS),
             surveys: Recent::of(SURVEYS),
+            inventories: Recent::of(SURVEYS),
             readers: Arc::new(Semaphore::new(READERS)),
         }
     }
@@ -188,6 +194,7 @@ impl History {
         Self {
             recent: Recent::of(PASTS),
             surveys: Recent::of(SURVEYS),
+            inventories: Recent::of(SURVEYS),
             readers: Arc::new(Semaphore::new(READERS)),
             ..self.clone()
         }
@@ -250,6 +257,25 @@ impl History {
 
     /// All hosts, as they stood when this was the last record; now, if none is named.
     pub async fn hosts(&self, asked: Option<Seq>) -> Result<Arc<Hosts>, HistoryError> {
+        self.survey(&self.surveys, asked, |hosts| hosts.seq, Hosts::of)
+            .await
+    }
+
+    /// All certificates, in the same way.
+    pub async fn inventory(&self, asked: Option<Seq>) -> Result<Arc<Inventory>, HistoryError> {
+        let of = Inventory::of;
+        self.survey(&self.inventories, asked, |found| found.seq, of)
+            .await
+    }
+
+    /// What is made of the fold of all records up to one, or up to the newest.
+    async fn survey<T: Send + Sync + 'static>(
+        &self,
+        recent: &Recent<T>,
+        asked: Option<Seq>,
+        seq: fn(&T) -> Seq,
+        of: fn(&Fold) -> T,
+    ) -> Result<Arc<T>, HistoryError> {
         let (newest, restarts) = {
             let progress = self.progress.borrow();
             (progress.newest, progress.restarts)
@@ -258,21 +284,34 @@ impl History {
         if asked > newest {
             return Err(HistoryError::Future { asked, newest });
         }
-        let known = move |hosts: &Hosts| hosts.seq == asked;
-        if let Some(hosts) = self.surveys.find(restarts, known) {
-            return Ok(hosts);
+        let known = move |answer: &T| seq(answer) == asked;
+        if let Some(answer) = recent.find(restarts, known) {
+            return Ok(answer);
         }
-        let surveys = self.surveys.clone();
+        let recent = recent.clone();
         self.read(move |archive| {
             // Another may have asked for the same while this one waited.
-            if let Some(hosts) = surveys.find(restarts, known) {
-                return Ok(hosts);
+            if let Some(answer) = recent.find(restarts, known) {
+                return Ok(answer);
             }
-            let hosts = Arc::new(read::hosts(archive, asked)?);
-            surveys.remember(restarts, &hosts);
-            Ok(hosts)
+            let answer = Arc::new(of(&read::fold(archive, asked, asked)?));
+            recent.remember(restarts, &answer);
+            Ok(answer)
         })
         .await
+    }
+
+    /// Events about an object before a place, the newest first: at most so many, and not many
+    /// bytes.
+    pub async fn biography(
+        &self,
+        object: ObjectKey,
+        before: Seq,
+        limit: usize,
+    ) -> Result<Biography, HistoryError> {
+        let versions = self.progress.borrow().versions.clone();
+        self.read(move |archive| biography::read(archive, &versions, &object, before, limit))
+            .await
     }
 
     /// Events from a sequence number on: at most so many, and not many bytes.

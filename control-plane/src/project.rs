@@ -7,6 +7,7 @@ mod certificates;
 pub mod finding;
 mod full;
 pub mod hosts;
+pub mod inventory;
 mod listeners;
 mod routes;
 pub mod standing;

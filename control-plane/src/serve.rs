@@ -23,6 +23,7 @@ mod secrets;
 mod shares;
 mod snapshots;
 mod stop;
+mod tls_certificates;
 mod wire;
 
 use std::future::Future;
@@ -40,6 +41,7 @@ use roadstead_proto::v1::proxy_service_server::ProxyServiceServer;
 use roadstead_proto::v1::replication_service_server::ReplicationServiceServer;
 use roadstead_proto::v1::secret_service_server::SecretServiceServer;
 use roadstead_proto::v1::snapshot_service_server::SnapshotServiceServer;
+use roadstead_proto::v1::tls_certificate_service_server::TlsCertificateServiceServer;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -64,6 +66,7 @@ use crate::serve::replicas::Replicas;
 use crate::serve::secrets::{Giver, Secrets};
 use crate::serve::snapshots::Snapshots;
 use crate::serve::stop::{Stop, Stopper};
+use crate::serve::tls_certificates::CertificateReport;
 use crate::snapshot::publication::Publication;
 use crate::state::hold::Holding;
 
@@ -198,12 +201,17 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Giver, Routes), 
     let proxies = Proxies::new(connected.clone(), leader);
     let replicas = Replicas::new(&history, stop.clone(), followers, role, connected);
     let hosts = HostReport::new(history.clone());
+    let tls_certificates = CertificateReport::new(history.clone());
     let events = Events::new(history, stop.clone());
     let routes = Routes::new(server)
         .add_service(SnapshotServiceServer::new(snapshots).max_decoding_message_size(REQUEST_BYTES))
         .add_service(EventServiceServer::new(events).max_decoding_message_size(REQUEST_BYTES))
         .add_service(GuardServiceServer::new(guard).max_decoding_message_size(REQUEST_BYTES))
         .add_service(HostServiceServer::new(hosts).max_decoding_message_size(REQUEST_BYTES))
+        .add_service(
+            TlsCertificateServiceServer::new(tls_certificates)
+                .max_decoding_message_size(REQUEST_BYTES),
+        )
         .add_service(ProxyServiceServer::new(proxies).max_decoding_message_size(REQUEST_BYTES))
         .add_service(
             ReplicationServiceServer::new(replicas).max_decoding_message_size(REQUEST_BYTES),

@@ -9,11 +9,13 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, bail};
 use roadstead_proto::v1::{
-    ConfirmDeletionsRequest, GetSnapshotRequest, Hold, ListEventsRequest, ListHoldsRequest,
-    ListHostsRequest, ListHostsResponse, ListProxiesRequest, LoggedEvent, Proxy,
-    StreamSnapshotRequest, Version, event_service_client::EventServiceClient,
+    ConfirmDeletionsRequest, GetCertificateRequest, GetCertificateResponse, GetSnapshotRequest,
+    Hold, ListCertificatesRequest, ListEventsRequest, ListHoldsRequest, ListHostsRequest,
+    ListHostsResponse, ListProxiesRequest, LoggedEvent, Proxy, StreamSnapshotRequest,
+    TlsCertificate, Version, event_service_client::EventServiceClient,
     guard_service_client::GuardServiceClient, host_service_client::HostServiceClient,
     proxy_service_client::ProxyServiceClient, snapshot_service_client::SnapshotServiceClient,
+    tls_certificate_service_client::TlsCertificateServiceClient,
 };
 use tonic::{
     Request, Status,
@@ -129,6 +131,24 @@ impl Operator {
             ..ListHostsRequest::default()
         };
         Ok(client.list_hosts(request).await?.into_inner())
+    }
+
+    /// All certificates, if they are few, which one answer can hold.
+    pub async fn certificates(&self) -> anyhow::Result<Vec<TlsCertificate>> {
+        let mut client = TlsCertificateServiceClient::new(self.channel.clone());
+        let request = ListCertificatesRequest::default();
+        let answer = client.list_certificates(request).await?;
+        Ok(answer.into_inner().certificates)
+    }
+
+    /// The certificate of this name, and the newest of what the log tells of it.
+    pub async fn certificate(&self, name: &str) -> anyhow::Result<GetCertificateResponse> {
+        let mut client = TlsCertificateServiceClient::new(self.channel.clone());
+        let request = GetCertificateRequest {
+            name: name.to_owned(),
+            ..GetCertificateRequest::default()
+        };
+        Ok(client.get_certificate(request).await?.into_inner())
     }
 
     /// The connected proxies.

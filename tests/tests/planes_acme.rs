@@ -35,6 +35,9 @@ fn a_host_that_has_no_certificate_is_given_one_and_losing_the_log_costs_no_order
         metric_is(CONTROL_ADMIN, issued, 2.0).await?;
         let placed = r#"roadstead_acme_calls_total{call="place",outcome="ok"}"#;
         metric_is(CONTROL_ADMIN, placed, 2.0).await?;
+        for host in ["apple.example", "pear.example"] {
+            is_told_as_it_came_to_be(&control, host).await?;
+        }
 
         control.stop().await?;
         control.lose("log")?;
@@ -112,6 +115,34 @@ fn a_ca_that_comes_late_is_waited_for() {
         ensure!(pebble.orders()? == 1);
         Ok(())
     });
+}
+
+/// The list of certificates has that of a host, which is shown for it, and tells how it came to be.
+async fn is_told_as_it_came_to_be(control: &ControlPlane, host: &str) -> anyhow::Result<()> {
+    let name = format!("certificate//{host}@folder");
+    let mut all = control.operator()?.certificates().await?;
+    ensure!(all.len() == 2, "{all:?}");
+    all.retain(|found| found.name == name && found.shown_for == [host]);
+    ensure!(all.len() == 1 && all[0].facts.is_some(), "{all:?}");
+    let answer = control.operator()?.certificate(&name).await?;
+    ensure!(answer.next_page_token.is_empty());
+    let told = answer.events.iter().rev().map(|event| event.text.as_str());
+    // The CA may be quick: what is waited for there is told or not.
+    let mut told = told.filter(|text| !text.contains("is issuing"));
+    for step in [
+        "wanted",
+        "an order is being placed",
+        "an order was placed",
+        "proxies are told the CA's challenges",
+        "the CA validates",
+        "the CA has validated",
+        "the certificate is being fetched",
+        "issued until",
+    ] {
+        let next = told.find(|text| text.contains(step));
+        ensure!(next.is_some(), "{step} is not told in its turn: {answer:?}");
+    }
+    Ok(())
 }
 
 /// What the log tells of a host's certificate.

@@ -8,7 +8,6 @@ use crate::event::Seq;
 use crate::history::archive::{Archive, Want};
 use crate::history::{Events, HistoryError, Logged, Past};
 use crate::project::Fold;
-use crate::project::hosts::Hosts;
 use crate::snapshot::Version;
 
 /// The snapshot after a record, found at a later one that did not change it.
@@ -23,13 +22,8 @@ pub(super) fn past(archive: &dyn Archive, asked: Seq, until: Seq) -> Result<Past
     })
 }
 
-/// All hosts after a record.
-pub(super) fn hosts(archive: &dyn Archive, asked: Seq) -> Result<Hosts, HistoryError> {
-    Ok(Hosts::of(&fold(archive, asked, asked)?))
-}
-
 /// What all records up to one come to; there was a version by then.
-fn fold(archive: &dyn Archive, asked: Seq, until: Seq) -> Result<Fold, HistoryError> {
+pub(super) fn fold(archive: &dyn Archive, asked: Seq, until: Seq) -> Result<Fold, HistoryError> {
     let failed = |error| HistoryError::from_archive(asked, error);
     let mut fold = archive.fold_before(until).map_err(failed)?;
     let next = fold.state().seq().next();

@@ -23,6 +23,25 @@ pub(super) fn history(error: &HistoryError) -> Status {
     }
 }
 
+/// What there is at a moment cannot be told: as a rule that of now.
+pub(super) fn survey(error: &HistoryError) -> Status {
+    if matches!(error, HistoryError::BeforeFirst { .. }) {
+        return nothing_published();
+    }
+    history(error)
+}
+
+/// A certificate that is neither a Secret's in use nor obtained.
+pub(super) fn no_such_certificate(name: &str) -> Status {
+    // What a message of a status may have is bounded, and the longest name is not that long.
+    let name: String = name.chars().take(600).collect();
+    Status::not_found(format!(
+        "there is no certificate {name:?}: names are secret/NAMESPACE/NAME, of a Secret that an \
+         Ingress refers to, and certificate//HOST, each with @folder behind it if it is of the \
+         folder; ListCertificates has them"
+    ))
+}
+
 /// Nothing is served yet.
 pub(super) fn nothing_published() -> Status {
     Status::unavailable(

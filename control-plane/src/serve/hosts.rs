@@ -1,15 +1,15 @@
 //! `HostService`: of each host, who claims it and what of it is not served as it is written.
 
-use prost::Message;
 use roadstead_proto::v1::{self, host_service_server::HostService};
 use serde::{Deserialize, Serialize};
 use tonic::{Request, Response, Status};
 
 use crate::event::Seq;
-use crate::history::{History, HistoryError};
+use crate::history::History;
 use crate::model::key::ObjectKey;
 use crate::project::hosts::{Found, Host, Hosts};
-use crate::serve::{error, page};
+use crate::serve::error;
+use crate::serve::page::{self, Room};
 
 #[derive(Debug)]
 pub(super) struct HostReport {
@@ -51,12 +51,7 @@ impl HostService for HostReport {
             return Err(error::page_token());
         }
         let hosts = self.history.hosts(from.as_ref().map(|from| from.seq)).await;
-        let hosts = hosts.map_err(|error| {
-            if matches!(error, HistoryError::BeforeFirst { .. }) {
-                return error::nothing_published();
-            }
-            error::history(&error)
-        })?;
+        let hosts = hosts.map_err(|error| error::survey(&error))?;
         let from = from.unwrap_or_else(|| Place {
             seq: hosts.seq,
             only_with_findings,
@@ -73,7 +68,7 @@ fn answer(hosts: &Hosts, mut at: Place, size: usize) -> Result<v1::ListHostsResp
         version: Some(hosts.version.to_proto(&hosts.lineage)),
         ..v1::ListHostsResponse::default()
     };
-    let mut room = Room { size, bytes: 0 };
+    let mut room = Room::of(size);
     for host in hosts.hosts.iter().skip(at.hosts) {
         if !at.only_with_findings || !host.findings.is_empty() {
             if !room.is_left() {
@@ -94,24 +89,6 @@ fn answer(hosts: &Hosts, mut at: Place, size: usize) -> Result<v1::ListHostsResp
         answer.next_page_token = page::token(&at)?;
     }
     Ok(answer)
-}
-
-/// What a page may still take.
-struct Room {
-    size: usize,
-    bytes: usize,
-}
-
-impl Room {
-    fn is_left(&self) -> bool {
-        self.size > 0 && self.bytes < PAGE_BYTES
-    }
-
-    fn take<T: Message>(&mut self, entry: T) -> T {
-        self.size -= 1;
-        self.bytes += entry.encoded_len();
-        entry
-    }
 }
 
 fn of_host(host: &Host) -> v1::Host {
@@ -140,7 +117,7 @@ fn finding(found: &Found) -> v1::Finding {
     }
 }
 
-fn name(ingress: &ObjectKey) -> v1::IngressName {
+pub(super) fn name(ingress: &ObjectKey) -> v1::IngressName {
     v1::IngressName {
         origin: ingress.origin.to_string(),
         namespace: ingress.namespace.to_string(),
@@ -148,7 +125,5 @@ fn name(ingress: &ObjectKey) -> v1::IngressName {
     }
 }
 
-/// A page may end with a host of a few hundred KiB, and a receiver stops at 4 MiB.
-const PAGE_BYTES: usize = 1 << 20;
 /// Ingresses, and findings, that are named of one host.
 const MOST: usize = 1_000;

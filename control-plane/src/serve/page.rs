@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use prost::Message;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tonic::Status;
@@ -54,6 +55,31 @@ fn parse<T: DeserializeOwned>(token: &str) -> Option<T> {
     serde_json::from_slice(content).ok()
 }
 
+/// What a page may still take.
+pub(super) struct Room {
+    size: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// A page of so many entries.
+    pub(super) fn of(size: usize) -> Self {
+        Self { size, bytes: 0 }
+    }
+
+    pub(super) fn is_left(&self) -> bool {
+        self.size > 0 && self.bytes < PAGE_BYTES
+    }
+
+    pub(super) fn take<T: Message>(&mut self, entry: T) -> T {
+        self.size -= 1;
+        self.bytes += entry.encoded_len();
+        entry
+    }
+}
+
+/// A page may end with an entry of a few hundred KiB, and a receiver stops at 4 MiB.
+const PAGE_BYTES: usize = 1 << 20;
 const USUAL: usize = 100;
 const MOST: usize = 1_000;
 const LONGEST: usize = 8 * 1024;

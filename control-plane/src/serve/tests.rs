@@ -15,4 +15,5 @@ mod replicas;
 mod roles;
 mod secrets;
 mod stream;
+mod tls_certificates;
 mod world;

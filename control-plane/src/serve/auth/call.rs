@@ -8,6 +8,7 @@ use roadstead_proto::v1::{
     host_service_server::SERVICE_NAME as HOSTS, proxy_service_server::SERVICE_NAME as PROXIES,
     secret_service_server::SERVICE_NAME as SECRETS,
     snapshot_service_server::SERVICE_NAME as SNAPSHOTS,
+    tls_certificate_service_server::SERVICE_NAME as TLS_CERTIFICATES,
 };
 
 use crate::review::Right;
@@ -47,6 +48,8 @@ impl Call {
             (EVENTS, "ListEvents") => ("list", "events"),
             (EVENTS, "WatchEvents") => ("watch", "events"),
             (HOSTS, "ListHosts") => ("list", "hosts"),
+            (TLS_CERTIFICATES, "ListCertificates") => ("list", "certificates"),
+            (TLS_CERTIFICATES, "GetCertificate") => ("get", "certificates"),
             (PROXIES, "ListProxies") => ("list", "proxies"),
             (GUARD, "ListHolds") => ("list", "holds"),
             // As one would delete what is held.
@@ -88,6 +91,14 @@ mod tests {
             (
                 "/roadstead.v1.EventService/WatchEvents",
                 right("watch", "events"),
+            ),
+            (
+                "/roadstead.v1.TlsCertificateService/ListCertificates",
+                right("list", "certificates"),
+            ),
+            (
+                "/roadstead.v1.TlsCertificateService/GetCertificate",
+                right("get", "certificates"),
             ),
             ("/roadstead.v1.EventService/Delete", right("*", "*")),
             ("/roadstead.v1.DistributionService", right("*", "*")),

@@ -45,6 +45,7 @@ use crate::serve::{
 };
 use crate::snapshot::publication::Publication;
 use crate::snapshot::{Change, ResourceId, Snapshot, Version};
+use crate::state::State;
 use crate::state::hold::Holding;
 use crate::tokens::{Role, Tokens};
 
@@ -396,6 +397,11 @@ impl World {
     pub(super) fn token(&self, role: Role) -> String {
         let path = self.folder.path().join(role.file_name());
         std::fs::read_to_string(path).unwrap().trim_end().to_owned()
+    }
+
+    /// What the records come to.
+    pub(super) fn state(&self) -> &State {
+        self.fold.state()
     }
 
     pub(super) fn publication(&self) -> &Publication {
