@@ -84,7 +84,7 @@ impl TlsCertificateService for CertificateReport {
         let Some(listed) = inventory.find(&name) else {
             return Err(error::no_such_certificate(&name));
         };
-        let before = from.map_or(inventory.seq.next(), |from| from.before);
+        let before = from.map_or_else(|| inventory.seq.next(), |from| from.before);
         let biography = self
             .history
             .biography(listed.key.clone(), before, page::size(page_size))

@@ -383,7 +383,7 @@ async fn one_that_half_the_world_names_fits_into_an_answer() {
 }
 
 #[tokio::test]
-async fn a_replica_that_follows_tells_the_same_and_nobody_is_told_what_a_ca_is() {
+async fn a_replica_that_follows_tells_the_same_and_not_what_a_ca_is_answered() {
     let (world, mut client) = three_certificates().await;
     let by_leader = get(&mut client, named("certificate//b.example")).await;
     world.duty.send_replace(Duty::Following { leader: None });
