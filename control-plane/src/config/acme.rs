@@ -14,8 +14,8 @@ use crate::model::settings::Obtains;
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Acme {
     /// The URL of its directory. Default: that of Let's Encrypt,
-    /// https://acme-v02.api.letsencrypt.org/directory; theirs for trying things out is
-    /// https://acme-staging-v02.api.letsencrypt.org/directory.
+    /// `https://acme-v02.api.letsencrypt.org/directory`; theirs for trying things out is
+    /// `https://acme-staging-v02.api.letsencrypt.org/directory`.
     pub directory: String,
     /// That you accept the CA's terms of service, which its directory names. Nothing is asked of
     /// it otherwise.

@@ -2,7 +2,7 @@
 //! changes.
 //!
 //! Pure, so that every step of an order can be tried out without a CA: whoever makes the calls
-//! keeps what [`begin`] and [`after`] come to before and after each, and asks again.
+//! keeps what [`begin`] and [`after()`] come to before and after each, and asks again.
 
 mod after;
 pub mod ledger;
