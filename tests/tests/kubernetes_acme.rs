@@ -21,12 +21,7 @@ use roadstead_tests::{
     cluster::{Cluster, Options},
     echo::{Echo, Seen},
     http::{Reply, request},
-    installation::{
-        ControlPlane, HTTP, SOON,
-        rights::{Account, BUNDLE, CLUSTER, LEASES, SECRETS, WATCH, join},
-        start_proxy,
-        wired::ours,
-    },
+    installation::{ControlPlane, HTTP, SOON, rights::CONTROL_PLANE, start_proxy, wired::ours},
     pebble::{Behaviour, Pebble},
     planes::{
         certificates::{Authority, connect},
@@ -55,7 +50,7 @@ async fn obtain(sandbox: &Sandbox) -> anyhow::Result<()> {
     };
     let pebble = Pebble::start(sandbox, &behaviour).await?;
     let root = pebble.issuing_root().await?;
-    objects.apply(&rights()).await?;
+    objects.apply(&CONTROL_PLANE.of_the_chart([])).await?;
     // That of cert-manager is known first.
     let theirs = "annotations: {cert-manager.io/cluster-issuer: some}";
     let site = |name, tls, more| site(name, tls, more, echo.address());
@@ -113,7 +108,7 @@ async fn obtain(sandbox: &Sandbox) -> anyhow::Result<()> {
     // Nobody looks at what is kept while it is known; who begins anew does not find it.
     let secret = kept.iter().find(|(_, about)| **about == of_named);
     let (secret, _) = secret.context("the Secret of named.example")?;
-    let secrets: Api<Secret> = Api::namespaced(cluster.client(), ACCOUNT.namespace);
+    let secrets: Api<Secret> = Api::namespaced(cluster.client(), CONTROL_PLANE.namespace);
     secrets.delete(secret, &DeleteParams::default()).await?;
     ensure!(serves(&root, "named").await? == named);
     control.program().kill()?;
@@ -130,8 +125,8 @@ async fn obtain(sandbox: &Sandbox) -> anyhow::Result<()> {
 }
 
 fn start(sandbox: &Sandbox, cluster: &Cluster, pebble: &Pebble) -> anyhow::Result<ControlPlane> {
-    let kubeconfig = cluster.kubeconfig_of(ACCOUNT.namespace, ACCOUNT.name)?;
-    let source = json!({"kubeconfig": kubeconfig, "ownNamespace": ACCOUNT.namespace});
+    let kubeconfig = cluster.kubeconfig_of(CONTROL_PLANE.namespace, CONTROL_PLANE.name)?;
+    let source = json!({"kubeconfig": kubeconfig, "ownNamespace": CONTROL_PLANE.namespace});
     let keys = json!({
         "listeners": {
             "http": {"address": HTTP.ip(), "port": HTTP.port()},
@@ -215,12 +210,15 @@ async fn kept(cluster: &Cluster) -> anyhow::Result<BTreeMap<String, String>> {
         );
         let namespace = metadata.namespace.context("a namespace")?;
         if named {
-            ensure!(namespace == ACCOUNT.namespace, "{name} in {namespace}");
+            ensure!(
+                namespace == CONTROL_PLANE.namespace,
+                "{name} in {namespace}"
+            );
             let about = metadata.annotations.unwrap_or_default();
             let about = about.get("roadstead.dev/object").cloned();
             kept.insert(name, about.context("what it is about")?);
         } else {
-            let theirs = namespace == ACCOUNT.namespace || name == "theirs";
+            let theirs = namespace == CONTROL_PLANE.namespace || name == "theirs";
             ensure!(theirs, "Secret {namespace}/{name}");
         }
     }
@@ -243,21 +241,5 @@ async fn told(cluster: &Cluster, name: &str, reason: &str) -> anyhow::Result<Str
     })
     .await
 }
-
-/// What the chart gives a control plane.
-fn rights() -> String {
-    let everywhere = WATCH.into_iter().chain([CLUSTER]);
-    let home = [LEASES, SECRETS].into_iter().chain(BUNDLE);
-    join(&[
-        ACCOUNT.yaml(),
-        ACCOUNT.may("roadstead", everywhere),
-        ACCOUNT.may_at_home("roadstead", home),
-    ])
-}
-
-const ACCOUNT: Account<'_> = Account {
-    namespace: "roadstead",
-    name: "control-plane",
-};
 
 const HTTPS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 443);

@@ -14,7 +14,7 @@ use roadstead_tests::{
     echo::Echo,
     installation::{
         ControlPlane, HTTP, SOON, right_to_lead,
-        rights::{Account, BUNDLE, CERTIFICATES, WATCH, join},
+        rights::{BUNDLE, CERTIFICATES, CONTROL_PLANE, WATCH, join},
         start_proxy,
     },
     planes::{answers, refuses},
@@ -159,8 +159,10 @@ fn rights_that_are_missing_are_named_and_waited_for() {
         objects.apply(&ingress("edited", "/")).await?;
         // Not of users' Secrets either: that of its own namespace would be among them.
         let watches = WATCH.into_iter().filter(|rule| *rule != CERTIFICATES);
-        let watches = ACCOUNT.may("roadstead", watches);
-        objects.apply(&join(&[ACCOUNT.yaml(), watches])).await?;
+        let watches = CONTROL_PLANE.may("roadstead", watches);
+        objects
+            .apply(&join(&[CONTROL_PLANE.yaml(), watches]))
+            .await?;
         objects.apply(&authority()?).await?;
         let kubeconfig = cluster.kubeconfig_of("roadstead", "control-plane")?;
         let source = json!({"kubeconfig": kubeconfig, "ownNamespace": "roadstead"});
@@ -174,7 +176,7 @@ fn rights_that_are_missing_are_named_and_waited_for() {
         ] {
             assert!(line.contains(words), "{words}: {line}");
         }
-        let leads = right_to_lead(ACCOUNT);
+        let leads = right_to_lead(CONTROL_PLANE);
         objects.apply(&leads).await?;
 
         // Nothing is listed, so that nothing can be lost.
@@ -340,11 +342,6 @@ fn backend(at: SocketAddr, address: &str) -> String {
     format!("{service}\n---\n{slice}")
 }
 
-const ACCOUNT: Account<'_> = Account {
-    namespace: "roadstead",
-    name: "control-plane",
-};
-
 /// The certificate authority, by which its proxy knows it, and what it needs to read that.
 fn authority() -> anyhow::Result<String> {
     let now = Timestamp(jiff::Timestamp::now().as_millisecond());
@@ -357,12 +354,12 @@ fn authority() -> anyhow::Result<String> {
         "{apiGroups: [''], resources: [secrets], resourceNames: [roadstead-control-plane-ca], \
          verbs: [get, list, watch, update]}",
     ];
-    let rights = ACCOUNT.may_at_home("authority", rules.into_iter().chain(BUNDLE));
+    let rights = CONTROL_PLANE.may_at_home("authority", rules.into_iter().chain(BUNDLE));
     Ok(join(&[rights, secret.to_string()]))
 }
 
 /// What may be done with Secrets of the control plane's own namespace.
 fn right_to_keep(verbs: &str) -> String {
     let rule = format!("{{apiGroups: [''], resources: [secrets], verbs: [{verbs}]}}");
-    ACCOUNT.may_at_home("roadstead", [&*rule])
+    CONTROL_PLANE.may_at_home("roadstead", [&*rule])
 }

@@ -7,11 +7,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::{Api, Client};
 use roadstead_tests::{
     cluster::{Cluster, Options},
-    installation::{
-        ControlPlane, SOON,
-        rights::{Account, BUNDLE, CLUSTER, LEASES, SECRETS, WATCH, join},
-        start_proxy,
-    },
+    installation::{ControlPlane, SOON, rights::CONTROL_PLANE, start_proxy},
     program::{Program, built},
     sandbox::{self, Sandbox},
     wait,
@@ -23,7 +19,7 @@ fn a_status_follows_the_service_and_is_never_rewritten_or_taken_away_without_nee
     sandbox::run(async |sandbox| {
         let cluster = Cluster::start(sandbox, &Options::bare()).await?;
         let objects = cluster.objects();
-        objects.apply(&rights()).await?;
+        objects.apply(&CONTROL_PLANE.of_the_chart([STATUS])).await?;
         objects.apply(SERVICE).await?;
         objects.apply(&ingress("a", "roadstead")).await?;
         objects.apply(&ingress("b", "roadstead")).await?;
@@ -270,20 +266,6 @@ metadata: {name: public, namespace: roadstead}
 spec: {type: LoadBalancer, ports: [{name: web, port: 80}]}
 ";
 
-/// All that a control plane may do which publishes the addresses of a Service.
-/// Of the control plane: to write statuses, too.
-fn rights() -> String {
-    let status = "{apiGroups: [networking.k8s.io], resources: [ingresses/status], verbs: [patch]}";
-    let everywhere = WATCH.into_iter().chain([CLUSTER, status]);
-    let home = [LEASES, SECRETS].into_iter().chain(BUNDLE);
-    join(&[
-        ACCOUNT.yaml(),
-        ACCOUNT.may("roadstead", everywhere),
-        ACCOUNT.may_at_home("roadstead", home),
-    ])
-}
-
-const ACCOUNT: Account<'_> = Account {
-    namespace: "roadstead",
-    name: "control-plane",
-};
+/// To write the statuses of Ingresses.
+const STATUS: &str =
+    "{apiGroups: [networking.k8s.io], resources: [ingresses/status], verbs: [patch]}";

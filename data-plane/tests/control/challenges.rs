@@ -1,22 +1,15 @@
 //! Challenges: answered as a version has it, and asked for beside the stream where none has.
 
 use crate::{
-    plane::Plane,
-    proxy::{Proxy, local},
-    wire::{Content, ack, challenge, route},
+    proxy::{local, serving},
+    wire::{ack, challenge, route},
 };
 
 #[tokio::test]
 async fn a_version_brings_answers_and_takes_them_away() {
     local(async {
-        let mut plane = Plane::start().await;
-        let proxy = Proxy::start(&plane, None).await;
-        let mut stream = plane.accept().await;
-        let mut content = Content::default();
-        content.put(challenge("a", "t"));
-        content.put(route("a", "/"));
-        stream.send_whole(1, &content).await;
-        assert_eq!(ack(stream.answer().await), (1, vec![]));
+        let resources = [challenge("a", "t"), route("a", "/")];
+        let (_plane, proxy, mut stream, mut content) = serving(resources).await;
         let answer = proxy.answers("a", "t").await;
         assert_eq!(answer.as_deref(), Some("t.of-a-version"));
 
@@ -39,13 +32,8 @@ async fn a_version_brings_answers_and_takes_them_away() {
 #[tokio::test]
 async fn what_no_version_has_brought_is_asked_for_while_a_stream_is_open() {
     local(async {
-        let mut plane = Plane::start().await;
-        let proxy = Proxy::start(&plane, None).await;
-        let mut stream = plane.accept().await;
-        let mut content = Content::default();
-        content.put(route("a", "/"));
-        stream.send_whole(1, &content).await;
-        stream.answer().await;
+        let resources = [route("a", "/")];
+        let (mut plane, proxy, stream, _) = serving(resources).await;
         for (host, token, answer) in [
             ("a", "known", Some("known.thumbprint")),
             ("b", "known", None),

@@ -19,7 +19,7 @@ use tokio::time::Duration;
 
 use crate::{
     plane::Plane,
-    proxy::{Proxy, local},
+    proxy::{Proxy, local, serving},
     wire::{Content, ack, counted, listener, nack, route},
 };
 
@@ -53,13 +53,8 @@ async fn a_proxy_that_holds_nothing_is_given_all_and_then_what_changes() {
 #[tokio::test]
 async fn a_resource_that_cannot_be_used_keeps_its_last_good_form_and_stops_no_other() {
     local(async {
-        let mut plane = Plane::start().await;
-        let proxy = Proxy::start(&plane, None).await;
-        let mut stream = plane.accept().await;
-        let mut content = Content::default();
-        content.put(route("a", "/"));
-        stream.send_whole(1, &content).await;
-        stream.answer().await;
+        let resources = [route("a", "/")];
+        let (_plane, proxy, mut stream, mut content) = serving(resources).await;
 
         let bad = route("a", "no path");
         let delta = content.change(vec![bad, route("b", "/")], &[]);
@@ -80,14 +75,8 @@ async fn a_resource_that_cannot_be_used_keeps_its_last_good_form_and_stops_no_ot
 #[tokio::test]
 async fn a_wrong_digest_is_answered_by_what_is_held_and_repaired_by_buckets() {
     local(async {
-        let mut plane = Plane::start().await;
-        let proxy = Proxy::start(&plane, None).await;
-        let mut stream = plane.accept().await;
-        let mut content = Content::default();
-        content.put(route("a", "/"));
-        content.put(route("b", "/"));
-        stream.send_whole(1, &content).await;
-        stream.answer().await;
+        let resources = [route("a", "/"), route("b", "/")];
+        let (_plane, proxy, mut stream, mut content) = serving(resources).await;
 
         // A delta that forgets to say that one route is gone.
         let mut torn = content.change(vec![route("c", "/")], &["route/b"]);
@@ -157,13 +146,8 @@ async fn a_lower_version_and_another_lineage_are_refused_and_the_stream_is_left(
 #[tokio::test]
 async fn a_torn_transfer_changes_nothing_and_the_next_stream_begins_anew() {
     local(async {
-        let mut plane = Plane::start().await;
-        let proxy = Proxy::start(&plane, None).await;
-        let mut stream = plane.accept().await;
-        let mut content = Content::default();
-        content.put(route("a", "/"));
-        stream.send_whole(1, &content).await;
-        stream.answer().await;
+        let resources = [route("a", "/")];
+        let (mut plane, proxy, stream, mut content) = serving(resources).await;
 
         let delta = content.change(vec![route("b", "/")], &["route/a"]);
         stream.send_without_commit(2, delta).await;
@@ -243,13 +227,8 @@ async fn without_a_control_plane_the_last_version_is_served_and_kept() {
 #[tokio::test]
 async fn a_proxy_comes_back_by_itself_and_says_what_it_holds() {
     local(async {
-        let mut plane = Plane::start().await;
-        let proxy = Proxy::start(&plane, None).await;
-        let mut stream = plane.accept().await;
-        let mut content = Content::default();
-        content.put(route("a", "/"));
-        stream.send_whole(1, &content).await;
-        stream.answer().await;
+        let resources = [route("a", "/")];
+        let (mut plane, proxy, stream, mut content) = serving(resources).await;
         let boot_id = stream.hello.boot_id.clone();
         drop(stream);
         plane.stop().await;

@@ -13,13 +13,31 @@ use roadstead_data_plane::{
     report::{Identity, Report},
     snapshot::{Fault, Listener, Reason, Token},
 };
+use roadstead_proto::v1;
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinSet, LocalSet},
     time::{Duration, timeout},
 };
 
-use crate::plane::Plane;
+use crate::plane::{Plane, ProxyStream};
+use crate::wire::{Content, ack};
+
+/// A proxy that was sent these by a whole transfer, its first, and uses all of them.
+pub(crate) async fn serving(
+    resources: impl IntoIterator<Item = v1::Resource>,
+) -> (Plane, Proxy, ProxyStream, Content) {
+    let mut plane = Plane::start().await;
+    let proxy = Proxy::start(&plane, None).await;
+    let mut stream = plane.accept().await;
+    let mut content = Content::default();
+    for resource in resources {
+        content.put(resource);
+    }
+    stream.send_whole(1, &content).await;
+    assert_eq!(ack(stream.answer().await), (1, vec![]));
+    (plane, proxy, stream, content)
+}
 
 pub(crate) struct Proxy {
     noted: Rc<RefCell<Noted>>,

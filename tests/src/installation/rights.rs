@@ -9,6 +9,12 @@ pub struct Account<'a> {
     pub name: &'a str,
 }
 
+/// That of a control plane in a namespace of its own.
+pub const CONTROL_PLANE: Account<'_> = Account {
+    namespace: "roadstead",
+    name: "control-plane",
+};
+
 /// To know what is to be served, and to tell users what is not.
 pub const WATCH: [&str; 5] = [
     "{apiGroups: [networking.k8s.io], resources: [ingresses, ingressclasses], verbs: [get, list, watch]}",
@@ -40,6 +46,17 @@ pub const BUNDLE: [&str; 2] = [
 ];
 
 impl Account<'_> {
+    /// The account with what the chart gives a control plane, and these rules everywhere.
+    pub fn of_the_chart<'a>(self, also: impl IntoIterator<Item = &'a str>) -> String {
+        let everywhere = WATCH.into_iter().chain([CLUSTER]).chain(also);
+        let home = [LEASES, SECRETS].into_iter().chain(BUNDLE);
+        join(&[
+            self.yaml(),
+            self.may("roadstead", everywhere),
+            self.may_at_home("roadstead", home),
+        ])
+    }
+
     /// The account and its namespace.
     pub fn yaml(self) -> String {
         let Self { namespace, name } = self;
