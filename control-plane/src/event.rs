@@ -6,6 +6,7 @@
 pub mod codec;
 pub mod hold;
 pub mod recovery;
+pub mod sealed;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::event::Epoch;
 use crate::event::codec::SCHEMA;
+use crate::event::sealed::{OpenError, Sealed, open, seal};
 use crate::model::bundle::Bundle;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::managed::Managed;
@@ -83,17 +84,9 @@ pub(super) enum RecordError {
     Malformed,
 }
 
-#[derive(Deserialize)]
-struct Versioned {
-    schema: u16,
-}
-
 #[derive(Serialize, Deserialize)]
-struct Stored {
-    schema: u16,
-    lineage: Box<str>,
-    epoch: Epoch,
-    record: Record,
+struct Content<R> {
+    record: R,
 }
 
 impl Kept {
@@ -147,27 +140,19 @@ impl Record {
 
     /// Its bytes, as written by this installation in this term.
     pub(super) fn encode(&self, lineage: &str, epoch: Epoch) -> Result<Vec<u8>, RecordError> {
-        let stored = Stored {
-            schema: SCHEMA,
-            lineage: lineage.into(),
-            epoch,
-            record: self.clone(),
-        };
-        serde_json::to_vec(&stored).map_err(|_| RecordError::Malformed)
+        seal(lineage, epoch, Content { record: self }).map_err(|_| RecordError::Malformed)
     }
 
     /// Reads one, which may be of another installation: keys outlive it.
     pub(super) fn decode(bytes: &[u8], lineage: &str, epoch: Epoch) -> Result<Self, RecordError> {
-        let malformed = |_| RecordError::Malformed;
-        let Versioned { schema } = serde_json::from_slice(bytes).map_err(malformed)?;
-        if schema > SCHEMA {
-            return Err(RecordError::NewerSchema { schema });
+        let sealed: Sealed<Content<Self>> = open(bytes).map_err(|error| match error {
+            OpenError::NewerSchema { schema } => RecordError::NewerSchema { schema },
+            OpenError::Malformed(_) => RecordError::Malformed,
+        })?;
+        if *sealed.lineage == *lineage && sealed.epoch > epoch {
+            return Err(RecordError::LaterLeader(sealed.epoch));
         }
-        let stored: Stored = serde_json::from_slice(bytes).map_err(malformed)?;
-        if *stored.lineage == *lineage && stored.epoch > epoch {
-            return Err(RecordError::LaterLeader(stored.epoch));
-        }
-        Ok(match stored.record {
+        Ok(match sealed.content.record {
             Self::Certificate(kept) => {
                 let kept = kept.bundled().ok_or(RecordError::Malformed)?;
                 Self::Certificate(Box::new(kept))

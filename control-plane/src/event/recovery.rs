@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::codec::SCHEMA;
+use crate::event::sealed::{OpenError, Sealed, open, seal};
 use crate::event::{Epoch, Event};
 use crate::model::ingress::ClassRef;
 use crate::model::key::ObjectKey;
@@ -53,66 +53,53 @@ pub struct Kept {
 /// A record's bytes cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    #[error("was written by a newer release (schema {schema}; this one knows {SCHEMA})")]
-    NewerSchema { schema: u16 },
-    #[error("cannot be read: {0}")]
-    Malformed(#[from] serde_json::Error),
+    #[error("{0}")]
+    Sealed(#[from] OpenError),
     #[error("holds no recovery record, but {0}")]
     NotOne(&'static str),
     #[error("holds a specification of another kind than {0}")]
     WrongKind(ObjectKey),
 }
 
-#[derive(Deserialize)]
-struct Versioned {
-    schema: u16,
-}
-
 #[derive(Serialize, Deserialize)]
-struct Stored {
-    schema: u16,
-    lineage: Box<str>,
-    epoch: Epoch,
+struct Content {
     event: Event,
 }
 
-/// The bytes of a record, in schema [`SCHEMA`].
+/// The bytes of a record, in the schema of now.
 pub fn encode(kept: Kept) -> Result<Vec<u8>, serde_json::Error> {
     let Kept {
         lineage,
         epoch,
         record,
     } = kept;
-    serde_json::to_vec(&Stored {
-        schema: SCHEMA,
-        lineage,
-        epoch,
-        event: record.into_event(),
-    })
+    let event = record.into_event();
+    seal(&lineage, epoch, Content { event })
 }
 
 /// Reads a record.
 pub fn decode(bytes: &[u8]) -> Result<Kept, DecodeError> {
-    let Versioned { schema } = serde_json::from_slice(bytes)?;
-    if schema > SCHEMA {
-        return Err(DecodeError::NewerSchema { schema });
-    }
-    let stored: Stored = serde_json::from_slice(bytes)?;
+    let Sealed {
+        lineage,
+        epoch,
+        content: Content { event },
+        ..
+    } = open(bytes)?;
     let Event::ObjectRecovered {
         key,
         meta,
         spec,
         class,
-    } = stored.event
+    } = event
     else {
-        return Err(DecodeError::NotOne(stored.event.name()));
+        return Err(DecodeError::NotOne(event.name()));
     };
     if spec.kind() != key.kind {
         return Err(DecodeError::WrongKind(key));
     }
     Ok(Kept {
-        lineage: stored.lineage,
-        epoch: stored.epoch,
+        lineage,
+        epoch,
         record: RecoveryRecord {
             key,
             meta,
@@ -125,6 +112,7 @@ pub fn decode(bytes: &[u8]) -> Result<Kept, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::codec::SCHEMA;
     use crate::model::ingress::IngressClass;
     use crate::model::key::{Kind, Origin};
     use crate::model::object::Age;
