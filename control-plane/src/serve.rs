@@ -17,6 +17,7 @@ mod leader;
 pub mod listen;
 mod page;
 mod proxies;
+mod rates;
 mod replicas;
 mod role;
 mod secrets;

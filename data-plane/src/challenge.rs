@@ -121,7 +121,7 @@ pub const PATIENCE: Duration = Duration::from_millis(250);
 /// Questions of all threads that the control thread has not looked at yet.
 const QUEUED: usize = 64;
 
-/// Calls under way: what the control plane lets one proxy have.
+/// Calls under way: enough for the questions that are free, each of which is over in [`PATIENCE`].
 const AT_A_TIME: usize = 8;
 
 /// Requests that wait for the same answer: a CA asks from some places at once.

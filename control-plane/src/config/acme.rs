@@ -17,8 +17,8 @@ pub struct Acme {
     /// `https://acme-v02.api.letsencrypt.org/directory`; theirs for trying things out is
     /// `https://acme-staging-v02.api.letsencrypt.org/directory`.
     pub directory: String,
-    /// That you accept the CA's terms of service, which its directory names. Nothing is asked of
-    /// it otherwise.
+    /// That you accept the CA's terms of service, which its directory names. Otherwise
+    /// the configuration is refused.
     pub accept_terms: bool,
     /// E-mail addresses that the CA may write to. Default: none; few CAs still write.
     pub contact: Vec<String>,

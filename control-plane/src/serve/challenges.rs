@@ -7,16 +7,18 @@
 mod index;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use roadstead_proto::v1::{self, challenge_service_server::ChallengeService};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
+use crate::clock;
 use crate::metrics::streams::{Refused, StreamMetrics};
 use crate::serve::challenges::index::Index;
 use crate::serve::listen::Peer;
+use crate::serve::rates::Rates;
 use crate::serve::secrets::Caller;
-use crate::serve::shares::Shares;
 use crate::serve::{Role, error};
 use crate::snapshot::publication::Publication;
 
@@ -26,7 +28,7 @@ pub(super) struct Challenges {
     publications: watch::Receiver<Arc<Publication>>,
     role: watch::Receiver<Role>,
     index: Index,
-    places: Shares<Caller>,
+    rates: Rates<Caller>,
     metrics: StreamMetrics,
 }
 
@@ -40,7 +42,7 @@ impl Challenges {
             publications,
             role,
             index: Index::default(),
-            places: Shares::new(OF_A_CALLER),
+            rates: Rates::new(INTERVAL, BURST),
             metrics,
         }
     }
@@ -56,10 +58,10 @@ impl ChallengeService for Challenges {
             return Err(error::challenges_elsewhere(leader.as_deref()));
         }
         let caller = Caller::of(request.extensions().get::<Peer>());
-        let _place = self.places.take(caller).ok_or_else(|| {
+        if !self.rates.admit(&caller, clock::since_boot()) {
             self.metrics.call_refused(Refused::TooMany);
-            error::too_many_challenges()
-        })?;
+            return Err(error::too_many_challenges());
+        }
         let v1::GetChallengeRequest { hostname, token } = request.into_inner();
         let newest = Arc::clone(&self.publications.borrow());
         let found = self.index.find(&newest, hostname, token);
@@ -70,6 +72,7 @@ impl ChallengeService for Challenges {
     }
 }
 
-/// Calls at once of one node's proxies, each of which makes as many: those of before and after an
-/// upgrade.
-const OF_A_CALLER: usize = 16;
+/// What the two proxies that a node has during an upgrade ask in the long run, and at once after a
+/// pause: twice what one does.
+const INTERVAL: Duration = Duration::from_millis(50);
+const BURST: u32 = 40;

@@ -133,7 +133,7 @@ pub(super) fn names_of_secrets(most: usize) -> Status {
 
 /// Too many calls for challenges at once.
 pub(super) fn too_many_challenges() -> Status {
-    Status::resource_exhausted("too many calls for challenges at once: try again in a moment")
+    Status::resource_exhausted("too many calls for challenges: try again in a moment")
 }
 
 /// Only who leads knows what a CA may ask.

@@ -77,6 +77,36 @@ async fn a_proxy_is_told_what_is_published_last() {
 }
 
 #[tokio::test]
+async fn whoever_asks_too_often_is_told_so_and_keeps_nobody_else_from_asking() {
+    let mut world = World::guarded().await;
+    publish(&mut world, "a.example", &[("a.example", "t")]);
+    let mut proxies = Vec::new();
+    for node in ["node-1", "node-2"] {
+        let ca = Certificate::from_pem(world.authorities().bundle());
+        let signing = world.authorities().signing();
+        let subject = Subject::proxy(node).unwrap();
+        let (certificate, key) = signing.issue_client(&subject, now()).unwrap();
+        let identity = Identity::from_pem(certificate, key);
+        let tls = ClientTlsConfig::new().ca_certificate(ca).identity(identity);
+        proxies.push(ChallengeServiceClient::new(world.connect(tls).await));
+    }
+    let [greedy, other] = proxies.as_mut_slice() else {
+        panic!("there are two");
+    };
+    let mut refused = false;
+    for _ in 0..1_000 {
+        let answer = greedy.get_challenge(asked("a.example", "t")).await;
+        refused |= answer.is_err_and(|status| status.code() == Code::ResourceExhausted);
+    }
+    assert!(refused);
+    let answer = other.get_challenge(asked("a.example", "t")).await;
+    assert_eq!(
+        answer.unwrap().into_inner().key_authorization,
+        "t.thumbprint"
+    );
+}
+
+#[tokio::test]
 async fn only_whoever_leads_answers() {
     let mut world = World::begun().await;
     publish(&mut world, "a.example", &[("a.example", "t")]);
