@@ -16,6 +16,7 @@ pub mod key;
 mod record;
 mod said;
 mod shelf;
+mod turns;
 mod work;
 
 use std::fmt;

@@ -70,26 +70,36 @@ async fn stopped_at_each_write(sandbox: &Sandbox, keeps_log: bool) -> anyhow::Re
 
 #[test]
 fn a_write_whose_answer_is_lost_costs_no_order() {
+    sandbox::run(async |sandbox| Box::pin(costs_one_order(sandbox, |at| Fault::Lost { at })).await);
+}
+
+#[test]
+fn writes_that_are_refused_for_long_while_somebody_labels_the_record_cost_no_order() {
     sandbox::run(async |sandbox| {
-        let ca = Ca::start(sandbox).await?;
-        for at in 1.. {
-            let (kept, host) = (Kept::default(), format!("lost-{at}.test"));
-            let before = ca.pebble.orders()?;
-            let disk = kept.disk(Fault::Lost { at });
-            let mut leader = Leader::begin(1, Fold::default(), disk, &ca.settings);
-            leader.want(&host);
-            let has = |leader: &Leader| leader.has(&host);
-            leader.until("a certificate", has).await?;
-            ensure!(ca.pebble.orders()? - before == 1, "write {at}");
-            let faulted = leader.progress.borrow().faulted;
-            leader.kill().await;
-            if !faulted {
-                ensure!(at > 9, "{at} writes");
-                break;
-            }
-        }
-        Ok(())
+        Box::pin(costs_one_order(sandbox, |at| Fault::Labelled { at })).await
     });
+}
+
+/// One order for each certificate, whichever write the fault befalls.
+async fn costs_one_order(sandbox: &Sandbox, fault: fn(usize) -> Fault) -> anyhow::Result<()> {
+    let ca = Ca::start(sandbox).await?;
+    for at in 1.. {
+        let (kept, host) = (Kept::default(), format!("write-{at}.test"));
+        let before = ca.pebble.orders()?;
+        let disk = kept.disk(fault(at));
+        let mut leader = Leader::begin(1, Fold::default(), disk, &ca.settings);
+        leader.want(&host);
+        let has = |leader: &Leader| leader.has(&host);
+        leader.until("a certificate", has).await?;
+        ensure!(ca.pebble.orders()? - before == 1, "write {at}");
+        let faulted = leader.progress.borrow().faulted;
+        leader.kill().await;
+        if !faulted {
+            ensure!(at > 9, "{at} writes");
+            break;
+        }
+    }
+    Ok(())
 }
 
 #[test]

@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::acme::record::Kept;
+use crate::acme::turns::Turns;
 use crate::metrics::acme::Tally;
 use crate::model::key::ObjectKey;
 use crate::model::managed::Managed;
 use crate::model::time::Timestamp;
-use crate::plan::issuance::ledger::{Limit, THREE_HOURS, WEEK};
+use crate::plan::issuance::ledger::{Limit, WEEK};
 use crate::plan::issuance::{Circumstances, Next, next};
 
 /// All certificates that are kept or wanted.
@@ -23,12 +24,10 @@ pub(super) struct Desk {
     due: BTreeSet<(Timestamp, ObjectKey)>,
     /// Those that wait for the proxies.
     at_barrier: BTreeSet<ObjectKey>,
-    /// Those for which an order is to be placed, the most urgent first.
-    orders: BTreeSet<(Timestamp, ObjectKey)>,
+    /// Those for which an order is to be placed.
+    turns: Turns,
     /// Those that something changed for.
     changed: BTreeSet<ObjectKey>,
-    /// When orders were placed, all of them.
-    placed: BTreeSet<(Timestamp, ObjectKey)>,
     /// When the certificates expire that there are.
     issued: BTreeSet<(Timestamp, ObjectKey)>,
     /// Those of which an order is under way.
@@ -54,8 +53,9 @@ pub(super) struct Entry {
     pub(super) kept: Kept,
     /// Of what is stored of it; `None` before anything is.
     pub(super) revision: Option<Box<str>>,
-    /// What is kept of it is not stored, and nothing else is done before it is.
-    unsaved: bool,
+    /// What is kept of it is not stored, and nothing else is done before it is; what was kept
+    /// before.
+    unsaved: Option<Box<Kept>>,
     /// Since when somebody wants it.
     wanted: Option<Timestamp>,
     waits: Option<Timestamp>,
@@ -72,8 +72,8 @@ pub(super) struct Entry {
 /// What somebody is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Task {
-    /// Store what is kept.
-    Save,
+    /// Store what is kept, over this.
+    Save(Box<Kept>),
     Do(Next),
 }
 
@@ -101,9 +101,8 @@ impl Desk {
             entries: BTreeMap::new(),
             due: BTreeSet::new(),
             at_barrier: BTreeSet::new(),
-            orders: BTreeSet::new(),
+            turns: Turns::new(limits.orders),
             changed: BTreeSet::new(),
-            placed: BTreeSet::new(),
             issued: BTreeSet::new(),
             ordered: BTreeSet::new(),
             failing: BTreeSet::new(),
@@ -113,7 +112,7 @@ impl Desk {
 
     /// A certificate that is stored.
     pub(super) fn keep(&mut self, key: ObjectKey, kept: Kept, revision: Box<str>) {
-        self.enter(key, kept, Some(revision), None, false);
+        self.enter(key, kept, Some(revision), None, None);
     }
 
     /// Somebody wants this certificate now.
@@ -123,7 +122,7 @@ impl Desk {
                 entry.wanted.get_or_insert(now);
                 self.changed.insert(key.clone());
             }
-            None => self.enter(key.clone(), new(), None, Some(now), false),
+            None => self.enter(key.clone(), new(), None, Some(now), None),
         }
     }
 
@@ -147,13 +146,13 @@ impl Desk {
 
     /// Whether any may have something to be done now.
     pub(super) fn has_work(&self, now: Timestamp) -> bool {
-        self.next_due().is_some_and(|time| time <= now)
+        self.next_due(now).is_some_and(|time| time <= now)
     }
 
     /// When something is due next.
-    pub(super) fn next_due(&self) -> Option<Timestamp> {
+    pub(super) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
         let due = self.due.first().map(|(time, _)| *time);
-        let order = self.orders.first().map(|_| self.order_allowed());
+        let order = self.turns.next(now).map(|(_, allowed)| allowed);
         let changed = self.changed.first().map(|_| Timestamp(i64::MIN));
         let next = due.into_iter().chain(order).chain(changed).min()?;
         Some(next.max(self.quiet))
@@ -202,10 +201,10 @@ impl Desk {
                     let expires = issued.map(|issued| issued.certificate.not_after);
                     let urgency = expires.or(entry.wanted).unwrap_or(now);
                     entry.urgency = Some(urgency);
-                    self.orders.insert((urgency, key));
+                    self.turns.wait(&key, urgency);
                 }
                 Task::Do(Next::Forget) if entry.revision.is_none() => self.forget(&key),
-                Task::Save | Task::Do(Next::Abandon | Next::Forget | Next::Call(_)) => {
+                Task::Save(_) | Task::Do(Next::Abandon | Next::Forget | Next::Call(_)) => {
                     entry.taken = true;
                     return Some((key, entry.clone(), next));
                 }
@@ -216,8 +215,8 @@ impl Desk {
 
     /// How many orders wait for the CA's limits, and until when.
     pub(super) fn orders_waiting(&self, now: Timestamp) -> Option<(usize, Timestamp)> {
-        let allowed = self.order_allowed();
-        (!self.orders.is_empty() && allowed > now).then_some((self.orders.len(), allowed))
+        let (_, allowed) = self.turns.next(now)?;
+        (allowed > now).then_some((self.turns.len(), allowed))
     }
 
     /// Somebody was at it, and this is kept of it now; `None`: nothing.
@@ -228,21 +227,22 @@ impl Desk {
         let again = again.map(|entry| (anew(&entry.kept), None));
         self.forget(key);
         if let Some((kept, revision)) = kept.or(again) {
-            self.enter(key.clone(), kept, revision, wanted, false);
+            self.enter(key.clone(), kept, revision, wanted, None);
         }
     }
 
-    /// Somebody was at it, and this is kept of it now and could not be stored: that is tried again
-    /// then.
+    /// Somebody was at it, and this is kept of it now and could not be stored over what was before:
+    /// that is tried again then.
     pub(super) fn put_unsaved(
         &mut self,
         key: &ObjectKey,
         (kept, revision): (Kept, Option<Box<str>>),
+        before: Box<Kept>,
         again: Timestamp,
     ) {
         let wanted = self.entries.get(key).and_then(|entry| entry.wanted);
         self.forget(key);
-        self.enter(key.clone(), kept, revision, wanted, true);
+        self.enter(key.clone(), kept, revision, wanted, Some(before));
         self.changed.remove(key);
         if let Some(entry) = self.entries.get_mut(key) {
             entry.waits = Some(again);
@@ -259,7 +259,7 @@ impl Desk {
         };
         let managed = entry.kept.managed;
         for time in managed.placed.into_iter().chain(entry.begun) {
-            self.placed.remove(&(time, key.clone()));
+            self.turns.not_placed(key, time);
         }
         if let Some(issued) = managed.issued {
             let expires = issued.certificate.not_after;
@@ -282,7 +282,7 @@ impl Desk {
             ordered: self.ordered.len(),
             failing: self.failing.len(),
             at_barrier: self.at_barrier.len(),
-            queued: self.orders.len(),
+            queued: self.turns.len(),
             expires: self.issued.first().map(|(time, _)| *time),
         }
     }
@@ -300,10 +300,10 @@ impl Desk {
     ) -> Option<Task> {
         let entry = self.entries.get(key).filter(|entry| !entry.taken)?;
         let now = conditions.now;
-        if entry.unsaved {
+        if let Some(before) = &entry.unsaved {
             return Some(match entry.waits.filter(|time| *time > now) {
                 Some(time) => Task::Do(Next::Wait(time)),
-                None => Task::Save,
+                None => Task::Save(before.clone()),
             });
         }
         let answered = match answering(key, &entry.kept) {
@@ -335,26 +335,18 @@ impl Desk {
 
     /// The most urgent order, if the CA takes another.
     fn take_order(&mut self, now: Timestamp) -> Option<(ObjectKey, Entry, Task)> {
-        let (_, key) = self.orders.first().cloned()?;
-        if self.order_allowed() > now {
-            return None;
-        }
+        let (key, _) = self
+            .turns
+            .next(now)
+            .filter(|(_, allowed)| *allowed <= now)?;
+        let key = key.clone();
         self.leave_queues(&key);
         let entry = self.entries.get_mut(&key)?;
         entry.taken = true;
         // Counts for those that follow at once.
         entry.begun = Some(now);
-        self.placed.insert((now, key.clone()));
+        self.turns.placed(&key, now);
         Some((key, entry.clone(), Task::Do(Next::Begin)))
-    }
-
-    /// From when on the CA takes an order of ours.
-    fn order_allowed(&self) -> Timestamp {
-        let limit = Limit {
-            orders: self.limits.orders,
-            within: THREE_HOURS,
-        };
-        limit.allows(self.placed.iter().rev().map(|(time, _)| *time))
     }
 
     fn enter(
@@ -363,12 +355,13 @@ impl Desk {
         kept: Kept,
         revision: Option<Box<str>>,
         wanted: Option<Timestamp>,
-        unsaved: bool,
+        unsaved: Option<Box<Kept>>,
     ) {
         self.forget(&key);
         let managed = &kept.managed;
-        let placed = managed.placed.iter();
-        self.placed.extend(placed.map(|time| (*time, key.clone())));
+        for time in &managed.placed {
+            self.turns.placed(&key, *time);
+        }
         if let Some(issued) = &managed.issued {
             let expires = issued.certificate.not_after;
             self.issued.insert((expires, key.clone()));
@@ -403,7 +396,7 @@ impl Desk {
             self.due.remove(&(time, key.clone()));
         }
         if let Some(urgency) = entry.urgency.take() {
-            self.orders.remove(&(urgency, key.clone()));
+            self.turns.leave(key, urgency);
         }
     }
 }

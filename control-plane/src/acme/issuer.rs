@@ -18,7 +18,7 @@ use crate::acme::desk::{Answering, Conditions, Desk, Limits};
 use crate::acme::record::{Kept, Record, key};
 use crate::acme::said::Said;
 use crate::acme::shelf::{All, Shelf};
-use crate::acme::work::{self, End, Job, Worked, seen};
+use crate::acme::work::{self, End, Job, Unsaved, Worked, seen};
 use crate::acme::{Followed, Lacking, Settings, Term};
 use crate::backoff::delay;
 use crate::metrics::acme::AcmeMetrics;
@@ -328,10 +328,16 @@ impl<S: Store> Issuer<S> {
                 self.desk.put(&key, Some((kept, revision)));
                 self.tell(Observation::Changed(told)).await?;
             }
-            End::Unsaved(kept, revision, why) => {
+            End::Unsaved(unsaved) => {
+                let Unsaved {
+                    kept,
+                    revision,
+                    before,
+                    why,
+                } = unsaved;
                 tracing::error!("{key} waits: what is kept of it cannot be stored: {why}");
                 let again = self.now().later(SAVE_AGAIN);
-                self.desk.put_unsaved(&key, (kept, revision), again);
+                self.desk.put_unsaved(&key, (kept, revision), before, again);
             }
             End::Gone => {
                 self.desk.put(&key, None);
@@ -348,7 +354,7 @@ impl<S: Store> Issuer<S> {
     }
 
     fn until_due(&self) -> Duration {
-        let due = self.desk.next_due().into_iter();
+        let due = self.desk.next_due(self.now()).into_iter();
         let due = due.chain(self.gathering).min();
         let millis = due.map(|due| due.0.saturating_sub(self.now().0));
         let millis = millis.and_then(|millis| u64::try_from(millis).ok());

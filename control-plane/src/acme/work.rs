@@ -58,11 +58,20 @@ pub(super) enum End {
     /// Nothing that anybody needs to be told of changed.
     Same(Kept, Option<Box<str>>),
     Kept(Kept, Option<Box<str>>),
-    /// This, and it could not be stored: why.
-    Unsaved(Kept, Option<Box<str>>, String),
+    Unsaved(Unsaved),
     Gone,
     /// What is stored cannot be used, and is left alone.
     Unusable(Box<str>),
+}
+
+/// What is kept, and could not be stored.
+#[derive(Debug)]
+pub(super) struct Unsaved {
+    pub(super) kept: Kept,
+    pub(super) revision: Option<Box<str>>,
+    /// What is stored, as far as is known.
+    pub(super) before: Box<Kept>,
+    pub(super) why: String,
 }
 
 impl<S: Store> Job<S> {
@@ -76,8 +85,8 @@ impl<S: Store> Job<S> {
         };
         let Entry { kept, revision, .. } = entry;
         let next = match task {
-            Task::Save => {
-                worked.end = self.store(kept.clone(), None, revision).await;
+            Task::Save(before) => {
+                worked.end = self.store(kept, before, revision).await;
                 return worked;
             }
             Task::Do(next) => next,
@@ -102,7 +111,7 @@ impl<S: Store> Job<S> {
         worked.end = if is_same(&kept, &changed) {
             End::Same(changed, revision)
         } else {
-            self.store(changed, Some(kept), revision).await
+            self.store(changed, Box::new(kept), revision).await
         };
         worked
     }
@@ -160,22 +169,31 @@ impl<S: Store> Job<S> {
 
     /// Stores what is kept now. What somebody else did to it meanwhile is looked at: it may be no
     /// more than a label, or our own that was answered too late.
-    async fn store(&self, kept: Kept, before: Option<Kept>, mut revision: Option<Box<str>>) -> End {
+    async fn store(&self, kept: Kept, before: Box<Kept>, mut revision: Option<Box<str>>) -> End {
+        let unsaved = |kept, revision, before, error: ShelfError| {
+            End::Unsaved(Unsaved {
+                kept,
+                revision,
+                before,
+                why: error.to_string(),
+            })
+        };
         let record = Record::Certificate(Box::new(kept.clone()));
         let name = record.name();
         for _ in 0..ROUNDS {
             match self.shelf.put(&record, revision.as_deref()).await {
                 Ok(revision) => return End::Kept(kept, Some(revision)),
                 Err(ShelfError::Conflict) => {}
-                Err(ShelfError::Failed(why)) => return End::Unsaved(kept, revision, why),
+                Err(error @ ShelfError::Failed(_)) => {
+                    return unsaved(kept, revision, before, error);
+                }
             }
             match self.shelf.one(&name).await {
                 Ok(Found::Record(Record::Certificate(found), now)) => {
                     if *found == kept {
                         return End::Kept(kept, Some(now));
                     }
-                    let is_before = before.as_ref().is_some_and(|before| *found == *before);
-                    if !is_before {
+                    if *found != *before {
                         let place = self.shelf.place(&name);
                         tracing::warn!("{place} was changed by somebody else, which counts");
                         return End::Kept(adopted(*found, (self.clock)()), Some(now));
@@ -186,27 +204,38 @@ impl<S: Store> Job<S> {
                 Ok(Found::Record(Record::Account(_), _) | Found::Unusable) => {
                     return End::Unusable(name);
                 }
-                Err(error) => return End::Unsaved(kept, revision, error.to_string()),
+                Err(error) => return unsaved(kept, revision, before, error),
             }
         }
-        End::Unsaved(kept, revision, ShelfError::Conflict.to_string())
+        unsaved(kept, revision, before, ShelfError::Conflict)
     }
 
+    /// What cannot be removed now is looked at again later.
     async fn forget(&self, kept: Kept, revision: Option<Box<str>>) -> End {
         let name = Record::Certificate(Box::new(kept.clone())).name();
         let Some(known) = &revision else {
             return End::Gone;
         };
-        match self.shelf.remove(&name, known).await {
-            Ok(()) => End::Gone,
+        let failed = match self.shelf.remove(&name, known).await {
+            Ok(()) => return End::Gone,
             Err(ShelfError::Conflict) => match self.shelf.one(&name).await {
-                Ok(Found::Record(Record::Certificate(found), now)) => End::Kept(*found, Some(now)),
-                Ok(Found::Record(Record::Account(_), _) | Found::Unusable) => End::Unusable(name),
-                Ok(Found::Nothing) => End::Gone,
-                Err(error) => End::Unsaved(kept, revision, error.to_string()),
+                Ok(Found::Record(Record::Certificate(found), now)) => {
+                    return End::Kept(*found, Some(now));
+                }
+                Ok(Found::Record(Record::Account(_), _) | Found::Unusable) => {
+                    return End::Unusable(name);
+                }
+                Ok(Found::Nothing) => return End::Gone,
+                Err(error) => error,
             },
-            Err(error) => End::Unsaved(kept, revision, error.to_string()),
-        }
+            Err(error) => error,
+        };
+        End::Unsaved(Unsaved {
+            before: Box::new(kept.clone()),
+            kept,
+            revision,
+            why: failed.to_string(),
+        })
     }
 }
 

@@ -33,6 +33,10 @@ pub(crate) enum Fault {
     Lost {
         at: usize,
     },
+    /// It and some that follow are refused, while somebody labels what lies there.
+    Labelled {
+        at: usize,
+    },
 }
 
 /// The same, as one process reaches it.
@@ -79,6 +83,17 @@ impl Kept {
             let body = String::from_utf8_lossy(&body.bytes);
             body.contains(r#""step":"intended""#)
         })
+    }
+
+    /// Somebody changes it, and not what it says.
+    fn label(&self, name: &str) {
+        self.0.send_modify(|kept| {
+            kept.writes += 1;
+            let revision = kept.writes.to_string();
+            if let Some(body) = kept.bodies.get_mut(name) {
+                body.revision = revision.into();
+            }
+        });
     }
 
     fn write(&self, draft: &Draft<'_>, over: Option<&str>) -> Result<Box<str>, StoreError> {
@@ -156,7 +171,13 @@ impl Store for Disk {
                     .send_modify(|progress| progress.faulted = true);
                 Err(StoreError::Unavailable("the answer was lost".to_owned()))
             }
-            Fault::Never | Fault::Stops { .. } | Fault::Lost { .. } => {
+            Fault::Labelled { at } if (at..at + REFUSED).contains(&writes) => {
+                self.kept.label(draft.name);
+                self.progress
+                    .send_modify(|progress| progress.faulted = true);
+                Err(StoreError::Unavailable("no place".to_owned()))
+            }
+            Fault::Never | Fault::Stops { .. } | Fault::Lost { .. } | Fault::Labelled { .. } => {
                 self.kept.write(&draft, over)
             }
         }
@@ -182,3 +203,6 @@ impl Store for Disk {
         name.to_owned()
     }
 }
+
+/// More than are tried before it is waited for longer.
+const REFUSED: usize = 4;

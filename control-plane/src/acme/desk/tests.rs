@@ -18,7 +18,10 @@ fn what_changed_while_the_ca_is_left_alone_is_due_when_that_is_over() {
     let (now, later) = (Timestamp(5), Timestamp(10));
     desk.be_quiet(later);
     desk.want(&key, now, || Kept::new(managed, now));
-    assert_eq!((desk.has_work(now), desk.next_due()), (false, Some(later)));
+    assert_eq!(
+        (desk.has_work(now), desk.next_due(now)),
+        (false, Some(later))
+    );
     assert!(desk.has_work(later));
     let conditions = Conditions {
         now: later,
@@ -28,5 +31,5 @@ fn what_changed_while_the_ca_is_left_alone_is_due_when_that_is_over() {
     let answering = |_: &ObjectKey, _: &Kept| Answering::Nobody;
     let taken = desk.take(&conditions, answering);
     assert!(matches!(taken, Some((_, _, Task::Do(Next::Begin)))));
-    assert_eq!((desk.has_work(later), desk.next_due()), (false, None));
+    assert_eq!((desk.has_work(later), desk.next_due(later)), (false, None));
 }
