@@ -10,13 +10,13 @@ mod account;
 mod barrier;
 mod calls;
 pub mod client;
-mod desk;
 mod issuer;
 pub mod key;
+mod queue;
 mod record;
-mod said;
+mod scheduler;
 mod shelf;
-mod turns;
+mod waiting;
 mod work;
 
 use std::fmt;

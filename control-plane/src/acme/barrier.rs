@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
-use crate::acme::desk::Answering;
+use crate::acme::scheduler::Answering;
 use crate::model::key::ObjectKey;
 use crate::model::managed::Managed;
 use crate::presence::{Presence, Proxy};

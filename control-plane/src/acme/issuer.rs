@@ -14,10 +14,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::acme::account::Accounts;
 use crate::acme::barrier::Barrier;
-use crate::acme::desk::{Answering, Conditions, Desk, Limits};
 use crate::acme::record::{Kept, Record, key};
-use crate::acme::said::Said;
+use crate::acme::scheduler::{Answering, Conditions, Limits, Scheduler};
 use crate::acme::shelf::{All, Shelf};
+use crate::acme::waiting::Waiting;
 use crate::acme::work::{self, End, Job, Unsaved, Worked, seen};
 use crate::acme::{Followed, Lacking, Settings, Term};
 use crate::backoff::delay;
@@ -37,7 +37,7 @@ pub struct Issuer<S> {
     settings: Option<Arc<Settings>>,
     followed: Followed,
     inbox: mpsc::Sender<Observation>,
-    desk: Desk,
+    scheduler: Scheduler,
     accounts: Accounts<S>,
     /// What was wanted when that was looked at last; `None`: that is not known yet.
     wanted: Lacking,
@@ -47,7 +47,7 @@ pub struct Issuer<S> {
     /// Proxies come back that were there before: until then who is connected is not all.
     gathering: Option<Timestamp>,
     connected: usize,
-    said: Said,
+    waiting: Waiting,
     metrics: AcmeMetrics,
 }
 
@@ -79,12 +79,12 @@ impl<S: Store> Issuer<S> {
             settings: settings.map(Arc::new),
             followed,
             inbox,
-            desk: Desk::new(limits),
+            scheduler: Scheduler::new(limits),
             wanted: None,
             at_work: JoinSet::new(),
             unusable: BTreeSet::new(),
             connected: 0,
-            said: Said::default(),
+            waiting: Waiting::default(),
             metrics,
         }
     }
@@ -115,16 +115,16 @@ impl<S: Store> Issuer<S> {
             let is_all = self.begin_work();
             let publication = self.followed.publications.borrow().clone();
             let presence = self.followed.presence.borrow().clone();
-            self.metrics.tally(&self.desk.tally());
-            self.said
-                .say(&self.desk, &publication, &presence, self.now());
+            self.metrics.tally(&self.scheduler.tally());
+            self.waiting
+                .say(&self.scheduler, &publication, &presence, self.now());
             // What is due and not begun waits for something else than time.
             let wait = if is_all { self.until_due() } else { LOOK };
             tokio::select! {
                 Some(worked) = self.at_work.join_next() => self.put_back(worked).await?,
                 Ok(()) = self.followed.lacking.changed() => {}
-                Ok(()) = self.followed.publications.changed() => self.desk.proxies_changed(),
-                Ok(()) = self.followed.presence.changed() => self.desk.proxies_changed(),
+                Ok(()) = self.followed.publications.changed() => self.scheduler.proxies_changed(),
+                Ok(()) = self.followed.presence.changed() => self.scheduler.proxies_changed(),
                 Ok(()) = self.followed.frozen.changed() => {}
                 () = self.accounts.changed() => {}
                 () = sleep(wait) => {}
@@ -168,7 +168,7 @@ impl<S: Store> Issuer<S> {
                 Record::Certificate(kept) => {
                     let kept = work::adopted(*kept, self.now());
                     let key = key(self.shelf.origin(), &kept.managed);
-                    self.desk.keep(key, kept, revision);
+                    self.scheduler.keep(key, kept, revision);
                 }
             }
         }
@@ -178,7 +178,7 @@ impl<S: Store> Issuer<S> {
     /// Tells of all certificates that are kept. If some cannot be read, what is known of them stays.
     async fn tell_all(&mut self) -> Result<(), Gone> {
         self.followed.relisted.borrow_and_update();
-        let kept = self.desk.all();
+        let kept = self.scheduler.all();
         let objects: Vec<Seen> = kept
             .filter_map(|(key, entry)| Some(seen(key, &entry.kept, entry.revision.as_deref()?)))
             .collect();
@@ -223,7 +223,7 @@ impl<S: Store> Issuer<S> {
             let kept = Kept::new(Managed::new(vec![host.clone()]), now);
             let key = key(self.shelf.origin(), &kept.managed);
             if !is_wanted {
-                self.desk.want_no_more(&key);
+                self.scheduler.want_no_more(&key);
                 continue;
             }
             let record = Record::Certificate(Box::new(kept.clone()));
@@ -231,7 +231,7 @@ impl<S: Store> Issuer<S> {
                 let place = self.shelf.place(&record.name());
                 tracing::error!("{key} is not obtained: {place} cannot be used; remove it");
             } else {
-                self.desk.want(&key, now, || kept);
+                self.scheduler.want(&key, now, || kept);
             }
         }
     }
@@ -245,7 +245,7 @@ impl<S: Store> Issuer<S> {
         self.connected = connected;
         if self.gathering.is_some_and(|until| until <= self.now()) {
             self.gathering = None;
-            self.desk.proxies_changed();
+            self.scheduler.proxies_changed();
         }
     }
 
@@ -261,7 +261,7 @@ impl<S: Store> Issuer<S> {
         let presence = self.followed.presence.borrow().clone();
         let gathered = self.gathering.is_none();
         loop {
-            if !self.desk.has_work(self.now()) {
+            if !self.scheduler.has_work(self.now()) {
                 return true;
             }
             if self.at_work.len() == AT_ONCE {
@@ -282,7 +282,7 @@ impl<S: Store> Issuer<S> {
                     false => Answering::Nobody,
                 }
             };
-            let Some((key, entry, task)) = self.desk.take(&conditions, answering) else {
+            let Some((key, entry, task)) = self.scheduler.take(&conditions, answering) else {
                 return true;
             };
             let job = Job {
@@ -316,16 +316,16 @@ impl<S: Store> Issuer<S> {
             self.metrics.called(call, outcome);
         }
         if let Some(until) = quiet {
-            self.desk.be_quiet(until);
+            self.scheduler.be_quiet(until);
         }
         if let Some(reopen) = reopen {
             self.accounts.reopen(&reopen);
         }
         match end {
-            End::Same(kept, revision) => self.desk.put(&key, Some((kept, revision))),
+            End::Same(kept, revision) => self.scheduler.put(&key, Some((kept, revision))),
             End::Kept(kept, revision) => {
                 let told = seen(&key, &kept, revision.as_deref().unwrap_or_default());
-                self.desk.put(&key, Some((kept, revision)));
+                self.scheduler.put(&key, Some((kept, revision)));
                 self.tell(Observation::Changed(told)).await?;
             }
             End::Unsaved(unsaved) => {
@@ -337,24 +337,25 @@ impl<S: Store> Issuer<S> {
                 } = unsaved;
                 tracing::error!("{key} waits: what is kept of it cannot be stored: {why}");
                 let again = self.now().later(SAVE_AGAIN);
-                self.desk.put_unsaved(&key, (kept, revision), before, again);
+                self.scheduler
+                    .put_unsaved(&key, (kept, revision), before, again);
             }
             End::Gone => {
-                self.desk.put(&key, None);
+                self.scheduler.put(&key, None);
                 self.tell(Observation::Deleted(key)).await?;
             }
             End::Unusable(name) => {
                 let place = self.shelf.place(&name);
                 tracing::error!("{key} is not obtained any more: {place} cannot be used");
                 self.unusable.insert(name);
-                self.desk.forget(&key);
+                self.scheduler.forget(&key);
             }
         }
         Ok(())
     }
 
     fn until_due(&self) -> Duration {
-        let due = self.desk.next_due(self.now()).into_iter();
+        let due = self.scheduler.next_due(self.now()).into_iter();
         let due = due.chain(self.gathering).min();
         let millis = due.map(|due| due.0.saturating_sub(self.now().0));
         let millis = millis.and_then(|millis| u64::try_from(millis).ok());

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::acme::queue::Queue;
 use crate::acme::record::Kept;
-use crate::acme::turns::Turns;
 use crate::metrics::acme::Tally;
 use crate::model::key::ObjectKey;
 use crate::model::managed::Managed;
@@ -17,7 +17,7 @@ use crate::plan::issuance::{Circumstances, Next, next};
 
 /// All certificates that are kept or wanted.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct Scheduler {
     limits: Limits,
     entries: BTreeMap<ObjectKey, Entry>,
     /// Those that wait for a time.
@@ -25,7 +25,7 @@ pub(super) struct Desk {
     /// Those that wait for the proxies.
     at_barrier: BTreeSet<ObjectKey>,
     /// Those for which an order is to be placed.
-    turns: Turns,
+    queue: Queue,
     /// Those that something changed for.
     changed: BTreeSet<ObjectKey>,
     /// When the certificates expire that there are.
@@ -94,14 +94,14 @@ pub(super) enum Answering {
     Nobody,
 }
 
-impl Desk {
+impl Scheduler {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
             entries: BTreeMap::new(),
             due: BTreeSet::new(),
             at_barrier: BTreeSet::new(),
-            turns: Turns::new(limits.orders),
+            queue: Queue::new(limits.orders),
             changed: BTreeSet::new(),
             issued: BTreeSet::new(),
             ordered: BTreeSet::new(),
@@ -152,7 +152,7 @@ impl Desk {
     /// When something is due next.
     pub(super) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
         let due = self.due.first().map(|(time, _)| *time);
-        let order = self.turns.next(now).map(|(_, allowed)| allowed);
+        let order = self.queue.next(now).map(|(_, allowed)| allowed);
         let changed = self.changed.first().map(|_| Timestamp(i64::MIN));
         let next = due.into_iter().chain(order).chain(changed).min()?;
         Some(next.max(self.quiet))
@@ -201,7 +201,7 @@ impl Desk {
                     let expires = issued.map(|issued| issued.certificate.not_after);
                     let urgency = expires.or(entry.wanted).unwrap_or(now);
                     entry.urgency = Some(urgency);
-                    self.turns.wait(&key, urgency);
+                    self.queue.wait(&key, urgency);
                 }
                 Task::Do(Next::Forget) if entry.revision.is_none() => self.forget(&key),
                 Task::Save(_) | Task::Do(Next::Abandon | Next::Forget | Next::Call(_)) => {
@@ -215,8 +215,8 @@ impl Desk {
 
     /// How many orders wait for the CA's limits, and until when.
     pub(super) fn orders_waiting(&self, now: Timestamp) -> Option<(usize, Timestamp)> {
-        let (_, allowed) = self.turns.next(now)?;
-        (allowed > now).then_some((self.turns.len(), allowed))
+        let (_, allowed) = self.queue.next(now)?;
+        (allowed > now).then_some((self.queue.len(), allowed))
     }
 
     /// Somebody was at it, and this is kept of it now; `None`: nothing.
@@ -259,7 +259,7 @@ impl Desk {
         };
         let managed = entry.kept.managed;
         for time in managed.placed.into_iter().chain(entry.begun) {
-            self.turns.not_placed(key, time);
+            self.queue.not_placed(key, time);
         }
         if let Some(issued) = managed.issued {
             let expires = issued.certificate.not_after;
@@ -282,7 +282,7 @@ impl Desk {
             ordered: self.ordered.len(),
             failing: self.failing.len(),
             at_barrier: self.at_barrier.len(),
-            queued: self.turns.len(),
+            queued: self.queue.len(),
             expires: self.issued.first().map(|(time, _)| *time),
         }
     }
@@ -336,7 +336,7 @@ impl Desk {
     /// The most urgent order, if the CA takes another.
     fn take_order(&mut self, now: Timestamp) -> Option<(ObjectKey, Entry, Task)> {
         let (key, _) = self
-            .turns
+            .queue
             .next(now)
             .filter(|(_, allowed)| *allowed <= now)?;
         let key = key.clone();
@@ -345,7 +345,7 @@ impl Desk {
         entry.taken = true;
         // Counts for those that follow at once.
         entry.begun = Some(now);
-        self.turns.placed(&key, now);
+        self.queue.placed(&key, now);
         Some((key, entry.clone(), Task::Do(Next::Begin)))
     }
 
@@ -360,7 +360,7 @@ impl Desk {
         self.forget(&key);
         let managed = &kept.managed;
         for time in &managed.placed {
-            self.turns.placed(&key, *time);
+            self.queue.placed(&key, *time);
         }
         if let Some(issued) = &managed.issued {
             let expires = issued.certificate.not_after;
@@ -396,7 +396,7 @@ impl Desk {
             self.due.remove(&(time, key.clone()));
         }
         if let Some(urgency) = entry.urgency.take() {
-            self.turns.leave(key, urgency);
+            self.queue.leave(key, urgency);
         }
     }
 }

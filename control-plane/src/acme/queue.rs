@@ -1,7 +1,7 @@
-//! Whose turn it is to have an order placed: the most urgent first, as the CA's limits allow.
+//! The queue of orders that are to be placed: the most urgent first, as the CA's limits allow.
 //!
-//! Apart from the desk, which knows each certificate: here it is only counted what all orders of the
-//! account come to.
+//! Apart from the scheduler, which knows each certificate: here it is only counted what all orders of
+//! the account come to.
 
 use std::collections::BTreeSet;
 
@@ -11,14 +11,14 @@ use crate::plan::issuance::ledger::{Limit, THREE_HOURS};
 
 /// Those that wait, and what was placed.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct Queue {
     limit: Limit,
     /// By how urgent they are: the lesser comes first.
     waiting: BTreeSet<(Timestamp, ObjectKey)>,
     placed: BTreeSet<(Timestamp, ObjectKey)>,
 }
 
-impl Turns {
+impl Queue {
     /// The CA takes so many orders within three hours; 0: any number.
     pub(super) fn new(orders: u32) -> Self {
         Self {
@@ -80,32 +80,32 @@ mod tests {
 
     #[test]
     fn the_most_urgent_is_next_when_the_ca_takes_another() {
-        let mut turns = Turns::new(2);
+        let mut queue = Queue::new(2);
         let now = Timestamp(1_000_000);
-        assert_eq!(turns.next(now), None);
-        turns.wait(&key("a"), now.later(9));
-        turns.wait(&key("z"), now);
-        let next = |turns: &Turns, now| {
-            let (key, allowed) = turns.next(now).unwrap();
+        assert_eq!(queue.next(now), None);
+        queue.wait(&key("a"), now.later(9));
+        queue.wait(&key("z"), now);
+        let next = |queue: &Queue, now| {
+            let (key, allowed) = queue.next(now).unwrap();
             (key.name.to_string(), allowed <= now)
         };
-        assert_eq!(next(&turns, now), ("z".to_owned(), true));
-        turns.placed(&key("b"), now);
-        turns.placed(&key("c"), now);
-        assert_eq!(next(&turns, now), ("z".to_owned(), false));
-        assert!(next(&turns, now.later(THREE_HOURS)).1);
-        turns.not_placed(&key("c"), now);
-        turns.leave(&key("z"), now);
-        assert_eq!(next(&turns, now), ("a".to_owned(), true));
-        assert_eq!(turns.len(), 1);
+        assert_eq!(next(&queue, now), ("z".to_owned(), true));
+        queue.placed(&key("b"), now);
+        queue.placed(&key("c"), now);
+        assert_eq!(next(&queue, now), ("z".to_owned(), false));
+        assert!(next(&queue, now.later(THREE_HOURS)).1);
+        queue.not_placed(&key("c"), now);
+        queue.leave(&key("z"), now);
+        assert_eq!(next(&queue, now), ("a".to_owned(), true));
+        assert_eq!(queue.len(), 1);
     }
 
     #[test]
     fn what_a_wrong_clock_dated_ahead_does_not_count() {
-        let mut turns = Turns::new(1);
+        let mut queue = Queue::new(1);
         let now = Timestamp(1_000_000);
-        turns.wait(&key("a"), now);
-        turns.placed(&key("b"), now.later(80 * 86_400_000));
-        assert!(turns.next(now).unwrap().1 <= now);
+        queue.wait(&key("a"), now);
+        queue.placed(&key("b"), now.later(80 * 86_400_000));
+        assert!(queue.next(now).unwrap().1 <= now);
     }
 }

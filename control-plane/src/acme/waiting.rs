@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::acme::barrier::Barrier;
-use crate::acme::desk::Desk;
+use crate::acme::scheduler::Scheduler;
 use crate::model::key::ObjectKey;
 use crate::model::time::Timestamp;
 use crate::presence::Presence;
@@ -11,24 +11,24 @@ use crate::snapshot::publication::Publication;
 
 /// What was said, and is still so.
 #[derive(Debug, Default)]
-pub(super) struct Said {
+pub(super) struct Waiting {
     /// These wait for the proxies.
     at_barrier: BTreeSet<ObjectKey>,
     /// Orders wait for the CA's limits.
     limited: bool,
 }
 
-impl Said {
+impl Waiting {
     /// Says what was not so before.
     pub(super) fn say(
         &mut self,
-        desk: &Desk,
+        scheduler: &Scheduler,
         publication: &Publication,
         presence: &Presence,
         now: Timestamp,
     ) {
         let mut waiting = BTreeSet::new();
-        for (key, kept) in desk.at_barrier() {
+        for (key, kept) in scheduler.at_barrier() {
             if self.at_barrier.contains(key) {
                 waiting.insert(key.clone());
                 continue;
@@ -54,7 +54,7 @@ impl Said {
             }
         }
         self.at_barrier = waiting;
-        let limited = desk.orders_waiting(now);
+        let limited = scheduler.orders_waiting(now);
         if let Some((orders, until)) = limited
             && !self.limited
         {
