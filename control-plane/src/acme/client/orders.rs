@@ -121,7 +121,7 @@ impl Client {
         OrderSeen::of(order.state(), &call.last())
     }
 
-    /// Fetches the chain (PEM, at most 256 KiB, the certificate first); none while the order has
+    /// Fetches the chain (PEM, at most 128 KiB, the certificate first); none while the order has
     /// none yet. An invalid order is refused.
     pub async fn certificate(&self, order_url: &str) -> Result<Option<String>, Failure> {
         let (mut order, seen, call) = self.look(order_url, CHAIN).await?;
@@ -164,5 +164,5 @@ fn identifier(name: &str) -> Identifier {
     }
 }
 
-/// Bytes of a chain that are taken in.
-const CHAIN: usize = 256 * 1024;
+/// Bytes of a chain that are taken in: with its keys it has to fit into what is kept of it.
+const CHAIN: usize = 128 * 1024;

@@ -218,7 +218,7 @@ async fn a_chain_may_be_longer_than_other_answers() {
             "certificate": "{}"}}"#,
         server.url("/chain")
     );
-    let (chain, long) = (server.pem(), "\n".repeat(200 * 1024));
+    let (chain, long) = (server.pem(), "\n".repeat(100 * 1024));
     server.on("/order", Reply::new("200 OK", "", &valid));
     server.on("/chain", Reply::new("200 OK", "", &(chain.clone() + &long)));
     let taken = client.certificate(&url).await.unwrap().unwrap();
