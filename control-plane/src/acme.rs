@@ -7,14 +7,12 @@
 //! after this process goes on from there, with the log or without.
 
 mod account;
-mod barrier;
+pub mod barrier;
 mod calls;
 pub mod client;
 mod issuer;
 pub mod key;
-mod queue;
 mod record;
-mod scheduler;
 mod shelf;
 mod waiting;
 mod work;

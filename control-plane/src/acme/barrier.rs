@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use prost::Message as _;
 
-use crate::acme::scheduler::Answering;
 use crate::model::key::ObjectKey;
 use crate::model::managed::Managed;
+use crate::plan::issuance::scheduler::Answering;
 use crate::presence::{Presence, Proxy};
 use crate::project;
 use crate::snapshot::publication::Publication;
 use crate::snapshot::{ResourceId, Version};
 
 /// The challenges of an order, and who answers by them.
-pub(super) struct Barrier<'a> {
+#[derive(Debug)]
+pub struct Barrier<'a> {
     id: ResourceId,
     /// Since which version they are published; `None`: they are not.
     since: Option<Version>,
@@ -22,7 +23,7 @@ pub(super) struct Barrier<'a> {
 
 impl<'a> Barrier<'a> {
     /// That of the order of this certificate.
-    pub(super) fn of(
+    pub fn of(
         key: &ObjectKey,
         managed: &Managed,
         publication: &Publication,
@@ -41,7 +42,7 @@ impl<'a> Barrier<'a> {
     }
 
     /// Who answers.
-    pub(super) fn answering(&self) -> Answering {
+    pub fn answering(&self) -> Answering {
         let Some(since) = self.since else {
             return Answering::Nobody;
         };
@@ -59,12 +60,12 @@ impl<'a> Barrier<'a> {
     }
 
     /// Whether they are published.
-    pub(super) fn is_published(&self) -> bool {
+    pub fn is_published(&self) -> bool {
         self.since.is_some()
     }
 
     /// Those that do not.
-    pub(super) fn lacking(&self) -> impl Iterator<Item = &Arc<str>> {
+    pub fn lacking(&self) -> impl Iterator<Item = &Arc<str>> {
         let proxies = self.presence.proxies();
         let lacking = proxies.filter(|proxy| {
             let answers = self.since.map(|since| self.answers(since, proxy));

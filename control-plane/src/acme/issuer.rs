@@ -15,7 +15,6 @@ use tokio::time::{sleep, timeout};
 use crate::acme::account::Accounts;
 use crate::acme::barrier::Barrier;
 use crate::acme::record::{Kept, Record, key};
-use crate::acme::scheduler::{Answering, Conditions, Limits, Scheduler};
 use crate::acme::shelf::{All, Shelf};
 use crate::acme::waiting::Waiting;
 use crate::acme::work::{self, End, Job, Unsaved, Worked, seen};
@@ -26,6 +25,7 @@ use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::managed::Managed;
 use crate::model::time::Timestamp;
 use crate::observe::{Observation, Seen};
+use crate::plan::issuance::scheduler::{Answering, Conditions, Limits, Scheduler};
 use crate::store::Store;
 
 /// Obtains certificates and keeps them.
@@ -37,7 +37,7 @@ pub struct Issuer<S> {
     settings: Option<Arc<Settings>>,
     followed: Followed,
     inbox: mpsc::Sender<Observation>,
-    scheduler: Scheduler,
+    scheduler: Scheduler<Kept>,
     accounts: Accounts<S>,
     /// What was wanted when that was looked at last; `None`: that is not known yet.
     wanted: Lacking,
@@ -166,7 +166,7 @@ impl<S: Store> Issuer<S> {
                 // It is looked at when it is needed.
                 Record::Account(_) => {}
                 Record::Certificate(kept) => {
-                    let kept = work::adopted(*kept, self.now());
+                    let kept = work::adopted_from(*kept, self.now());
                     let key = key(self.shelf.origin(), &kept.managed);
                     self.scheduler.keep(key, kept, revision);
                 }

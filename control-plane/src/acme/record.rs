@@ -17,6 +17,7 @@ use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::managed::Managed;
 use crate::model::time::Timestamp;
 use crate::observe::certificate;
+use crate::plan::issuance::scheduler::Item;
 
 /// A certificate with its keys, or the one that is to be obtained.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +112,16 @@ impl Kept {
         let issued = self.managed.issued.as_ref();
         let named = issued.map(|issued| issued.certificate.bundle);
         (named == self.bundle.as_ref().map(Bundle::name)).then_some(self)
+    }
+}
+
+impl Item for Kept {
+    fn managed(&self) -> &Managed {
+        &self.managed
+    }
+
+    fn anew(&self) -> Self {
+        Self::new(Managed::new(self.managed.names.clone()), self.created)
     }
 }
 

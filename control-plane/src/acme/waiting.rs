@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::acme::barrier::Barrier;
-use crate::acme::scheduler::Scheduler;
+use crate::acme::record::Kept;
 use crate::model::key::ObjectKey;
 use crate::model::time::Timestamp;
+use crate::plan::issuance::scheduler::Scheduler;
 use crate::presence::Presence;
 use crate::snapshot::publication::Publication;
 
@@ -22,7 +23,7 @@ impl Waiting {
     /// Says what was not so before.
     pub(super) fn say(
         &mut self,
-        scheduler: &Scheduler,
+        scheduler: &Scheduler<Kept>,
         publication: &Publication,
         presence: &Presence,
         now: Timestamp,

@@ -10,14 +10,14 @@ use crate::acme::calls::{self, Made};
 use crate::acme::client::Client;
 use crate::acme::key::Key;
 use crate::acme::record::{Kept, Pem, Record};
-use crate::acme::scheduler::{Entry, Task};
 use crate::acme::shelf::{Found, Shelf, ShelfError};
 use crate::model::key::ObjectKey;
-use crate::model::managed::{Failure, FailureKind, Managed, Outcome, Step};
+use crate::model::managed::{Failure, FailureKind, Outcome};
 use crate::model::object::{Age, Meta, Spec};
 use crate::model::time::Timestamp;
 use crate::observe::Seen;
-use crate::plan::issuance::{Call, Next, abandon, after, begin};
+use crate::plan::issuance::scheduler::{Entry, Task};
+use crate::plan::issuance::{Call, Next, abandon, adopted, after, begin};
 use crate::store::Store;
 
 /// What it is done with.
@@ -75,7 +75,7 @@ pub(super) struct Unsaved {
 }
 
 impl<S: Store> Job<S> {
-    pub(super) async fn run(self, key: ObjectKey, entry: Entry, task: Task) -> Worked {
+    pub(super) async fn run(self, key: ObjectKey, entry: Entry<Kept>, task: Task<Kept>) -> Worked {
         let mut worked = Worked {
             key,
             end: End::Gone,
@@ -196,7 +196,7 @@ impl<S: Store> Job<S> {
                     if *found != *before {
                         let place = self.shelf.place(&name);
                         tracing::warn!("{place} was changed by somebody else, which counts");
-                        return End::Kept(adopted(*found, (self.clock)()), Some(now));
+                        return End::Kept(adopted_from(*found, (self.clock)()), Some(now));
                     }
                     revision = Some(now);
                 }
@@ -239,25 +239,12 @@ impl<S: Store> Job<S> {
     }
 }
 
-/// What is kept, as whoever did not begin it has to take it: of an order that was being placed
-/// nobody knows whether the CA has it.
-pub(super) fn adopted(kept: Kept, now: Timestamp) -> Kept {
-    let placing = |managed: &Managed| {
-        let order = managed.order.as_ref();
-        order.is_some_and(|order| order.step == Step::Intended)
-    };
-    if !placing(&kept.managed) {
-        return kept;
-    }
-    let unknown = Outcome::Failed(Failure {
-        kind: FailureKind::Unknown,
-        not_before: None,
-        message: "whether the CA took the order is not known: the control plane ended meanwhile"
-            .into(),
-    });
+/// What is kept, as whoever did not begin it has to take it.
+pub(super) fn adopted_from(kept: Kept, now: Timestamp) -> Kept {
+    let managed = adopted(&kept.managed, now);
     Kept {
-        managed: after(&kept.managed, unknown, now, 0),
-        next_key: None,
+        next_key: kept.next_key.filter(|_| managed.order.is_some()),
+        managed,
         ..kept
     }
 }

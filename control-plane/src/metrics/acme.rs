@@ -3,7 +3,7 @@
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Meter};
 
-use crate::model::time::Timestamp;
+use crate::plan::issuance::scheduler::Tally;
 
 /// What an issuer records.
 #[derive(Clone, Debug)]
@@ -11,23 +11,6 @@ pub struct AcmeMetrics {
     certificates: Gauge<u64>,
     expiry: Gauge<i64>,
     calls: Counter<u64>,
-}
-
-/// How many certificates are in which state: one may be in several.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// There is a certificate.
-    pub issued: usize,
-    /// An order is under way.
-    pub ordered: usize,
-    /// The last order came to nothing.
-    pub failing: usize,
-    /// An order waits for the proxies to answer.
-    pub at_barrier: usize,
-    /// An order waits for its turn, and for the CA's limits.
-    pub queued: usize,
-    /// When the first of those that there are expires.
-    pub expires: Option<Timestamp>,
 }
 
 impl AcmeMetrics {

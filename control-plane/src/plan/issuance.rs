@@ -6,10 +6,12 @@
 
 mod after;
 pub mod ledger;
+mod queue;
+pub mod scheduler;
 #[cfg(test)]
 mod tests;
 
-pub use after::{abandon, after};
+pub use after::{abandon, adopted, after};
 
 use crate::model::certificate::Certificate;
 use crate::model::managed::{Managed, Order, Renewal, Step};

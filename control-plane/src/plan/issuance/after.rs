@@ -187,6 +187,23 @@ fn fail(managed: &mut Managed, failure: Failure, now: Timestamp) {
     }
 }
 
+/// The certificate as whoever did not begin its order has to take it: of one that was being placed
+/// nobody knows whether the CA has it.
+#[must_use]
+pub fn adopted(managed: &Managed, now: Timestamp) -> Managed {
+    let order = managed.order.as_ref();
+    if order.is_none_or(|order| order.step != Step::Intended) {
+        return managed.clone();
+    }
+    let unknown = Failure {
+        kind: FailureKind::Unknown,
+        not_before: None,
+        message: "whether the CA took the order is not known: the control plane ended meanwhile"
+            .into(),
+    };
+    after(managed, Outcome::Failed(unknown), now, 0)
+}
+
 /// The certificate without the order that is of no use any more. One that came to nothing in all
 /// the time that it had has failed.
 #[must_use]

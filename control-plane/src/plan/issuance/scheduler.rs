@@ -6,20 +6,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::acme::queue::Queue;
-use crate::acme::record::Kept;
-use crate::metrics::acme::Tally;
 use crate::model::key::ObjectKey;
 use crate::model::managed::Managed;
 use crate::model::time::Timestamp;
 use crate::plan::issuance::ledger::{Limit, WEEK};
+use crate::plan::issuance::queue::Queue;
 use crate::plan::issuance::{Circumstances, Next, next};
+
+/// What is scheduled: a certificate, with whatever belongs to it where it is kept.
+pub trait Item: Clone {
+    fn managed(&self) -> &Managed;
+
+    /// One for the same names of which nothing is done yet.
+    #[must_use]
+    fn anew(&self) -> Self;
+}
 
 /// All certificates that are kept or wanted.
 #[derive(Debug)]
-pub(super) struct Scheduler {
+pub struct Scheduler<T> {
     limits: Limits,
-    entries: BTreeMap<ObjectKey, Entry>,
+    entries: BTreeMap<ObjectKey, Entry<T>>,
     /// Those that wait for a time.
     due: BTreeSet<(Timestamp, ObjectKey)>,
     /// Those that wait for the proxies.
@@ -40,22 +47,22 @@ pub(super) struct Scheduler {
 
 /// What a CA takes of one account, and of the same names; and what of ours is slow.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) orders: u32,
-    pub(super) same_names: u32,
+pub struct Limits {
+    pub orders: u32,
+    pub same_names: u32,
     /// How long it may take until a Secret is known that an Ingress names, in milliseconds.
-    pub(super) settled: i64,
+    pub settled: i64,
 }
 
 /// One certificate.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) kept: Kept,
+pub struct Entry<T> {
+    pub kept: T,
     /// Of what is stored of it; `None` before anything is.
-    pub(super) revision: Option<Box<str>>,
+    pub revision: Option<Box<str>>,
     /// What is kept of it is not stored, and nothing else is done before it is; what was kept
     /// before.
-    unsaved: Option<Box<Kept>>,
+    unsaved: Option<Box<T>>,
     /// Since when somebody wants it.
     wanted: Option<Timestamp>,
     waits: Option<Timestamp>,
@@ -71,31 +78,48 @@ pub(super) struct Entry {
 
 /// What somebody is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Task {
+pub enum Task<T> {
     /// Store what is kept, over this.
-    Save(Box<Kept>),
+    Save(Box<T>),
     Do(Next),
 }
 
 /// What is the same for all.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Conditions<'a> {
-    pub(super) now: Timestamp,
-    pub(super) ca: &'a str,
+pub struct Conditions<'a> {
+    pub now: Timestamp,
+    pub ca: &'a str,
     /// The CA suggests when to renew.
-    pub(super) suggests: bool,
+    pub suggests: bool,
 }
 
 /// Who answers by the challenges of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answering {
+pub enum Answering {
     All,
     Some,
     Nobody,
 }
 
-impl Scheduler {
-    pub(super) fn new(limits: Limits) -> Self {
+/// How many certificates are in which state: one may be in several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// There is a certificate.
+    pub issued: usize,
+    /// An order is under way.
+    pub ordered: usize,
+    /// The last order came to nothing.
+    pub failing: usize,
+    /// An order waits for the proxies to answer.
+    pub at_barrier: usize,
+    /// An order waits for its turn, and for the CA's limits.
+    pub queued: usize,
+    /// When the first of those that there are expires.
+    pub expires: Option<Timestamp>,
+}
+
+impl<T: Item> Scheduler<T> {
+    pub fn new(limits: Limits) -> Self {
         Self {
             limits,
             entries: BTreeMap::new(),
@@ -111,12 +135,12 @@ impl Scheduler {
     }
 
     /// A certificate that is stored.
-    pub(super) fn keep(&mut self, key: ObjectKey, kept: Kept, revision: Box<str>) {
+    pub fn keep(&mut self, key: ObjectKey, kept: T, revision: Box<str>) {
         self.enter(key, kept, Some(revision), None, None);
     }
 
     /// Somebody wants this certificate now.
-    pub(super) fn want(&mut self, key: &ObjectKey, now: Timestamp, new: impl FnOnce() -> Kept) {
+    pub fn want(&mut self, key: &ObjectKey, now: Timestamp, new: impl FnOnce() -> T) {
         match self.entries.get_mut(key) {
             Some(entry) => {
                 entry.wanted.get_or_insert(now);
@@ -127,7 +151,7 @@ impl Scheduler {
     }
 
     /// Nobody wants it any more.
-    pub(super) fn want_no_more(&mut self, key: &ObjectKey) {
+    pub fn want_no_more(&mut self, key: &ObjectKey) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.wanted = None;
             self.changed.insert(key.clone());
@@ -135,22 +159,22 @@ impl Scheduler {
     }
 
     /// Those that wait for the proxies are to be looked at again.
-    pub(super) fn proxies_changed(&mut self) {
+    pub fn proxies_changed(&mut self) {
         self.changed.extend(self.at_barrier.iter().cloned());
     }
 
     /// Leaves the CA alone until then.
-    pub(super) fn be_quiet(&mut self, until: Timestamp) {
+    pub fn be_quiet(&mut self, until: Timestamp) {
         self.quiet = self.quiet.max(until);
     }
 
     /// Whether any may have something to be done now.
-    pub(super) fn has_work(&self, now: Timestamp) -> bool {
+    pub fn has_work(&self, now: Timestamp) -> bool {
         self.next_due(now).is_some_and(|time| time <= now)
     }
 
     /// When something is due next.
-    pub(super) fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+    pub fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
         let due = self.due.first().map(|(time, _)| *time);
         let order = self.queue.next(now).map(|(_, allowed)| allowed);
         let changed = self.changed.first().map(|_| Timestamp(i64::MIN));
@@ -160,11 +184,11 @@ impl Scheduler {
 
     /// What is next, with the certificate that it is for, which nobody else is given until it is
     /// put back.
-    pub(super) fn take(
+    pub fn take(
         &mut self,
         conditions: &Conditions<'_>,
-        answering: impl Fn(&ObjectKey, &Kept) -> Answering,
-    ) -> Option<(ObjectKey, Entry, Task)> {
+        answering: impl Fn(&ObjectKey, &T) -> Answering,
+    ) -> Option<(ObjectKey, Entry<T>, Task<T>)> {
         let now = conditions.now;
         if self.quiet > now {
             return None;
@@ -182,7 +206,7 @@ impl Scheduler {
             };
             self.leave_queues(&key);
             let entry = self.entries.get_mut(&key)?;
-            if next != Task::Do(Next::Barrier) {
+            if !matches!(next, Task::Do(Next::Barrier)) {
                 entry.barred = None;
             }
             match next {
@@ -197,7 +221,7 @@ impl Scheduler {
                     self.at_barrier.insert(key);
                 }
                 Task::Do(Next::Begin) => {
-                    let issued = entry.kept.managed.issued.as_ref();
+                    let issued = entry.kept.managed().issued.as_ref();
                     let expires = issued.map(|issued| issued.certificate.not_after);
                     let urgency = expires.or(entry.wanted).unwrap_or(now);
                     entry.urgency = Some(urgency);
@@ -214,17 +238,17 @@ impl Scheduler {
     }
 
     /// How many orders wait for the CA's limits, and until when.
-    pub(super) fn orders_waiting(&self, now: Timestamp) -> Option<(usize, Timestamp)> {
+    pub fn orders_waiting(&self, now: Timestamp) -> Option<(usize, Timestamp)> {
         let (_, allowed) = self.queue.next(now)?;
         (allowed > now).then_some((self.queue.len(), allowed))
     }
 
     /// Somebody was at it, and this is kept of it now; `None`: nothing.
-    pub(super) fn put(&mut self, key: &ObjectKey, kept: Option<(Kept, Option<Box<str>>)>) {
+    pub fn put(&mut self, key: &ObjectKey, kept: Option<(T, Option<Box<str>>)>) {
         let before = self.entries.get(key);
         let wanted = before.and_then(|entry| entry.wanted);
         let again = before.filter(|entry| entry.wanted.is_some());
-        let again = again.map(|entry| (anew(&entry.kept), None));
+        let again = again.map(|entry| (entry.kept.anew(), None));
         self.forget(key);
         if let Some((kept, revision)) = kept.or(again) {
             self.enter(key.clone(), kept, revision, wanted, None);
@@ -233,11 +257,11 @@ impl Scheduler {
 
     /// Somebody was at it, and this is kept of it now and could not be stored over what was before:
     /// that is tried again then.
-    pub(super) fn put_unsaved(
+    pub fn put_unsaved(
         &mut self,
         key: &ObjectKey,
-        (kept, revision): (Kept, Option<Box<str>>),
-        before: Box<Kept>,
+        (kept, revision): (T, Option<Box<str>>),
+        before: Box<T>,
         again: Timestamp,
     ) {
         let wanted = self.entries.get(key).and_then(|entry| entry.wanted);
@@ -251,17 +275,17 @@ impl Scheduler {
     }
 
     /// Nothing is done with it any more.
-    pub(super) fn forget(&mut self, key: &ObjectKey) {
+    pub fn forget(&mut self, key: &ObjectKey) {
         self.leave_queues(key);
         self.changed.remove(key);
         let Some(entry) = self.entries.remove(key) else {
             return;
         };
-        let managed = entry.kept.managed;
-        for time in managed.placed.into_iter().chain(entry.begun) {
+        let managed = entry.kept.managed();
+        for time in managed.placed.iter().copied().chain(entry.begun) {
             self.queue.not_placed(key, time);
         }
-        if let Some(issued) = managed.issued {
+        if let Some(issued) = &managed.issued {
             let expires = issued.certificate.not_after;
             self.issued.remove(&(expires, key.clone()));
         }
@@ -270,13 +294,13 @@ impl Scheduler {
     }
 
     /// Those that wait for the proxies.
-    pub(super) fn at_barrier(&self) -> impl Iterator<Item = (&ObjectKey, &Kept)> {
+    pub fn at_barrier(&self) -> impl Iterator<Item = (&ObjectKey, &T)> {
         let keys = self.at_barrier.iter();
         keys.filter_map(|key| Some((key, &self.entries.get(key)?.kept)))
     }
 
     /// How many are in which state.
-    pub(super) fn tally(&self) -> Tally {
+    pub fn tally(&self) -> Tally {
         Tally {
             issued: self.issued.len(),
             ordered: self.ordered.len(),
@@ -288,7 +312,7 @@ impl Scheduler {
     }
 
     /// All that is kept.
-    pub(super) fn all(&self) -> impl Iterator<Item = (&ObjectKey, &Entry)> {
+    pub fn all(&self) -> impl Iterator<Item = (&ObjectKey, &Entry<T>)> {
         self.entries.iter()
     }
 
@@ -296,8 +320,8 @@ impl Scheduler {
         &self,
         key: &ObjectKey,
         conditions: &Conditions<'_>,
-        answering: impl Fn(&ObjectKey, &Kept) -> Answering,
-    ) -> Option<Task> {
+        answering: impl Fn(&ObjectKey, &T) -> Answering,
+    ) -> Option<Task<T>> {
         let entry = self.entries.get(key).filter(|entry| !entry.taken)?;
         let now = conditions.now;
         if let Some(before) = &entry.unsaved {
@@ -317,7 +341,7 @@ impl Scheduler {
             within: WEEK,
         };
         // Of a clock that was put back nothing counts that is still to come.
-        let placed = entry.kept.managed.placed.iter().rev().copied();
+        let placed = entry.kept.managed().placed.iter().rev().copied();
         let of_names = same_names.allows(placed.skip_while(|time| *time > now));
         let settled = entry
             .wanted
@@ -330,11 +354,11 @@ impl Scheduler {
             allowed: of_names.max(settled),
             answered,
         };
-        Some(Task::Do(next(&entry.kept.managed, &circumstances)))
+        Some(Task::Do(next(entry.kept.managed(), &circumstances)))
     }
 
     /// The most urgent order, if the CA takes another.
-    fn take_order(&mut self, now: Timestamp) -> Option<(ObjectKey, Entry, Task)> {
+    fn take_order(&mut self, now: Timestamp) -> Option<(ObjectKey, Entry<T>, Task<T>)> {
         let (key, _) = self
             .queue
             .next(now)
@@ -352,13 +376,13 @@ impl Scheduler {
     fn enter(
         &mut self,
         key: ObjectKey,
-        kept: Kept,
+        kept: T,
         revision: Option<Box<str>>,
         wanted: Option<Timestamp>,
-        unsaved: Option<Box<Kept>>,
+        unsaved: Option<Box<T>>,
     ) {
         self.forget(&key);
-        let managed = &kept.managed;
+        let managed = kept.managed();
         for time in &managed.placed {
             self.queue.placed(&key, *time);
         }
@@ -399,11 +423,6 @@ impl Scheduler {
             self.queue.leave(key, urgency);
         }
     }
-}
-
-/// One for the same names of which nothing is done yet.
-fn anew(kept: &Kept) -> Kept {
-    Kept::new(Managed::new(kept.managed.names.clone()), kept.created)
 }
 
 /// How long an order waits for proxies, some of which answer already.
