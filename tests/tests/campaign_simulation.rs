@@ -2,13 +2,20 @@
 //! schedules, each of which its seed plays again.
 //!
 //! Real are the engine, what it folds and projects, the rules of the Lease and of how logs are
-//! joined, what a replica sends to a proxy, and what that makes of it; simulated are disks, the
-//! network, clocks and the API server. Each of the bugs that are planted here must be found.
+//! joined, what a replica sends to a proxy, and what that makes of it, and when which step of which
+//! order is due and what comes of it; simulated are disks, the network, clocks, the API server and
+//! the CA. Each of the bugs that are planted here must be found.
 
 #![cfg(test)]
 
+#[path = "campaign_simulation/ca.rs"]
+mod ca;
 #[path = "campaign_simulation/disk.rs"]
 mod disk;
+#[path = "campaign_simulation/issuer.rs"]
+mod issuer;
+#[path = "campaign_simulation/kept.rs"]
+mod kept;
 #[path = "campaign_simulation/objects.rs"]
 mod objects;
 #[path = "campaign_simulation/ports.rs"]
@@ -25,7 +32,7 @@ use world::{Plant, World};
 
 #[test]
 fn no_schedule_breaks_what_is_promised() {
-    let (mut terms, mut versions) = (0, 0);
+    let (mut terms, mut versions, mut certificates) = (0, 0, 0);
     let schedules = rounds(400, 20_000);
     let first = first_seed().unwrap();
     for seed in (first..).take(schedules) {
@@ -33,14 +40,16 @@ fn no_schedule_breaks_what_is_promised() {
             Ok(figures) => {
                 terms += figures.terms;
                 versions += figures.versions;
+                certificates += figures.certificates;
             }
             Err(broken) => panic!("{broken}; ROADSTEAD_CAMPAIGN_SEED={seed} plays it again"),
         }
     }
     // Schedules in which nothing happens would find nothing.
     assert!(terms >= 2 * schedules, "{terms} terms");
+    assert!(certificates >= 2 * schedules, "{certificates} certificates");
     report(&format!(
-        "{schedules} schedules, {terms} terms, {versions} versions at proxies"
+        "{schedules} schedules, {terms} terms, {versions} versions at proxies, {certificates} certificates"
     ));
 }
 

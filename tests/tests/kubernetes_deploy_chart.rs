@@ -13,7 +13,7 @@ use std::process::Command;
 use anyhow::{Context, bail, ensure};
 use roadstead_control_plane::config::Config as ControlPlane;
 use roadstead_data_plane::config::Config as DataPlane;
-use roadstead_tests::deploy::{chart, file, ran, reference, rules, yaml_files};
+use roadstead_tests::deploy::{chart, file, ran, rules, yaml_files};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -187,16 +187,6 @@ fn the_plain_manifests_are_those_of_the_chart() {
             name.display()
         );
     }
-}
-
-#[test]
-fn the_page_of_all_keys_is_that_of_the_sources() {
-    let shipped = fs::read_to_string(chart::folder().join(reference::PAGE)).unwrap();
-    assert!(
-        shipped == reference::page().unwrap(),
-        "run cargo run --bin roadstead-reference: {} is not of these sources",
-        reference::PAGE
-    );
 }
 
 #[test]

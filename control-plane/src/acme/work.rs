@@ -220,7 +220,7 @@ impl<S: Store> Job<S> {
             Ok(()) => return End::Gone,
             Err(ShelfError::Conflict) => match self.shelf.one(&name).await {
                 Ok(Found::Record(Record::Certificate(found), now)) => {
-                    return End::Kept(*found, Some(now));
+                    return End::Kept(adopted_from(*found, (self.clock)()), Some(now));
                 }
                 Ok(Found::Record(Record::Account(_), _) | Found::Unusable) => {
                     return End::Unusable(name);

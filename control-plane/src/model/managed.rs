@@ -168,6 +168,20 @@ impl Managed {
     }
 }
 
+impl Step {
+    /// The order's URL, once the CA gave it one.
+    pub fn url(&self) -> Option<&str> {
+        match self {
+            Self::Intended => None,
+            Self::Placed { url }
+            | Self::Proving { url, .. }
+            | Self::Ready { url }
+            | Self::Issuing { url }
+            | Self::Issued { url } => Some(url),
+        }
+    }
+}
+
 impl Proof {
     /// Whether the CA is still to be told that it can validate.
     pub fn is_open(&self) -> bool {

@@ -202,3 +202,17 @@ not known is refused. Times are written as `15s`, `500ms` or `1m30s`.
 
 (Made from the sources by `cargo run --bin roadstead-reference`; a test holds that it was done.)
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_all_keys_is_that_of_the_sources() {
+        let shipped = fs::read_to_string(chart::folder().join(PAGE)).unwrap();
+        assert!(
+            shipped == page().unwrap(),
+            "run cargo run --bin roadstead-reference: {PAGE} is not of these sources"
+        );
+    }
+}

@@ -6,12 +6,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use roadstead_control_plane::model::endpoints::{Condition, Endpoint, EndpointPort, EndpointSlice};
 use roadstead_control_plane::model::guard::DeletionGuard;
 use roadstead_control_plane::model::ingress::{
-    BackendRef, ClassRef, Ingress, PathRule, PortRef, Rule,
+    BackendRef, ClassRef, Ingress, PathRule, PortRef, Rule, Tls,
 };
 use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
 use roadstead_control_plane::model::object::{Age, Meta, Spec};
 use roadstead_control_plane::model::service::{Service, ServicePort, Target};
-use roadstead_control_plane::model::settings::{HostOwnership, Settings};
+use roadstead_control_plane::model::settings::{HostOwnership, Obtains, Settings};
 use roadstead_control_plane::model::time::Timestamp;
 use roadstead_control_plane::observe::Seen;
 use roadstead_matcher::host::HostPattern;
@@ -56,7 +56,7 @@ pub(crate) fn seen(name: u64, (uid, version): (u64, u64)) -> Seen {
     }
 }
 
-/// One of few hosts, so that Ingresses contend, and one of the Services.
+/// One of few hosts, so that Ingresses contend, which wants a certificate, and one of the Services.
 fn ingress(version: u64) -> Ingress {
     let backend = BackendRef {
         service: (1 + 3 * (version % (NAMES / 3))).to_string().into(),
@@ -66,15 +66,20 @@ fn ingress(version: u64) -> Ingress {
         path: PathPattern::element_prefix("/").unwrap(),
         backend,
     };
+    let host = HostPattern::parse(&format!("v{}.example", version % 5)).unwrap();
+    let tls = Tls {
+        hosts: vec![host.clone()],
+        secret: None,
+    };
     let rule = Rule {
-        host: HostPattern::parse(&format!("v{}.example", version % 5)).unwrap(),
+        host,
         paths: Some(vec![path]),
     };
     Ingress {
         class: ClassRef::Field("roadstead".into()),
         default_backend: None,
         rules: vec![rule],
-        tls: Vec::new(),
+        tls: vec![tls],
         shares_hosts_with: Vec::new(),
         ignored: Vec::new(),
         certificates_elsewhere: false,
@@ -115,6 +120,6 @@ pub(crate) fn settings() -> Settings {
         allow_local_external_names: false,
         deletion_guard: DeletionGuard::default(),
         beside: [].into(),
-        obtains: None,
+        obtains: Some(Obtains::default()),
     }
 }

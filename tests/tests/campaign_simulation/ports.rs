@@ -19,6 +19,7 @@ use roadstead_control_plane::snapshot::publication::Publication;
 use roadstead_control_plane::state::endpoints::SliceChange;
 use roadstead_control_plane::state::hold::Holding;
 
+use crate::ca::{Ca, Records};
 use crate::disk::Disk;
 use crate::world::Plant;
 
@@ -38,6 +39,11 @@ pub(crate) struct Shared {
     pub(crate) claimed: Epoch,
     /// Somebody was at the Lease by hand: for a while two may believe that they lead.
     pub(crate) meddled: bool,
+    /// Certificates, and where they come from.
+    pub(crate) records: Records,
+    pub(crate) ca: Ca,
+    /// Nothing goes wrong any more.
+    pub(crate) rests: bool,
     /// What was promised and not kept.
     pub(crate) broken: Option<String>,
 }
@@ -51,6 +57,8 @@ pub(crate) struct Side {
     /// Its term, and until when it counts, if it leads.
     pub(crate) office: Option<(Epoch, i64)>,
     pub(crate) publication: Arc<Publication>,
+    pub(crate) presence: Presence,
+    pub(crate) lacking: Option<Lacking>,
     /// It ends within its next append, before or after that is durable.
     pub(crate) dies: Option<bool>,
     pub(crate) died: bool,
@@ -65,7 +73,7 @@ impl Shared {
         self.broken.get_or_insert(what);
     }
 
-    fn holds_office(&self, side: usize) -> bool {
+    pub(crate) fn holds_office(&self, side: usize) -> bool {
         let office = self.sides[side].office;
         office.is_none_or(|(_, until)| self.now < until)
     }
@@ -227,8 +235,15 @@ impl Outlets for SimOutlets {
         });
     }
 
+    fn presence(&mut self, presence: &Presence) {
+        shared(|shared| shared.sides[self.0].presence = presence.clone());
+    }
+
+    fn lacking(&mut self, lacking: Option<Lacking>) {
+        shared(|shared| shared.sides[self.0].lacking = lacking);
+    }
+
     fn bundle(&mut self, _: Bundle) {}
-    fn presence(&mut self, _: &Presence) {}
     fn recorded(&mut self, _: &Record) {}
     fn wanted(&mut self, _: &Wanted) {}
     fn reached(&mut self, _: &Fold) {}
@@ -238,7 +253,6 @@ impl Outlets for SimOutlets {
     fn listable(&mut self, _: Origin, _: Kind, _: bool) {}
     fn holds(&mut self, _: &Holding) {}
     fn secrets(&mut self, _: Option<&InUse>) {}
-    fn lacking(&mut self, _: Option<Lacking>) {}
     fn synced(&mut self) {}
     fn restarted(&mut self, _: &Fold) {}
     fn frozen(&mut self, _: bool) {}

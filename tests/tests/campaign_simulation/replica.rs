@@ -7,11 +7,13 @@ use roadstead_control_plane::engine::{Batch, Engine, Settings};
 use roadstead_control_plane::event::Epoch;
 use roadstead_control_plane::history::{Beginning, beginning};
 use roadstead_control_plane::lease::{Holder, Sight};
-use roadstead_control_plane::model::key::Origin;
+use roadstead_control_plane::model::key::{Kind, Origin};
 use roadstead_control_plane::observe::Observation;
+use roadstead_control_plane::presence::Presence;
 use roadstead_control_plane::replication::{Place, Step};
 use roadstead_control_plane::state::endpoints::{SliceChange, SliceMap};
 
+use crate::issuer::Issuer;
 use crate::objects::{KINDS, settings};
 use crate::ports::{SimLog, SimOutlets, shared};
 
@@ -25,6 +27,8 @@ pub(crate) struct Process {
     pub(crate) due: i64,
     /// What it has seen of the API server's changes since its list; `None`: it has to list.
     pub(crate) watched: Option<usize>,
+    /// While it leads.
+    pub(crate) issuer: Option<Issuer>,
     /// A term must be above this epoch.
     pub(crate) floor: Epoch,
 }
@@ -36,6 +40,7 @@ impl Process {
             let side = &mut shared.sides[side];
             (side.died, side.dies, side.office) = (false, None, None);
             side.publication = Arc::default();
+            (side.presence, side.lacking) = (Presence::default(), None);
             side.disk.restored()
         });
         Self {
@@ -44,6 +49,7 @@ impl Process {
             stopped_until: 0,
             due: 0,
             watched: None,
+            issuer: None,
             floor: Epoch(0),
         }
     }
@@ -56,11 +62,13 @@ impl Process {
     pub(crate) fn lead(&mut self, side: usize, epoch: Epoch, until: i64) {
         shared(|shared| shared.sides[side].office = Some((epoch, until)));
         self.watched = None;
+        self.issuer = Some(Issuer::new(side, epoch));
+        let awaited = KINDS.into_iter().chain([Kind::Certificate]);
         self.engine.lead(Settings {
             lineage: "simulated".into(),
             epoch,
             binary_version: "test".into(),
-            awaited: KINDS.map(|kind| (Origin::Kubernetes, kind)).into(),
+            awaited: awaited.map(|kind| (Origin::Kubernetes, kind)).collect(),
         });
         self.see(Observation::Configured(settings()));
     }
@@ -69,6 +77,7 @@ impl Process {
     pub(crate) fn step_down(&mut self, side: usize) {
         shared(|shared| shared.sides[side].office = None);
         self.watched = None;
+        self.issuer = None;
         self.sight = Sight::default();
     }
 

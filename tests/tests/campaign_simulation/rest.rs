@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use roadstead_control_plane::model::key::ObjectKey;
+use roadstead_control_plane::model::key::{Kind, ObjectKey};
 use roadstead_control_plane::model::object::Spec;
 use roadstead_control_plane::observe::Seen;
 
@@ -15,6 +15,7 @@ use crate::replica::Process;
 impl World {
     /// Nothing more befalls anyone, until nothing changes: then all agree with what there is.
     pub(super) fn rest(&mut self) -> Result<(), String> {
+        shared(|shared| shared.rests = true);
         for side in 0..REPLICAS {
             shared(|shared| shared.sides[side].dies = None);
             self.start(side);
@@ -29,6 +30,9 @@ impl World {
                 self.lease_of(side);
                 for _ in 0..8 {
                     self.watch(side);
+                }
+                if round < DONE {
+                    (0..8).for_each(|_| self.issue(side));
                 }
                 self.publish(side);
                 self.follow(side);
@@ -51,14 +55,16 @@ impl World {
             .as_ref()
             .ok_or("the leader is gone")?;
         let state = process.engine.fold().state();
-        let good = state.objects().filter_map(|(key, held)| {
-            let good = held.good.as_ref()?;
-            Some((key.clone(), good.spec.clone()))
-        });
+        let good = |key: &ObjectKey| Some(state.object(key)?.good.as_ref()?.spec.clone());
+        let issuer = process.issuer.as_ref().ok_or("nobody issues")?;
+        issuer.rests(good)?;
+        let others = state.objects().map(|(key, _)| key);
+        let others = others.filter(|key| key.kind != Kind::Certificate);
+        let others = others.filter_map(|key| Some((key.clone(), good(key)?)));
         let slices = state.slices().iter();
         let slices =
             slices.map(|(key, slice)| (key.clone(), Spec::EndpointSlice(slice.spec.clone())));
-        let known: BTreeMap<ObjectKey, Spec> = good.chain(slices).collect();
+        let known: BTreeMap<ObjectKey, Spec> = others.chain(slices).collect();
         let there = self.objects.iter().map(|(name, object)| {
             let Seen { key, spec, .. } = seen(*name, *object);
             (key, spec.unwrap())
@@ -92,3 +98,5 @@ impl World {
 
 /// Rounds until nothing changes any more.
 const QUIET: usize = 200;
+/// After which no certificate is renewed any more.
+const DONE: usize = 180;

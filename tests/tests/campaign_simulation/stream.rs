@@ -9,12 +9,12 @@ use std::sync::Arc;
 use prost::Message as _;
 use roadstead_control_plane::event::{Epoch, Seq};
 use roadstead_control_plane::presence::{Connected, Report, StreamId};
-use roadstead_control_plane::snapshot;
 use roadstead_control_plane::snapshot::dialogue::{Dialogue, Heard};
 use roadstead_control_plane::snapshot::publication::Publication;
 use roadstead_control_plane::snapshot::transfer::Base;
+use roadstead_control_plane::snapshot::{self, ResourceId};
 use roadstead_data_plane::snapshot::{
-    Assembly, Held, Key, Limits, Refusal, Restored, Step, Told, Version,
+    Assembly, Form, Held, Key, Limits, Refusal, Restored, Step, Told, Version,
 };
 use roadstead_proto::digest::Digest;
 use roadstead_proto::v1::{self, proxy_message, transfer_message};
@@ -255,6 +255,17 @@ impl Proxy {
             unusable: Vec::new(),
         });
         self.held = held;
+    }
+
+    /// Whether a CA finds this challenge, as far as its memory is whole.
+    pub(crate) fn answers(&self, id: &ResourceId, challenge: Option<&v1::Challenge>) -> bool {
+        let form = self.held.form(&Key::new(id.kind.into(), &id.name));
+        let Some(Form::Challenge(held)) = form else {
+            return self.rotten;
+        };
+        let wanted = challenge.map_or(&[][..], |challenge| &challenge.answers);
+        let mut tokens = wanted.iter().map(|answer| &*answer.token);
+        tokens.all(|token| held.iter().any(|answer| *answer.token == *token))
     }
 
     /// What it holds is what is published, resource by resource.

@@ -1,5 +1,7 @@
 //! The world around the replicas, and what befalls it, drawn from a seed.
 
+#[path = "certificates.rs"]
+mod certificates;
 #[path = "proxies.rs"]
 mod proxies;
 #[path = "rest.rs"]
@@ -34,16 +36,22 @@ pub(crate) enum Plant {
     LostRemoval,
     /// A leader does not look at what a proxy says that it holds.
     NoComparison,
+    /// Who takes over an order that was being placed places it.
+    DoubleOrder,
+    /// A CA is told to look before the proxies answer it.
+    NoBarrier,
 }
 
 impl Plant {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::PublishBeforeFlush,
         Self::NoFence,
         Self::LostDelete,
         Self::LowerVersion,
         Self::LostRemoval,
         Self::NoComparison,
+        Self::DoubleOrder,
+        Self::NoBarrier,
     ];
 }
 
@@ -52,6 +60,7 @@ impl Plant {
 pub(crate) struct Figures {
     pub(crate) terms: usize,
     pub(crate) versions: usize,
+    pub(crate) certificates: usize,
 }
 
 pub(crate) struct World {
@@ -119,7 +128,8 @@ impl World {
             480..640 => self.watch(side),
             640..760 => self.publish(side),
             760..860 => self.follow(side),
-            860..950 => self.stream(),
+            860..910 => self.stream(),
+            910..950 => self.issue(side),
             950..965 => self.kill(side),
             965..985 => self.start(side),
             985..992 => {
@@ -378,6 +388,7 @@ impl World {
         Figures {
             terms: records.iter().filter(|record| began(&record.event)).count(),
             versions: self.proxies.iter().map(|proxy| proxy.versions).sum(),
+            certificates: shared(|shared| shared.ca.issued()),
         }
     }
 

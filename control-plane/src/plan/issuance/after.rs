@@ -244,20 +244,6 @@ fn back_off(before: u32) -> i64 {
     minutes.saturating_mul(MINUTE).min(DAY)
 }
 
-impl Step {
-    /// The order's URL, once the CA gave it one.
-    fn url(&self) -> Option<&str> {
-        match self {
-            Self::Intended => None,
-            Self::Placed { url }
-            | Self::Proving { url, .. }
-            | Self::Ready { url }
-            | Self::Issuing { url }
-            | Self::Issued { url } => Some(url),
-        }
-    }
-}
-
 /// In milliseconds.
 const MINUTE: i64 = 60_000;
 /// As long as a validation takes at least.
