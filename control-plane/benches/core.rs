@@ -76,6 +76,7 @@ fn ingress(n: usize, service: usize) -> Event {
         shares_hosts_with: vec![],
         ignored: vec![],
         certificates_elsewhere: false,
+        redirects_to_https: None,
     };
     object(Kind::Ingress, n, Spec::Ingress(spec))
 }
@@ -120,6 +121,7 @@ fn records(size: usize) -> Vec<Record> {
         port: 80,
         protocol: Protocol::Http,
         proxy_protocol: [].into(),
+        public_port: None,
     };
     let begun = Event::EpochBegan {
         lineage: "bench".into(),
@@ -135,6 +137,7 @@ fn records(size: usize) -> Vec<Record> {
             deletion_guard: DeletionGuard::default(),
             beside: [].into(),
             obtains: None,
+            redirects_to_https: false,
         },
     };
     let services = size.div_ceil(100);

@@ -137,6 +137,7 @@ fn event(seq: u64) -> Event {
                 deletion_guard: DeletionGuard::default(),
                 beside: [].into(),
                 obtains: None,
+                redirects_to_https: false,
             },
         },
         _ => ingress(seq),
@@ -165,6 +166,7 @@ fn ingress(seq: u64) -> Event {
         shares_hosts_with: vec![],
         ignored: vec![],
         certificates_elsewhere: false,
+        redirects_to_https: None,
     };
     Event::ObjectAccepted {
         key: ObjectKey {

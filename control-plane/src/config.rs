@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZero;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -54,6 +55,11 @@ pub struct Config {
     /// `namespace`: a host belongs to the namespace of its oldest claimant, and others need
     /// its grant. `shared`: any namespace may claim any path. Applied without a restart.
     pub host_ownership: HostOwnership,
+    /// Whether unencrypted requests for a host are answered by 308 and the same URL with https, as
+    /// soon as there is a certificate for it, where an Ingress has the host in `spec.tls`. Its
+    /// annotation `roadstead.dev/redirect-to-https` says otherwise for its own paths. Default: true.
+    /// Applied without a restart.
+    pub redirect_to_https: bool,
     /// Permits Services of type ExternalName that resolve to loopback, link-local and metadata
     /// addresses. Applied without a restart.
     pub allow_local_external_names: bool,
@@ -166,6 +172,10 @@ pub struct Listener {
     /// default: nobody. Open connections stay when it changes.
     #[serde(default)]
     pub proxy_protocol: BTreeSet<Network>,
+    /// By which port clients reach it, where that is another than `port`, such as 443 of a load
+    /// balancer that sends to 8443: clients are redirected there. Default: `port`.
+    #[serde(default)]
+    pub public_port: Option<NonZero<u16>>,
 }
 
 /// Where proxies and operators connect.

@@ -278,6 +278,9 @@ impl fmt::Display for Event {
                     let before = if number == 0 { "; listeners:" } else { "," };
                     let address = SocketAddr::new(listener.address, listener.port);
                     write!(f, "{before} {name} {address}")?;
+                    if let Some(port) = listener.public_port {
+                        write!(f, " (port {port} for clients)")?;
+                    }
                     if let Some(first) = listener.proxy_protocol.first() {
                         write!(f, " with PROXY headers from {first}")?;
                     }
@@ -288,6 +291,9 @@ impl fmt::Display for Event {
                 for (number, controller) in settings.beside.iter().enumerate() {
                     let before = if number == 0 { "; beside" } else { "," };
                     write!(f, "{before} {controller}")?;
+                }
+                if settings.redirects_to_https {
+                    f.write_str("; HTTP is redirected to HTTPS")?;
                 }
                 Ok(())
             }

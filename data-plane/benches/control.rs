@@ -52,6 +52,7 @@ fn route(host: usize, path: &str) -> Told {
             upstream: service(host),
             weight: 1,
         }],
+        https_port: 0,
     };
     let route = v1::Route {
         source: Some(source),

@@ -5,6 +5,7 @@
 
 mod challenge;
 mod forward;
+mod redirect;
 mod rescue;
 mod retry;
 mod upgrade;

@@ -4,7 +4,7 @@
 
 mod names;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, num::NonZero, sync::Arc};
 
 use roadstead_matcher::{
     matcher::{self, Matcher},
@@ -39,6 +39,9 @@ pub struct RouteRule {
     pub id: Arc<str>,
     /// Requests are shared among these by weight. Empty, or of weight 0 in all: 503.
     pub backends: SmallVec<[WeightedBackend; 1]>,
+    /// By which port clients find HTTPS, if unencrypted requests are sent there once there is a
+    /// certificate for their host.
+    pub https_port: Option<NonZero<u16>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +158,7 @@ fn compile_rule(rule: &Rule, names: &Names) -> matcher::Rule<Arc<RouteRule>> {
         payload: Arc::new(RouteRule {
             id: rule.id.clone(),
             backends: backends.collect(),
+            https_port: rule.https_port,
         }),
     }
 }

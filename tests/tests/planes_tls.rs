@@ -13,7 +13,7 @@ use http::Method;
 use http_body_util::BodyExt;
 use roadstead_tests::{
     echo::{Echo, Seen},
-    http::{Reply, request},
+    http::{Reply, get, request},
     planes::{
         ControlPlane, HTTP, HTTPS, Proxy, SOON, TWO_LISTENERS, answers,
         certificates::{Authority, Secure},
@@ -43,7 +43,7 @@ fn curl_and_openssl_accept_what_a_secret_holds_and_are_refused_for_other_names()
             &["--http2", "--tlsv1.3"],
             &["--http2", "--tls-max", "1.2"],
         ] {
-            let answer = curl(&roots, "apple.example", options).await?;
+            let answer = curl(&roots, "apple.example", HTTPS, options).await?;
             ensure!(answer.status.success(), "{options:?}: {answer:?}");
             let seen: Seen = serde_json::from_slice(&answer.stdout)?;
             for (header, value) in [
@@ -65,7 +65,40 @@ fn curl_and_openssl_accept_what_a_secret_holds_and_are_refused_for_other_names()
             !refused.status.success() && text.contains("unrecognized name"),
             "{text}"
         );
-        // Beside it HTTP is served as ever.
+        Ok(())
+    });
+}
+
+#[test]
+fn http_is_served_until_there_is_a_certificate_and_then_sent_to_https_unless_the_ingress_says_no() {
+    sandbox::run(async |sandbox| {
+        let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
+        let authority = Authority::new()?;
+        let roots = authority.save(sandbox)?;
+        let secret = authority.issue(&["apple.example"])?.secret("apple");
+        site(sandbox, "apple.example", echo.address(), "")?;
+        let control = ControlPlane::start(sandbox, TWO_LISTENERS).await?;
+        let _proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
+        answers(HTTP, "apple.example", "/", "apple").await?;
+
+        save(sandbox, &secret)?;
+        let location = "https://apple.example:8081/a?b";
+        redirects("apple.example", "/a?b", location).await?;
+        // Who follows it arrives.
+        let answer = curl(&roots, "apple.example", HTTP, &["--location"]).await?;
+        ensure!(answer.status.success(), "{answer:?}");
+        let seen: Seen = serde_json::from_slice(&answer.stdout)?;
+        assert_eq!(seen.header("x-forwarded-proto"), "https");
+
+        let no = "roadstead.dev/redirect-to-https: \"false\"";
+        ingress(sandbox, "apple.example", echo.address(), no)?;
+        answers(HTTP, "apple.example", "/", "apple").await?;
+        ingress(sandbox, "apple.example", echo.address(), "")?;
+        redirects("apple.example", "/a?b", location).await?;
+        let port = TWO_LISTENERS.replace("port: 8081,", "port: 8081, publicPort: 443,");
+        control.configure(&port)?;
+        redirects("apple.example", "/", "https://apple.example/").await?;
+        control.configure(&format!("{TWO_LISTENERS}\nredirectToHttps: false"))?;
         answers(HTTP, "apple.example", "/", "apple").await?;
         Ok(())
     });
@@ -120,6 +153,7 @@ fn a_new_certificate_cuts_no_connection_and_a_broken_one_keeps_the_last_good() {
             }
         })
         .await?;
+        // Nor is anybody sent there.
         answers(HTTP, "apple.example", "/", "apple").await?;
         save(sandbox, &first.secret("apple"))?;
         shows(&authority, "apple.example", &first.der).await?;
@@ -155,6 +189,16 @@ fn a_proxy_that_starts_without_a_control_plane_serves_https_by_the_keys_that_it_
 
 /// Writes a site that wants HTTPS, and the Secret beside it.
 fn site(sandbox: &Sandbox, host: &str, backend: SocketAddr, secret: &str) -> anyhow::Result<()> {
+    ingress(sandbox, host, backend, "")?;
+    save(sandbox, secret)
+}
+
+fn ingress(
+    sandbox: &Sandbox,
+    host: &str,
+    backend: SocketAddr,
+    annotations: &str,
+) -> anyhow::Result<()> {
     let backends = [backend];
     let site = Site {
         name: "apple",
@@ -163,8 +207,9 @@ fn site(sandbox: &Sandbox, host: &str, backend: SocketAddr, secret: &str) -> any
         backends: &backends,
     };
     let tls = format!("spec:\n  tls: [{{hosts: [{host}], secretName: apple}}]\n");
-    site.replace(sandbox, &site.yaml().replacen("spec:\n", &tls, 1))?;
-    save(sandbox, secret)
+    let annotated = format!("{{name: apple, annotations: {{{annotations}}}}}");
+    let yaml = site.yaml().replacen("spec:\n", &tls, 1);
+    site.replace(sandbox, &yaml.replacen("{name: apple}", &annotated, 1))
 }
 
 fn save(sandbox: &Sandbox, secret: &str) -> anyhow::Result<()> {
@@ -220,7 +265,31 @@ async fn ask(secure: &mut Secure, host: &str) -> anyhow::Result<Seen> {
     Seen::from_reply(&reply)
 }
 
-async fn curl(roots: &Path, host: &str, options: &[&str]) -> anyhow::Result<Output> {
+/// Waits until a request by HTTP is sent there.
+async fn redirects(host: &str, path: &str, location: &str) -> anyhow::Result<()> {
+    let what = format!("{host}{path} is sent to {location}");
+    wait::until_ok(&what, SOON, async || {
+        let reply = get(HTTP, host, path).await?;
+        let to = reply.header("location");
+        ensure!(
+            reply.status == 308 && to == location,
+            "{} {to}",
+            reply.status
+        );
+        Ok(())
+    })
+    .await
+}
+
+/// Asks at this port, of HTTPS or not, and goes wherever it is sent.
+async fn curl(
+    roots: &Path,
+    host: &str,
+    first: SocketAddr,
+    options: &[&str],
+) -> anyhow::Result<Output> {
+    let scheme = if first == HTTPS { "https" } else { "http" };
+    let resolve = [HTTP, HTTPS].map(|at| format!("{host}:{}:{}", at.port(), at.ip()));
     let output = Command::new("curl")
         .args([
             "--silent",
@@ -231,12 +300,9 @@ async fn curl(roots: &Path, host: &str, options: &[&str]) -> anyhow::Result<Outp
             "--cacert",
         ])
         .arg(roots)
-        .args([
-            "--resolve",
-            &format!("{host}:{}:{}", HTTPS.port(), HTTPS.ip()),
-        ])
+        .args(resolve.iter().flat_map(|of| ["--resolve", of]))
         .args(options)
-        .arg(format!("https://{host}:{}/", HTTPS.port()))
+        .arg(format!("{scheme}://{host}:{}/", first.port()))
         .output();
     output.await.context("curl")
 }

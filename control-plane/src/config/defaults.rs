@@ -24,6 +24,7 @@ fn listener(port: u16, protocol: Protocol) -> Listener {
         port,
         protocol,
         proxy_protocol: BTreeSet::new(),
+        public_port: None,
     }
 }
 
@@ -38,6 +39,7 @@ impl Default for Config {
             .into(),
             ingress_class: "roadstead".into(),
             host_ownership: HostOwnership::Namespace,
+            redirect_to_https: true,
             allow_local_external_names: false,
             deletion_guard: Guard::default(),
             beside: Beside::default(),

@@ -1,5 +1,7 @@
 //! Of the configuration, what decides what objects mean.
 
+use std::num::NonZero;
+
 use crate::config::{Acme, Config};
 use crate::model::settings::{Listener, Settings};
 use crate::observe::Observation;
@@ -37,6 +39,7 @@ impl Config {
                 port: listener.port,
                 protocol: listener.protocol,
                 proxy_protocol: listener.proxy_protocol.clone(),
+                public_port: listener.public_port.map(NonZero::get),
             };
             (name.clone(), listener)
         });
@@ -48,6 +51,7 @@ impl Config {
             deletion_guard: self.deletion_guard.bounds(),
             beside: self.beside.controllers(),
             obtains: self.acme.as_ref().map(Acme::obtains),
+            redirects_to_https: self.redirect_to_https,
         }
     }
 
@@ -65,6 +69,7 @@ impl Config {
             listeners: _,
             ingress_class: _,
             host_ownership: _,
+            redirect_to_https: _,
             allow_local_external_names: _,
             deletion_guard: _,
             beside: _,

@@ -32,6 +32,17 @@ pub struct Ingress {
     /// obtain for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub certificates_elsewhere: bool,
+    /// Whether unencrypted requests are sent to HTTPS (annotation `roadstead.dev/redirect-to-https`),
+    /// where the settings shall not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirects_to_https: Option<bool>,
+}
+
+impl Ingress {
+    /// Whether it wants HTTPS for a host of its rules.
+    pub fn wants_https(&self, host: &HostPattern) -> bool {
+        *host != HostPattern::Any && self.tls.iter().any(|tls| tls.is_for(host))
+    }
 }
 
 /// How an Ingress names its class.
@@ -72,6 +83,13 @@ pub struct Tls {
     /// Of the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Box<str>>,
+}
+
+impl Tls {
+    /// Whether it is for a host of the rules.
+    pub fn is_for(&self, host: &HostPattern) -> bool {
+        self.hosts.is_empty() || self.hosts.iter().any(|listed| listed.covers(host))
+    }
 }
 
 /// One entry of `spec.rules[].http.paths`.

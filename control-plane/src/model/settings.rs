@@ -34,6 +34,10 @@ pub struct Settings {
     /// Whether certificates are obtained that no Secret has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub obtains: Option<Obtains>,
+    /// Whether unencrypted requests are sent to HTTPS, where an Ingress wants it for their host, does
+    /// not say otherwise, and there is a certificate.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redirects_to_https: bool,
 }
 
 /// For whom certificates are obtained.
@@ -67,6 +71,15 @@ impl Settings {
     pub fn is_beside(&self) -> bool {
         !self.beside.is_empty()
     }
+
+    /// By which port clients find HTTPS: that of the listener `https`, or else of the first that is
+    /// encrypted.
+    pub fn https_port(&self) -> Option<u16> {
+        let named = self.listeners.get("https").into_iter();
+        let mut all = named.chain(self.listeners.values());
+        let found = all.find(|listener| listener.protocol == Protocol::Https)?;
+        Some(found.public_port.unwrap_or(found.port))
+    }
 }
 
 /// A port that proxies open.
@@ -79,6 +92,9 @@ pub struct Listener {
     /// Whose connections begin with a header of the PROXY protocol.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub proxy_protocol: BTreeSet<Network>,
+    /// By which port clients reach it, if that is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_port: Option<u16>,
 }
 
 /// What a listener speaks.

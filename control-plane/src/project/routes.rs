@@ -3,9 +3,11 @@
 //! Separate because it is the translation that users know Roadstead by.
 
 use prost::Message as _;
+use roadstead_matcher::host::HostPattern;
 use roadstead_matcher::path::PathPattern;
 use roadstead_proto::v1::{self, ResourceType};
 
+use crate::model::ingress::Ingress;
 use crate::model::key::{Kind, ObjectKey};
 use crate::model::object::Meta;
 use crate::project::{resource_name, upstreams};
@@ -24,7 +26,10 @@ fn route(state: &State, key: &ObjectKey) -> Option<v1::Route> {
     let (meta, ingress) = state.ingress(key)?;
     let rules: Vec<v1::Rule> = wishes(ingress)
         .filter(|wish| has_slot(state, key, wish))
-        .map(|wish| rule(key, wish))
+        .map(|wish| {
+            let https_port = https_port(state, ingress, &wish.host);
+            rule(key, wish, https_port)
+        })
         .collect();
     if rules.is_empty() {
         return None;
@@ -54,7 +59,18 @@ pub(super) fn source(key: &ObjectKey, meta: &Meta) -> v1::Source {
     }
 }
 
-fn rule(key: &ObjectKey, wish: Wish<'_>) -> v1::Rule {
+/// Where unencrypted requests are sent, if they are.
+fn https_port(state: &State, ingress: &Ingress, host: &HostPattern) -> Option<u16> {
+    let settings = state.settings()?;
+    let redirects = ingress.redirects_to_https;
+    let redirects = redirects.unwrap_or(settings.redirects_to_https);
+    match redirects && ingress.wants_https(host) {
+        true => settings.https_port(),
+        false => None,
+    }
+}
+
+fn rule(key: &ObjectKey, wish: Wish<'_>, https_port: Option<u16>) -> v1::Rule {
     let service = key.sibling(Kind::Service, &wish.backend.service);
     let (path, fallback) = match wish.slot {
         Slot::Path(path) => (path, false),
@@ -69,6 +85,7 @@ fn rule(key: &ObjectKey, wish: Wish<'_>) -> v1::Rule {
             upstream: upstreams::name(&service, &wish.backend.port),
             weight: 1,
         }],
+        https_port: https_port.unwrap_or_default().into(),
     }
 }
 

@@ -109,10 +109,15 @@ impl Routes {
 
 /// What of an owner decides the answer to a request, and whose it is. Not its uid, nor where
 /// in the object the rule stands.
-fn answer(owner: &Owner) -> (Option<[&str; 3]>, &[v1::Backend], &[String]) {
+fn answer(owner: &Owner) -> (Option<[&str; 3]>, &[v1::Backend], u32, &[String]) {
     let source = owner.wire.source.as_ref();
     let source = source.map(|s| [s.kind.as_str(), s.namespace.as_str(), s.name.as_str()]);
-    (source, &owner.wire.backends, &owner.listeners)
+    let v1::RouteOwner {
+        backends,
+        https_port,
+        ..
+    } = &owner.wire;
+    (source, backends, *https_port, &owner.listeners)
 }
 
 fn owners(resource: &Resource) -> impl Iterator<Item = (Slot, Owner)> {
@@ -128,6 +133,7 @@ fn owners(resource: &Resource) -> impl Iterator<Item = (Slot, Owner)> {
             source: source.clone(),
             rule_id: rule.id,
             backends: rule.backends,
+            https_port: rule.https_port,
         };
         let listeners = listeners.clone();
         (slot, Owner { wire, listeners })

@@ -154,7 +154,11 @@ fn rule(rule: &v1::Rule) -> String {
         .iter()
         .map(|backend| &*backend.upstream)
         .collect();
-    format!("{place} -> {} ({})", backends.join(", "), rule.id)
+    let https = match rule.https_port {
+        0 => String::new(),
+        port => format!(", by HTTPS at {port}"),
+    };
+    format!("{place} -> {}{https} ({})", backends.join(", "), rule.id)
 }
 
 /// The hosts for which a certificate is ours to obtain, where these are others than before.

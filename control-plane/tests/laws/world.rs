@@ -119,6 +119,7 @@ impl Step {
             shares_hosts_with: vec![],
             ignored: vec![],
             certificates_elsewhere: false,
+            redirects_to_https: None,
         };
         Self {
             key: key(origin, Kind::Ingress, "a", 0),
@@ -136,14 +137,18 @@ fn other(host: &HostPattern) -> HostPattern {
 pub(crate) const OTHER: &str = "other.example/controller";
 
 pub(crate) fn settings() -> Settings {
-    let listener = Listener {
+    let listener = |port, protocol| Listener {
         address: "::".parse().unwrap(),
-        port: 80,
-        protocol: Protocol::Http,
+        port,
+        protocol,
         proxy_protocol: [].into(),
+        public_port: None,
     };
     Settings {
-        listeners: BTreeMap::from([("http".into(), listener)]),
+        listeners: BTreeMap::from([
+            ("http".into(), listener(80, Protocol::Http)),
+            ("https".into(), listener(443, Protocol::Https)),
+        ]),
         ingress_class: "roadstead".into(),
         host_ownership: HostOwnership::Namespace,
         allow_local_external_names: false,
@@ -154,6 +159,7 @@ pub(crate) fn settings() -> Settings {
         },
         beside: [].into(),
         obtains: Some(Obtains::default()),
+        redirects_to_https: true,
     }
 }
 
@@ -351,6 +357,7 @@ fn ingress() -> impl Strategy<Value = Spec> {
         shares,
         ignored,
         prop::bool::weighted(0.3),
+        any::<Option<bool>>(),
     )
         .prop_map(
             |(
@@ -361,6 +368,7 @@ fn ingress() -> impl Strategy<Value = Spec> {
                 shares_hosts_with,
                 ignored,
                 certificates_elsewhere,
+                redirects_to_https,
             )| {
                 Spec::Ingress(Ingress {
                     class,
@@ -370,6 +378,7 @@ fn ingress() -> impl Strategy<Value = Spec> {
                     shares_hosts_with,
                     ignored,
                     certificates_elsewhere,
+                    redirects_to_https,
                 })
             },
         )

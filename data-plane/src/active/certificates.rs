@@ -57,17 +57,19 @@ impl Certificates {
     /// What may be shown for a host in canonical form, the first choice first: what is named for the
     /// host itself, or else for its wildcard; of these by the type of key, then by name.
     pub fn candidates(&self, host: &str) -> impl Iterator<Item = &Arc<Shown>> {
-        let of_wildcard = || {
-            let (_, above) = host.split_once('.')?;
-            self.wildcard.get(above)
-        };
-        let named = self.exact.get(host).or_else(of_wildcard);
+        let named = self.named(host);
         named.into_iter().flat_map(|names| {
             let shown = names.iter().filter_map(|name| self.shown.get(name));
             let mut shown: SmallVec<[&Arc<Shown>; 4]> = shown.collect();
             shown.sort_by(|one, other| one.rank().cmp(&other.rank()));
             shown
         })
+    }
+
+    /// Whether there is one to show for a host in canonical form.
+    pub fn has(&self, host: &str) -> bool {
+        let mut named = self.named(host).into_iter().flat_map(|names| names.iter());
+        named.any(|name| self.shown.contains_key(name))
     }
 
     /// Certificates that are there to be shown.
@@ -101,6 +103,14 @@ impl Certificates {
         if let Some((hosts, host)) = self.place(host) {
             hosts.remove(host);
         }
+    }
+
+    fn named(&self, host: &str) -> Option<&Arc<[Arc<str>]>> {
+        let of_wildcard = || {
+            let (_, above) = host.split_once('.')?;
+            self.wildcard.get(above)
+        };
+        self.exact.get(host).or_else(of_wildcard)
     }
 
     fn place<'a>(&mut self, host: &'a HostPattern) -> Option<(&mut Hosts, &'a str)> {

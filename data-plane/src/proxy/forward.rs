@@ -8,7 +8,7 @@ use std::{borrow::Cow, rc::Rc, sync::Arc};
 use roadstead_matcher::address::is_local;
 use tokio::time::timeout;
 
-use super::{Held, Proxy, rescue::Failure, retry};
+use super::{Held, Proxy, redirect, rescue::Failure, retry};
 use crate::active::{Endpoint, Target, Upstream};
 use crate::balance::{self, Rotation};
 use crate::message::{Body, Client, Head, Meter};
@@ -30,6 +30,9 @@ impl Proxy {
             .route(&client.listener.name, head.host(), head.path())
             .ok_or(Failure::NoRoute)?;
         meter.route(&rule.id);
+        if let Some(answer) = redirect::to_https(held, rule, head, &client) {
+            return Ok(answer);
+        }
         self.send(held, rule, (head, body, &client), meter).await
     }
 

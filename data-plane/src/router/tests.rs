@@ -24,6 +24,7 @@ fn rule(id: &str, host: &str, path: &str) -> Rule {
             weight: 1,
         }]
         .into(),
+        https_port: None,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Apart from their decoding, so that the wire's types end there.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, num::NonZero, sync::Arc};
 
 use roadstead_matcher::{host::HostPattern, path::PathPattern};
 
@@ -79,6 +79,9 @@ pub struct Rule {
     /// Serves only what no other rule of any host claims.
     pub fallback: bool,
     pub backends: Box<[Backend]>,
+    /// By which port clients find HTTPS, if unencrypted requests are sent there once there is a
+    /// certificate for their host.
+    pub https_port: Option<NonZero<u16>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -77,6 +77,7 @@ pub(crate) fn route(name: &str, path: &str) -> v1::Resource {
         }),
         fallback: false,
         backends: vec![],
+        https_port: 0,
     };
     let route = v1::Route {
         rules: vec![rule],

@@ -12,6 +12,7 @@ mod http2;
 mod oracle;
 mod pools;
 mod proxy_protocol;
+mod redirects;
 mod requests;
 mod route;
 mod sharing;

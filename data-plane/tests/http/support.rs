@@ -8,6 +8,7 @@ mod secure;
 
 use std::{
     net::SocketAddr,
+    num::NonZero,
     sync::{Arc, mpsc},
     time::Duration,
 };
@@ -51,6 +52,7 @@ pub(crate) struct Proxy {
     names: Names,
     certificates: Certificates,
     challenges: Challenges,
+    https_port: Option<NonZero<u16>>,
     version: u64,
     log: mpsc::Receiver<Vec<u8>>,
 }
@@ -161,6 +163,7 @@ impl Proxy {
             names,
             certificates: Certificates::default(),
             challenges: Challenges::default(),
+            https_port: None,
             version: 1,
             log,
         }
@@ -169,7 +172,7 @@ impl Proxy {
     /// Serves `a.example` by these from the next request on.
     pub(crate) fn publish(&mut self, backends: &Backends) {
         self.version += 1;
-        let active = active(&mut self.names, self.version, backends);
+        let active = sending(&mut self.names, self.version, backends, self.https_port);
         let active = Arc::new(Active {
             certificates: self.certificates.clone(),
             challenges: self.challenges.clone(),
@@ -187,6 +190,12 @@ impl Proxy {
     /// The same, with these challenges and no others.
     pub(crate) fn publish_answering(&mut self, backends: &Backends, challenges: Challenges) {
         self.challenges = challenges;
+        self.publish(backends);
+    }
+
+    /// The same, where requests by HTTP are to come by HTTPS at this port.
+    pub(crate) fn publish_redirecting(&mut self, backends: &Backends, https_port: u16) {
+        self.https_port = NonZero::new(https_port);
         self.publish(backends);
     }
 
@@ -283,6 +292,15 @@ pub(crate) fn port(address: SocketAddr) -> Port {
 }
 
 pub(crate) fn active(names: &mut Names, version: u64, backends: &Backends) -> Arc<Active> {
+    sending(names, version, backends, None)
+}
+
+fn sending(
+    names: &mut Names,
+    version: u64,
+    backends: &Backends,
+    https_port: Option<NonZero<u16>>,
+) -> Arc<Active> {
     let name: Arc<str> = UPSTREAM.into();
     let id = names.acquire(&name);
     let (target, endpoints) = match backends {
@@ -309,6 +327,7 @@ pub(crate) fn active(names: &mut Names, version: u64, backends: &Backends) -> Ar
                 weight: 1,
             }]
             .into(),
+            https_port,
         }]
         .into(),
     };

@@ -83,6 +83,7 @@ fn ingress(version: u64) -> Ingress {
         shares_hosts_with: Vec::new(),
         ignored: Vec::new(),
         certificates_elsewhere: false,
+        redirects_to_https: None,
     }
 }
 
@@ -121,5 +122,6 @@ pub(crate) fn settings() -> Settings {
         deletion_guard: DeletionGuard::default(),
         beside: [].into(),
         obtains: Some(Obtains::default()),
+        redirects_to_https: false,
     }
 }

@@ -253,6 +253,7 @@ fn obtains() -> Settings {
         deletion_guard: DeletionGuard::default(),
         beside: BTreeSet::new(),
         obtains: Some(Obtains::default()),
+        redirects_to_https: false,
     }
 }
 

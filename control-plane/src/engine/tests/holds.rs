@@ -21,6 +21,7 @@ fn serving(names: std::ops::Range<u32>) -> Engine<TestLog, TestOutlets> {
         deletion_guard: DeletionGuard::default(),
         beside: [].into(),
         obtains: None,
+        redirects_to_https: false,
     };
     engine.turn(batch([Observation::Configured(settings)]));
     engine.turn(batch([listed(vec![]), list(names)]));

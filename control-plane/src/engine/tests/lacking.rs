@@ -17,6 +17,7 @@ fn configured(beside: &[&str]) -> Observation {
         deletion_guard: DeletionGuard::default(),
         beside: beside.iter().map(|name| (*name).into()).collect(),
         obtains: Some(Obtains::default()),
+        redirects_to_https: false,
     })
 }
 

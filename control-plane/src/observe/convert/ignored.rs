@@ -5,7 +5,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::observe::convert::ingress::SHARE;
+use crate::observe::convert::ingress::{REDIRECT, SHARE};
 use crate::observe::convert::shorten;
 
 /// The fields by their paths, sorted; behind the most that are named stands how many more.
@@ -35,7 +35,7 @@ fn is_ignored(name: &str) -> bool {
 }
 
 const OURS: &str = "roadstead.dev";
-const KNOWN: [&str; 1] = [SHARE];
+const KNOWN: [&str; 2] = [REDIRECT, SHARE];
 /// The domains of other controllers' annotations on Ingresses.
 const OTHERS: [&str; 10] = [
     "alb.ingress.kubernetes.io",
@@ -82,6 +82,7 @@ mod tests {
             "my-nginx.org/x",
             "x.nginx.org/x",
             "roadstead.dev/share-hosts-with",
+            "roadstead.dev/redirect-to-https",
         ] {
             assert_eq!(of([name.into()]), [""; 0], "{name}");
         }

@@ -40,6 +40,7 @@ impl Convert for types::Ingress {
             certificates_elsewhere: !tls.is_empty() && has_cert_manager(&self.metadata),
             tls,
             shares_hosts_with: shares_hosts_with(&self.metadata)?,
+            redirects_to_https: redirects_to_https(&self.metadata)?,
             ignored: ignored(&self.metadata),
         }))
     }
@@ -107,6 +108,22 @@ fn shares_hosts_with(metadata: &ObjectMeta) -> Result<Vec<Box<str>>, Refusal> {
         return Err(refused(format!("more than {MAX_NAMESPACES} namespaces")));
     }
     Ok(namespaces)
+}
+
+fn redirects_to_https(metadata: &ObjectMeta) -> Result<Option<bool>, Refusal> {
+    match annotation(metadata, REDIRECT).map(str::trim) {
+        None | Some("") => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some(other) => Err(Refusal::new(
+            Reason::InvalidAnnotation,
+            format!("metadata.annotations[{REDIRECT}]"),
+            format!(
+                "{:?} is neither true nor false; use one of them",
+                shorten(other)
+            ),
+        )),
+    }
 }
 
 /// Whether cert-manager's ingress-shim makes a Certificate of it, which writes the Secrets that it
@@ -280,6 +297,7 @@ const ISSUERS: [&str; 2] = ["cert-manager.io/issuer", "cert-manager.io/cluster-i
 const TLS_ACME: &str = "kubernetes.io/tls-acme";
 /// What it takes for true.
 const TRUE: [&str; 6] = ["true", "True", "TRUE", "t", "T", "1"];
+pub(super) const REDIRECT: &str = "roadstead.dev/redirect-to-https";
 pub(super) const SHARE: &str = "roadstead.dev/share-hosts-with";
 /// Of the name of an object.
 const MAX_CLASS: usize = 253;

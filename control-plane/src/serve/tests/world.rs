@@ -283,6 +283,7 @@ impl World {
             port: 80,
             protocol: Protocol::Http,
             proxy_protocol: [].into(),
+            public_port: None,
         };
         self.record(Event::Configured {
             settings: Settings {
@@ -293,6 +294,7 @@ impl World {
                 deletion_guard: DeletionGuard::default(),
                 beside: [].into(),
                 obtains: None,
+                redirects_to_https: false,
             },
         });
         self.publish();
@@ -332,6 +334,7 @@ impl World {
             tls: Vec::new(),
             ignored: Vec::new(),
             certificates_elsewhere: false,
+            redirects_to_https: None,
         };
         self.accept(Kind::Ingress, name, Spec::Ingress(spec));
         self.publish();

@@ -65,6 +65,7 @@ fn rule((position, text): (usize, &str)) -> v1::Rule {
             upstream: upstream.into(),
             weight: 1,
         }],
+        https_port: 0,
     }
 }
 

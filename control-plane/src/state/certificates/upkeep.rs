@@ -198,9 +198,7 @@ impl State {
         for entry in &ingress.tls {
             let secret = entry.secret.as_ref();
             let secret = secret.map(|name| key.sibling(Kind::Secret, name));
-            let of_rules = hosts_of_rules(ingress).filter(|host| {
-                entry.hosts.is_empty() || entry.hosts.iter().any(|listed| listed.covers(host))
-            });
+            let of_rules = hosts_of_rules(ingress).filter(|host| entry.is_for(host));
             let mut hosts: BTreeSet<HostPattern> = of_rules.chain(&entry.hosts).cloned().collect();
             if hosts.is_empty()
                 && let Some(certificate) = secret.as_ref().and_then(|key| self.certificate(key))

@@ -67,6 +67,7 @@ fn route(name: &'static str, path: &str, upstream: &str) -> Change {
                 upstream: upstream.to_owned(),
                 weight: 1,
             }],
+            https_port: 0,
         }],
         ..v1::Route::default()
     };

@@ -2,7 +2,7 @@
 //!
 //! Apart, because each message's rules are an idea of their own.
 
-use std::sync::Arc;
+use std::{num::NonZero, sync::Arc};
 
 use roadstead_matcher::{host::HostPattern, path::PathPattern};
 use roadstead_proto::v1;
@@ -28,14 +28,23 @@ fn rule(name: &str, index: usize, rule: v1::Rule, faults: &mut Faults) -> Option
     faults.at("rules", index);
     let host = faults.field("hostname", HostPattern::parse(&rule.hostname));
     let path = faults.field("path", path(rule.path));
-    let (host, path) = host.zip(path)?;
+    let https_port = faults.field("https_port", https_port(rule.https_port));
+    let ((host, path), https_port) = host.zip(path).zip(https_port)?;
     Some(Rule {
         id: format!("{name}#{}", rule.id).into(),
         host,
         path,
         fallback: rule.fallback,
         backends: rule.backends.iter().map(backend).collect(),
+        https_port,
     })
+}
+
+fn https_port(port: u32) -> Result<Option<NonZero<u16>>, String> {
+    match u16::try_from(port) {
+        Ok(port) => Ok(NonZero::new(port)),
+        Err(_) => Err(format!("{port} is no port")),
+    }
 }
 
 fn backend(backend: &v1::Backend) -> Backend {

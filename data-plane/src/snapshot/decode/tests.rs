@@ -37,6 +37,7 @@ fn rule(hostname: &str, path: &str) -> v1::Rule {
             upstream: "service/a/b:80".to_owned(),
             weight: 1,
         }],
+        https_port: 0,
     }
 }
 

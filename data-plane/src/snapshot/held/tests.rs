@@ -41,6 +41,7 @@ fn told(seed: Seed) -> Told {
             value: "/".to_owned(),
         }),
         backends: vec![v1::Backend::default()],
+        https_port: 0,
         fallback: false,
     };
     let route = v1::Route {

@@ -54,6 +54,19 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- range .Values.listeners }}{{ if lt (int .port) 1024 }}yes{{ end }}{{ end -}}
 {{- end -}}
 
+{{/* The listeners, each with the port by which clients reach it behind a Service. */}}
+{{- define "roadstead.listeners" -}}
+{{- $behind := eq .Values.dataPlane.kind "Deployment" -}}
+{{- $all := dict -}}
+{{- range $name, $of := .Values.listeners -}}
+{{- $port := index $.Values.dataPlane.service.ports $name -}}
+{{- $of := deepCopy $of -}}
+{{- if and $behind $port (not $of.publicPort) }}{{ $_ := set $of "publicPort" $port }}{{ end -}}
+{{- $_ := set $all $name $of -}}
+{{- end -}}
+{{- toYaml $all -}}
+{{- end -}}
+
 {{/* The control plane's configuration: what the chart knows, and what the values add. */}}
 {{- define "roadstead.controlConfig" -}}
 {{- $host := include "roadstead.service" . -}}
@@ -64,7 +77,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- if ne .Values.watch.secrets "watch" }}{{ $_ := set $kubernetes "secrets" .Values.watch.secrets }}{{ end -}}
 {{- $base := dict
   "sources" (dict "kubernetes" $kubernetes)
-  "listeners" .Values.listeners
+  "listeners" (fromYaml (include "roadstead.listeners" .))
   "ingressClass" .Values.ingressClass.name
   "statusWrites" .Values.statusWrites
   "dataFolder" "/var/lib/roadstead/control-plane"
@@ -112,7 +125,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 
 {{/* Of the control plane's configuration what is read once: config.rs says which keys are not. */}}
 {{- define "roadstead.lasting" -}}
-{{- $of := omit . "listeners" "ingressClass" "beside" "hostOwnership" "allowLocalExternalNames" "deletionGuard" "log" -}}
+{{- $of := omit . "listeners" "ingressClass" "beside" "hostOwnership" "redirectToHttps" "allowLocalExternalNames" "deletionGuard" "log" -}}
 {{- $_ := set $of "log" (omit (.log | default dict) "level") -}}
 {{- with .acme }}{{ $_ := set $of "acme" (omit . "onlyFor") }}{{ end -}}
 {{- toYaml $of -}}
