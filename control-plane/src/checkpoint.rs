@@ -233,7 +233,12 @@ pub fn restore(
             None => return Err(RestoreError::UnknownEntry(0)),
         }
     }
-    let stored = stored.ok_or(RestoreError::Headless)?;
+    let mut stored = stored.ok_or(RestoreError::Headless)?;
+    let head = &mut stored.head;
+    if head.synced == Epoch::default() && !head.listed.is_empty() {
+        // Schema 1 did not say in which term.
+        head.synced = head.epoch;
+    }
     let mut fold = Fold::from_state(State::restore(stored.head, objects));
     let versions = Versions::restore(versions, stored.older_versions_forgotten);
     fold.restore(version(stored.version), resources, versions);

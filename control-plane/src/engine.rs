@@ -145,7 +145,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             start: begun..begun,
         };
         engine.outlets.wanted(&engine.wanted);
-        engine.restore(engine.fold.versions().last_change());
+        engine.restore(engine.last_known());
         engine.show_holds();
         engine
     }
@@ -173,12 +173,12 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             self.outlets.frozen(false);
         }
         self.start = begun..begun.later(LISTED_WITHIN);
-        let last_change = self.fold.versions().last_change();
+        let last_known = self.last_known();
         if let Err(error) = self.begin_term() {
             self.freeze(&error);
         }
         self.outlets.wanted(&self.wanted);
-        self.restore(last_change);
+        self.restore(last_known);
         self.show_holds();
     }
 
@@ -239,14 +239,15 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             self.list_anew();
             return;
         }
-        if self.awaited.is_empty() && !self.is_all_listed() {
-            events.push(self.sources_listed());
-        }
-        let recorded = match self.outbid() {
-            Ok(()) if events.is_empty() => Ok(()),
-            Ok(()) => self.record(events),
-            Err(error) => Err(error),
-        };
+        let recorded = self.outbid().and_then(|()| {
+            if self.awaited.is_empty() && !self.is_synced() {
+                events.push(self.sources_listed());
+            }
+            match events.is_empty() {
+                true => Ok(()),
+                false => self.record(events),
+            }
+        });
         if let Err(error) = recorded {
             self.freeze(&error);
         }
@@ -457,12 +458,19 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         }
     }
 
-    /// Publishes what the log holds, for who holds less.
-    fn restore(&mut self, last_change: Version) {
+    /// Publishes what the log holds, for who holds less than this version.
+    fn restore(&mut self, last_known: Version) {
         if self.knows_something() {
-            let publication = self.next_publication().restoring(last_change);
+            let publication = self.next_publication().restoring(last_known);
             self.give_out(publication);
         }
+    }
+
+    /// The last version that had all there is. A log may lack what another one had, and nobody who
+    /// holds that must lose it before a leader has listed what there is.
+    fn last_known(&self) -> Version {
+        let synced = self.fold.state().head().synced;
+        self.fold.versions().last_change(synced)
     }
 
     /// Whether the log ever knew all there is of some source, and it is known where that sends to:

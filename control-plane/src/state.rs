@@ -64,6 +64,10 @@ pub struct Head {
     /// Sources that were listed as a whole since the log began.
     #[serde(default)]
     pub listed: BTreeSet<Origin>,
+    /// The last term in which all sources were listed. What a later one wrote before may be on top
+    /// of a log that lacked what was known already.
+    #[serde(default)]
+    pub synced: Epoch,
     /// What is held back, at most one for each origin and kind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holds: Vec<Hold>,
@@ -153,7 +157,10 @@ impl State {
                 }
             }
             Event::DeletionHoldEnded { hold } => self.head.holds.retain(|held| held.id != *hold),
-            Event::SourcesListed { origins } => self.head.listed.extend(origins),
+            Event::SourcesListed { origins } => {
+                self.head.listed.extend(origins);
+                self.head.synced = record.epoch;
+            }
             // Kept for people; what is connected now is Presence, and is not folded.
             Event::LogInterrupted { .. }
             | Event::ClusterRestored { .. }

@@ -78,10 +78,13 @@ impl Versions {
         self.made.get_prev(&seq).map(|(_, made)| made)
     }
 
-    /// The newest version that did not just begin an epoch, as far as is known: who holds it,
-    /// or a later one, holds the whole configuration.
-    pub fn last_change(&self) -> Version {
-        let newest_first = || self.made.values().rev();
+    /// The newest version of a term up to this one that did not just begin it, as far as is known:
+    /// who holds it, or a later one, holds the whole configuration.
+    pub fn last_change(&self, term: Epoch) -> Version {
+        let newest_first = || {
+            let newest_first = self.made.values().rev();
+            newest_first.skip_while(|made| made.epoch > term)
+        };
         let before = newest_first().skip(1).map(Some).chain([None]);
         let mut pairs = newest_first().zip(before);
         // An epoch's first record is its first version.

@@ -87,7 +87,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         };
         match taken {
             Ok(()) => {
-                self.restore(self.fold.versions().last_change());
+                self.restore(self.last_known());
                 self.show_holds();
             }
             Err(error) => {

@@ -17,6 +17,12 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         self.origins().all(|origin| listed.contains(&origin))
     }
 
+    /// Whether the log says that all sources were listed in this term.
+    pub(super) fn is_synced(&self) -> bool {
+        let head = self.fold.state().head();
+        head.synced == head.epoch && self.is_all_listed()
+    }
+
     /// The fact that it does.
     pub(super) fn sources_listed(&self) -> Event {
         Event::SourcesListed {

@@ -313,7 +313,7 @@ fn failed(kind: FailureKind) -> Outcome {
 
 /// Something goes wrong, unless all is at rest.
 fn mishap(random: &mut Random) -> bool {
-    !shared(|shared| shared.rests) && random.one_in(30)
+    random.one_in(30) && !shared(|shared| shared.rests)
 }
 
 fn now() -> Timestamp {

@@ -20,8 +20,14 @@ use roadstead_matcher::path::PathPattern;
 /// The kinds that there are. Of three names that follow each other each is of another.
 pub(crate) const KINDS: [Kind; 3] = [Kind::Ingress, Kind::Service, Kind::EndpointSlice];
 
-/// How many names.
+/// How many names come, change and go.
 pub(crate) const NAMES: u64 = 9;
+
+/// Names that come once, and stay as they are: those of a host of their own.
+pub(crate) const STAYING: [u64; 3] = [NAMES, NAMES + 1, NAMES + 2];
+
+/// The route of these.
+pub(crate) const STAYING_ROUTE: &str = "ingress/a/9";
 
 pub(crate) fn key(name: u64) -> ObjectKey {
     ObjectKey {
@@ -35,7 +41,7 @@ pub(crate) fn key(name: u64) -> ObjectKey {
 pub(crate) fn seen(name: u64, (uid, version): (u64, u64)) -> Seen {
     let key = key(name);
     let spec = match key.kind {
-        Kind::Ingress => Spec::Ingress(ingress(version)),
+        Kind::Ingress => Spec::Ingress(ingress(name, version)),
         Kind::Service => Spec::Service(service()),
         // The Service whose name comes before.
         Kind::EndpointSlice => Spec::EndpointSlice(slice(name - 1, version)),
@@ -57,16 +63,23 @@ pub(crate) fn seen(name: u64, (uid, version): (u64, u64)) -> Seen {
 }
 
 /// One of few hosts, so that Ingresses contend, which wants a certificate, and one of the Services.
-fn ingress(version: u64) -> Ingress {
+fn ingress(name: u64, version: u64) -> Ingress {
+    let (host, service) = match name < NAMES {
+        true => (
+            format!("v{}.example", version % 5),
+            1 + 3 * (version % (NAMES / 3)),
+        ),
+        false => (format!("stays-{name}.example"), name + 1),
+    };
     let backend = BackendRef {
-        service: (1 + 3 * (version % (NAMES / 3))).to_string().into(),
+        service: service.to_string().into(),
         port: PortRef::Number(80),
     };
     let path = PathRule {
         path: PathPattern::element_prefix("/").unwrap(),
         backend,
     };
-    let host = HostPattern::parse(&format!("v{}.example", version % 5)).unwrap();
+    let host = HostPattern::parse(&host).unwrap();
     let tls = Tls {
         hosts: vec![host.clone()],
         secret: None,

@@ -17,8 +17,9 @@ use roadstead_data_plane::snapshot::{
     Assembly, Form, Held, Key, Limits, Refusal, Restored, Step, Told, Version,
 };
 use roadstead_proto::digest::Digest;
-use roadstead_proto::v1::{self, proxy_message, transfer_message};
+use roadstead_proto::v1::{self, ResourceType, proxy_message, transfer_message};
 
+use crate::objects::STAYING_ROUTE;
 use crate::world::Plant;
 
 /// One proxy.
@@ -29,6 +30,8 @@ pub(crate) struct Proxy {
     told: BTreeMap<Key, Told>,
     /// Its memory lost something, and that was not repaired yet.
     rotten: bool,
+    /// It serves what nobody touches.
+    serves_staying: bool,
     pub(crate) stream: Option<Stream>,
     /// How many versions it took.
     pub(crate) versions: usize,
@@ -56,6 +59,7 @@ impl Proxy {
             held: Held::default(),
             told: BTreeMap::new(),
             rotten: false,
+            serves_staying: false,
             stream: None,
             versions: 0,
             plant,
@@ -179,6 +183,14 @@ impl Proxy {
         }
         if let Some((key, fault)) = self.held.faults().first_key_value() {
             return Err(format!("{} cannot use {}: {fault:?}", self.name, key.name));
+        }
+        let route = Key::new(ResourceType::Route.into(), STAYING_ROUTE);
+        let serves = self.held.form(&route).is_some();
+        if std::mem::replace(&mut self.serves_staying, serves) && !serves {
+            return Err(format!(
+                "{} lost a route that nobody touched by {now:?}",
+                self.name
+            ));
         }
         self.versions += usize::from(now != before);
         Ok(())

@@ -16,7 +16,7 @@ use roadstead_control_plane::model::key::{ObjectKey, Origin};
 use roadstead_control_plane::observe::{Observation, Seen};
 use roadstead_tests::campaign::random::Random;
 
-use crate::objects::{KINDS, NAMES, key, seen};
+use crate::objects::{KINDS, NAMES, STAYING, key, seen};
 use crate::ports::{Shared, Side, shared};
 use crate::replica::{Process, holder, time};
 use crate::stream::Proxy;
@@ -123,7 +123,8 @@ impl World {
     fn step(&mut self) {
         let side = self.random.index(REPLICAS);
         match self.random.below(1000) {
-            0..120 => self.edit(),
+            0..2 => self.found(),
+            2..120 => self.edit(),
             120..480 => self.lease_of(side),
             480..640 => self.watch(side),
             640..760 => self.publish(side),
@@ -162,9 +163,20 @@ impl World {
         self.changes.push(name);
     }
 
+    /// A user makes what is never touched again.
+    fn found(&mut self) {
+        for name in STAYING {
+            if !self.objects.contains_key(&name) {
+                self.versions += 1;
+                self.objects.insert(name, (self.versions, self.versions));
+                self.changes.push(name);
+            }
+        }
+    }
+
     /// A replica looks at the Lease, takes or renews it.
     fn lease_of(&mut self, side: usize) {
-        let (lost, unheard) = (self.random.one_in(12), self.random.one_in(12));
+        let (lost, unheard) = (self.mishap(12), self.mishap(12));
         let found = self.lease.clone();
         let Some(process) = self.running(side) else {
             return;
@@ -260,7 +272,7 @@ impl World {
         if !leads(side) {
             return;
         }
-        let dropped = self.random.one_in(15);
+        let dropped = self.mishap(15);
         let (objects, changes) = (self.objects.clone(), self.changes.clone());
         let lost = self.plant == Some(Plant::LostDelete);
         let Some(process) = self.running(side) else {
@@ -376,6 +388,11 @@ impl World {
                 shared(|shared| shared.sides[side].died = false);
             }
         }
+    }
+
+    /// Something goes wrong, unless all is at rest.
+    fn mishap(&mut self, cases: u64) -> bool {
+        self.random.one_in(cases) && !shared(|shared| shared.rests)
     }
 
     fn millis(&mut self, below: u64) -> i64 {

@@ -10,12 +10,15 @@ use crate::engine::tests::{
 };
 use crate::engine::{Engine, Settings};
 use crate::event::{Epoch, Record, Seq};
+use crate::model::guard::DeletionGuard;
 use crate::model::key::{Kind, Origin};
 use crate::model::object::Spec;
 use crate::model::service::{Service, Target};
+use crate::model::settings::{HostOwnership, Listener, Protocol, Settings as Configured};
 use crate::observe::{Observation, Seen};
 use crate::project::Fold;
 use crate::replication::{Place, Step};
+use crate::snapshot::Version;
 use crate::state::endpoints::{HeldSlice, SliceChange};
 
 /// What another leader's log came to: its records and what they fold to.
@@ -128,6 +131,67 @@ fn a_replica_that_begins_anew_serves_nothing_before_it_knows_the_endpoints() {
 }
 
 #[test]
+fn what_a_leader_wrote_on_top_of_an_old_log_takes_nothing_from_who_holds_more() {
+    let (old, fold) = led();
+    // Meanwhile another led, whose log is lost, and proxies hold what it sent.
+    let held = Version {
+        epoch: Epoch(8),
+        seq: Seq(99),
+    };
+    let written = || world(|world| std::mem::take(&mut world.records));
+    let mut leader = begin(fold, 9);
+    leader.turn(batch([opens(80)]));
+    let before_it_listed = written();
+    leader.turn(batch([listed(vec![class("a")])]));
+    let rest = written();
+
+    let mut engine = follower();
+    engine.step(Step::Records(old));
+    let is_news = |records: Vec<Record>, engine: &mut Engine<_, _>| {
+        engine.step(Step::Records(records));
+        let published = world(|world| world.publications.last().cloned()).unwrap();
+        assert!(published.snapshot().version() > held);
+        !published.only_restores("l", held)
+    };
+    assert!(!is_news(before_it_listed, &mut engine));
+    // Nor if the replica begins with that, or leads with it.
+    let fold = engine.fold().clone();
+    for begun in [
+        Engine::new(Restored::whole(fold.clone()), 100, TestLog, TestOutlets),
+        begin(fold, 10),
+    ] {
+        let published = world(|world| world.publications.last().cloned()).unwrap();
+        assert!(
+            published.only_restores("l", held),
+            "{:?}",
+            begun.fold().state().head()
+        );
+    }
+    assert!(is_news(rest, &mut engine));
+}
+
+/// The settings, with one listener.
+fn opens(port: u16) -> Observation {
+    let listener = Listener {
+        address: "::".parse().unwrap(),
+        port,
+        protocol: Protocol::Http,
+        proxy_protocol: [].into(),
+        public_port: None,
+    };
+    Observation::Configured(Configured {
+        listeners: [("http".into(), listener)].into(),
+        ingress_class: "roadstead".into(),
+        host_ownership: HostOwnership::Namespace,
+        allow_local_external_names: false,
+        deletion_guard: DeletionGuard::default(),
+        beside: [].into(),
+        obtains: None,
+        redirects_to_https: false,
+    })
+}
+
+#[test]
 fn endpoints_are_those_of_the_leader_and_no_others() {
     let (records, _) = led();
     let mut engine = follower();
@@ -184,11 +248,12 @@ fn who_takes_over_goes_on_with_the_same_history() {
             "ObjectAccepted",
             "SourcesListed",
             "EpochBegan",
-            "ObjectAccepted"
+            "ObjectAccepted",
+            "SourcesListed",
         ]
     );
     let seqs: Vec<u64> = world(|world| world.records.iter().map(|record| record.seq.0).collect());
-    assert_eq!(seqs, [1, 2, 3, 4, 5]);
+    assert_eq!(seqs, [1, 2, 3, 4, 5, 6]);
 }
 
 #[test]
