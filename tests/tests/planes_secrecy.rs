@@ -62,7 +62,7 @@ fn no_secret_is_found_in_what_is_logged_shown_stored_or_answered() {
         let pebble = Pebble::start(sandbox, &Behaviour::default()).await?;
         obtained::save(sandbox, OBTAINED, echo.address(), "")?;
         let settings = obtained::settings(&pebble, "");
-        let settings = format!("{settings}\nlog: {{level: trace}}");
+        let settings = format!("{settings}\nredirectToHttps: false\nlog: {{level: trace}}");
         let mut control = ControlPlane::start(sandbox, &settings).await?;
         let settings = "log: {level: trace}\naccessLog: json";
         let mut proxy = Proxy::start(sandbox, "proxy", ADMIN, settings).await?;
