@@ -26,7 +26,6 @@ use tracing::info_span;
 use crate::checkpoint::{Dirty, Restored, Storing};
 use crate::event::{Epoch, Event, Record};
 use crate::model::key::{Kind, ObjectKey, Origin};
-use crate::model::settings::Settings as SettingsOf;
 use crate::model::time::Timestamp;
 use crate::observe::{Observation, observe};
 use crate::plan::recovery::Wanted;
@@ -348,12 +347,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         // Whoever cannot read Secrets does not know which there are.
         let known = !awaited.any(|(_, kind)| decides.contains(kind))
             && !unlistable.any(|(_, kind)| *kind == Kind::Secret);
-        // Beside another controller it is the one who obtains them.
-        let beside = state.settings().is_some_and(SettingsOf::is_beside);
-        let lacking = known.then(|| match beside {
-            true => Lacking::new(),
-            false => state.certificates().lacking().clone(),
-        });
+        let lacking = known.then(|| state.certificates().lacking().clone());
         self.outlets.lacking(lacking);
     }
 

@@ -267,7 +267,7 @@ proptest! {
     }
 
     #[test]
-    fn classes_that_are_served_beside_count_as_ours(steps in steps()) {
+    fn classes_that_are_served_beside_count_as_ours_for_which_nothing_is_obtained(steps in steps()) {
         // Of a Secret that was good before anybody of ours referred to it nothing is known.
         let steps = world::with_good_secrets(steps);
         let mut beside = Machine::after(&steps);
@@ -276,7 +276,10 @@ proptest! {
         settings.beside = [world::OTHER.into()].into();
         beside.see(Observation::Configured(settings));
         let ours: Vec<Step> = steps.iter().map(Step::of_our_class).collect();
-        let ours = Machine::after(&ours);
+        let mut ours = Machine::after(&ours);
+        let mut settings = world::settings();
+        settings.obtains = None;
+        ours.see(Observation::Configured(settings));
         prop_assert_eq!(bytes(beside.fold.snapshot()), bytes(ours.fold.snapshot()));
         prop_assert_eq!(beside.fold.standings(), ours.fold.standings());
         beside.see(Observation::Configured(world::settings()));

@@ -13,6 +13,7 @@ mod upgrade;
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
+use tokio::sync::{Notify, futures::Notified};
 
 use crate::active::{Active, Certificates};
 use crate::balance::Draws;
@@ -21,6 +22,7 @@ use crate::front::{Handler, RequestError};
 use crate::message::{Duplex, Meter, Request, Response, Tunnel};
 use crate::resolve::Resolved;
 use crate::thread::Thread;
+use crate::tls::Shows;
 use crate::upstream::{PoolOptions, Pools, Serial};
 
 /// One traffic thread's proxy.
@@ -30,9 +32,11 @@ pub struct Proxy {
     /// What is served by now. Requests hold what they began with by a count of this thread's
     /// own, so that no count shared between threads moves with a request.
     active: RefCell<Rc<Held>>,
+    /// Told when `active` has changed.
+    published: Notify,
     resolved: RefCell<Arc<Resolved>>,
     /// Told when `resolved` has changed.
-    resolution: tokio::sync::Notify,
+    resolution: Notify,
     pools: Pools,
     draws: Draws,
     asking: Asking,
@@ -59,8 +63,9 @@ impl Proxy {
             pools: Pools::new(Rc::clone(&thread), index, pools),
             thread,
             active: RefCell::new(Rc::new(Held { active, serial: 1 })),
+            published: Notify::new(),
             resolved: RefCell::default(),
-            resolution: tokio::sync::Notify::new(),
+            resolution: Notify::new(),
             draws: Draws::new(index as u64),
             asking,
         }
@@ -74,11 +79,7 @@ impl Proxy {
                 serial: before.serial + 1,
             })
         });
-    }
-
-    /// The certificates that are shown now.
-    pub fn certificates(&self) -> Certificates {
-        self.active.borrow().active.certificates.clone()
+        self.published.notify_waiters();
     }
 
     /// Uses these addresses of external upstreams from now on.
@@ -91,6 +92,16 @@ impl Proxy {
     pub fn sweep(&self) {
         let held = Rc::clone(&self.active.borrow());
         self.pools.sweep(&held.active.upstreams);
+    }
+}
+
+impl Shows for Proxy {
+    fn certificates(&self) -> Certificates {
+        self.active.borrow().active.certificates.clone()
+    }
+
+    fn changed(&self) -> Notified<'_> {
+        self.published.notified()
     }
 }
 

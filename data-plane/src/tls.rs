@@ -22,8 +22,19 @@ use rustls::{
 
 pub use stream::TlsStream;
 
-use tickets::Tickets;
+/// What is shown to clients.
+pub trait Shows {
+    /// What is shown now.
+    fn certificates(&self) -> Certificates;
 
+    /// Resolves when that is another than as this was called.
+    fn changed(&self) -> Notified<'_>;
+}
+
+use tickets::Tickets;
+use tokio::sync::futures::Notified;
+
+use crate::active::Certificates;
 use crate::aside::Aside;
 use crate::bundle::Bundle;
 

@@ -8,9 +8,12 @@ use anyhow::{Context, ensure};
 use roadstead_proto::v1::LoggedEvent;
 use roadstead_tests::{
     echo::Echo,
+    http::get,
     pebble::{Behaviour, Pebble},
     planes::{
-        CONTROL_ADMIN, ControlPlane, Proxy, SOON, metric_is,
+        CONTROL_ADMIN, ControlPlane, HTTP, HTTPS, Proxy, SOON, answers,
+        certificates::connect,
+        metric, metric_is,
         obtained::{save, serves, settings},
     },
     sandbox, wait,
@@ -51,6 +54,26 @@ fn a_host_that_has_no_certificate_is_given_one_and_losing_the_log_costs_no_order
             .filter(|event| event.object.contains("Certificate"));
         ensure!(of_certificates.count() == 2, "{told:?}");
         ensure!(pebble.orders()? == 2);
+        Ok(())
+    });
+}
+
+#[test]
+fn who_comes_before_the_certificate_is_served_by_http_and_kept_waiting_by_https() {
+    sandbox::run(async |sandbox| {
+        let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
+        let pebble = Pebble::start(sandbox, &Behaviour::default()).await?;
+        let root = pebble.issuing_root().await?;
+        let _control = ControlPlane::start(sandbox, &settings(&pebble, "")).await?;
+        let proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
+        save(sandbox, "apple.example", echo.address(), "")?;
+        answers(HTTP, "apple.example", "/", "apple").await?;
+        // Once, and at once: the CA was not asked to look yet.
+        let shown = metric(proxy.admin(), r#"roadstead_resources{kind="certificate"}"#).await?;
+        ensure!(shown.is_none_or(|shown| shown == 0.0), "{shown:?}");
+        connect(&root, HTTPS, "apple.example").await?;
+        let reply = get(HTTP, "apple.example", "/").await?;
+        ensure!(reply.status == 308, "{reply:?}");
         Ok(())
     });
 }

@@ -72,6 +72,11 @@ impl Settings {
         !self.beside.is_empty()
     }
 
+    /// For whom certificates are obtained; for nobody beside another controller, who does it.
+    pub fn obtains(&self) -> Option<&Obtains> {
+        self.obtains.as_ref().filter(|_| !self.is_beside())
+    }
+
     /// By which port clients find HTTPS: that of the listener `https`, or else of the first that is
     /// encrypted.
     pub fn https_port(&self) -> Option<u16> {

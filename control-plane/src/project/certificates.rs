@@ -51,15 +51,18 @@ fn challenge_id(key: &ObjectKey) -> ResourceId {
     ResourceId::new(ResourceType::Challenge, resource_name(key))
 }
 
-/// What is shown for a host; gone if what is shown for its wildcard will do.
+/// What is shown for a host, or that something will be; gone if what is shown for its wildcard will
+/// do.
 pub(super) fn project_server_name(state: &State, host: &HostPattern) -> Change {
     let shown = state.certificates().shown_for(host);
+    let expected = state.is_expected(host);
     let name = || v1::ServerName {
         hostname: host.to_string(),
         certificates: shown.iter().map(resource_name).collect(),
+        expected,
     };
     let decided = state.certificates().is_server_name(host);
-    let body = decided.then(|| (name().encode_to_vec(), REQUIRES));
+    let body = (decided || expected).then(|| (name().encode_to_vec(), REQUIRES));
     Change {
         id: ResourceId::new(ResourceType::ServerName, host.to_string()),
         body,

@@ -26,7 +26,10 @@ pub(super) fn replace_all(state: &State, before: &Snapshot) -> (Vec<Change>, Vec
             configuration.extend(all.flat_map(|key| certificates::project(state, key)));
         }
     }
-    let hosts = state.certificates().server_names();
+    let certificates = state.certificates();
+    let lacking = certificates.lacking().iter();
+    let lacking = lacking.filter(|host| !certificates.is_server_name(host));
+    let hosts = certificates.server_names().chain(lacking);
     configuration.extend(hosts.map(|host| certificates::project_server_name(state, host)));
     let mut endpoints = Vec::new();
     let nothing = Snapshot::default();

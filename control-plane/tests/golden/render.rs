@@ -114,7 +114,15 @@ fn body(kind: ResourceType, bytes: &[u8]) -> Vec<String> {
             let key = key.trim_start_matches("KEY_TYPE_");
             vec![format!("bundle {bundle}…, {key}")]
         }
-        ResourceType::ServerName => v1::ServerName::decode(bytes).unwrap().certificates,
+        ResourceType::ServerName => {
+            let v1::ServerName {
+                mut certificates,
+                expected,
+                ..
+            } = v1::ServerName::decode(bytes).unwrap();
+            certificates.extend(expected.then(|| "one is expected".to_owned()));
+            certificates
+        }
         ResourceType::Challenge => {
             let answers = v1::Challenge::decode(bytes).unwrap().answers;
             let show = |answer: &v1::ChallengeAnswer| {

@@ -12,7 +12,7 @@ use rustls::sign::CertifiedKey;
 use smallvec::SmallVec;
 
 use crate::bundle::Bundle;
-use crate::snapshot::{Certificate, KeyType};
+use crate::snapshot::{Certificate, KeyType, ServerName};
 
 /// A certificate with what it is shown by.
 #[derive(Debug)]
@@ -50,16 +50,19 @@ pub struct Certificates {
     shown: OrdMap<Arc<str>, Arc<Shown>>,
 }
 
-/// Names of certificates, by host.
-type Hosts = OrdMap<Arc<str>, Arc<[Arc<str>]>>;
+/// What is shown, by host.
+type Hosts = OrdMap<Arc<str>, Arc<ServerName>>;
 
 impl Certificates {
     /// What may be shown for a host in canonical form, the first choice first: what is named for the
     /// host itself, or else for its wildcard; of these by the type of key, then by name.
     pub fn candidates(&self, host: &str) -> impl Iterator<Item = &Arc<Shown>> {
         let named = self.named(host);
-        named.into_iter().flat_map(|names| {
-            let shown = names.iter().filter_map(|name| self.shown.get(name));
+        named.into_iter().flat_map(|named| {
+            let shown = named
+                .certificates
+                .iter()
+                .filter_map(|name| self.shown.get(name));
             let mut shown: SmallVec<[&Arc<Shown>; 4]> = shown.collect();
             shown.sort_by(|one, other| one.rank().cmp(&other.rank()));
             shown
@@ -68,8 +71,15 @@ impl Certificates {
 
     /// Whether there is one to show for a host in canonical form.
     pub fn has(&self, host: &str) -> bool {
-        let mut named = self.named(host).into_iter().flat_map(|names| names.iter());
-        named.any(|name| self.shown.contains_key(name))
+        self.named(host).is_some_and(|named| self.shows(named))
+    }
+
+    /// Whether there is none to show for a host in canonical form, and one is to come: from who
+    /// issues it, or from who has its key.
+    pub fn awaits(&self, host: &str) -> bool {
+        let comes = |named: &ServerName| named.expected || !named.certificates.is_empty();
+        let named = self.named(host);
+        named.is_some_and(|named| comes(named) && !self.shows(named))
     }
 
     /// Certificates that are there to be shown.
@@ -91,10 +101,10 @@ impl Certificates {
         }
     }
 
-    /// Whoever asks for this host is shown one of these.
-    pub fn name(&mut self, host: &HostPattern, certificates: &Arc<[Arc<str>]>) {
-        if let Some((hosts, host)) = self.place(host) {
-            hosts.insert(host.into(), certificates.clone());
+    /// Whoever asks for its host is shown one of its certificates.
+    pub fn name(&mut self, name: &Arc<ServerName>) {
+        if let Some((hosts, host)) = self.place(&name.host) {
+            hosts.insert(host.into(), Arc::clone(name));
         }
     }
 
@@ -105,12 +115,18 @@ impl Certificates {
         }
     }
 
-    fn named(&self, host: &str) -> Option<&Arc<[Arc<str>]>> {
+    fn named(&self, host: &str) -> Option<&ServerName> {
         let of_wildcard = || {
             let (_, above) = host.split_once('.')?;
             self.wildcard.get(above)
         };
-        self.exact.get(host).or_else(of_wildcard)
+        let named = self.exact.get(host).or_else(of_wildcard);
+        named.map(Arc::as_ref)
+    }
+
+    fn shows(&self, named: &ServerName) -> bool {
+        let mut names = named.certificates.iter();
+        names.any(|name| self.shown.contains_key(name))
     }
 
     fn place<'a>(&mut self, host: &'a HostPattern) -> Option<(&mut Hosts, &'a str)> {

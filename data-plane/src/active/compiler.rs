@@ -39,7 +39,7 @@ impl Compiler {
                 self.certificates.forget(&before.host);
             }
             if let Some(Form::ServerName(after)) = &change.after {
-                self.certificates.name(&after.host, &after.certificates);
+                self.certificates.name(after);
             }
         }
         for change in touched {

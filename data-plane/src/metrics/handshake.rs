@@ -16,6 +16,8 @@ pub enum Handshake {
     NoName,
     /// There is no certificate for the server name.
     UnknownName,
+    /// The certificate for the server name was still to come.
+    NotYet,
     /// None of the certificates for the server name can be used.
     NoCertificate,
     /// Client and proxy have no version, cipher or protocol in common.
@@ -31,13 +33,14 @@ pub enum Handshake {
 }
 
 impl Handshake {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Full,
         Self::Resumed,
         Self::ClientGone,
         Self::TimedOut,
         Self::NoName,
         Self::UnknownName,
+        Self::NotYet,
         Self::NoCertificate,
         Self::NothingInCommon,
         Self::Malformed,
@@ -54,6 +57,7 @@ impl Handshake {
             Self::TimedOut => "timed-out",
             Self::NoName => "no-name",
             Self::UnknownName => "unknown-name",
+            Self::NotYet => "not-yet",
             Self::NoCertificate => "no-certificate",
             Self::NothingInCommon => "nothing-in-common",
             Self::Malformed => "malformed",

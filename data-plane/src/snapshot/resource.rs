@@ -126,6 +126,8 @@ pub struct ServerName {
     pub host: HostPattern,
     /// Names of certificates.
     pub certificates: Arc<[Arc<str>]>,
+    /// There is none yet, and one is being obtained.
+    pub expected: bool,
 }
 
 /// The algorithm of a certificate's key; of several that a client takes, the first is shown.

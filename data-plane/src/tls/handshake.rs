@@ -5,6 +5,7 @@
 
 use std::{
     io,
+    pin::pin,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -17,7 +18,7 @@ use rustls::{
 };
 use tokio::{net::TcpStream, sync::oneshot};
 
-use super::{H2, Tls, TlsStream, offer::Offer, wire::Wire};
+use super::{H2, Shows, Tls, TlsStream, offer::Offer, wire::Wire};
 use crate::active::Certificates;
 use crate::alarm::Alarm;
 use crate::aside::Full;
@@ -34,13 +35,14 @@ struct Failure {
 }
 
 impl Tls {
-    /// Does the handshake, with one of the certificates of the moment that it is needed. None if
-    /// it failed, which is counted; the client was told why, where the protocol has a word for it.
+    /// Does the handshake, with one of the certificates of the moment that it is needed; one that is
+    /// on its way is waited for. None if it failed, which is counted; the client was told why, where
+    /// the protocol has a word for it.
     pub async fn accept(
         &self,
         tcp: TcpStream,
         client: &Rc<Client>,
-        certificates: impl FnOnce() -> Certificates,
+        shows: &impl Shows,
     ) -> Option<(TlsStream, Agreed)> {
         let metrics = &client.thread.metrics.handshakes;
         let begun = clock::now();
@@ -50,7 +52,7 @@ impl Tls {
             client,
             patience: Patience::new(client),
         };
-        match shaking.run(certificates).await {
+        match shaking.run(shows).await {
             Ok((stream, agreed, end)) => {
                 metrics.ended(end);
                 metrics.duration.record(begun.elapsed());
@@ -76,12 +78,10 @@ struct Shaking<'a> {
 }
 
 impl Shaking<'_> {
-    async fn run(
-        mut self,
-        certificates: impl FnOnce() -> Certificates,
-    ) -> Result<(TlsStream, Agreed, Handshake), Failure> {
+    async fn run(mut self, shows: &impl Shows) -> Result<(TlsStream, Agreed, Handshake), Failure> {
         let accepted = self.hello().await?;
-        let (config, is_long) = self.choose(&accepted, &certificates()).map_err(|end| {
+        let chosen = self.choose_in_time(&accepted, shows).await;
+        let (config, is_long) = chosen.map_err(|end| {
             let unknown = matches!(end, Handshake::NoName | Handshake::UnknownName);
             self.wire.tell(match unknown {
                 true => &UNRECOGNIZED_NAME,
@@ -117,6 +117,26 @@ impl Shaking<'_> {
                 Ok(Some(accepted)) => return Ok(accepted),
                 Err((error, alert)) => return Err(self.told(error, alert)),
             }
+        }
+    }
+
+    /// What it is answered by, as soon as that is there.
+    async fn choose_in_time(
+        &mut self,
+        accepted: &Accepted,
+        shows: &impl Shows,
+    ) -> Result<(Arc<ServerConfig>, bool), Handshake> {
+        loop {
+            let mut changed = pin!(shows.changed());
+            match self.choose(accepted, &shows.certificates()) {
+                Err(Handshake::NotYet) => {}
+                chosen => return chosen,
+            }
+            let comes = poll_fn(|cx| match changed.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(Ok(())),
+                Poll::Pending => self.patience.poll(cx),
+            });
+            comes.await.map_err(|_: Failure| Handshake::NotYet)?;
         }
     }
 

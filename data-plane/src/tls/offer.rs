@@ -41,7 +41,10 @@ impl<'a> Offer<'a> {
         let name = self.name.ok_or(Handshake::NoName)?;
         let name = name.strip_suffix('.').unwrap_or(name);
         let mut first = None;
-        let mut end = Handshake::UnknownName;
+        let mut end = match certificates.awaits(name) {
+            true => Handshake::NotYet,
+            false => Handshake::UnknownName,
+        };
         for shown in certificates.candidates(name) {
             end = Handshake::NoCertificate;
             let Some(key) = shown.key() else { continue };

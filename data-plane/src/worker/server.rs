@@ -169,7 +169,7 @@ impl Connection {
             Scheme::Http => front::serve(stream, None, client, proxy).await,
             Scheme::Https => {
                 // Of which the connection keeps nothing afterwards.
-                let accepting = tls.accept(stream, &client, || proxy.certificates());
+                let accepting = tls.accept(stream, &client, &*proxy);
                 if let Some((stream, agreed)) = Box::pin(accepting).await {
                     front::serve(stream, Some(agreed), client, proxy).await;
                 }

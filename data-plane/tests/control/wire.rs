@@ -129,6 +129,7 @@ pub(crate) fn server_name(name: &str) -> v1::Resource {
     let server_name = v1::ServerName {
         hostname: hostname.clone(),
         certificates: vec![format!("secret/{name}")],
+        expected: false,
     };
     resource(v1::ResourceType::ServerName, hostname, &server_name)
 }

@@ -187,6 +187,13 @@ impl Proxy {
         self.publish(backends);
     }
 
+    /// The same, where a certificate is expected for this host beside those that there are.
+    pub(crate) fn publish_expecting(&mut self, backends: &Backends, host: &str, shows: &[Shows]) {
+        self.certificates = secure::certificates(shows);
+        self.certificates.name(&secure::named(host, [].into()));
+        self.publish(backends);
+    }
+
     /// The same, with these challenges and no others.
     pub(crate) fn publish_answering(&mut self, backends: &Backends, challenges: Challenges) {
         self.challenges = challenges;

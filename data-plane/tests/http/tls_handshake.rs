@@ -87,6 +87,52 @@ fn a_client_is_shown_a_certificate_that_it_can_take() {
 }
 
 #[test]
+fn a_client_that_comes_before_the_certificate_is_kept_waiting_for_it() {
+    let origin = origin();
+    let mut proxy = proxy(&origin, &[]);
+    proxy.publish_expecting(&origin.backends(), "a.example", &[]);
+    let address = proxy.address;
+    let waiting: Vec<_> = rustls::ALL_VERSIONS
+        .iter()
+        .map(|version| {
+            let offers = Offers::version(version);
+            std::thread::spawn(move || offers.connect(address, "a.example"))
+        })
+        .collect();
+    proxy.until("both are there", |totals| {
+        totals.listeners["http"].connections_open == 2
+    });
+    // What concerns another host wakes them for nothing.
+    let others = [shows("secret/a/c", "c.example", Algorithm::Ecdsa)];
+    proxy.publish_expecting(&origin.backends(), "a.example", &others);
+    let all = [shows("secret/a/b", "a.example", Algorithm::Ecdsa)];
+    proxy.publish_with(&origin.backends(), &all);
+    for client in waiting {
+        let mut client = client.join().unwrap().unwrap();
+        assert!(client.certificate() == all[0].der);
+        client.send(GET);
+        assert_eq!(client.answer().text(), "ok");
+    }
+    until(&proxy, Handshake::Full, 2);
+}
+
+#[test]
+fn whoever_waits_for_a_certificate_waits_no_longer_than_a_handshake_may_take() {
+    let origin = origin();
+    let mut limits = Limits::default();
+    limits.client.handshake = Duration::from_millis(200);
+    let mut proxy = Proxy::secure(&origin.backends(), limits, &[], aside());
+    proxy.publish_expecting(&origin.backends(), "a.example", &[]);
+    let refused = Offers::new().connect(proxy.address, "a.example");
+    assert_eq!(alert(refused), AlertDescription::InternalError);
+    until(&proxy, Handshake::NotYet, 1);
+    // For another name nobody waits.
+    let refused = Offers::new().connect(proxy.address, "b.example");
+    assert_eq!(alert(refused), AlertDescription::UnrecognisedName);
+    until(&proxy, Handshake::UnknownName, 1);
+}
+
+#[test]
 fn a_name_without_a_certificate_is_refused_and_told_so() {
     let origin = origin();
     let proxy = proxy(

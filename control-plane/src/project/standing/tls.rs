@@ -4,6 +4,7 @@ use roadstead_matcher::host::HostPattern;
 
 use crate::model::ingress::{Ingress, Tls};
 use crate::model::key::{Kind, ObjectKey};
+use crate::model::settings::Settings;
 use crate::state::State;
 
 /// An entry of `spec.tls` whose own certificate is not shown for all of its hosts.
@@ -167,7 +168,7 @@ fn why(
 
 fn not_obtained(state: &State, unserved: &[HostPattern]) -> Vec<(HostPattern, Hindrance)> {
     let settings = state.settings();
-    let Some(obtains) = settings.and_then(|settings| settings.obtains.as_ref()) else {
+    let Some(obtains) = settings.and_then(Settings::obtains) else {
         return Vec::new();
     };
     let hindered = unserved.iter().filter_map(|host| {

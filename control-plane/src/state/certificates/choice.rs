@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use roadstead_matcher::host::HostPattern;
 
 use crate::model::key::{Kind, ObjectKey, Origin};
+use crate::model::settings::Settings;
 use crate::state::State;
 
 /// What is decided for a host.
@@ -75,8 +76,7 @@ impl State {
         let is_exact = matches!(host, HostPattern::Exact(_));
         // What we have is shown until cert-manager has one, too.
         let is_wanted = is_exact && wants.clone().next().is_some();
-        let settings = self.settings();
-        let obtains = settings.and_then(|settings| settings.obtains.as_ref());
+        let obtains = self.settings().and_then(Settings::obtains);
         let lacks = is_exact
             && obtains.is_some_and(|obtains| obtains.permits(host))
             && wants.any(|(ingress, _)| self.is_ours_to_obtain(ingress));

@@ -91,8 +91,11 @@ impl State {
         }
         let before = self.certificate(key).cloned();
         let mut waiting = self.waiting_for(key);
+        let mut expected = self.obtained_for(key);
         change(self);
         waiting.extend(self.waiting_for(key));
+        expected.extend(self.obtained_for(key));
+        touched.server_names.extend(expected);
         let after = self.certificate(key).cloned();
         let facts = |certificate: &Certificate| {
             let Certificate {
@@ -136,10 +139,15 @@ impl State {
 
     /// The Ingresses that want a certificate that we obtain: how far it has come is told to them.
     fn waiting_for(&self, key: &ObjectKey) -> BTreeSet<ObjectKey> {
+        let names = self.obtained_for(key);
+        let waiting = names.iter().map(|host| self.certificates.wanted_by(host));
+        waiting.flatten().cloned().collect()
+    }
+
+    /// The hosts that a certificate is for which we obtain.
+    fn obtained_for(&self, key: &ObjectKey) -> BTreeSet<HostPattern> {
         let names = self.managed(key).map(|managed| managed.names.as_slice());
-        let names = names.into_iter().flatten();
-        let waiting = names.flat_map(|host| self.certificates.wanted_by(host));
-        waiting.cloned().collect()
+        names.into_iter().flatten().cloned().collect()
     }
 
     /// Forgets those of the touched Secrets that nobody refers to; in a folder is what its owner
@@ -238,6 +246,7 @@ impl State {
             if lacks != lacked {
                 let wanting = self.certificates.wanted_by(&host);
                 touched.ingresses.extend(wanting.cloned());
+                touched.server_names.insert(host.clone());
             }
             let before = self.certificates.shown.get(&host);
             if before == chosen.as_ref() {

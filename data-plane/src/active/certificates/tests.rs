@@ -57,6 +57,18 @@ impl Slow {
         found.sort_unstable();
         found.into_iter().map(|(_, name)| name).collect()
     }
+
+    /// Of those that name none some are expected.
+    fn awaits(&self, asked: &str) -> bool {
+        let named = self.named.iter().filter(|(host, _)| {
+            let pattern = HostPattern::parse(host).unwrap();
+            **host == asked || (pattern.matches(asked) && !self.named.contains_key(asked))
+        });
+        let comes =
+            |(host, names): (&&str, &Vec<_>)| !names.is_empty() || host.len().is_multiple_of(2);
+        let comes = named.into_iter().any(comes);
+        comes && self.candidates(asked).is_empty()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -106,7 +118,11 @@ proptest! {
                     match names {
                         Some(names) => {
                             let told: Vec<_> = names.iter().map(|&name| name.into()).collect();
-                            certificates.name(&pattern, &told.into());
+                            certificates.name(&Arc::new(ServerName {
+                                host: pattern,
+                                certificates: told.into(),
+                                expected: names.is_empty() && host.len().is_multiple_of(2),
+                            }));
                             slow.named.insert(host, names);
                         }
                         None => {
@@ -123,7 +139,10 @@ proptest! {
             prop_assert_eq!(certificates.is_empty(), slow.shown.is_empty());
             for asked in ASKED {
                 let found = certificates.candidates(asked).map(|shown| &*shown.name);
-                prop_assert_eq!(found.collect::<Vec<_>>(), slow.candidates(asked), "{}", asked);
+                let expected = slow.candidates(asked);
+                prop_assert_eq!(found.collect::<Vec<_>>(), expected.clone(), "{}", asked);
+                prop_assert_eq!(certificates.has(asked), !expected.is_empty());
+                prop_assert_eq!(certificates.awaits(asked), slow.awaits(asked), "{}", asked);
             }
         }
     }

@@ -21,6 +21,7 @@ pub(super) fn read(name: &str, server_name: &v1::ServerName) -> Result<Form, Fau
         Form::ServerName(Arc::new(ServerName {
             host,
             certificates: certificates.map(|name| name.as_str().into()).collect(),
+            expected: server_name.expected,
         }))
     });
     faults.finish(form)

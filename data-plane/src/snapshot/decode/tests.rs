@@ -244,6 +244,7 @@ fn server_name(name: &str, hostname: &str, certificates: usize) -> Told {
     let server_name = v1::ServerName {
         hostname: hostname.to_owned(),
         certificates: certificates.collect(),
+        expected: false,
     };
     told(Kind::ServerName, name, &server_name)
 }

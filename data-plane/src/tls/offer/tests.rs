@@ -13,7 +13,7 @@ use rustls::crypto::aws_lc_rs::ALL_CIPHER_SUITES;
 use super::*;
 use crate::active::{Shown, ShownChange};
 use crate::bundle::Bundle;
-use crate::snapshot::{BundleName, Certificate, KeyType};
+use crate::snapshot::{BundleName, Certificate, KeyType, ServerName};
 
 /// Adds a certificate of this name to those that are shown for a host.
 fn add(
@@ -30,7 +30,11 @@ fn add(
     };
     let others = certificates.candidates(host).map(|known| &known.name);
     let names: Vec<_> = others.chain([&shown.name]).cloned().collect();
-    certificates.name(&HostPattern::parse(host).unwrap(), &names.into());
+    certificates.name(&Arc::new(ServerName {
+        host: HostPattern::parse(host).unwrap(),
+        certificates: names.into(),
+        expected: false,
+    }));
     certificates.change(&ShownChange {
         before: None,
         after: Some(Arc::new(shown)),

@@ -13,7 +13,7 @@ use rcgen::{
 use roadstead_data_plane::{
     active::{Certificates, Shown, ShownChange},
     bundle::Bundle,
-    snapshot::{BundleName, Certificate, KeyType},
+    snapshot::{self, BundleName, Certificate, KeyType},
 };
 use roadstead_matcher::host::HostPattern;
 use roadstead_proto::v1::CertificateBundle;
@@ -68,14 +68,22 @@ pub(crate) fn shows(name: &str, host: &str, algorithm: Algorithm) -> Shows {
     }
 }
 
+/// What is said of a host, for which one is expected if there is none.
+pub(crate) fn named(host: &str, certificates: Arc<[Arc<str>]>) -> Arc<snapshot::ServerName> {
+    Arc::new(snapshot::ServerName {
+        host: HostPattern::parse(host).unwrap(),
+        expected: certificates.is_empty(),
+        certificates,
+    })
+}
+
 /// All of these, each for its host.
 pub(crate) fn certificates(all: &[Shows]) -> Certificates {
     let mut certificates = Certificates::default();
     for one in all {
         let of_host = all.iter().filter(|other| other.host == one.host);
-        let names: Vec<_> = of_host.map(|shows| shows.shown.name.clone()).collect();
-        let host = HostPattern::parse(&one.host).unwrap();
-        certificates.name(&host, &names.into());
+        let names = of_host.map(|shows| shows.shown.name.clone()).collect();
+        certificates.name(&named(&one.host, names));
         certificates.change(&ShownChange {
             before: None,
             after: Some(Arc::clone(&one.shown)),
