@@ -40,20 +40,22 @@ impl<'a> Offer<'a> {
     ) -> Result<(&'c Bundle, &'c Arc<CertifiedKey>), Handshake> {
         let name = self.name.ok_or(Handshake::NoName)?;
         let name = name.strip_suffix('.').unwrap_or(name);
-        let mut first = None;
-        let mut end = match certificates.awaits(name) {
-            true => Handshake::NotYet,
-            false => Handshake::UnknownName,
-        };
+        let (mut first, mut unusable) = (None, false);
         for shown in certificates.candidates(name) {
-            end = Handshake::NoCertificate;
-            let Some(key) = shown.key() else { continue };
+            let Some(key) = shown.key() else {
+                unusable = true;
+                continue;
+            };
             if self.takes(key, known) {
                 return Ok((&shown.bundle, key));
             }
             first = first.or(Some((&*shown.bundle, key)));
         }
-        first.ok_or(end)
+        first.ok_or_else(|| match certificates.awaits(name) {
+            _ if unusable => Handshake::NoCertificate,
+            true => Handshake::NotYet,
+            false => Handshake::UnknownName,
+        })
     }
 
     fn takes(&self, key: &CertifiedKey, known: &[SupportedCipherSuite]) -> bool {

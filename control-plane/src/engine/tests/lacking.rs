@@ -5,8 +5,12 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::model::guard::DeletionGuard;
 use crate::model::ingress::{Ingress, Tls};
+use crate::model::managed::{Managed, Trouble};
 use crate::model::settings::{HostOwnership, Obtains, Settings as Configured};
+use crate::plan::issuance;
+use crate::snapshot::ResourceId;
 use roadstead_matcher::host::HostPattern;
+use roadstead_proto::v1::ResourceType;
 
 fn configured(beside: &[&str]) -> Observation {
     Observation::Configured(Configured {
@@ -81,4 +85,35 @@ fn which_hosts_lack_a_certificate_is_told_once_all_that_decides_it_is_known() {
     // Another controller obtains them.
     engine.turn(batch([configured(&["other.example/controller"])]));
     assert_eq!(told(), Some(0));
+}
+
+#[test]
+fn a_certificate_is_expected_while_it_is_obtained_and_not_once_that_failed() {
+    let mut engine = begin(Fold::default(), 1);
+    engine.turn(batch([configured(&[])]));
+    engine.turn(batch([list(Kind::Ingress)]));
+    let host = HostPattern::parse("a.example").unwrap();
+    let mut is_expected = |managed: Option<&Managed>| {
+        if let Some(managed) = managed {
+            let spec = Spec::Managed(Box::new(managed.clone()));
+            let seen = seen(key(Kind::Certificate, "a.example"), spec);
+            engine.turn(batch([Observation::Changed(seen)]));
+        }
+        let id = ResourceId::new(ResourceType::ServerName, "a.example");
+        let expected = engine.fold().state().is_expected(&host);
+        let told = engine.fold().snapshot().resources().contains_key(&id);
+        assert_eq!(told, expected);
+        expected
+    };
+    assert!(is_expected(None));
+    let mut managed = Managed::new(vec![host.clone()]);
+    assert!(is_expected(Some(&managed)));
+    managed.trouble = Some(Trouble {
+        failures: 1,
+        message: "the CA found nobody there".into(),
+        not_before: Timestamp(60_000),
+    });
+    assert!(!is_expected(Some(&managed)));
+    let again = issuance::begin(&managed, "https://ca.example/directory", Timestamp(60_000));
+    assert!(is_expected(Some(&again)));
 }
