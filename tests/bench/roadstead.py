@@ -1,7 +1,7 @@
 """Roadstead as a peer of the benchmark harness: both planes, as they are shipped.
 
     BENCH_PLUGIN=tests/bench/roadstead.py BENCH_ROADSTEAD=target/release \\
-        python3 peers.py run --peers nginx,roadstead --scenarios h1-plain,body-1MiB
+        python3 peers.py run --peers nginx,roadstead --scenarios h1-plain,h1-tls,tls-handshake
 
 `BENCH_ROADSTEAD` is the folder of the two binaries. The control plane reads a folder of
 Kubernetes YAML, one file a host; its log and the proxy's journal lie in the run's own folder,
@@ -19,6 +19,8 @@ sources:
   folder: {{path: {dir}/objects}}
 listeners:
   http: {{address: 127.0.0.1, port: {plain}}}
+{https}# The same host is asked by HTTP.
+redirectToHttps: false
 dataFolder: {dir}/control-plane
 grpc: {{address: "127.0.0.1:27091", operators: "127.0.0.1:27092"}}
 admin: {{address: "127.0.0.1:27093"}}
@@ -47,7 +49,23 @@ wait
 """
 
 
-def ingress(host, paths):
+# As `CONTROL`, which is written without TLS.
+HTTPS = "  https: {{address: 127.0.0.1, port: {tls}, protocol: https}}\n"
+
+
+def indented(file):
+    with open(file) as lines:
+        return "".join(f"    {line}" for line in lines)
+
+
+def secret(name, certificate, key):
+    return (
+        f"apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\ntype: kubernetes.io/tls\n"
+        f"stringData:\n  tls.crt: |\n{indented(certificate)}  tls.key: |\n{indented(key)}"
+    )
+
+
+def ingress(host, paths, tls):
     rules = "".join(
         f"          - {{path: {path}, pathType: Prefix, backend: {{service: {{name: {service}, port: {{number: 80}}}}}}}}\n"
         for path, service in paths
@@ -55,7 +73,7 @@ def ingress(host, paths):
     name = host.replace(".", "-")
     return (
         "apiVersion: networking.k8s.io/v1\nkind: Ingress\n"
-        f"metadata: {{name: {name}}}\nspec:\n  rules:\n    - host: {host}\n      http:\n        paths:\n{rules}"
+        f"metadata: {{name: {name}}}\nspec:\n{tls}  rules:\n    - host: {host}\n      http:\n        paths:\n{rules}"
     )
 
 
@@ -77,6 +95,7 @@ class Roadstead(Peer):
 
     def files(self, c):
         values = {"dir": c.dir, "plain": c.plain, "bin": os.path.abspath(binary("roadstead"))}
+        values["https"] = HTTPS.format(tls=c.tls) if c.tls else ""
         files = {
             "control-plane.yaml": CONTROL.format(**values),
             "data-plane.yaml": DATA.format(**values),
@@ -84,8 +103,12 @@ class Roadstead(Peer):
         }
         for name, address in c.services.items():
             files[f"objects/{name}.yaml"] = service(name, address)
+        secrets = {host: f"tls-{number}" for number, (host, *_) in enumerate(c.certs)}
+        for host, certificate, key, _ in c.certs:
+            files[f"objects/{secrets[host]}.yaml"] = secret(secrets[host], certificate, key)
         for host, paths in c.by_host().items():
-            files[f"objects/{host}.yaml"] = ingress(host, paths)
+            tls = f"  tls: [{{hosts: [{host}], secretName: {secrets[host]}}}]\n" if host in secrets else ""
+            files[f"objects/{host}.yaml"] = ingress(host, paths, tls)
         # Here, because the harness' clock runs from before `argv`; once, though it asks again.
         warm = os.environ.get("BENCH_ROADSTEAD_WARM")
         if warm and not os.path.exists(c.dir + "/control-plane"):
