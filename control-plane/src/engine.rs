@@ -10,6 +10,7 @@ mod following;
 mod frozen;
 mod holds;
 mod ports;
+mod publishing;
 mod recovery;
 mod run;
 mod storing;
@@ -35,7 +36,6 @@ use crate::snapshot::publication::Publication;
 use crate::snapshot::{ResourceId, Version};
 use crate::state::endpoints::SliceChange;
 use crate::state::hold::Holding;
-use crate::telemetry::trace;
 
 use endpoints::Renewal;
 use term::Outbids;
@@ -252,22 +252,6 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         }
     }
 
-    /// Whether there is something to publish, and it may be.
-    pub fn has_news(&self) -> bool {
-        self.awaited.is_empty()
-            && (!self.unpublished.is_empty()
-                || self.publication.is_restored()
-                || self.publication.snapshot().version() != self.fold.snapshot().version())
-    }
-
-    /// Publishes what changed since the last publication, if anything did.
-    pub fn publish(&mut self) {
-        if self.has_news() {
-            let publication = self.next_publication();
-            self.give_out(publication);
-        }
-    }
-
     /// What need not happen at once becomes due: endpoints written behind, a checkpoint, an
     /// attempt to write again. To be called about once a second; soon after a start it waits.
     pub fn housekeep(&mut self) {
@@ -450,46 +434,6 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         for change in changed.standings {
             self.outlets.standing(change);
         }
-    }
-
-    /// Publishes what the log holds, for who holds less than this version.
-    fn restore(&mut self, last_known: Version) {
-        if self.knows_something() {
-            let publication = self.next_publication().restoring(last_known);
-            self.give_out(publication);
-        }
-    }
-
-    /// The last version that had all there is. A log may lack what another one had, and nobody who
-    /// holds that must lose it before a leader has listed what there is.
-    fn last_known(&self) -> Version {
-        let synced = self.fold.state().head().synced;
-        self.fold.versions().last_change(synced)
-    }
-
-    /// Whether the log ever knew all there is of some source, and it is known where that sends to:
-    /// endpoints are in no record, and a replica that begins anew is told of them last.
-    fn knows_something(&self) -> bool {
-        let state = self.fold.state();
-        let mut origins = state.head().listed.iter();
-        let sends = origins.any(|origin| state.keys(*origin, Kind::Service).next().is_some());
-        !state.head().listed.is_empty() && (!sends || !state.slices().is_empty())
-    }
-
-    fn next_publication(&mut self) -> Publication {
-        let changed = std::mem::take(&mut self.unpublished);
-        self.publication.succeed(
-            self.settings.lineage.clone(),
-            self.fold.snapshot().clone(),
-            changed.into(),
-        )
-    }
-
-    fn give_out(&mut self, publication: Publication) {
-        let _publishing = info_span!("publish").entered();
-        let publication = Arc::new(publication.traced(trace::parent()));
-        self.publication = publication.clone();
-        self.outlets.publish(publication);
     }
 }
 

@@ -135,9 +135,10 @@ pub enum Event {
         /// One of them.
         example: ObjectKey,
     },
-    /// The first lists of all kinds from these origins are complete: from here on this log
-    /// knows what there is. Before, it knows a part, which must not be served to whoever was
-    /// served more, and of which no recovery record may be judged.
+    /// The first lists of all kinds from these origins are complete, or keep what the log has where
+    /// a kind cannot be listed: once in each term. From here on this log knows what there is. Before,
+    /// it knows a part, which must not be served to whoever was served more; before the first of all,
+    /// no recovery record may be judged by it either.
     SourcesListed { origins: BTreeSet<Origin> },
     /// A proxy opened its stream.
     ProxyJoined { proxy: Box<str>, boot_id: Box<str> },

@@ -92,6 +92,14 @@ impl Versions {
         changed.map_or_else(Version::default, |(made, _)| made.version())
     }
 
+    /// The newest version of each term after this one.
+    pub fn last_of_terms(&self, after: Epoch) -> impl Iterator<Item = Version> {
+        let newest_first = self.made.values().rev().map(Made::version);
+        let newer = newest_first.take_while(move |version| version.epoch > after);
+        let mut term = None;
+        newer.filter(move |version| term.replace(version.epoch) != Some(version.epoch))
+    }
+
     /// The last record up to which the version of this record was served, of those up to the
     /// newest; `None` if it is not known which version that was.
     pub fn served_until(&self, seq: Seq, newest: Seq) -> Option<Seq> {
@@ -176,6 +184,30 @@ mod tests {
         assert_eq!(until(2), None);
         assert_eq!([until(3), until(6)], [Some(6), Some(6)]);
         assert_eq!([until(7), until(9)], [Some(9), Some(9)]);
+    }
+
+    #[test]
+    fn the_last_change_of_a_term_is_not_its_beginning_nor_of_a_later_term() {
+        let of = |made: &[(u64, u64)]| {
+            let made = made.iter().map(|(epoch, seq)| Made {
+                epoch: Epoch(*epoch),
+                ..self::made(*seq)
+            });
+            Versions::restore(made, false)
+        };
+        let last = |versions: &Versions, term| {
+            let version = versions.last_change(Epoch(term));
+            (version.epoch.0, version.seq.0)
+        };
+        let versions = of(&[(1, 1), (1, 4), (2, 6), (3, 7), (3, 9)]);
+        assert_eq!(
+            [1, 2, 3, 4].map(|term| last(&versions, term)),
+            [(1, 4), (1, 4), (3, 9), (3, 9)]
+        );
+        assert_eq!(last(&versions, 0), (0, 0));
+        let newest = versions.last_of_terms(Epoch(1));
+        let newest = newest.map(|version| (version.epoch.0, version.seq.0));
+        assert_eq!(newest.collect::<Vec<_>>(), [(3, 9), (2, 6)]);
     }
 
     #[test]

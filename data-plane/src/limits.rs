@@ -29,7 +29,7 @@ pub struct ClientLimits {
     /// Open connections of one thread; one more is closed as soon as it is accepted.
     pub connections_per_thread: usize,
     /// From an accepted connection of an HTTPS listener to the end of its TLS handshake, however
-    /// the bytes come.
+    /// the bytes come: also the time that a first certificate is waited for.
     #[serde(with = "duration")]
     pub handshake: Duration,
     /// From a connection's beginning, or the end of its TLS handshake, to its first byte; where it

@@ -32,8 +32,8 @@ pub struct Proxy {
     /// What is served by now. Requests hold what they began with by a count of this thread's
     /// own, so that no count shared between threads moves with a request.
     active: RefCell<Rc<Held>>,
-    /// Told when `active` has changed.
-    published: Notify,
+    /// Told when other certificates are shown.
+    shown: Notify,
     resolved: RefCell<Arc<Resolved>>,
     /// Told when `resolved` has changed.
     resolution: Notify,
@@ -63,7 +63,7 @@ impl Proxy {
             pools: Pools::new(Rc::clone(&thread), index, pools),
             thread,
             active: RefCell::new(Rc::new(Held { active, serial: 1 })),
-            published: Notify::new(),
+            shown: Notify::new(),
             resolved: RefCell::default(),
             resolution: Notify::new(),
             draws: Draws::new(index as u64),
@@ -73,13 +73,16 @@ impl Proxy {
 
     /// Serves by `active` from the next request on.
     pub fn publish(&self, active: Arc<Active>) {
-        self.active.replace_with(|before| {
+        let certificates = active.certificates.clone();
+        let before = self.active.replace_with(|before| {
             Rc::new(Held {
                 active,
                 serial: before.serial + 1,
             })
         });
-        self.published.notify_waiters();
+        if !certificates.are(&before.active.certificates) {
+            self.shown.notify_waiters();
+        }
     }
 
     /// Uses these addresses of external upstreams from now on.
@@ -101,7 +104,7 @@ impl Shows for Proxy {
     }
 
     fn changed(&self) -> Notified<'_> {
-        self.published.notified()
+        self.shown.notified()
     }
 }
 

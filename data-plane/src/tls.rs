@@ -20,7 +20,15 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
+use tokio::sync::futures::Notified;
+
 pub use stream::TlsStream;
+
+use tickets::Tickets;
+
+use crate::active::Certificates;
+use crate::aside::Aside;
+use crate::bundle::Bundle;
 
 /// What is shown to clients.
 pub trait Shows {
@@ -30,13 +38,6 @@ pub trait Shows {
     /// Resolves when that is another than as this was called.
     fn changed(&self) -> Notified<'_>;
 }
-
-use tickets::Tickets;
-use tokio::sync::futures::Notified;
-
-use crate::active::Certificates;
-use crate::aside::Aside;
-use crate::bundle::Bundle;
 
 /// What all threads of a process do handshakes by.
 #[derive(Clone, Debug)]

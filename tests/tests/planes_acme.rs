@@ -64,11 +64,24 @@ fn who_comes_before_the_certificate_is_served_by_http_and_kept_waiting_by_https(
         let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
         let pebble = Pebble::start(sandbox, &Behaviour::default()).await?;
         let root = pebble.issuing_root().await?;
-        let _control = ControlPlane::start(sandbox, &settings(&pebble, "")).await?;
+        let control = ControlPlane::start(sandbox, &settings(&pebble, "")).await?;
         let proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
         save(sandbox, "apple.example", echo.address(), "")?;
         answers(HTTP, "apple.example", "/", "apple").await?;
-        // Once, and at once: the CA was not asked to look yet.
+        let ordered = r#"roadstead_acme_certificates{state="ordered"}"#;
+        metric_is(CONTROL_ADMIN, ordered, 1.0).await?;
+        let name = "certificate//apple.example@folder";
+        wait::until_ok("proxies are told the challenges", SOON, async || {
+            let told = control.operator()?.certificate(name).await?;
+            let mut texts = told.events.iter().map(|event| &event.text);
+            ensure!(
+                texts.any(|text| text.contains("an order was placed")),
+                "{told:?}"
+            );
+            Ok(())
+        })
+        .await?;
+        // Once, and at once: there is none to show yet.
         let shown = metric(proxy.admin(), r#"roadstead_resources{kind="certificate"}"#).await?;
         ensure!(shown.is_none_or(|shown| shown == 0.0), "{shown:?}");
         connect(&root, HTTPS, "apple.example").await?;

@@ -38,6 +38,10 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 tracing::info!(%since, "the event log can be written again");
                 self.frozen = None;
                 self.outlets.frozen(false);
+                if !self.is_synced() {
+                    // Nothing of the lists was kept that may have come meanwhile.
+                    self.awaited.clone_from(&self.settings.awaited);
+                }
                 self.outlets.relist();
             }
             Err(error) => tracing::error!(%error, %since, "the event log still cannot be written"),

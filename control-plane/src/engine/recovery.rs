@@ -1,9 +1,9 @@
-//! A log that does not know all there is: from its first record until the first lists of all
-//! sources are complete.
+//! What a log does not know: from its first record until the first lists of all sources are
+//! complete, and in each term until they are complete again.
 //!
-//! Apart from the turns, because nothing of it concerns a log that was whole once. Until then a
-//! crash or a full disk may leave any part of what the recovery records and the lists told, and
-//! it is told again.
+//! Apart from the turns, because it is about what was not seen. Until a log was whole once a crash or
+//! a full disk may leave any part of what the recovery records and the lists told, and it is told
+//! again. One that was may lack what another had since.
 
 use crate::engine::{Engine, Log, Outlets};
 use crate::event::Event;
@@ -19,8 +19,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
 
     /// Whether the log says that all sources were listed in this term.
     pub(super) fn is_synced(&self) -> bool {
-        let head = self.fold.state().head();
-        head.synced == head.epoch && self.is_all_listed()
+        let synced = self.fold.state().head().synced;
+        synced == self.settings.epoch && self.is_all_listed()
     }
 
     /// The fact that it does.

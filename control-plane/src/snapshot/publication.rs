@@ -21,7 +21,24 @@ pub struct Publication {
     /// Resources named in `journal`, so that it can be bounded.
     journalled: usize,
     restores: Option<Version>,
+    known: Option<Known>,
     trace_parent: Option<Box<str>>,
+}
+
+/// What a log knows that may lack what another has.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// All versions up to this one.
+    pub up_to: Version,
+    /// Of later terms those up to these.
+    pub later: Arc<[Version]>,
+}
+
+impl Known {
+    fn has(&self, version: Version) -> bool {
+        let mut later = self.later.iter();
+        version <= self.up_to || later.any(|last| last.epoch == version.epoch && version <= *last)
+    }
 }
 
 impl Publication {
@@ -68,6 +85,7 @@ impl Publication {
             journal,
             journalled,
             restores: None,
+            known: None,
             trace_parent: None,
         }
     }
@@ -83,13 +101,22 @@ impl Publication {
         }
     }
 
-    /// The same, as what a leader found in its log, before anything was listed: the configuration
-    /// is that of this version. Endpoints are written behind, and may be older in the log than
-    /// where they were sent with it.
+    /// The same, as what is found in a log, before a leader has listed all: nobody who holds this
+    /// version, or a later one, is told of it. The log may lack what they were told. Endpoints are
+    /// written behind, and may be older in the log than where they were sent with it.
     #[must_use]
     pub fn restoring(self, version: Version) -> Self {
         Self {
             restores: Some(version),
+            ..self
+        }
+    }
+
+    /// The same, of a log that knows no more than this: nobody who holds something else is told of it.
+    #[must_use]
+    pub fn knowing(self, known: Known) -> Self {
+        Self {
+            known: Some(known),
             ..self
         }
     }
@@ -113,10 +140,17 @@ impl Publication {
         self.restores.is_some()
     }
 
-    /// Whether who holds this version would at best learn nothing from it: it holds the same
-    /// configuration, be it from an epoch that only began.
+    /// Whether some are not told of it who hold more than its log.
+    pub fn is_partial(&self) -> bool {
+        self.known.is_some()
+    }
+
+    /// Whether who holds this version would at best learn nothing from it: it holds all that the log
+    /// knows for sure, and may hold more.
     pub fn only_restores(&self, lineage: &str, version: Version) -> bool {
-        self.restores.is_some_and(|restored| restored <= version) && *self.lineage == *lineage
+        let has_all = self.restores.is_some_and(|restored| restored <= version);
+        let has_more = self.known.as_ref().is_some_and(|known| !known.has(version));
+        (has_all || has_more) && *self.lineage == *lineage
     }
 
     /// Whether it is still known what changed since an earlier publication of this process.

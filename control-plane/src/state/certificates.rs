@@ -139,13 +139,12 @@ impl State {
         of.filter(|_| lacks).find_map(|key| self.managed(&key))
     }
 
-    /// Whether nothing is shown for a host, and a certificate may come at any moment: one is obtained
-    /// for it, and the last attempt did not fail.
+    /// Whether nothing is shown for a host, and a certificate may come at any moment: an order for it
+    /// is under way.
     pub fn is_expected(&self, host: &HostPattern) -> bool {
-        let certificates = &self.certificates;
-        let lacks = certificates.lacking.contains(host) && certificates.shown_for(host).is_empty();
-        let fails = |managed: &Managed| managed.order.is_none() && managed.trouble.is_some();
-        lacks && !self.managed_for(host).is_some_and(fails)
+        let managed = self.managed_for(host);
+        managed.is_some_and(|managed| managed.order.is_some())
+            && self.certificates.shown_for(host).is_empty()
     }
 
     /// The last good certificate of a Secret, or the one that we obtained.

@@ -69,17 +69,23 @@ impl Certificates {
         })
     }
 
-    /// Whether there is one to show for a host in canonical form.
+    /// Whether there is one to show for a host in canonical form, and it can be used.
     pub fn has(&self, host: &str) -> bool {
-        self.named(host).is_some_and(|named| self.shows(named))
+        self.candidates(host).any(|shown| shown.key().is_some())
     }
 
     /// Whether there is none to show for a host in canonical form, and one is to come: from who
     /// issues it, or from who has its key.
     pub fn awaits(&self, host: &str) -> bool {
         let comes = |named: &ServerName| named.expected || !named.certificates.is_empty();
-        let named = self.named(host);
-        named.is_some_and(|named| comes(named) && !self.shows(named))
+        self.named(host).is_some_and(comes) && self.candidates(host).next().is_none()
+    }
+
+    /// Whether these are the same, as far as that is known without a look at each.
+    pub fn are(&self, others: &Self) -> bool {
+        self.exact.ptr_eq(&others.exact)
+            && self.wildcard.ptr_eq(&others.wildcard)
+            && self.shown.ptr_eq(&others.shown)
     }
 
     /// Certificates that are there to be shown.
@@ -122,11 +128,6 @@ impl Certificates {
         };
         let named = self.exact.get(host).or_else(of_wildcard);
         named.map(Arc::as_ref)
-    }
-
-    fn shows(&self, named: &ServerName) -> bool {
-        let mut names = named.certificates.iter();
-        names.any(|name| self.shown.contains_key(name))
     }
 
     fn place<'a>(&mut self, host: &'a HostPattern) -> Option<(&mut Hosts, &'a str)> {

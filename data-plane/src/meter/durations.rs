@@ -36,7 +36,8 @@ pub(super) const SHOWN: [Shown; 2] = [
     },
     Shown {
         name: "roadstead_tls_handshake_duration_seconds",
-        help: "From an accepted connection to the end of its TLS handshake, if that succeeded",
+        help: "From an accepted connection to the end of its TLS handshake, if that succeeded, with \
+               any wait for a first certificate",
         read: |totals| vec![(None, totals.handshake_duration)],
     },
 ];

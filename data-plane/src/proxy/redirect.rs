@@ -7,7 +7,7 @@ use std::num::NonZero;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::Held;
+use super::{Held, rescue::REASON};
 use crate::message::{Body, Client, Head};
 use crate::protocol::Scheme;
 use crate::router::RouteRule;
@@ -27,6 +27,9 @@ pub(super) fn to_https(
     }
     let location = location(head.host(), port, head.target.as_str());
     let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(REASON, HeaderValue::from_static("redirect-to-https"));
+    // It is so only while there is a certificate.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // What is canonical has no byte that a field cannot have.
     headers.insert(header::LOCATION, HeaderValue::try_from(location).ok()?);
     headers.insert(header::CONTENT_TYPE, TEXT);

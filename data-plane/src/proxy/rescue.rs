@@ -134,7 +134,7 @@ fn ends_connection(failure: Failure) -> bool {
     )
 }
 
-const REASON: header::HeaderName = header::HeaderName::from_static("x-roadstead-reason");
+pub(super) const REASON: header::HeaderName = header::HeaderName::from_static("x-roadstead-reason");
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 

@@ -132,11 +132,20 @@ impl Shaking<'_> {
                 Err(Handshake::NotYet) => {}
                 chosen => return chosen,
             }
-            let comes = poll_fn(|cx| match changed.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(Ok(())),
-                Poll::Pending => self.patience.poll(cx),
+            let (wire, patience) = (&self.wire, &mut self.patience);
+            let comes = poll_fn(|cx| {
+                if wire.poll_gone(cx).is_ready() {
+                    return Poll::Ready(Err(Handshake::ClientGone));
+                }
+                match changed.as_mut().poll(cx) {
+                    Poll::Ready(()) => Poll::Ready(Ok(())),
+                    Poll::Pending => {
+                        let over = patience.poll::<()>(cx);
+                        over.map(|_| Err(Handshake::NotYet))
+                    }
+                }
             });
-            comes.await.map_err(|_: Failure| Handshake::NotYet)?;
+            comes.await?;
         }
     }
 

@@ -62,6 +62,15 @@ impl Wire {
         Poll::Ready(Ok(taken))
     }
 
+    /// Resolves once the other end is gone; not while it has sent what was not read yet.
+    pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut byte = [0];
+        match ready!(self.tcp.poll_peek(cx, &mut ReadBuf::new(&mut byte))) {
+            Ok(1..) => Poll::Pending,
+            Ok(0) | Err(_) => Poll::Ready(()),
+        }
+    }
+
     /// Writes all that is to be sent.
     pub(super) fn poll_write(
         &mut self,

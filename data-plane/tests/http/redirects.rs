@@ -32,6 +32,8 @@ fn whoever_comes_by_http_is_sent_to_https_and_asks_there_for_the_same() {
         let answer = proxy.ask(&get(host, target));
         assert_eq!(answer.status, 308, "{target}");
         assert_eq!(answer.field("location"), Some(location));
+        assert_eq!(answer.reason(), Some("redirect-to-https"));
+        assert_eq!(answer.field("cache-control"), Some("no-store"));
     }
     proxy.publish_redirecting(&origin.backends(), 8443);
     let answer = proxy.ask(&get("a.example", "/x"));

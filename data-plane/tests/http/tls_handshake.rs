@@ -126,6 +126,12 @@ fn whoever_waits_for_a_certificate_waits_no_longer_than_a_handshake_may_take() {
     let refused = Offers::new().connect(proxy.address, "a.example");
     assert_eq!(alert(refused), AlertDescription::InternalError);
     until(&proxy, Handshake::NotYet, 1);
+    // Nor is anybody waited with who is gone.
+    let mut client = Offers::new().begin("a.example");
+    let mut tcp = TcpStream::connect(proxy.address).unwrap();
+    client.write_tls(&mut tcp).unwrap();
+    drop(tcp);
+    until(&proxy, Handshake::ClientGone, 1);
     // For another name nobody waits.
     let refused = Offers::new().connect(proxy.address, "b.example");
     assert_eq!(alert(refused), AlertDescription::UnrecognisedName);

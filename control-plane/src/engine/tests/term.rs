@@ -93,7 +93,37 @@ fn a_term_that_cannot_be_recorded_begins_when_the_log_can_be_written() {
     engine.housekeep();
     assert_eq!(names()[recorded..], ["EpochBegan", "LogInterrupted"]);
     assert_eq!(world(|world| world.claimed.clone()), [Epoch(2)]);
+    // What was listed meanwhile was not taken in.
+    assert_eq!(published(&mut engine), before);
+    engine.turn(batch([listed(vec![class("a")])]));
     assert_eq!(published(&mut engine).epoch, Epoch(2));
+}
+
+#[test]
+fn a_log_that_cannot_take_the_first_lists_in_is_no_news_for_who_holds_more_before_they_come_again()
+{
+    let fold = whole();
+    let before = fold.snapshot().version();
+    let mut engine = begin(fold, 2);
+    world(|world| world.full = true);
+    engine.turn(batch([listed(vec![class("a"), class("b")])]));
+    // To whom it is news: who holds what the log knew, what this term began with, and more.
+    // Endpoints go on for the first two.
+    let is_news = |engine: &mut Engine<_, _>| {
+        engine.publish();
+        let newest = world(|world| world.publications.last().cloned()).unwrap();
+        let ours = engine.fold().snapshot().version();
+        [before, ours, version(1, 99)].map(|held| !newest.only_restores("l", held))
+    };
+    assert_eq!(is_news(&mut engine), [true, true, false]);
+    world(|world| world.full = false);
+    engine.housekeep();
+    engine.turn(batch([hello(version(1, 2))]));
+    // Nothing was listed again yet.
+    assert_eq!(is_news(&mut engine), [true, true, false]);
+    assert!(!names().ends_with(&["SourcesListed"]));
+    engine.turn(batch([listed(vec![class("a"), class("b")])]));
+    assert_eq!(is_news(&mut engine), [true; 3]);
 }
 
 #[test]

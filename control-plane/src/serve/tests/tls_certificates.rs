@@ -307,7 +307,7 @@ async fn the_log_tells_how_a_certificate_came_to_be_the_newest_first() {
                  2024-01-11T19:06:40.000Z"
             ),
             of("9 of 9: ~ proxies are told the CA's challenges"),
-            of("7 of 5: ~ an order is being placed"),
+            of("7 of 7: ~ an order is being placed"),
             of("6 of 5: ~ wanted"),
         ]
     );

@@ -90,12 +90,15 @@ impl State {
             self.want_no_more(user, age, ingress, touched);
         }
         let before = self.certificate(key).cloned();
-        let mut waiting = self.waiting_for(key);
-        let mut expected = self.obtained_for(key);
+        let mut obtained = self.obtained_for(key);
         change(self);
-        waiting.extend(self.waiting_for(key));
-        expected.extend(self.obtained_for(key));
-        touched.server_names.extend(expected);
+        obtained.extend(self.obtained_for(key));
+        // How far it has come is told to those who want it, and decides who is kept waiting.
+        let waiting = obtained
+            .iter()
+            .map(|host| self.certificates.wanted_by(host));
+        touched.others.extend(waiting.flatten().cloned());
+        touched.server_names.extend(obtained);
         let after = self.certificate(key).cloned();
         let facts = |certificate: &Certificate| {
             let Certificate {
@@ -134,14 +137,6 @@ impl State {
         self.choose_again(hosts, touched);
         touched.certificates.insert(key.clone());
         touched.ingresses.extend(users);
-        touched.others.extend(waiting);
-    }
-
-    /// The Ingresses that want a certificate that we obtain: how far it has come is told to them.
-    fn waiting_for(&self, key: &ObjectKey) -> BTreeSet<ObjectKey> {
-        let names = self.obtained_for(key);
-        let waiting = names.iter().map(|host| self.certificates.wanted_by(host));
-        waiting.flatten().cloned().collect()
     }
 
     /// The hosts that a certificate is for which we obtain.

@@ -54,14 +54,18 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- range .Values.listeners }}{{ if lt (int .port) 1024 }}yes{{ end }}{{ end -}}
 {{- end -}}
 
-{{/* The listeners, each with the port by which clients reach it behind a Service. */}}
+{{/* The listeners, those for HTTPS with the port by which clients reach them behind a Service. */}}
 {{- define "roadstead.listeners" -}}
 {{- $behind := eq .Values.dataPlane.kind "Deployment" -}}
 {{- $all := dict -}}
 {{- range $name, $of := .Values.listeners -}}
-{{- $port := index $.Values.dataPlane.service.ports $name -}}
+{{- $service := $.Values.dataPlane.service -}}
+{{- $port := index $service.ports $name -}}
+{{- if eq $service.type "NodePort" }}{{ $port = index $service.nodePorts $name | default $port }}{{ end -}}
 {{- $of := deepCopy $of -}}
-{{- if and $behind $port (not $of.publicPort) }}{{ $_ := set $of "publicPort" $port }}{{ end -}}
+{{- if and $behind (eq ($of.protocol | default "http") "https") $port (not $of.publicPort) -}}
+{{- $_ := set $of "publicPort" $port -}}
+{{- end -}}
 {{- $_ := set $all $name $of -}}
 {{- end -}}
 {{- toYaml $all -}}
