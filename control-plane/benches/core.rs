@@ -15,14 +15,13 @@ use std::sync::Arc;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use roadstead_control_plane::event::{Epoch, Event, Record, codec};
 use roadstead_control_plane::model::endpoints::{Condition, Endpoint, EndpointPort, EndpointSlice};
-use roadstead_control_plane::model::guard::DeletionGuard;
 use roadstead_control_plane::model::ingress::{
     BackendRef, ClassRef, Ingress, PathRule, PortRef, Rule,
 };
 use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
 use roadstead_control_plane::model::object::{Age, Meta, Spec};
 use roadstead_control_plane::model::service::{Service, ServicePort, Target};
-use roadstead_control_plane::model::settings::{HostOwnership, Listener, Protocol, Settings};
+use roadstead_control_plane::model::settings::{Listener, Protocol, Settings};
 use roadstead_control_plane::model::time::Timestamp;
 use roadstead_control_plane::project::{Fold, REVISION, project_all};
 use roadstead_control_plane::snapshot::publication::Publication;
@@ -67,16 +66,11 @@ fn ingress(n: usize, service: usize) -> Event {
     };
     let spec = Ingress {
         class: ClassRef::Field("roadstead".into()),
-        default_backend: None,
         rules: vec![Rule {
             host: HostPattern::parse(&format!("host-{n}.example.com")).unwrap(),
             paths: Some(vec![path("/"), path("/api")]),
         }],
-        tls: vec![],
-        shares_hosts_with: vec![],
-        ignored: vec![],
-        certificates_elsewhere: false,
-        redirects_to_https: None,
+        ..Ingress::default()
     };
     object(Kind::Ingress, n, Spec::Ingress(spec))
 }
@@ -116,13 +110,7 @@ fn slice(n: usize, address: u32) -> SliceChange {
 
 /// A hundredth as many Services as Ingresses.
 fn records(size: usize) -> Vec<Record> {
-    let listener = Listener {
-        address: "::".parse().unwrap(),
-        port: 80,
-        protocol: Protocol::Http,
-        proxy_protocol: [].into(),
-        public_port: None,
-    };
+    let listener = Listener::new(80, Protocol::Http);
     let begun = Event::EpochBegan {
         lineage: "bench".into(),
         projection_revision: REVISION,
@@ -131,13 +119,7 @@ fn records(size: usize) -> Vec<Record> {
     let configured = Event::Configured {
         settings: Settings {
             listeners: BTreeMap::from([("http".into(), listener)]),
-            ingress_class: "roadstead".into(),
-            host_ownership: HostOwnership::Namespace,
-            allow_local_external_names: false,
-            deletion_guard: DeletionGuard::default(),
-            beside: [].into(),
-            obtains: None,
-            redirects_to_https: false,
+            ..Settings::default()
         },
     };
     let services = size.div_ceil(100);

@@ -21,13 +21,12 @@ use roadstead_control_plane::event::{Epoch, Event, Record, Seq, codec};
 use roadstead_control_plane::event_log::{
     self, Entry, Options, ReadError, Retention, Writer, spare_checkpoints,
 };
-use roadstead_control_plane::model::guard::DeletionGuard;
 use roadstead_control_plane::model::ingress::{
     BackendRef, ClassRef, Ingress, PathRule, PortRef, Rule,
 };
 use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
 use roadstead_control_plane::model::object::{Age, Meta, Spec};
-use roadstead_control_plane::model::settings::{HostOwnership, Settings};
+use roadstead_control_plane::model::settings::Settings;
 use roadstead_control_plane::model::time::Timestamp;
 use roadstead_control_plane::project::{Fold, REVISION};
 use roadstead_matcher::host::HostPattern;
@@ -129,16 +128,7 @@ fn event(seq: u64) -> Event {
             binary_version: "bench".into(),
         },
         2 => Event::Configured {
-            settings: Settings {
-                listeners: [].into(),
-                ingress_class: "roadstead".into(),
-                host_ownership: HostOwnership::Namespace,
-                allow_local_external_names: false,
-                deletion_guard: DeletionGuard::default(),
-                beside: [].into(),
-                obtains: None,
-                redirects_to_https: false,
-            },
+            settings: Settings::default(),
         },
         _ => ingress(seq),
     }
@@ -157,16 +147,11 @@ fn ingress(seq: u64) -> Event {
     };
     let spec = Ingress {
         class: ClassRef::Field("roadstead".into()),
-        default_backend: None,
         rules: vec![Rule {
             host: HostPattern::parse(&format!("host-{n}.example.com")).unwrap(),
             paths: Some(vec![path("/"), path("/api")]),
         }],
-        tls: vec![],
-        shares_hosts_with: vec![],
-        ignored: vec![],
-        certificates_elsewhere: false,
-        redirects_to_https: None,
+        ..Ingress::default()
     };
     Event::ObjectAccepted {
         key: ObjectKey {

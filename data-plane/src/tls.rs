@@ -19,7 +19,6 @@ use rustls::{
     server::{NoServerSessionStorage, ResolvesServerCertUsingSni},
     sign::{CertifiedKey, SingleCertAndKey},
 };
-
 use tokio::sync::futures::Notified;
 
 pub use stream::TlsStream;

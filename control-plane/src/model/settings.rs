@@ -4,7 +4,7 @@
 //! snapshot on a machine whose configuration file says something else today.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use roadstead_matcher::host::HostPattern;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,22 @@ impl Obtains {
     }
 }
 
+/// The class `roadstead` and nothing else: no listener, nothing obtained, nobody redirected.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listeners: BTreeMap::new(),
+            ingress_class: "roadstead".into(),
+            host_ownership: HostOwnership::default(),
+            allow_local_external_names: false,
+            deletion_guard: DeletionGuard::default(),
+            beside: BTreeSet::new(),
+            obtains: None,
+            redirects_to_https: false,
+        }
+    }
+}
+
 impl Settings {
     /// Whether other controllers still run, so that nothing is written on users' objects.
     pub fn is_beside(&self) -> bool {
@@ -100,6 +116,19 @@ pub struct Listener {
     /// By which port clients reach it, if that is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_port: Option<u16>,
+}
+
+impl Listener {
+    /// This port of all addresses, to whom nobody tells who a client is.
+    pub fn new(port: u16, protocol: Protocol) -> Self {
+        Self {
+            address: Ipv6Addr::UNSPECIFIED.into(),
+            port,
+            protocol,
+            proxy_protocol: BTreeSet::new(),
+            public_port: None,
+        }
+    }
 }
 
 /// What a listener speaks.

@@ -8,7 +8,7 @@ use roadstead_control_plane::model::key::{Kind, Origin};
 use roadstead_control_plane::model::settings::Settings;
 use roadstead_control_plane::observe::convert::{Document, Place, read};
 use roadstead_control_plane::observe::{Observation, Seen};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub(super) struct Step {
     pub(super) title: String,
@@ -121,12 +121,7 @@ fn objects(file: Option<&str>, text: &str) -> Vec<Seen> {
 }
 
 fn settings(yaml: &str) -> Settings {
-    let mut settings = json!({
-        "listeners": {},
-        "ingressClass": "roadstead",
-        "hostOwnership": "namespace",
-        "allowLocalExternalNames": false,
-    });
+    let mut settings = serde_json::to_value(Settings::default()).unwrap();
     let changes: Value = serde_saphyr::from_str(yaml).unwrap();
     for (key, value) in changes.as_object().unwrap() {
         settings[key] = value.clone();

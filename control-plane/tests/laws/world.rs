@@ -14,9 +14,7 @@ use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
 use roadstead_control_plane::model::object::{Age, Meta, Spec};
 use roadstead_control_plane::model::refusal::{Reason, Refusal};
 use roadstead_control_plane::model::service::{Service, ServicePort, Target};
-use roadstead_control_plane::model::settings::{
-    HostOwnership, Listener, Obtains, Protocol, Settings,
-};
+use roadstead_control_plane::model::settings::{Listener, Obtains, Protocol, Settings};
 use roadstead_control_plane::model::time::Timestamp;
 use roadstead_control_plane::observe::{Observation, Seen};
 use roadstead_control_plane::project::Fold;
@@ -115,11 +113,7 @@ impl Step {
             class: ClassRef::Annotation("roadstead".into()),
             default_backend: Some(backend(0, 0)),
             rules: vec![rule(&format!("{origin}.example"), vec![])],
-            tls: vec![],
-            shares_hosts_with: vec![],
-            ignored: vec![],
-            certificates_elsewhere: false,
-            redirects_to_https: None,
+            ..Ingress::default()
         };
         Self {
             key: key(origin, Kind::Ingress, "a", 0),
@@ -137,29 +131,19 @@ fn other(host: &HostPattern) -> HostPattern {
 pub(crate) const OTHER: &str = "other.example/controller";
 
 pub(crate) fn settings() -> Settings {
-    let listener = |port, protocol| Listener {
-        address: "::".parse().unwrap(),
-        port,
-        protocol,
-        proxy_protocol: [].into(),
-        public_port: None,
-    };
     Settings {
         listeners: BTreeMap::from([
-            ("http".into(), listener(80, Protocol::Http)),
-            ("https".into(), listener(443, Protocol::Https)),
+            ("http".into(), Listener::new(80, Protocol::Http)),
+            ("https".into(), Listener::new(443, Protocol::Https)),
         ]),
-        ingress_class: "roadstead".into(),
-        host_ownership: HostOwnership::Namespace,
-        allow_local_external_names: false,
         // Most laws are about what a list says.
         deletion_guard: DeletionGuard {
             percent: 100,
             at_least: 0,
         },
-        beside: [].into(),
         obtains: Some(Obtains::default()),
         redirects_to_https: true,
+        ..Settings::default()
     }
 }
 

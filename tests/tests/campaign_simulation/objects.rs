@@ -1,10 +1,8 @@
 //! What users make of the simulated API server: routes, Services and endpoints.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use roadstead_control_plane::model::endpoints::{Condition, Endpoint, EndpointPort, EndpointSlice};
-use roadstead_control_plane::model::guard::DeletionGuard;
 use roadstead_control_plane::model::ingress::{
     BackendRef, ClassRef, Ingress, PathRule, PortRef, Rule, Tls,
 };
@@ -90,13 +88,9 @@ fn ingress(name: u64, version: u64) -> Ingress {
     };
     Ingress {
         class: ClassRef::Field("roadstead".into()),
-        default_backend: None,
         rules: vec![rule],
         tls: vec![tls],
-        shares_hosts_with: Vec::new(),
-        ignored: Vec::new(),
-        certificates_elsewhere: false,
-        redirects_to_https: None,
+        ..Ingress::default()
     }
 }
 
@@ -128,13 +122,8 @@ fn slice(service: u64, version: u64) -> EndpointSlice {
 
 pub(crate) fn settings() -> Settings {
     Settings {
-        listeners: BTreeMap::new(),
-        ingress_class: "roadstead".into(),
         host_ownership: HostOwnership::Shared,
-        allow_local_external_names: false,
-        deletion_guard: DeletionGuard::default(),
-        beside: [].into(),
         obtains: Some(Obtains::default()),
-        redirects_to_https: false,
+        ..Settings::default()
     }
 }

@@ -1,12 +1,7 @@
 //! An issuer and what it works with: an engine without a disk, one proxy that has always
 //! acknowledged everything, and a clock that goes on while nobody has anything to do.
 
-use std::{
-    cell::Cell,
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use anyhow::bail;
 use roadstead_control_plane::{
@@ -14,12 +9,11 @@ use roadstead_control_plane::{
     event::{Epoch, Event, Record},
     metrics::acme::AcmeMetrics,
     model::{
-        guard::DeletionGuard,
         ingress::{Ingress, Tls},
         key::{Kind, ObjectKey, Origin},
         managed::Managed,
         object::{Age, Meta, Spec},
-        settings::{HostOwnership, Obtains, Settings},
+        settings::{Obtains, Settings},
         time::Timestamp,
     },
     observe::{Observation, Seen, observe},
@@ -246,14 +240,8 @@ impl Leader {
 
 fn obtains() -> Settings {
     Settings {
-        listeners: BTreeMap::new(),
-        ingress_class: "roadstead".into(),
-        host_ownership: HostOwnership::Namespace,
-        allow_local_external_names: false,
-        deletion_guard: DeletionGuard::default(),
-        beside: BTreeSet::new(),
         obtains: Some(Obtains::default()),
-        redirects_to_https: false,
+        ..Settings::default()
     }
 }
 

@@ -10,11 +10,10 @@ use crate::engine::tests::{
 };
 use crate::engine::{Engine, Settings};
 use crate::event::{Epoch, Record, Seq};
-use crate::model::guard::DeletionGuard;
 use crate::model::key::{Kind, Origin};
 use crate::model::object::Spec;
 use crate::model::service::{Service, Target};
-use crate::model::settings::{HostOwnership, Listener, Protocol, Settings as Configured};
+use crate::model::settings::{Listener, Protocol, Settings as Configured};
 use crate::observe::{Observation, Seen};
 use crate::project::Fold;
 use crate::replication::{Place, Step};
@@ -172,22 +171,10 @@ fn what_a_leader_wrote_on_top_of_an_old_log_takes_nothing_from_who_holds_more() 
 
 /// The settings, with one listener.
 fn opens(port: u16) -> Observation {
-    let listener = Listener {
-        address: "::".parse().unwrap(),
-        port,
-        protocol: Protocol::Http,
-        proxy_protocol: [].into(),
-        public_port: None,
-    };
+    let listener = Listener::new(port, Protocol::Http);
     Observation::Configured(Configured {
         listeners: [("http".into(), listener)].into(),
-        ingress_class: "roadstead".into(),
-        host_ownership: HostOwnership::Namespace,
-        allow_local_external_names: false,
-        deletion_guard: DeletionGuard::default(),
-        beside: [].into(),
-        obtains: None,
-        redirects_to_https: false,
+        ..Configured::default()
     })
 }
 

@@ -1,29 +1,16 @@
 //! Objects that vanish all at once, seen from the engine.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::event::Record;
 use crate::event::hold::HoldId;
-use crate::model::guard::DeletionGuard;
 use crate::model::ingress::{BackendRef, Ingress, PortRef};
-use crate::model::settings::{HostOwnership, Settings as Configured};
+use crate::model::settings::Settings as Configured;
 use crate::observe::guard::{Confirmation, Holds};
 
 /// Configured with the default guard, with these numbers of Ingresses.
 fn serving(names: std::ops::Range<u32>) -> Engine<TestLog, TestOutlets> {
     let mut engine = begin(Fold::default(), 1);
-    let settings = Configured {
-        listeners: BTreeMap::new(),
-        ingress_class: "roadstead".into(),
-        host_ownership: HostOwnership::Namespace,
-        allow_local_external_names: false,
-        deletion_guard: DeletionGuard::default(),
-        beside: [].into(),
-        obtains: None,
-        redirects_to_https: false,
-    };
-    engine.turn(batch([Observation::Configured(settings)]));
+    engine.turn(batch([Observation::Configured(Configured::default())]));
     engine.turn(batch([listed(vec![]), list(names)]));
     engine.publish();
     engine

@@ -1,12 +1,9 @@
 //! For which hosts a certificate is obtained, as the engine tells it.
 
-use std::collections::BTreeMap;
-
 use super::*;
-use crate::model::guard::DeletionGuard;
 use crate::model::ingress::{Ingress, Tls};
 use crate::model::managed::Managed;
-use crate::model::settings::{HostOwnership, Obtains, Settings as Configured};
+use crate::model::settings::{Obtains, Settings as Configured};
 use crate::plan::issuance;
 use crate::snapshot::ResourceId;
 use roadstead_matcher::host::HostPattern;
@@ -14,14 +11,9 @@ use roadstead_proto::v1::ResourceType;
 
 fn configured(beside: &[&str]) -> Observation {
     Observation::Configured(Configured {
-        listeners: BTreeMap::new(),
-        ingress_class: "roadstead".into(),
-        host_ownership: HostOwnership::Namespace,
-        allow_local_external_names: false,
-        deletion_guard: DeletionGuard::default(),
         beside: beside.iter().map(|name| (*name).into()).collect(),
         obtains: Some(Obtains::default()),
-        redirects_to_https: false,
+        ..Configured::default()
     })
 }
 

@@ -23,12 +23,11 @@ use crate::keys::Keys;
 use crate::metrics::leadership::LeadershipMetrics;
 use crate::metrics::secrets::SecretMetrics;
 use crate::metrics::streams::StreamMetrics;
-use crate::model::guard::DeletionGuard;
 use crate::model::ingress::{BackendRef, ClassRef, Ingress, PathRule, PortRef, Rule};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::{Age, Meta, Spec};
 use crate::model::service::{Service, ServicePort, Target};
-use crate::model::settings::{HostOwnership, Listener as ListenerSettings, Protocol, Settings};
+use crate::model::settings::{Listener as ListenerSettings, Protocol, Settings};
 use crate::model::time::Timestamp;
 use crate::observe::Observation;
 use crate::pki::Authorities;
@@ -278,23 +277,11 @@ impl World {
             projection_revision: REVISION,
             binary_version: "test".into(),
         });
-        let listener = ListenerSettings {
-            address: "::".parse().unwrap(),
-            port: 80,
-            protocol: Protocol::Http,
-            proxy_protocol: [].into(),
-            public_port: None,
-        };
+        let listener = ListenerSettings::new(80, Protocol::Http);
         self.record(Event::Configured {
             settings: Settings {
                 listeners: [("http".into(), listener)].into(),
-                ingress_class: "roadstead".into(),
-                host_ownership: HostOwnership::Namespace,
-                allow_local_external_names: false,
-                deletion_guard: DeletionGuard::default(),
-                beside: [].into(),
-                obtains: None,
-                redirects_to_https: false,
+                ..Settings::default()
             },
         });
         self.publish();
@@ -328,13 +315,8 @@ impl World {
         }
         let spec = Ingress {
             class: ClassRef::Field("roadstead".into()),
-            default_backend: None,
             rules,
-            shares_hosts_with: Vec::new(),
-            tls: Vec::new(),
-            ignored: Vec::new(),
-            certificates_elsewhere: false,
-            redirects_to_https: None,
+            ..Ingress::default()
         };
         self.accept(Kind::Ingress, name, Spec::Ingress(spec));
         self.publish();
