@@ -68,7 +68,7 @@ pub struct Engine<L, O> {
     log: L,
     outlets: O,
     wanted: Wanted,
-    /// Recovery records, for as long as what they told could get lost again.
+    /// What recovery records told and could not be taken in.
     recovered: Vec<Observation>,
     publication: Arc<Publication>,
     /// What changed since the last publication.
@@ -247,8 +247,9 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 false => self.record(events),
             }
         });
-        if let Err(error) = recorded {
-            self.freeze(&error);
+        match recorded {
+            Ok(()) => self.recovered.clear(),
+            Err(error) => self.freeze(&error),
         }
     }
 
@@ -365,7 +366,8 @@ impl<L: Log, O: Outlets> Engine<L, O> {
                 (*origin, *kind)
             }
             Observation::Recovered { .. } => {
-                self.remember(observation);
+                // Until it is durable.
+                self.recovered.push(observation.clone());
                 return;
             }
             Observation::Configured(_)
@@ -412,9 +414,6 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         for record in records {
             self.apply(record);
             wants |= self.wanted.follow(self.fold.state(), &record.event);
-        }
-        if self.is_all_listed() {
-            self.recovered.clear();
         }
         if wants {
             self.outlets.wanted(&self.wanted);

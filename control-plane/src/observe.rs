@@ -28,7 +28,7 @@ use crate::state::hold::MissingChange;
 pub enum Observation {
     /// The configuration file was read.
     Configured(Settings),
-    /// All recovery records of an origin, read before anything of it is listed.
+    /// The recovery records of an origin that the log lacks, read before anything of it is listed.
     Recovered {
         origin: Origin,
         records: Vec<RecoveryRecord>,
@@ -109,8 +109,8 @@ pub fn observe(state: &State, observation: Observation, now: Timestamp) -> Obser
                 observed.events.push(Event::Configured { settings });
             }
         }
-        Observation::Recovered { origin, records } => {
-            recovered(state, origin, records, &mut observed);
+        Observation::Recovered { records, .. } => {
+            recovered(state, records, &mut observed);
         }
         Observation::Listed {
             origin,
@@ -231,13 +231,15 @@ fn is_unused_secret(state: &State, key: &ObjectKey) -> bool {
         && state.certificates().users(key).next().is_none()
 }
 
-/// What recovery records tell a log that does not know its sources. One that does knows better.
-fn recovered(state: &State, origin: Origin, records: Vec<RecoveryRecord>, observed: &mut Observed) {
-    if state.head().listed.contains(&origin) {
+/// What recovery records tell a log that lacks them. Once all was listed in a term it knows better;
+/// before, nothing that it was told meanwhile was ever served.
+fn recovered(state: &State, records: Vec<RecoveryRecord>, observed: &mut Observed) {
+    let head = state.head();
+    if head.synced == head.epoch && !head.listed.is_empty() {
         return;
     }
     for record in records {
-        if state.object(&record.key).is_some() {
+        if is_known(state, &record) {
             continue;
         }
         if let Spec::EndpointSlice(slice) = &record.spec {
@@ -251,6 +253,15 @@ fn recovered(state: &State, origin: Origin, records: Vec<RecoveryRecord>, observ
         }
         observed.events.push(record.into_event());
     }
+}
+
+/// Whether the log holds what a recovery record tells.
+fn is_known(state: &State, record: &RecoveryRecord) -> bool {
+    state.object(&record.key).is_some_and(|held| {
+        let good = held.good.as_ref();
+        good.is_some_and(|good| good.meta == record.meta && good.spec == record.spec)
+            && held.other_class() == record.class.as_ref()
+    })
 }
 
 /// What a slice says that is refused now, if no record holds it.

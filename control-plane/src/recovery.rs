@@ -2,9 +2,10 @@
 //! files in the folder of keys.
 //!
 //! One keeper for each origin brings its store in line with what `plan` wants, until it is: so
-//! a write that failed, or that somebody undid, needs no note. A log that does not know its
-//! sources yet is told first what the store holds, before anything is listed; any other log
-//! knows better than the store.
+//! a write that failed, or that somebody undid, needs no note. In each term the log is told
+//! first what the store holds and it lacks, before anything is listed: all, if it never knew its
+//! sources; else what terms wrote of which it does not say that they listed them. Once they are
+//! listed in this term the log knows better than the store, and no sooner is anything written.
 
 mod attempt;
 mod entry;
@@ -20,7 +21,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::backoff::delay;
 use crate::event::Epoch;
-use crate::event::recovery::RecoveryRecord;
+use crate::event::recovery::{Kept, RecoveryRecord};
 use crate::metrics::recovery::RecoveryMetrics;
 use crate::observe::Observation;
 use crate::plan::recovery::Wanted;
@@ -43,6 +44,9 @@ pub struct Keeper<S> {
     metrics: RecoveryMetrics,
     /// What the store holds, by name; `None`: to be looked at.
     held: Option<BTreeMap<Box<str>, Entry>>,
+    /// The store could not be read when the term began: what later terms than this one wrote may
+    /// be nowhere else.
+    unread_after: Option<Epoch>,
     /// What is wrong, as it was said.
     said: BTreeSet<String>,
 }
@@ -61,22 +65,25 @@ impl<S: Store> Keeper<S> {
             wanted,
             metrics,
             held: None,
+            unread_after: None,
             said: BTreeSet::new(),
         }
     }
 
-    /// Runs until the engine is gone. Tells the log first what it does not know, as long as
-    /// that takes, and gives the word when the origin may be listed.
+    /// Runs until the engine is gone. Tells the log first what it lacks, and gives the word when
+    /// the origin may be listed.
     pub async fn run(mut self, inbox: mpsc::Sender<Observation>, listable: oneshot::Sender<()>) {
-        let origin = self.store.origin();
-        if !self.wanted.borrow().is_all(origin) {
-            let records = self.read().await;
-            let recovered = Observation::Recovered { origin, records };
-            if inbox.send(recovered).await.is_err() {
-                return;
-            }
+        if let Some(recovered) = self.recover().await
+            && inbox.send(recovered).await.is_err()
+        {
+            return;
         }
         if listable.send(()).is_err() {
+            return;
+        }
+        let epoch = self.tenure.epoch;
+        let synced = self.wanted.wait_for(|wanted| wanted.synced() >= epoch);
+        if synced.await.is_err() {
             return;
         }
         let mut in_a_row = 0;
@@ -94,19 +101,51 @@ impl<S: Store> Keeper<S> {
         }
     }
 
-    /// All that the store holds and can be used. Without it whatever is refused would lose its
-    /// routes, so there is no going on before it is read.
-    async fn read(&mut self) -> Vec<RecoveryRecord> {
+    /// What the log lacks. Without it whatever is refused would lose its routes, so a log that
+    /// never knew its sources waits until the store is read. Any other most likely lacks nothing,
+    /// and its configuration must not stand still for as long as the store cannot be read.
+    async fn recover(&mut self) -> Option<Observation> {
+        let origin = self.store.origin();
+        let (known, synced) = {
+            let wanted = self.wanted.borrow();
+            (wanted.is_all(origin), wanted.synced())
+        };
+        if !known {
+            let records = self.read().await.into_iter().map(|kept| kept.record);
+            let records = records.collect();
+            return Some(Observation::Recovered { origin, records });
+        }
+        let Ok(read) = timeout(PATIENCE, self.read()).await else {
+            self.unread_after = Some(synced);
+            tracing::error!(
+                "what the log has is listed all the same; should it lack what another leader \
+                 wrote there, that is left alone until the next term"
+            );
+            return None;
+        };
+        let mut records: Vec<RecoveryRecord> = Vec::new();
+        for kept in read {
+            if *kept.lineage == *self.tenure.lineage && kept.epoch > synced {
+                let (key, epoch) = (&kept.record.key, kept.epoch);
+                tracing::info!(object = %key, %epoch, "the log lacks what its recovery record has");
+                records.push(kept.record);
+            }
+        }
+        (!records.is_empty()).then_some(Observation::Recovered { origin, records })
+    }
+
+    /// All that the store holds and can be used, once it can be read.
+    async fn read(&mut self) -> Vec<Kept> {
         let mut in_a_row = 0;
         let bodies = loop {
             match self.all().await {
                 Ok(bodies) => break bodies,
                 Err(error) => {
                     self.metrics.failure(self.store.origin(), error.cause());
+                    let whereabouts = self.store.whereabouts();
                     let problem = format!(
-                        "the recovery records {} cannot be read, and nothing is published \
-                         before they are: {error}",
-                        self.store.whereabouts()
+                        "the recovery records {whereabouts} cannot be read, and nothing is \
+                         listed before: {error}"
                     );
                     if self.said.insert(problem.clone()) {
                         tracing::error!("{problem}");
@@ -126,7 +165,7 @@ impl<S: Store> Keeper<S> {
                         let lineage = &kept.lineage;
                         tracing::info!(%lineage, "{place} is of another installation, and taken over");
                     }
-                    records.push(kept.record);
+                    records.push(kept);
                 }
                 Err(problem) => {
                     tracing::error!("{place} is left alone: it {problem}");
@@ -155,5 +194,7 @@ const MAX_RECORDS: usize = 1000;
 const LOOK: Duration = Duration::from_secs(300);
 /// How long the store may take to tell all that it holds.
 const READ: Duration = Duration::from_secs(60);
+/// How long a log that knew its sources waits for the store.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take for one record.
 const WRITE: Duration = Duration::from_secs(10);

@@ -6,6 +6,8 @@
 mod machine;
 #[path = "laws/managed.rs"]
 mod managed;
+#[path = "laws/sequence.rs"]
+mod sequence;
 #[path = "laws/world.rs"]
 mod world;
 
@@ -107,10 +109,10 @@ proptest! {
     #[test]
     fn observing_what_is_known_yields_nothing(steps in steps()) {
         let mut machine = Machine::after(&steps);
-        for step in world::last_of_each(&steps) {
+        for step in sequence::last_of_each(&steps) {
             prop_assert_eq!(machine.see(step.observation()), 0);
         }
-        for observation in world::lists(&steps) {
+        for observation in sequence::lists(&steps) {
             prop_assert_eq!(machine.see(observation), 0);
         }
         prop_assert_eq!(machine.see(Observation::Configured(world::settings())), 0);
@@ -121,7 +123,7 @@ proptest! {
         let all: Vec<Step> = before.iter().chain(&missed).cloned().collect();
         let one_by_one = Machine::after(&all);
         let mut listed = Machine::after(&before);
-        for observation in world::lists(&all) {
+        for observation in sequence::lists(&all) {
             listed.see(observation);
         }
         // What was refused in passing and good before leaves no trace in a list.
@@ -269,7 +271,7 @@ proptest! {
     #[test]
     fn classes_that_are_served_beside_count_as_ours_for_which_nothing_is_obtained(steps in steps()) {
         // Of a Secret that was good before anybody of ours referred to it nothing is known.
-        let steps = world::with_good_secrets(steps);
+        let steps = sequence::with_good_secrets(steps);
         let mut beside = Machine::after(&steps);
         let before = bytes(beside.fold.snapshot());
         let mut settings = world::settings();
@@ -327,12 +329,12 @@ proptest! {
             Observation::Configured(settings)
         };
         // One that nobody refers to for a moment loses its last good version.
-        let [before, missed] = [before, missed].map(world::with_good_secrets);
+        let [before, missed] = [before, missed].map(sequence::with_good_secrets);
         let mut plain = Machine::after(&before);
         let mut held = plain.clone();
         held.see(guarded(0));
         let all: Vec<Step> = before.iter().chain(&missed).cloned().collect();
-        for observation in world::lists(&all) {
+        for observation in sequence::lists(&all) {
             let Observation::Listed { origin, kind, objects, .. } = &observation else { unreachable!() };
             let mut kept = held.clone();
             for seen in objects.clone() {
@@ -353,7 +355,7 @@ proptest! {
             let (key, slice) = (slice.0.clone(), Some(HeldSlice::clone(slice.1)));
             restarted.fold.apply_endpoints(SliceChange { key, slice });
         }
-        for observation in world::lists(&all) {
+        for observation in sequence::lists(&all) {
             restarted.see(observation);
         }
         for (origin, kind) in Kind::ALL.map(|kind| (Origin::Kubernetes, kind)) {
@@ -384,7 +386,7 @@ proptest! {
     fn a_start_without_a_log_comes_to_what_one_with_it_does(before in steps(), missed in steps()) {
         // A Secret that nobody refers to while classes are listed loses its last good version; a
         // record of it waits.
-        let [before, missed] = [before, missed].map(world::with_good_secrets);
+        let [before, missed] = [before, missed].map(sequence::with_good_secrets);
         let known = Machine::after(&before);
         let records = known.wanted.records(Origin::Kubernetes);
         let records: Vec<_> = records.map(|record| (**record).clone()).collect();
@@ -401,7 +403,7 @@ proptest! {
         let mut with_log = known.clone();
         let mut without = Machine::begun();
         without.see(Observation::Recovered { origin: Origin::Kubernetes, records });
-        for observation in world::lists(&all) {
+        for observation in sequence::lists(&all) {
             with_log.see(observation.clone());
             without.see(observation);
         }
@@ -411,11 +413,30 @@ proptest! {
     }
 
     #[test]
+    fn a_start_with_an_old_log_comes_to_what_one_with_the_newest_does(older in steps(), newer in steps()) {
+        // As above.
+        let [older, newer] = [older, newer].map(sequence::with_good_secrets);
+        let all = sequence::with_new_uids(older.iter().chain(&newer).cloned().collect());
+        let mut newest = Machine::after(&all);
+        let records = newest.wanted.records(Origin::Kubernetes);
+        let records: Vec<_> = records.map(|record| (**record).clone()).collect();
+        let mut old = Machine::after(&all[..older.len()]);
+        old.see(Observation::Recovered { origin: Origin::Kubernetes, records });
+        for observation in sequence::lists(&all) {
+            newest.see(observation.clone());
+            old.see(observation);
+        }
+        prop_assert_eq!(bytes(old.fold.snapshot()), bytes(newest.fold.snapshot()));
+        prop_assert_eq!(old.fold.standings(), newest.fold.standings());
+        prop_assert_eq!(&old.wanted, &newest.wanted);
+    }
+
+    #[test]
     fn changes_of_unrelated_objects_commute(first in steps(), second in steps(), interleave in any::<u64>()) {
         // The same small world twice, told apart by namespace and host.
         let second: Vec<Step> = second.iter().map(Step::elsewhere).collect();
         let in_turn: Vec<Step> = first.iter().chain(&second).cloned().collect();
-        let mixed = world::interleave(&first, &second, interleave);
+        let mixed = sequence::interleave(&first, &second, interleave);
         let a = Machine::after(&in_turn);
         let b = Machine::after(&mixed);
         prop_assert_eq!(bytes(a.fold.snapshot()), bytes(b.fold.snapshot()));

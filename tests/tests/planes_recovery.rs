@@ -116,6 +116,59 @@ fn what_was_good_before_is_served_on_when_the_log_is_lost() {
 }
 
 #[test]
+fn what_was_good_after_the_log_that_was_put_back_is_served_on() {
+    sandbox::run(async |sandbox| {
+        let echo = Echo::start("echo", "10.1.0.1:80".parse()?).await?;
+        let backends = [echo.address()];
+        let before = Site {
+            path: "/before",
+            ..site("edited", &backends)
+        };
+        before.save(sandbox)?;
+        let mut control = ControlPlane::start(sandbox, ONE_LISTENER).await?;
+        let _proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
+        answers(HTTP, before.host, "/before", "echo").await?;
+        control.stop().await?;
+        let log = sandbox.folder().join("control-plane/log");
+        let copy = sandbox.folder().join("a-copy-of-the-log");
+        copy_folder(&log, &copy)?;
+
+        control.start_again().await?;
+        let since = Site {
+            path: "/since",
+            ..before
+        };
+        since.save(sandbox)?;
+        answers(HTTP, since.host, "/since", "echo").await?;
+        before.replace(sandbox, "{")?;
+        metric_is(CONTROL_ADMIN, STORED, 3.0).await?;
+
+        control.kill()?;
+        control.lose("log")?;
+        copy_folder(&copy, &log)?;
+        control.start_again().await?;
+        is_current(&control.operator()?).await?;
+        answers(HTTP, since.host, "/since", "echo").await?;
+        refuses(HTTP, since.host, "/before", "no-route").await?;
+        metric_is(CONTROL_ADMIN, STORED, 3.0).await
+    });
+}
+
+fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn a_spoilt_record_ends_nothing_and_stays() {
     sandbox::run(async |sandbox| {
         let echo = Echo::start("echo", "10.1.0.1:80".parse()?).await?;

@@ -37,6 +37,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
             Ok(()) => {
                 tracing::info!(%since, "the event log can be written again");
                 self.frozen = None;
+                self.recovered.clear();
                 self.outlets.frozen(false);
                 if !self.is_synced() {
                     // Nothing of the lists was kept that may have come meanwhile.

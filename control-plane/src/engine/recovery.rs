@@ -1,14 +1,14 @@
 //! What a log does not know: from its first record until the first lists of all sources are
 //! complete, and in each term until they are complete again.
 //!
-//! Apart from the turns, because it is about what was not seen. Until a log was whole once a crash or
-//! a full disk may leave any part of what the recovery records and the lists told, and it is told
-//! again. One that was may lack what another had since.
+//! Apart from the turns, because it is about what was not seen. A full disk may keep what the recovery
+//! records and the lists told from being taken in, and it is told again. A log that was whole once
+//! may lack what another had since.
 
 use crate::engine::{Engine, Log, Outlets};
 use crate::event::Event;
 use crate::model::key::Origin;
-use crate::observe::{Observation, observe};
+use crate::observe::observe;
 
 impl<L: Log, O: Outlets> Engine<L, O> {
     /// Whether the log knows, or once knew, all there is of every source.
@@ -37,14 +37,7 @@ impl<L: Log, O: Outlets> Engine<L, O> {
         }
     }
 
-    /// Keeps what the recovery records told.
-    pub(super) fn remember(&mut self, recovered: &Observation) {
-        if !self.is_all_listed() {
-            self.recovered.push(recovered.clone());
-        }
-    }
-
-    /// The facts in recovery records that the log does not hold: before the sources list anew,
+    /// The facts in recovery records that were not taken in: before the sources list anew,
     /// because a list tells of what is refused no more than that.
     pub(super) fn recovered_again(&mut self) -> Vec<Event> {
         let mut events = Vec::new();

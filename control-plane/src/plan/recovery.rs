@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use crate::event::Event;
 use crate::event::recovery::RecoveryRecord;
+use crate::event::{Epoch, Event};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::state::State;
 
@@ -18,6 +18,7 @@ use crate::state::State;
 pub struct Wanted {
     records: OrdMap<ObjectKey, Arc<RecoveryRecord>>,
     listed: BTreeSet<Origin>,
+    synced: Epoch,
 }
 
 impl Wanted {
@@ -29,14 +30,16 @@ impl Wanted {
         Self {
             records: records.collect(),
             listed: state.head().listed.clone(),
+            synced: state.head().synced,
         }
     }
 
     /// Follows an event that this state has taken in; returns whether anything else is wanted.
     pub fn follow(&mut self, state: &State, event: &Event) -> bool {
         if let Event::SourcesListed { .. } = event {
-            let before = std::mem::replace(&mut self.listed, state.head().listed.clone());
-            return before != self.listed;
+            self.listed.clone_from(&state.head().listed);
+            self.synced = state.head().synced;
+            return true;
         }
         let forgotten = self.forget_secrets(state);
         let Some(key) = event.object() else {
@@ -74,9 +77,14 @@ impl Wanted {
         records.filter(move |record| record.key.origin == origin)
     }
 
-    /// Whether the log knows all there is of an origin, so that what is not wanted may go.
+    /// Whether the log knows, or once knew, all there is of an origin.
     pub fn is_all(&self, origin: Origin) -> bool {
         self.listed.contains(&origin)
+    }
+
+    /// The last term in which it knew all there is: what a later one wrote is not known here.
+    pub fn synced(&self) -> Epoch {
+        self.synced
     }
 }
 

@@ -54,9 +54,7 @@ impl<S: Store> Keeper<S> {
             Some(held) => held,
             None => self.look(outcome).await?,
         };
-        let done = self
-            .put_in_line(&mut held, &records, wanted.is_all(origin), outcome)
-            .await;
+        let done = self.put_in_line(&mut held, &records, outcome).await;
         self.held = Some(held);
         done
     }
@@ -79,15 +77,12 @@ impl<S: Store> Keeper<S> {
         &self,
         held: &mut BTreeMap<Box<str>, Entry>,
         records: &BTreeMap<Box<str>, Arc<RecoveryRecord>>,
-        all_known: bool,
         outcome: &mut Outcome,
     ) -> Result<(), Halt> {
-        if all_known {
-            let held_names = held.keys().filter(|name| !records.contains_key(*name));
-            let unwanted: Vec<Box<str>> = held_names.cloned().collect();
-            for name in unwanted {
-                self.remove(held, &name, outcome).await?;
-            }
+        let held_names = held.keys().filter(|name| !records.contains_key(*name));
+        let unwanted: Vec<Box<str>> = held_names.cloned().collect();
+        for name in unwanted {
+            self.remove(held, &name, outcome).await?;
         }
         for (name, record) in records {
             let kept = held.get(name).is_some_and(|entry| match entry {

@@ -1,7 +1,8 @@
 //! What a body of a store is to a keeper.
 //!
 //! Here alone is decided what may be replaced and removed: what cannot be judged is never
-//! touched, be it malformed, of a newer release, or of a later term of this installation.
+//! touched, be it malformed, of a newer release, of a later term of this installation, or of an
+//! earlier one that the log does not know and was not told of.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -74,10 +75,19 @@ impl<S: Store> Keeper<S> {
                     let epoch = kept.epoch;
                     return Entry::Untouchable(format!("is of a later leader, of epoch {epoch}"));
                 }
+                let current = ours && kept.epoch == self.tenure.epoch;
+                let unread = self.unread_after.is_some_and(|synced| kept.epoch > synced);
+                if ours && !current && unread {
+                    let epoch = kept.epoch;
+                    return Entry::Untouchable(format!(
+                        "is of another leader, of epoch {epoch}, and could not be read when this \
+                         term began"
+                    ));
+                }
                 Entry::Record {
                     record: Arc::new(kept.record),
                     revision: body.revision.clone(),
-                    current: ours && kept.epoch == self.tenure.epoch,
+                    current,
                 }
             }
             Err(why) => Entry::Untouchable(why),

@@ -49,14 +49,15 @@ fn begin(epoch: u64, wanted: Wanted, memory: Memory) -> Setting {
     }
 }
 
-/// What is wanted where these objects are refused, with what each said before.
-fn wanted(listed: bool, objects: &[(&str, &str)]) -> Wanted {
+/// What is wanted where these objects are refused, with what each said before, by a log that knew
+/// all there is in this term; 0: that never did.
+fn wanted(synced: u64, objects: &[(&str, &str)]) -> Wanted {
     let mut state = State::default();
     let mut events: Vec<Event> = objects
         .iter()
         .map(|(name, controller)| record(name, controller).into_event())
         .collect();
-    if listed {
+    if synced > 0 {
         let origins = [Origin::Folder].into();
         events.push(Event::SourcesListed { origins });
     }
@@ -64,12 +65,15 @@ fn wanted(listed: bool, objects: &[(&str, &str)]) -> Wanted {
         let seq = state.seq().next();
         state.apply(&Record {
             seq,
-            epoch: Epoch(1),
+            epoch: Epoch(synced),
             time: Timestamp(0),
             event,
         });
     }
-    assert_eq!(state.seq(), Seq(objects.len() as u64 + u64::from(listed)));
+    assert_eq!(
+        state.seq(),
+        Seq(objects.len() as u64 + u64::from(synced > 0))
+    );
     Wanted::of(&state)
 }
 
@@ -158,13 +162,13 @@ fn stored(bodies: &[(&str, Vec<u8>)]) -> Memory {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_wanted_is_kept_and_what_no_longer_is_goes() {
-    let setting = begin(3, wanted(true, &[("a", "one")]), stored(&[]));
+    let setting = begin(3, wanted(3, &[("a", "one")]), stored(&[]));
     setting.holds(&["a one ours 3"]).await;
     setting
         .wanted
-        .send_replace(wanted(true, &[("a", "two"), ("b", "one")]));
+        .send_replace(wanted(3, &[("a", "two"), ("b", "one")]));
     setting.holds(&["a two ours 3", "b one ours 3"]).await;
-    setting.wanted.send_replace(wanted(true, &[("b", "one")]));
+    setting.wanted.send_replace(wanted(3, &[("b", "one")]));
     setting.holds(&["b one ours 3"]).await;
 }
 
@@ -176,20 +180,69 @@ async fn a_log_that_knows_its_sources_is_told_nothing_and_takes_the_store_over()
         ("gone", bytes("ours", 2, record("gone", "one"))),
         ("theirs", bytes("theirs", 99, record("theirs", "one"))),
     ]);
-    let wanted = wanted(true, &[("a", "one"), ("b", "new")]);
-    let mut setting = begin(3, wanted, memory);
-    setting.holds(&["a one ours 3", "b new ours 3"]).await;
+    let objects = [("a", "one"), ("b", "new")];
+    let mut setting = begin(3, wanted(2, &objects), memory);
     (&mut setting.listable).await.unwrap();
     assert!(setting.inbox.try_recv().is_err());
+    setting.wanted.send_replace(wanted(3, &objects));
+    setting.holds(&["a one ours 3", "b new ours 3"]).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_log_that_does_not_know_them_is_told_first_and_removes_nothing_before_it_does() {
+async fn a_log_that_lacks_a_later_term_is_told_what_that_wrote_and_nothing_else() {
+    let memory = stored(&[
+        ("known", bytes("ours", 2, record("known", "old"))),
+        ("missed", bytes("ours", 3, record("missed", "one"))),
+        ("newer", bytes("ours", 4, record("newer", "new"))),
+        ("theirs", bytes("theirs", 4, record("theirs", "one"))),
+    ]);
+    let before = memory.shelf().bodies;
+    let objects = [("known", "one"), ("newer", "old")];
+    let mut setting = begin(5, wanted(2, &objects), memory);
+    let told = setting.inbox.recv().await.unwrap();
+    let mut records = vec![record("missed", "one"), record("newer", "new")];
+    records.sort_by_key(|record| name(&record.key));
+    let origin = Origin::Folder;
+    assert_eq!(told, Observation::Recovered { origin, records });
+    (&mut setting.listable).await.unwrap();
+
+    let objects = [("known", "one"), ("missed", "one"), ("newer", "new")];
+    setting.wanted.send_replace(wanted(2, &objects));
+    sleep(LOOK * 2).await;
+    // Before the sources are listed in this term nobody knows what is wanted.
+    assert_eq!(setting.memory.shelf().bodies, before);
+    setting.wanted.send_replace(wanted(5, &objects));
+    setting
+        .holds(&["known one ours 5", "missed one ours 5", "newer new ours 5"])
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_knew_its_sources_goes_on_without_the_store_and_spares_what_it_may_lack() {
+    let memory = stored(&[
+        ("a", bytes("ours", 2, record("a", "old"))),
+        ("missed", bytes("ours", 3, record("missed", "one"))),
+        ("gone", bytes("ours", 2, record("gone", "one"))),
+    ]);
+    memory.fail(|| StoreError::Unavailable("not there".into()));
+    let mut setting = begin(4, wanted(2, &[("a", "old")]), memory);
+    (&mut setting.listable).await.unwrap();
+    assert!(setting.inbox.try_recv().is_err());
+    let objects = [("a", "new"), ("missed", "another")];
+    setting.wanted.send_replace(wanted(4, &objects));
+    setting.memory.mend();
+    setting.holds(&["a new ours 4", "missed one ours 3"]).await;
+    setting.looked().await;
+    setting.holds(&["a new ours 4", "missed one ours 3"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_does_not_know_them_is_told_first_and_writes_nothing_before_it_does() {
     let memory = stored(&[
         ("a", bytes("lost", 9, record("a", "one"))),
         ("b", bytes("ours", 9, record("b", "one"))),
     ]);
-    let mut setting = begin(1, wanted(false, &[]), memory);
+    let mut setting = begin(1, wanted(0, &[]), memory);
     let told = setting.inbox.recv().await.unwrap();
     let mut records = vec![record("a", "one"), record("b", "one")];
     records.sort_by_key(|record| name(&record.key));
@@ -197,11 +250,12 @@ async fn a_log_that_does_not_know_them_is_told_first_and_removes_nothing_before_
     assert_eq!(told, Observation::Recovered { origin, records });
     (&mut setting.listable).await.unwrap();
 
-    setting.wanted.send_replace(wanted(false, &[("a", "one")]));
+    setting.wanted.send_replace(wanted(0, &[("a", "one")]));
+    sleep(LOOK * 2).await;
+    setting.holds(&["a one lost 9", "b one ours 9"]).await;
+    setting.wanted.send_replace(wanted(1, &[("a", "one")]));
     setting.holds(&["a one ours 1", "b one ours 9"]).await;
-    setting.looked().await;
-    setting.holds(&["a one ours 1", "b one ours 9"]).await;
-    setting.wanted.send_replace(wanted(true, &[]));
+    setting.wanted.send_replace(wanted(1, &[]));
     // Of an epoch that this installation has not reached: what is there is a later leader's.
     setting.holds(&["b one ours 9"]).await;
 }
@@ -210,7 +264,7 @@ async fn a_log_that_does_not_know_them_is_told_first_and_removes_nothing_before_
 async fn nothing_may_be_listed_before_the_records_can_be_read() {
     let memory = stored(&[("a", bytes("ours", 1, record("a", "one")))]);
     memory.fail(|| StoreError::Forbidden("not you".into()));
-    let mut setting = begin(2, wanted(false, &[]), memory);
+    let mut setting = begin(2, wanted(0, &[]), memory);
     let tries = setting.memory.shelf().looks + 5;
     setting
         .memory
@@ -243,13 +297,13 @@ async fn what_cannot_be_used_is_left_alone_and_ends_nothing() {
         left.sort();
         left
     };
-    let mut setting = begin(2, wanted(false, &[]), memory);
+    let mut setting = begin(2, wanted(0, &[]), memory);
     let told = setting.inbox.recv().await.unwrap();
     let (origin, records) = (Origin::Folder, vec![record("good", "one")]);
     assert_eq!(told, Observation::Recovered { origin, records });
     // Not even for what would have their names.
     let objects = [("newer", "x"), ("spoilt", "x"), ("other", "one")];
-    setting.wanted.send_replace(wanted(true, &objects));
+    setting.wanted.send_replace(wanted(2, &objects));
     let expected = left(&["other one ours 2"]);
     let holds = |shelf: &Shelf| shown(shelf) == expected;
     setting.memory.until("only the good", holds).await;
@@ -261,7 +315,7 @@ async fn what_cannot_be_used_is_left_alone_and_ends_nothing() {
 async fn a_leader_that_was_deposed_undoes_nothing_of_its_successors() {
     let memory = stored(&[]);
     let objects = [("a", "one"), ("b", "one"), ("c", "one")];
-    let setting = begin(3, wanted(true, &objects), memory);
+    let setting = begin(3, wanted(3, &objects), memory);
     let all = ["a one ours 3", "b one ours 3", "c one ours 3"];
     setting.holds(&all).await;
 
@@ -272,7 +326,7 @@ async fn a_leader_that_was_deposed_undoes_nothing_of_its_successors() {
     }
     setting
         .wanted
-        .send_replace(wanted(true, &[("a", "mine"), ("c", "mine")]));
+        .send_replace(wanted(3, &[("a", "mine"), ("c", "mine")]));
     setting
         .holds(&["a later ours 4", "b later ours 4", "c mine ours 3"])
         .await;
@@ -284,7 +338,7 @@ async fn a_leader_that_was_deposed_undoes_nothing_of_its_successors() {
 
 #[tokio::test(start_paused = true)]
 async fn what_somebody_did_to_the_store_is_set_right() {
-    let setting = begin(3, wanted(true, &[("a", "one"), ("b", "one")]), stored(&[]));
+    let setting = begin(3, wanted(3, &[("a", "one"), ("b", "one")]), stored(&[]));
     setting.holds(&["a one ours 3", "b one ours 3"]).await;
     setting.memory.remove_unseen(&name(&key("a")));
     let strange = bytes("ours", 2, record("b", "strange"));
@@ -297,13 +351,13 @@ async fn what_somebody_did_to_the_store_is_set_right() {
     setting.memory.write(&name(&key("b")), strange);
     setting
         .wanted
-        .send_replace(wanted(true, &[("a", "two"), ("b", "two")]));
+        .send_replace(wanted(3, &[("a", "two"), ("b", "two")]));
     setting.holds(&["a two ours 3", "b two ours 3"]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_is_tried_until_it_does_not() {
-    let setting = begin(3, wanted(true, &[("a", "one")]), stored(&[]));
+    let setting = begin(3, wanted(3, &[("a", "one")]), stored(&[]));
     setting.holds(&["a one ours 3"]).await;
     let failures: [fn() -> StoreError; 3] = [
         || StoreError::Unavailable("not there".into()),
@@ -315,7 +369,7 @@ async fn a_store_that_fails_is_tried_until_it_does_not() {
         let (controller, other) = (format!("round-{round}"), format!("b-{round}"));
         let objects = [("a", &*controller), (&*other, "one")];
         let before = setting.memory.shelf().refused;
-        setting.wanted.send_replace(wanted(true, &objects));
+        setting.wanted.send_replace(wanted(3, &objects));
         setting
             .memory
             .until("four tries", |shelf| shelf.refused >= before + 4)
@@ -332,7 +386,7 @@ async fn a_body_that_is_refused_holds_up_no_other() {
     let memory = stored(&[]);
     let taken_by_none = name(&key("a"));
     memory.refuse(&taken_by_none);
-    let setting = begin(3, wanted(true, &[("a", "one"), ("b", "one")]), memory);
+    let setting = begin(3, wanted(3, &[("a", "one"), ("b", "one")]), memory);
     setting.holds(&["b one ours 3"]).await;
 }
 
@@ -342,7 +396,7 @@ async fn what_is_too_large_or_one_too_many_is_left_out_until_there_is_room() {
     let many: Vec<String> = (0..=MAX_RECORDS).map(|n| format!("n{n}")).collect();
     let mut objects: Vec<(&str, &str)> = many.iter().map(|name| (&**name, "one")).collect();
     objects.push(("large", &large));
-    let setting = begin(3, wanted(true, &objects), stored(&[]));
+    let setting = begin(3, wanted(3, &objects), stored(&[]));
     setting
         .memory
         .until("as many as may be", |shelf| {
@@ -361,7 +415,7 @@ async fn what_is_too_large_or_one_too_many_is_left_out_until_there_is_room() {
 
     let mended = many.iter().find(|object| is_kept(object)).unwrap();
     objects.retain(|(object, _)| object != mended);
-    setting.wanted.send_replace(wanted(true, &objects));
+    setting.wanted.send_replace(wanted(3, &objects));
     let missing = name(&key(missing));
     setting
         .memory
@@ -373,10 +427,10 @@ async fn what_is_too_large_or_one_too_many_is_left_out_until_there_is_room() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_too_large_leaves_nothing_older_behind() {
-    let setting = begin(3, wanted(true, &[("a", "one")]), stored(&[]));
+    let setting = begin(3, wanted(3, &[("a", "one")]), stored(&[]));
     setting.holds(&["a one ours 3"]).await;
     let large = "x".repeat(MAX_BYTES);
-    setting.wanted.send_replace(wanted(true, &[("a", &large)]));
+    setting.wanted.send_replace(wanted(3, &[("a", &large)]));
     setting.holds(&[]).await;
 }
 

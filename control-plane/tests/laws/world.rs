@@ -179,36 +179,6 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![10 => object, 1 => managed::step()]
 }
 
-/// Those by which no Secret is refused.
-pub(crate) fn with_good_secrets(mut steps: Vec<Step>) -> Vec<Step> {
-    steps.retain(|step| !(step.key.kind == Kind::Secret && step.is_refused()));
-    steps
-}
-
-/// The last step of each object.
-pub(crate) fn last_of_each(steps: &[Step]) -> Vec<Step> {
-    let last: BTreeMap<&ObjectKey, &Step> = steps.iter().map(|step| (&step.key, step)).collect();
-    last.into_values().cloned().collect()
-}
-
-/// The lists that an API server would give after these steps.
-pub(crate) fn lists(steps: &[Step]) -> Vec<Observation> {
-    let last = last_of_each(steps);
-    let of_kind = |kind| {
-        let objects = last.iter().filter(|step| step.key.kind == kind);
-        objects.filter_map(Step::seen).collect()
-    };
-    Kind::ALL
-        .into_iter()
-        .map(|kind| Observation::Listed {
-            origin: Origin::Kubernetes,
-            kind,
-            objects: of_kind(kind),
-            unreadable: vec![],
-        })
-        .collect()
-}
-
 /// What two machines hold of objects that are good now, for comparison: of an object that is
 /// refused, a list cannot know the last good version, which passed by unseen, nor which Secrets
 /// that of an Ingress, or of those of a class, refers to. And not their resource versions, which are those of the last
@@ -245,27 +215,6 @@ pub(crate) fn settle(a: &Fold, b: &Fold) -> (String, String) {
         format!("{objects:#?}{slices:#?}")
     };
     (of(a), of(b))
-}
-
-/// Both sequences in one, each in its own order.
-pub(crate) fn interleave(first: &[Step], second: &[Step], mut choice: u64) -> Vec<Step> {
-    let (mut first, mut second) = (first.iter(), second.iter());
-    let mut mixed = vec![];
-    loop {
-        choice = choice
-            .rotate_left(1)
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        let next = if choice.is_multiple_of(2) {
-            first.next().or_else(|| second.next())
-        } else {
-            second.next().or_else(|| first.next())
-        };
-        match next {
-            Some(step) => mixed.push(step.clone()),
-            None => return mixed,
-        }
-    }
 }
 
 fn key(origin: Origin, kind: Kind, namespace: &str, n: u8) -> ObjectKey {

@@ -11,9 +11,18 @@ fn refused(name: &str) -> Seen {
 }
 
 fn recovered(name: &str) -> Observation {
+    recovered_at(name, "1")
+}
+
+/// What was good in this version.
+fn recovered_at(name: &str, version: &str) -> Observation {
     let Seen {
-        key, meta, spec, ..
+        key,
+        mut meta,
+        spec,
+        ..
     } = class(name);
+    meta.resource_version = version.into();
     let spec = spec.unwrap();
     Observation::Recovered {
         origin: Origin::Folder,
@@ -100,6 +109,37 @@ fn a_log_that_never_knew_all_there_is_is_not_served_after_a_crash_and_is_told_ag
         engine.publish();
         assert_eq!(world(|world| world.publications.drain(..).count()), 1);
     }
+}
+
+#[test]
+fn a_log_that_lacks_what_another_had_takes_the_last_good_version_from_the_record_of_that() {
+    let mut engine = begin(Fold::default(), 1);
+    engine.turn(batch([listed(vec![class("a"), refused("b")])]));
+    // Elsewhere a term went by in which both were served in another version, and then refused.
+    let mut engine = begin(engine.fold().clone(), 3);
+    engine.turn(batch([recovered_at("a", "7")]));
+    engine.turn(batch([recovered_at("b", "7")]));
+    engine.turn(batch([listed(vec![refused("a"), refused("b")])]));
+    for name in ["a", "b"] {
+        let state = engine.fold().state();
+        let held = state.object(&key(Kind::IngressClass, name)).unwrap();
+        let good = held.good.as_ref().unwrap();
+        assert_eq!(&*good.meta.resource_version, "7");
+        assert!(held.refused.is_some() && is_wanted(name));
+    }
+    // What is told again is known.
+    engine.turn(batch([recovered_at("a", "7")]));
+    assert_eq!(
+        names()[4..],
+        [
+            "EpochBegan",
+            "ObjectRecovered",
+            "ObjectRecovered",
+            "ObjectRefused",
+            "ObjectRefused",
+            "SourcesListed"
+        ]
+    );
 }
 
 #[test]
