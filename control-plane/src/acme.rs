@@ -12,6 +12,7 @@ mod calls;
 pub mod client;
 mod issuer;
 pub mod key;
+mod proofs;
 mod record;
 mod shelf;
 mod waiting;
@@ -26,6 +27,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
 
 use crate::event::Epoch;
+use crate::model::managed::ChallengeType;
 use crate::model::time::Timestamp;
 use crate::presence::Presence;
 use crate::snapshot::publication::Publication;
@@ -46,6 +48,8 @@ pub struct Settings {
     pub contact: Vec<String>,
     /// Which kind of certificates.
     pub profile: Option<String>,
+    /// By which ways it may find out that hosts are ours, the first choice first; at least one.
+    pub challenges: Vec<ChallengeType>,
     /// Orders within three hours; 0: any number.
     pub orders: u32,
     /// Orders for the same names within a week; 0: any number.

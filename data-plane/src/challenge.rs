@@ -23,7 +23,8 @@ use crate::snapshot::{KeyAuthorization, Token};
 pub struct Question {
     /// In canonical form.
     pub host: Arc<str>,
-    pub token: Token,
+    /// The token, by HTTP; by TLS a CA says none.
+    pub token: Option<Token>,
 }
 
 /// What became of a question.

@@ -21,6 +21,7 @@ use crate::challenge::Asking;
 use crate::front::{Handler, RequestError};
 use crate::message::{Duplex, Meter, Request, Response, Tunnel};
 use crate::resolve::Resolved;
+use crate::snapshot::KeyAuthorization;
 use crate::thread::Thread;
 use crate::tls::Shows;
 use crate::upstream::{PoolOptions, Pools, Serial};
@@ -105,6 +106,10 @@ impl Shows for Proxy {
 
     fn changed(&self) -> Notified<'_> {
         self.shown.notified()
+    }
+
+    async fn challenge(&self, host: &str) -> Option<KeyAuthorization> {
+        self.challenge_by_tls(host).await
     }
 }
 

@@ -14,7 +14,7 @@ mod sources;
 mod transfer;
 mod version;
 
-pub use challenge::{ChallengeAnswer, ChallengeError, KeyAuthorization, Token};
+pub use challenge::{ChallengeAnswer, ChallengeError, ChallengeType, KeyAuthorization, Token};
 pub use decode::{CAPABILITIES, Decoded};
 pub use fault::{Fault, Reason};
 pub use held::{Applied, Held, Restored, Touched, Usable};

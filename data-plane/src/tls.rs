@@ -5,8 +5,11 @@
 //! before anything is decided by it, signatures that take long leave the thread, and a socket is
 //! read into memory of the thread's. Of a connection that is idle rustls keeps about 4 KiB.
 
+mod challenge;
+mod failure;
 mod handshake;
 mod offer;
+mod patience;
 mod stream;
 mod tickets;
 mod wire;
@@ -28,6 +31,7 @@ use tickets::Tickets;
 use crate::active::Certificates;
 use crate::aside::Aside;
 use crate::bundle::Bundle;
+use crate::snapshot::KeyAuthorization;
 
 /// What is shown to clients.
 pub trait Shows {
@@ -36,6 +40,9 @@ pub trait Shows {
 
     /// Resolves when that is another than as this was called.
     fn changed(&self) -> Notified<'_>;
+
+    /// What a CA is answered by that asks for this host, in canonical form (RFC 8737).
+    fn challenge(&self, host: &str) -> impl Future<Output = Option<KeyAuthorization>>;
 }
 
 /// What all threads of a process do handshakes by.

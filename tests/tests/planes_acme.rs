@@ -135,6 +135,29 @@ fn fifty_hosts_are_given_theirs_beside_some_that_cannot_be() {
 }
 
 #[test]
+fn a_host_is_proved_in_a_handshake_where_the_ca_cannot_ask_by_http() {
+    sandbox::run(async |sandbox| {
+        let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
+        save(sandbox, "apple.example", echo.address(), "")?;
+        let closed = Behaviour {
+            http_port: 9,
+            ..Behaviour::default()
+        };
+        let pebble = Pebble::start(sandbox, &closed).await?;
+        let settings = settings(&pebble, ", challenges: [tls-alpn-01]");
+        let _control = ControlPlane::start(sandbox, &settings).await?;
+        let proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
+        let root = pebble.issuing_root().await?;
+        serves(&root, "apple.example").await?;
+        ensure!(pebble.orders()? == 1);
+        let answered = r#"roadstead_tls_handshakes_total{result="challenge"}"#;
+        let answered = metric(proxy.admin(), answered).await?;
+        ensure!(answered.is_some_and(|count| count >= 1.0));
+        Ok(())
+    });
+}
+
+#[test]
 fn a_ca_that_comes_late_is_waited_for() {
     sandbox::run(async |sandbox| {
         let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;

@@ -8,11 +8,12 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, bail, ensure};
 use roadstead_control_plane::acme::{
     client::{
-        AuthorizationStatus, Ca, Client, Failure, FailureKind, OrderStatus, RevocationReason,
-        certificate_id,
+        AuthorizationSeen, AuthorizationStatus, Ca, ChallengeSeen, Client, Failure, FailureKind,
+        OrderStatus, RevocationReason, certificate_id,
     },
     key::Key,
 };
+use roadstead_control_plane::model::managed::ChallengeType;
 use roadstead_tests::{
     pebble::{Behaviour, Pebble},
     sandbox::{self, Sandbox},
@@ -85,7 +86,8 @@ impl Account {
         let client = self.client().await?;
         let looked = insisting(async || client.authorizations(&order).await);
         let (seen, _) = looked.await?;
-        insisting(async || client.validate(&order, &seen.authorizations).await).await?;
+        let all = by_http(&seen.authorizations);
+        insisting(async || client.validate(&order, &all).await).await?;
         self.becomes(&order, OrderStatus::Ready).await?;
         let key = Key::generate()?;
         let request = key.request(&owned(names))?;
@@ -177,6 +179,19 @@ fn a_key_has_one_account_however_often_it_is_registered() {
     });
 }
 
+/// To be validated by HTTP.
+fn by_http(urls: impl IntoIterator<Item: AsRef<str>>) -> Vec<(Box<str>, ChallengeType)> {
+    let urls = urls.into_iter();
+    urls.map(|url| (url.as_ref().into(), ChallengeType::Http01))
+        .collect()
+}
+
+fn http01(authorization: &AuthorizationSeen) -> anyhow::Result<&ChallengeSeen> {
+    let mut challenges = authorization.challenges.iter();
+    let found = challenges.find(|one| one.challenge_type == ChallengeType::Http01);
+    found.context("http-01")
+}
+
 #[test]
 fn an_order_is_gone_on_with_at_every_step_by_who_knows_its_url() {
     sandbox::run(async |sandbox| {
@@ -192,7 +207,7 @@ fn an_order_is_gone_on_with_at_every_step_by_who_knows_its_url() {
         assert_eq!(found, names);
         for authorization in &authorizations {
             assert_eq!(authorization.status, AuthorizationStatus::Pending);
-            let challenge = authorization.http01.as_ref().context("http-01")?;
+            let challenge = http01(authorization)?;
             let (token, answer) = (&challenge.token, &challenge.key_authorization);
             account.pebble.answer(token, answer).await?;
         }
@@ -205,13 +220,14 @@ fn an_order_is_gone_on_with_at_every_step_by_who_knows_its_url() {
         assert_eq!(account.client().await?.certificate(&order).await?, None);
 
         for url in &seen.authorizations {
-            let one = std::slice::from_ref(url);
-            account.client().await?.validate(&order, one).await?;
+            let one = by_http([url]);
+            account.client().await?.validate(&order, &one).await?;
         }
         account.becomes(&order, OrderStatus::Ready).await?;
         // Told of what has been told of, the CA is not asked.
         let client = account.client().await?;
-        client.validate(&order, &seen.authorizations).await?;
+        let all = by_http(&seen.authorizations);
+        client.validate(&order, &all).await?;
 
         account.client().await?.finalize(&order, &request).await?;
         account.becomes(&order, OrderStatus::Valid).await?;
@@ -237,13 +253,12 @@ fn a_name_that_does_not_answer_is_said_with_its_reason() {
         let (_, authorizations) = client.authorizations(&order).await?;
         let one = authorizations.iter().find(|one| one.name == "b.test");
         let one = one.context("an authorization for b.test")?;
-        let one = std::slice::from_ref(&one.url);
-        client.validate(&order, one).await?;
+        client.validate(&order, &by_http([&one.url])).await?;
         account.becomes(&order, OrderStatus::Invalid).await?;
 
         let (_, authorizations) = client.authorizations(&order).await?;
         for authorization in authorizations {
-            let problem = authorization.http01.context("http-01")?.problem;
+            let problem = http01(&authorization)?.problem.clone();
             match authorization.name.as_str() {
                 "a.test" => assert_eq!(problem, None),
                 _ => {
@@ -256,7 +271,7 @@ fn a_name_that_does_not_answer_is_said_with_its_reason() {
             }
         }
         assert!(refusal(client.certificate(&order).await).is_ok());
-        let elsewhere = owned(&["https://127.0.0.1:14000/authZ/none"]);
+        let elsewhere = by_http(["https://127.0.0.1:14000/authZ/none"]);
         let failure = client.validate(&order, &elsewhere).await.unwrap_err();
         assert_eq!(failure.kind, FailureKind::Gone);
         Ok(())

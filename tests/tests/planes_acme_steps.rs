@@ -11,7 +11,12 @@ mod leader;
 use anyhow::{Context, ensure};
 use disk::{Fault, Kept};
 use leader::{Leader, now, set_clock};
-use roadstead_control_plane::{acme::Settings, clock, model::managed::Managed, project::Fold};
+use roadstead_control_plane::{
+    acme::Settings,
+    clock,
+    model::managed::{ChallengeType, Managed},
+    project::Fold,
+};
 use roadstead_tests::{
     pebble::{Behaviour, Pebble},
     sandbox::{self, Sandbox},
@@ -271,6 +276,7 @@ impl Ca {
             roots: Some(vec![pebble.root()?]),
             contact: Vec::new(),
             profile: Some("default".to_owned()),
+            challenges: ChallengeType::ALL.to_vec(),
             orders: 0,
             same_names: 2,
             settled: 0,

@@ -5,16 +5,15 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use crate::acme::Settings;
 use crate::acme::client::{
-    AuthorizationSeen, AuthorizationStatus, ChallengeStatus, Client, Failure as Failed,
-    FailureKind as Kind, OrderSeen, OrderStatus, certificate_id,
+    Client, Failure as Failed, FailureKind as Kind, OrderSeen, OrderStatus, certificate_id,
 };
 use crate::acme::key::Key;
+use crate::acme::proofs::{self, Proofs};
 use crate::acme::record::{Kept, Pair, Pem};
 use crate::model::bundle::Bundle;
-use crate::model::managed::{
-    Answer, Challenge, Failure, FailureKind, Outcome, Progress, Proof, Status, Window,
-};
+use crate::model::managed::{Answer, Failure, FailureKind, Outcome, Status, Window};
 use crate::model::time::Timestamp;
 use crate::observe::certificate;
 use crate::plan::issuance::Call;
@@ -31,14 +30,14 @@ pub(super) struct Made {
 /// Makes one call; once more if the CA refuses its nonces, by which it takes nothing in.
 pub(super) async fn make(
     client: &Client,
-    profile: Option<&str>,
+    settings: &Settings,
     kept: &Kept,
     call: &Call,
     clock: fn() -> Timestamp,
 ) -> Made {
     let mut left = NONCES;
     loop {
-        match attempt(client, profile, kept, call, clock).await {
+        match attempt(client, settings, kept, call, clock).await {
             Ok(made) => return made,
             Err(failed) if failed.kind == Kind::BadNonce && left > 0 => left -= 1,
             Err(failed) => {
@@ -76,7 +75,7 @@ pub(super) fn too_long(call: &Call, limit: Duration) -> Made {
 
 async fn attempt(
     client: &Client,
-    profile: Option<&str>,
+    settings: &Settings,
     kept: &Kept,
     call: &Call,
     clock: fn() -> Timestamp,
@@ -85,20 +84,30 @@ async fn attempt(
     let outcome = match call {
         Call::Place { replaces } => {
             let names = names(kept);
+            let profile = settings.profile.as_deref();
             let placed = client.place(&names, replaces.as_deref(), profile);
             Outcome::Placed(placed.await?.url.into())
         }
         Call::Look { order } => Outcome::Order(answer(&client.order(order).await?, clock())),
         Call::Prove { order } => {
             let (order, authorizations) = client.authorizations(order).await?;
-            proofs(kept, &order, authorizations, clock())
+            let ways = proofs::ways(&settings.challenges, kept.managed.trouble.as_ref());
+            match proofs::read(names(kept), &ways, authorizations) {
+                Ok(Proofs { proofs, failed }) => {
+                    let mut answer = answer(&order, clock());
+                    if let Some(why) = failed {
+                        answer.status = Status::Invalid(why);
+                    }
+                    Outcome::Proofs { answer, proofs }
+                }
+                Err(message) => refused(&message),
+            }
         }
         Call::Validate {
             order,
             authorizations,
         } => {
-            let which: Vec<String> = authorizations.iter().map(|url| (**url).into()).collect();
-            client.validate(order, &which).await?;
+            client.validate(order, authorizations).await?;
             Outcome::Validating
         }
         Call::Finalize { order } => match request(kept) {
@@ -160,63 +169,6 @@ fn answer(seen: &OrderSeen, now: Timestamp) -> Answer {
     Answer {
         status,
         not_before: wait.map_or(now, |wait| later(now, wait)),
-    }
-}
-
-/// An order is for our names, each once: what a CA says beside that is no such order.
-fn proofs(kept: &Kept, order: &OrderSeen, seen: Vec<AuthorizationSeen>, now: Timestamp) -> Outcome {
-    let mut answer = answer(order, now);
-    let mut left = names(kept);
-    let mut proofs = Vec::new();
-    for authorization in seen {
-        let Some(place) = left
-            .iter()
-            .position(|name| name.eq_ignore_ascii_case(&authorization.name))
-        else {
-            let message = format!("the CA wants proof for {:?}", authorization.name);
-            return refused(&message);
-        };
-        let host = left.swap_remove(place);
-        let url = authorization.url.as_str().into();
-        match progress(host, authorization) {
-            Ok(progress) => proofs.push(Proof { url, progress }),
-            Err(why) => answer.status = Status::Invalid(why),
-        }
-    }
-    Outcome::Proofs { answer, proofs }
-}
-
-fn progress(host: String, seen: AuthorizationSeen) -> Result<Progress, Box<str>> {
-    let AuthorizationSeen { status, http01, .. } = seen;
-    match (status, http01) {
-        (AuthorizationStatus::Valid, _) => Ok(Progress::Proved),
-        (AuthorizationStatus::Pending, Some(found)) => {
-            let challenge = Challenge {
-                host: host.into(),
-                token: found.token.into(),
-                key_authorization: found.key_authorization.into(),
-            };
-            Ok(match found.status {
-                ChallengeStatus::Pending => Progress::Open(challenge),
-                ChallengeStatus::Processing | ChallengeStatus::Valid | ChallengeStatus::Invalid => {
-                    Progress::Asked(challenge)
-                }
-            })
-        }
-        (AuthorizationStatus::Pending, None) => {
-            Err(format!("the CA offers no challenge of type http-01 for {host}").into())
-        }
-        (
-            AuthorizationStatus::Invalid
-            | AuthorizationStatus::Revoked
-            | AuthorizationStatus::Expired
-            | AuthorizationStatus::Deactivated,
-            found,
-        ) => {
-            let problem = found.and_then(|challenge| challenge.problem);
-            let why = problem.map_or_else(String::new, |problem| format!(": {}", problem.text));
-            Err(format!("the CA did not find {host} to be ours{why}").into())
-        }
     }
 }
 

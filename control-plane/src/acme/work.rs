@@ -132,8 +132,7 @@ impl<S: Store> Job<S> {
     }
 
     async fn call(&self, call: &Call, kept: &mut Kept, worked: &mut Worked) {
-        let profile = self.settings.profile.as_deref();
-        let made = calls::make(&self.client, profile, kept, call, self.clock);
+        let made = calls::make(&self.client, &self.settings, kept, call, self.clock);
         let made = timeout(LONGEST, made).await;
         let now = (self.clock)();
         let Made {

@@ -294,6 +294,7 @@ fn of_acme(acme: &config::Acme, by_name: bool) -> anyhow::Result<acme::Settings>
             .map(|address| format!("mailto:{address}"))
             .collect(),
         profile: acme.profile.clone(),
+        challenges: acme.challenges.clone(),
         orders: acme.orders_per_three_hours,
         same_names: acme.orders_per_names_per_week,
         settled: if by_name { SETTLED_BY_NAME } else { SETTLED },

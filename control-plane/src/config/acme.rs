@@ -1,15 +1,17 @@
 //! The CA that certificates are obtained from, and what is asked of it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use roadstead_matcher::host::HostPattern;
 use serde::Deserialize;
 
 use crate::config::ConfigError;
+use crate::model::managed::ChallengeType;
 use crate::model::settings::Obtains;
 
 /// A CA that speaks ACME (RFC 8555). Hosts of `spec.tls` for which no Secret has a certificate get
-/// one from it: it asks for them on port 80.
+/// one from it: it asks for them on port 80 or 443.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Acme {
@@ -24,6 +26,10 @@ pub struct Acme {
     pub contact: Vec<String>,
     /// The kind of certificate, of those that the CA's directory names. Default: the CA's own.
     pub profile: Option<String>,
+    /// By which ways the CA may ask the proxies whether a host is ours: `http-01` on port 80,
+    /// `tls-alpn-01` in a TLS handshake on port 443. The first that it offers is used, after an
+    /// attempt that failed the next one. Default: `[http-01, tls-alpn-01]`.
+    pub challenges: Vec<ChallengeType>,
     /// Hosts that certificates are obtained for: these and all below them, for example
     /// `[example.com]`. Empty, which is the default: all. Applied without a restart.
     pub only_for: Vec<String>,
@@ -45,6 +51,7 @@ impl Default for Acme {
             accept_terms: false,
             contact: Vec::new(),
             profile: None,
+            challenges: ChallengeType::ALL.to_vec(),
             only_for: Vec::new(),
             roots: None,
             orders_per_three_hours: 300,
@@ -95,6 +102,16 @@ impl Acme {
                 let problem = format!("{address:?} is no e-mail address");
                 return invalid("contact", problem, "write it as ops@example.com");
             }
+        }
+        let distinct: BTreeSet<_> = self.challenges.iter().collect();
+        if distinct.len() != self.challenges.len() || distinct.is_empty() {
+            let ways: Vec<String> = self.challenges.iter().map(ToString::to_string).collect();
+            let problem = format!("[{}] is empty or has one twice", ways.join(", "));
+            return invalid(
+                "challenges",
+                problem,
+                "name each way once, or leave the key out",
+            );
         }
         for host in &self.only_for {
             if !matches!(HostPattern::parse(host), Ok(HostPattern::Exact(_))) {

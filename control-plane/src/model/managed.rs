@@ -115,10 +115,24 @@ pub enum Progress {
     Proved,
 }
 
-/// What a CA finds at a host that is ours (RFC 8555, section 8.3).
+/// By which way a CA finds out that a host is ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ChallengeType {
+    /// It asks by HTTP, on port 80 (RFC 8555, section 8.3).
+    #[default]
+    #[serde(rename = "http-01")]
+    Http01,
+    /// It asks in a TLS handshake, on port 443 (RFC 8737).
+    #[serde(rename = "tls-alpn-01")]
+    TlsAlpn01,
+}
+
+/// What a CA finds at a host that is ours (RFC 8555, section 8).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Challenge {
+    #[serde(default, rename = "type")]
+    pub challenge_type: ChallengeType,
     pub host: Box<str>,
     pub token: Box<str>,
     pub key_authorization: Box<str>,
@@ -164,6 +178,20 @@ impl Managed {
         proofs.iter().filter_map(|proof| match &proof.progress {
             Progress::Open(challenge) | Progress::Asked(challenge) => Some(challenge),
             Progress::Proved => None,
+        })
+    }
+}
+
+impl ChallengeType {
+    pub const ALL: [Self; 2] = [Self::Http01, Self::TlsAlpn01];
+}
+
+/// As the standards write it.
+impl fmt::Display for ChallengeType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http01 => "http-01",
+            Self::TlsAlpn01 => "tls-alpn-01",
         })
     }
 }

@@ -14,7 +14,7 @@ mod tests;
 pub use after::{abandon, adopted, after};
 
 use crate::model::certificate::Certificate;
-use crate::model::managed::{Managed, Order, Renewal, Step};
+use crate::model::managed::{ChallengeType, Managed, Order, Progress, Renewal, Step};
 use crate::model::time::Timestamp;
 
 /// What is known beside the certificate.
@@ -58,10 +58,10 @@ pub enum Call {
     Look { order: Box<str> },
     /// How do the order and its authorizations stand?
     Prove { order: Box<str> },
-    /// These authorizations of it can be validated.
+    /// These authorizations of it can be validated, each by this way.
     Validate {
         order: Box<str>,
-        authorizations: Vec<Box<str>>,
+        authorizations: Vec<(Box<str>, ChallengeType)>,
     },
     /// Here is the certificate's key.
     Finalize { order: Box<str> },
@@ -116,8 +116,11 @@ fn next_of_order(managed: &Managed, order: &Order, c: &Circumstances<'_>) -> Nex
         },
         Step::Placed { url } => Call::Prove { order: url.clone() },
         Step::Proving { url, proofs } => {
-            let open = proofs.iter().filter(|proof| proof.is_open());
-            let authorizations: Vec<Box<str>> = open.map(|proof| proof.url.clone()).collect();
+            let open = proofs.iter().filter_map(|proof| match &proof.progress {
+                Progress::Open(challenge) => Some((proof.url.clone(), challenge.challenge_type)),
+                Progress::Asked(_) | Progress::Proved => None,
+            });
+            let authorizations: Vec<_> = open.collect();
             let order = url.clone();
             match authorizations.is_empty() {
                 true => Call::Prove { order },

@@ -9,7 +9,7 @@ use roadstead_proto::v1::{self, ResourceType};
 
 use crate::model::certificate::KeyType;
 use crate::model::key::{Kind, ObjectKey};
-use crate::model::managed::Managed;
+use crate::model::managed::{ChallengeType, Managed};
 use crate::project::resource_name;
 use crate::project::routes::source;
 use crate::snapshot::{Change, ResourceId};
@@ -28,7 +28,7 @@ pub(super) fn project(state: &State, key: &ObjectKey) -> impl Iterator<Item = Ch
         let answers = managed.and_then(|managed| challenge(key, managed).1);
         Change {
             id: challenge_id(key),
-            body: answers.map(|answers| (answers.encode_to_vec(), ANSWERS)),
+            body: answers.map(|answers| (answers.encode_to_vec(), requires(&answers))),
         }
     });
     std::iter::once(certificate).chain(challenge)
@@ -38,6 +38,7 @@ pub(super) fn project(state: &State, key: &ObjectKey) -> impl Iterator<Item = Ch
 pub fn challenge(key: &ObjectKey, managed: &Managed) -> (ResourceId, Option<v1::Challenge>) {
     let answers = managed.challenges();
     let answers = answers.map(|challenge| v1::ChallengeAnswer {
+        r#type: challenge_type(challenge.challenge_type).into(),
         hostname: challenge.host.as_ref().into(),
         token: challenge.token.as_ref().into(),
         key_authorization: challenge.key_authorization.as_ref().into(),
@@ -45,6 +46,21 @@ pub fn challenge(key: &ObjectKey, managed: &Managed) -> (ResourceId, Option<v1::
     let answers: Vec<_> = answers.collect();
     let challenge = (!answers.is_empty()).then_some(v1::Challenge { answers });
     (challenge_id(key), challenge)
+}
+
+fn challenge_type(of: ChallengeType) -> v1::ChallengeType {
+    match of {
+        ChallengeType::Http01 => v1::ChallengeType::Http01,
+        ChallengeType::TlsAlpn01 => v1::ChallengeType::TlsAlpn01,
+    }
+}
+
+fn requires(challenge: &v1::Challenge) -> &'static [&'static str] {
+    let by_tls = |answer: &v1::ChallengeAnswer| answer.r#type() == v1::ChallengeType::TlsAlpn01;
+    match challenge.answers.iter().any(by_tls) {
+        true => &["challenge", "tls-alpn-01"],
+        false => &["challenge"],
+    }
 }
 
 fn challenge_id(key: &ObjectKey) -> ResourceId {
@@ -85,4 +101,3 @@ fn certificate(state: &State, secret: &ObjectKey) -> Option<v1::Certificate> {
 }
 
 const REQUIRES: &[&str] = &["tls"];
-const ANSWERS: &[&str] = &["challenge"];

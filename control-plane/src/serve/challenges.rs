@@ -62,9 +62,9 @@ impl ChallengeService for Challenges {
             self.metrics.call_refused(Refused::TooMany);
             return Err(error::too_many_challenges());
         }
-        let v1::GetChallengeRequest { hostname, token } = request.into_inner();
+        let asked = request.into_inner();
         let newest = Arc::clone(&self.publications.borrow());
-        let found = self.index.find(&newest, hostname, token);
+        let found = self.index.find(&newest, asked);
         let key_authorization = found.ok_or_else(error::no_such_challenge)?;
         Ok(Response::new(v1::GetChallengeResponse {
             key_authorization,

@@ -126,12 +126,17 @@ fn body(kind: ResourceType, bytes: &[u8]) -> Vec<String> {
         ResourceType::Challenge => {
             let answers = v1::Challenge::decode(bytes).unwrap().answers;
             let show = |answer: &v1::ChallengeAnswer| {
+                let way = match answer.r#type() {
+                    v1::ChallengeType::Http01 => "http-01",
+                    v1::ChallengeType::TlsAlpn01 => "tls-alpn-01",
+                };
                 let v1::ChallengeAnswer {
                     hostname,
                     token,
                     key_authorization,
+                    ..
                 } = answer;
-                format!("{hostname} {token}: {key_authorization}")
+                format!("{hostname} by {way} {token}: {key_authorization}")
             };
             answers.iter().map(show).collect()
         }

@@ -5,7 +5,7 @@ use roadstead_control_plane::model::bundle::BundleName;
 use roadstead_control_plane::model::certificate::{Certificate, KeyType};
 use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
 use roadstead_control_plane::model::managed::{
-    Challenge, Issued, Managed, Order, Progress, Proof, Renewal, Step as StepOfOrder,
+    Challenge, ChallengeType, Issued, Managed, Order, Progress, Proof, Renewal, Step as StepOfOrder,
 };
 use roadstead_control_plane::model::object::Spec;
 use roadstead_control_plane::model::time::Timestamp;
@@ -56,6 +56,7 @@ pub(crate) fn at(host: HostPattern, issued: bool) -> Managed {
         });
     } else {
         let challenge = Challenge {
+            challenge_type: ChallengeType::Http01,
             host: host.to_string().into(),
             token: "token".into(),
             key_authorization: "token.thumb".into(),

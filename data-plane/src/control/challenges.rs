@@ -2,14 +2,16 @@
 //!
 //! Apart from when they are asked for, which `challenge` decides.
 
-use roadstead_proto::v1::{GetChallengeRequest, challenge_service_client::ChallengeServiceClient};
+use roadstead_proto::v1::{
+    ChallengeType, GetChallengeRequest, challenge_service_client::ChallengeServiceClient,
+};
 use tokio::sync::watch;
 use tonic::{Code, Status};
 use tracing::debug;
 
 use super::{Calls, Metrics};
 use crate::challenge::{Answer, Leader, Question};
-use crate::snapshot::KeyAuthorization;
+use crate::snapshot::{ChallengeError, KeyAuthorization};
 
 /// Asks whoever the stream is of.
 #[derive(Debug)]
@@ -34,7 +36,7 @@ impl Leader for Challenges {
         // Counts also what is given up before there is an answer.
         let mut counted = Counted(&self.metrics, Answer::Unheard);
         counted.1 = match get(&calls, &question).await {
-            Ok(text) => match KeyAuthorization::parse(&text, &question.token) {
+            Ok(text) => match read(&text, &question) {
                 Ok(found) => Answer::Given(found),
                 Err(error) => {
                     debug!(
@@ -57,12 +59,24 @@ impl Leader for Challenges {
     }
 }
 
+fn read(text: &str, question: &Question) -> Result<KeyAuthorization, ChallengeError> {
+    match &question.token {
+        Some(token) => KeyAuthorization::parse(text, token),
+        None => KeyAuthorization::of_any(text),
+    }
+}
+
 async fn get(calls: &Calls, question: &Question) -> Result<String, Status> {
     let client = ChallengeServiceClient::new(calls.channel());
     let mut client = client.max_decoding_message_size(MAX_BYTES);
+    let (token, way) = match &question.token {
+        Some(token) => (token.to_string(), ChallengeType::Http01),
+        None => (String::new(), ChallengeType::TlsAlpn01),
+    };
     let request = calls.request(GetChallengeRequest {
         hostname: question.host.to_string(),
-        token: question.token.to_string(),
+        token,
+        r#type: way.into(),
     });
     let answer = client.get_challenge(request).await?;
     Ok(answer.into_inner().key_authorization)

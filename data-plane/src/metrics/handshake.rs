@@ -30,10 +30,12 @@ pub enum Handshake {
     Overloaded,
     /// Something went wrong here.
     Failed,
+    /// A CA asked whether a host is ours, and was answered.
+    Challenge,
 }
 
 impl Handshake {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Full,
         Self::Resumed,
         Self::ClientGone,
@@ -47,6 +49,7 @@ impl Handshake {
         Self::Refused,
         Self::Overloaded,
         Self::Failed,
+        Self::Challenge,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -64,6 +67,7 @@ impl Handshake {
             Self::Refused => "refused",
             Self::Overloaded => "overloaded",
             Self::Failed => "failed",
+            Self::Challenge => "challenge",
         }
     }
 }

@@ -1,7 +1,9 @@
-//! Answers a CA that asks whether a host is ours (ACME, RFC 8555, section 8.3).
+//! Answers a CA that asks whether a host is ours (ACME, RFC 8555, section 8.3, and RFC 8737).
 //!
 //! Apart from forwarding, and before it: no route decides about what a CA asks of us. What it asks
 //! of another ACME client, such as one that a route leads to, passes.
+
+use std::rc::Rc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -26,11 +28,24 @@ impl Proxy {
         host: &str,
         token: &str,
     ) -> Option<KeyAuthorization> {
-        let active = &held.active;
-        if let Some(found) = active.challenges.find(host, token) {
+        if let Some(found) = held.active.challenges.by_http(host, token) {
             return Some(found.clone());
         }
         let token = Token::parse(token).ok()?;
+        self.ask(held, host, Some(token)).await
+    }
+
+    /// What a handshake for this host is answered by, by which a CA asks.
+    pub(super) async fn challenge_by_tls(&self, host: &str) -> Option<KeyAuthorization> {
+        let held = Rc::clone(&self.active.borrow());
+        if let Some(found) = held.active.challenges.by_tls(host) {
+            return Some(found.clone());
+        }
+        self.ask(&held, host, None).await
+    }
+
+    async fn ask(&self, held: &Held, host: &str, token: Option<Token>) -> Option<KeyAuthorization> {
+        let active = &held.active;
         if !active.router.names_host(host) && !active.challenges.names_host(host) {
             return None;
         }

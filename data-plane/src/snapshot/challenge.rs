@@ -1,4 +1,4 @@
-//! What a CA is answered by when it asks whether a host is ours (ACME, RFC 8555, section 8.3).
+//! What a CA is answered by when it asks whether a host is ours (ACME, RFC 8555, section 8).
 //!
 //! Apart from other resources, because it comes by two ways, with a version and as the answer to a
 //! question, and is checked alike on both.
@@ -7,9 +7,19 @@ use std::{borrow::Borrow, ops::Deref, sync::Arc};
 
 use roadstead_matcher::host::HostName;
 
-/// One answer: to whoever asks for this token of this host.
+/// By which way a CA asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ChallengeType {
+    /// By HTTP, for a token (RFC 8555, section 8.3).
+    Http01,
+    /// In a TLS handshake, for a host alone (RFC 8737).
+    TlsAlpn01,
+}
+
+/// One answer: to whoever asks for this host by this way, and by HTTP for this token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChallengeAnswer {
+    pub challenge_type: ChallengeType,
     pub host: HostName,
     pub token: Token,
     pub key_authorization: KeyAuthorization,
@@ -47,6 +57,12 @@ impl Token {
 }
 
 impl KeyAuthorization {
+    /// That of the token that it begins with.
+    pub fn of_any(text: &str) -> Result<Self, ChallengeError> {
+        let (token, _) = text.split_once('.').ok_or(ChallengeError::Authorization)?;
+        Self::parse(text, &Token::parse(token)?)
+    }
+
     /// That of this token.
     pub fn parse(text: &str, token: &Token) -> Result<Self, ChallengeError> {
         if text.len() > MAX_AUTHORIZATION {
@@ -127,6 +143,10 @@ mod tests {
         let longest = format!("abc.{}", "x".repeat(508));
         let longer = format!("{longest}x");
         assert!(KeyAuthorization::parse(&longest, &token).is_ok());
+        assert_eq!(&*KeyAuthorization::of_any("abc.x").unwrap(), "abc.x");
+        for text in ["", "abc", ".x", "a/b.x", "abc.x\n"] {
+            assert!(KeyAuthorization::of_any(text).is_err(), "{text}");
+        }
         for (text, error) in [
             ("", ChallengeError::Authorization),
             ("abc", ChallengeError::Authorization),

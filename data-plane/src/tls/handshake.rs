@@ -3,13 +3,7 @@
 //! Apart from the stream that comes of it. The client's first message is read before a certificate
 //! is chosen; a signature by RSA, which takes a thousand times a request's time, is made aside.
 
-use std::{
-    io,
-    pin::pin,
-    rc::Rc,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::{io, pin::pin, rc::Rc, sync::Arc, task::Poll};
 
 use futures::{FutureExt as _, future::poll_fn};
 use rustls::{
@@ -18,21 +12,19 @@ use rustls::{
 };
 use tokio::{net::TcpStream, sync::oneshot};
 
-use super::{H2, Shows, Tls, TlsStream, offer::Offer, wire::Wire};
+use super::{
+    H2, Shows, Tls, TlsStream, challenge,
+    failure::{Failure, INTERNAL_ERROR, NO_APPLICATION_PROTOCOL, UNRECOGNIZED_NAME},
+    offer::Offer,
+    patience::Patience,
+    wire::Wire,
+};
 use crate::active::Certificates;
-use crate::alarm::Alarm;
 use crate::aside::Full;
 use crate::clock;
 use crate::message::Client;
 use crate::metrics::Handshake;
 use crate::protocol::Agreed;
-
-/// Why there is no connection.
-#[derive(Debug)]
-struct Failure {
-    end: Handshake,
-    error: Option<Error>,
-}
 
 impl Tls {
     /// Does the handshake, with one of the certificates of the moment that it is needed; one that is
@@ -60,6 +52,10 @@ impl Tls {
             }
             Err(Failure { end, error }) => {
                 metrics.ended(end);
+                if end == Handshake::Challenge {
+                    tracing::debug!(client = %client.address, "a CA asked by TLS and was answered");
+                    return None;
+                }
                 let error = error.as_ref().map(tracing::field::display);
                 let reason = end.as_str();
                 tracing::debug!(client = %client.address, reason, error, "TLS handshake failed");
@@ -80,6 +76,10 @@ struct Shaking<'a> {
 impl Shaking<'_> {
     async fn run(mut self, shows: &impl Shows) -> Result<(TlsStream, Agreed, Handshake), Failure> {
         let accepted = self.hello().await?;
+        let asked = challenge::asked(&accepted.client_hello()).map(str::to_owned);
+        if let Some(host) = asked {
+            return Err(self.answer_ca(accepted, &host, shows).await);
+        }
         let chosen = self.choose_in_time(&accepted, shows).await;
         let (config, is_long) = chosen.map_err(|end| {
             let unknown = matches!(end, Handshake::NoName | Handshake::UnknownName);
@@ -179,6 +179,26 @@ impl Shaking<'_> {
         connected.map_err(|(error, alert)| self.told(error, alert))
     }
 
+    /// Answers a CA that asks whether a host is ours. It wants nothing else (RFC 8737, section 3).
+    async fn answer_ca(&mut self, accepted: Accepted, host: &str, shows: &impl Shows) -> Failure {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let Some(found) = shows.challenge(host).await else {
+            self.wire.tell(&NO_APPLICATION_PROTOCOL);
+            return Handshake::NothingInCommon.into();
+        };
+        let answered = async {
+            let config = challenge::config(self.tls.base.crypto_provider(), host, &found)?;
+            let connection = self.connect(accepted, Arc::new(config), false).await?;
+            let mut connection = self.finish(connection, false).await?;
+            connection.send_close_notify();
+            self.write(&mut connection).await
+        };
+        match answered.await {
+            Ok(()) => Handshake::Challenge.into(),
+            Err(failure) => failure,
+        }
+    }
+
     /// Goes on until both ends have said all.
     async fn finish(
         &mut self,
@@ -265,74 +285,3 @@ impl Shaking<'_> {
         error.into()
     }
 }
-
-/// For how long a client is waited for.
-struct Patience<'a> {
-    client: &'a Client,
-    alarm: Alarm,
-    /// The proxy or the listener is to end, and the time is that of a last request.
-    last: bool,
-}
-
-impl<'a> Patience<'a> {
-    fn new(client: &'a Client) -> Self {
-        let alarm = client.thread.alarms.alarm();
-        alarm.set(client.thread.limits.client.handshake);
-        Self {
-            client,
-            alarm,
-            last: false,
-        }
-    }
-
-    fn poll<T>(&mut self, cx: &Context<'_>) -> Poll<Result<T, Failure>> {
-        if self.client.is_leaving() && !std::mem::replace(&mut self.last, true) {
-            let limits = &self.client.thread.limits.client;
-            self.alarm.set(limits.last_request.min(limits.handshake));
-        }
-        ready!(self.alarm.poll(cx));
-        Poll::Ready(Err(Handshake::TimedOut.into()))
-    }
-}
-
-impl Failure {
-    fn of_socket(error: &io::Error) -> Self {
-        // A message that is too long, if it is not the socket's.
-        match error.kind() == io::ErrorKind::InvalidData {
-            true => Handshake::Malformed.into(),
-            false => Handshake::ClientGone.into(),
-        }
-    }
-}
-
-impl From<Handshake> for Failure {
-    fn from(end: Handshake) -> Self {
-        Self { end, error: None }
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "a list of rustls' that grows; what it does not tell apart is the client's doing"
-        )]
-        let end = match &error {
-            Error::AlertReceived(_) => Handshake::Refused,
-            Error::PeerIncompatible(_) | Error::NoApplicationProtocol => Handshake::NothingInCommon,
-            Error::General(_) | Error::FailedToGetRandomBytes | Error::EncryptError => {
-                Handshake::Failed
-            }
-            _ => Handshake::Malformed,
-        };
-        Self {
-            end,
-            error: Some(error),
-        }
-    }
-}
-
-/// Alerts that end a connection before anything is encrypted (RFC 8446, 6): their record's type,
-/// version and length, the level, and what they say.
-const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
-const INTERNAL_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];

@@ -57,7 +57,9 @@ impl ChallengeService for Challenges {
     ) -> Result<Response<v1::GetChallengeResponse>, Status> {
         let token = request.metadata().get("authorization").cloned();
         assert_eq!(token.unwrap(), "Bearer a token");
-        let v1::GetChallengeRequest { hostname, token } = request.into_inner();
+        let v1::GetChallengeRequest {
+            hostname, token, ..
+        } = request.into_inner();
         let key_authorization = match (&*hostname, &*token) {
             ("a.example", "known") => "known.thumbprint".to_owned(),
             ("a.example", "mistaken") => "other.thumbprint".to_owned(),

@@ -142,6 +142,7 @@ pub(crate) fn challenge(name: &str, token: &str) -> v1::Resource {
             hostname: hostname.clone(),
             token: token.to_owned(),
             key_authorization: format!("{token}.of-a-version"),
+            r#type: v1::ChallengeType::Http01.into(),
         }],
     };
     let kind = v1::ResourceType::Challenge;

@@ -8,7 +8,7 @@ use roadstead_data_plane::{
     aside::Aside,
     challenge::{self, Answer, Leader, Question},
     limits::Limits,
-    snapshot::{ChallengeAnswer, KeyAuthorization, Token},
+    snapshot::{ChallengeAnswer, ChallengeType, KeyAuthorization, Token},
 };
 use roadstead_matcher::host::HostPattern;
 use tokio::{runtime::Builder, sync::watch, time::Instant};
@@ -28,6 +28,7 @@ fn challenges(known: &[(&str, &str)]) -> Challenges {
             panic!("not one host");
         };
         challenges.put(&ChallengeAnswer {
+            challenge_type: ChallengeType::Http01,
             host,
             token: Token::parse(token).unwrap(),
             key_authorization: authorization(token),
@@ -154,6 +155,7 @@ struct Notes(watch::Sender<Vec<String>>);
 impl Leader for Notes {
     async fn ask(&self, question: Question) -> Answer {
         let Question { host, token } = question;
+        let token = token.unwrap();
         let asked = format!("{host} {}", &*token);
         self.0.send_modify(|all| all.push(asked));
         match &*token {

@@ -18,6 +18,7 @@ mod route;
 mod sharing;
 mod support;
 mod tls;
+mod tls_challenges;
 mod tls_handshake;
 mod tls_sessions;
 mod upgrade;

@@ -134,6 +134,16 @@ impl Proxy {
         proxy.opened(Scheme::Http, None)
     }
 
+    /// The same by TLS, without a certificate.
+    pub(crate) fn secure_asking(backends: &Backends, asking: Asking) -> Self {
+        let shared = Shared {
+            asking,
+            ..Shared::new()
+        };
+        let proxy = Self::start((0, None), backends, Limits::default(), shared);
+        proxy.opened(Scheme::Https, None)
+    }
+
     /// Listens nowhere yet.
     fn start(
         (index, peers): (usize, Option<Peers>),

@@ -8,7 +8,7 @@ use roadstead_control_plane::model::bundle::Bundle;
 use roadstead_control_plane::model::certificate::{Certificate, KeyType};
 use roadstead_control_plane::model::key::ObjectKey;
 use roadstead_control_plane::model::managed::{
-    Answer, Challenge, Managed, Outcome, Progress, Proof, Status,
+    Answer, Challenge, ChallengeType, Managed, Outcome, Progress, Proof, Status,
 };
 use roadstead_control_plane::model::time::Timestamp;
 use roadstead_control_plane::plan::issuance::Call;
@@ -194,6 +194,7 @@ fn certificate(managed: &Managed, order: &str, not_before: Timestamp) -> Certifi
 fn challenge(key: &ObjectKey, order: &str) -> Challenge {
     let token = order.replace(|char: char| !char.is_ascii_alphanumeric(), "-");
     Challenge {
+        challenge_type: ChallengeType::Http01,
         host: key.name.as_ref().into(),
         key_authorization: format!("{token}.thumbprint").into(),
         token: token.into(),

@@ -6,15 +6,16 @@
 use std::net::IpAddr;
 
 use instant_acme::{
-    CertificateIdentifier, ChallengeStatus, ChallengeType, Identifier, NewOrder, Order, OrderStatus,
+    CertificateIdentifier, ChallengeStatus, Identifier, NewOrder, Order, OrderStatus,
 };
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::acme::client::call::Call;
 use crate::acme::client::failure::{Effect, Failure, FailureKind};
-use crate::acme::client::seen::{AuthorizationSeen, OrderSeen, Placed, Problem};
+use crate::acme::client::seen::{AuthorizationSeen, OrderSeen, Placed, Problem, wire};
 use crate::acme::client::{BODY, Client};
+use crate::model::managed::ChallengeType;
 
 impl Client {
     /// Places an order for DNS names (A-labels) and addresses. `replaces` names the certificate
@@ -64,37 +65,48 @@ impl Client {
         &self,
         order_url: &str,
     ) -> Result<(OrderSeen, Vec<AuthorizationSeen>), Failure> {
+        let (account, _) = self.begin(BODY).await?;
         let (mut order, order_seen, call) = self.look(order_url, BODY).await?;
         let mut seen = Vec::new();
         let mut authorizations = order.authorizations();
         while let Some(authorization) = Box::pin(authorizations.next()).await {
             let authorization = authorization.map_err(call.failed(Effect::Reads))?;
-            seen.push(AuthorizationSeen::of(authorization)?);
+            seen.push(AuthorizationSeen::of(
+                &authorization,
+                account.key_thumbprint(),
+            )?);
         }
         Ok((order_seen, seen))
     }
 
-    /// Tells the CA to validate these authorizations of an order (URLs) by their challenges of
-    /// the type `http-01`, one after the other; one that has been told of is left alone. Reads
-    /// the order's authorizations up to the last of these.
+    /// Tells the CA to validate these authorizations of an order (URLs), each by its challenge of
+    /// this type, one after the other; one that has been told of is left alone. Reads the order's
+    /// authorizations up to the last of these.
     ///
     /// [`FailureKind::Unknown`]: some may have been told of.
-    pub async fn validate(&self, order_url: &str, which: &[String]) -> Result<(), Failure> {
+    pub async fn validate(
+        &self,
+        order_url: &str,
+        which: &[(Box<str>, ChallengeType)],
+    ) -> Result<(), Failure> {
         let (mut order, _, call) = self.look(order_url, BODY).await?;
-        let mut left: Vec<&str> = which.iter().map(String::as_str).collect();
+        let mut left = which.to_vec();
         let mut authorizations = order.authorizations();
         while !left.is_empty()
             && let Some(authorization) = Box::pin(authorizations.next()).await
         {
             let mut authorization = authorization.map_err(call.failed(Effect::Reads))?;
-            let before = left.len();
-            left.retain(|url| *url != authorization.url());
-            if left.len() == before {
+            let place = left
+                .iter()
+                .position(|(url, _)| **url == *authorization.url());
+            let Some(place) = place else {
                 continue;
-            }
+            };
+            let (_, challenge_type) = left.swap_remove(place);
             let name = authorization.identifier().to_string();
-            let Some(mut challenge) = authorization.challenge(ChallengeType::Http01) else {
-                let message = format!("the CA offers no challenge of type http-01 for {name}");
+            let Some(mut challenge) = authorization.challenge(wire(challenge_type)) else {
+                let message =
+                    format!("the CA offers no challenge of type {challenge_type} for {name}");
                 return Err(Failure::refused(&message));
             };
             if challenge.status == ChallengeStatus::Pending {

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use instant_acme::{
-    AuthorizationHandle, AuthorizationStatus, ChallengeStatus, ChallengeType, OrderState,
-    OrderStatus,
+    AuthorizationHandle, AuthorizationStatus, ChallengeStatus, OrderState, OrderStatus,
 };
 use jiff::Timestamp as Time;
 use serde::Deserialize;
@@ -12,6 +11,7 @@ use serde::Deserialize;
 use crate::acme::client::answer::{Answer, is_url};
 use crate::acme::client::failure::{Failure, FailureKind, said};
 use crate::acme::client::words::printable;
+use crate::model::managed::ChallengeType;
 use crate::model::time::Timestamp;
 
 /// An order that was placed.
@@ -44,13 +44,14 @@ pub struct AuthorizationSeen {
     /// The name or address, `*.` before it if it is for all names below.
     pub name: String,
     pub status: AuthorizationStatus,
-    /// Absent where the CA does not offer this challenge, as for `*.` names.
-    pub http01: Option<ChallengeSeen>,
+    /// Of each type that the CA offers and we know.
+    pub challenges: Vec<ChallengeSeen>,
 }
 
-/// A challenge of the type `http-01` (RFC 8555, 8.3).
+/// A challenge (RFC 8555, 8; RFC 8737).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChallengeSeen {
+    pub challenge_type: ChallengeType,
     /// Letters, digits, `-` and `_`, at most 256.
     pub token: String,
     /// What is to be answered. It holds no secret.
@@ -97,32 +98,47 @@ impl OrderSeen {
 }
 
 impl AuthorizationSeen {
-    pub(super) fn of(authorization: AuthorizationHandle<'_>) -> Result<Self, Failure> {
-        // For no longer than here, which a challenge's borrow asks for.
-        let mut authorization = authorization;
+    /// As the account whose key has this thumbprint (RFC 7638) sees it.
+    pub(super) fn of(
+        authorization: &AuthorizationHandle<'_>,
+        thumbprint: &str,
+    ) -> Result<Self, Failure> {
         let url = authorization.url().to_owned();
         let name = printable(&authorization.identifier().to_string());
         let status = authorization.status;
-        let http01 = authorization.challenge(ChallengeType::Http01);
-        let http01 = http01.map(|challenge| {
+        let mut challenges = Vec::new();
+        for challenge_type in ChallengeType::ALL {
+            let mut offered = authorization.challenges.iter();
+            let of_type = wire(challenge_type);
+            let Some(challenge) = offered.find(|challenge| challenge.r#type == of_type) else {
+                continue;
+            };
             if !is_token(&challenge.token) {
                 let message = format!("the CA's token for {name} is none (RFC 8555, 8.3)");
                 return Err(Failure::new(FailureKind::Unavailable, &message));
             }
-            Ok(ChallengeSeen {
+            challenges.push(ChallengeSeen {
+                challenge_type,
                 token: challenge.token.clone(),
-                key_authorization: challenge.key_authorization().as_str().to_owned(),
+                key_authorization: format!("{}.{thumbprint}", challenge.token),
                 status: challenge.status,
                 problem: challenge.error.as_ref().map(Problem::of),
-            })
-        });
-        let http01 = http01.transpose()?;
+            });
+        }
         Ok(Self {
             url,
             name,
             status,
-            http01,
+            challenges,
         })
+    }
+}
+
+/// As instant-acme calls it.
+pub(super) fn wire(challenge_type: ChallengeType) -> instant_acme::ChallengeType {
+    match challenge_type {
+        ChallengeType::Http01 => instant_acme::ChallengeType::Http01,
+        ChallengeType::TlsAlpn01 => instant_acme::ChallengeType::TlsAlpn01,
     }
 }
 

@@ -252,7 +252,7 @@ async fn a_token_that_cannot_be_a_path_is_not_taken_in() {
     let url = server.url("/order");
     server.on("/authorization", authorization("fit-_0"));
     let (order, seen) = client.authorizations(&url).await.unwrap();
-    let challenge = seen[0].http01.as_ref().unwrap();
+    let challenge = &seen[0].challenges[0];
     assert_eq!(order.authorizations, [seen[0].url.as_str()]);
     assert_eq!(
         (seen[0].name.as_str(), challenge.token.as_str()),

@@ -41,6 +41,7 @@ fn certificate(days: i64) -> Certificate {
 
 fn challenge(number: u32) -> Challenge {
     Challenge {
+        challenge_type: ChallengeType::Http01,
         host: "a.example".into(),
         token: format!("token{number}").into(),
         key_authorization: format!("token{number}.thumb").into(),
@@ -136,7 +137,9 @@ fn an_order_goes_its_way_by_one_call_at_a_time() {
         prove(),
         Call::Validate {
             order: url(),
-            authorizations: vec!["one".into(), "three".into()],
+            authorizations: ["one", "three"]
+                .map(|url| (url.into(), ChallengeType::Http01))
+                .into(),
         },
         prove(),
         prove(),

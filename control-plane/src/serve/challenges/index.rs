@@ -24,17 +24,24 @@ struct Known {
     answers: Arc<Answers>,
 }
 
-/// Key authorizations by host and token.
-type Answers = BTreeMap<(String, String), String>;
+/// Key authorizations by what is asked.
+type Answers = BTreeMap<Asked, String>;
+
+/// The type, the host, and the token, which is not said by TLS-ALPN-01.
+type Asked = (i32, String, String);
 
 impl Index {
     pub(super) fn find(
         &self,
         newest: &Publication,
-        hostname: String,
-        token: String,
+        asked: v1::GetChallengeRequest,
     ) -> Option<String> {
-        self.of(newest).get(&(hostname, token)).cloned()
+        let v1::GetChallengeRequest {
+            hostname,
+            token,
+            r#type,
+        } = asked;
+        self.of(newest).get(&(r#type, hostname, token)).cloned()
     }
 
     fn of(&self, newest: &Publication) -> Arc<Answers> {
@@ -67,7 +74,14 @@ fn read(publication: &Publication) -> Answers {
         .map(|(_, resource)| v1::Challenge::decode(resource.body.clone()).unwrap_or_default());
     let answers = challenges.flat_map(|challenge| challenge.answers);
     answers
-        .map(|answer| ((answer.hostname, answer.token), answer.key_authorization))
+        .map(|answer| {
+            let token = match answer.r#type() {
+                v1::ChallengeType::Http01 => answer.token,
+                v1::ChallengeType::TlsAlpn01 => String::new(),
+            };
+            let asked = (answer.r#type, answer.hostname, token);
+            (asked, answer.key_authorization)
+        })
         .collect()
 }
 
@@ -86,6 +100,7 @@ mod tests {
                 hostname: "a.example".to_owned(),
                 token: token.to_owned(),
                 key_authorization: format!("{token}.x"),
+                r#type: v1::ChallengeType::Http01.into(),
             }],
         };
         let change = Change {
@@ -104,7 +119,12 @@ mod tests {
     fn answers_are_those_of_what_is_published_and_read_when_a_challenge_changes() {
         let index = Index::default();
         let find = |of: &Publication, host: &str, token: &str| {
-            index.find(of, host.to_owned(), token.to_owned())
+            let asked = v1::GetChallengeRequest {
+                hostname: host.to_owned(),
+                token: token.to_owned(),
+                r#type: v1::ChallengeType::Http01.into(),
+            };
+            index.find(of, asked)
         };
         let nothing = Publication::default();
         assert_eq!(find(&nothing, "a.example", "t"), None);

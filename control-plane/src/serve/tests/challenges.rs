@@ -20,6 +20,7 @@ fn publish(world: &mut World, name: &str, answers: &[(&str, &str)]) {
         hostname: (*hostname).to_owned(),
         token: (*token).to_owned(),
         key_authorization: format!("{token}.thumbprint"),
+        r#type: v1::ChallengeType::Http01.into(),
     };
     let challenge = v1::Challenge {
         answers: answers.iter().map(answer).collect(),
@@ -35,6 +36,7 @@ fn asked(hostname: &str, token: &str) -> GetChallengeRequest {
     GetChallengeRequest {
         hostname: hostname.to_owned(),
         token: token.to_owned(),
+        r#type: v1::ChallengeType::Http01.into(),
     }
 }
 

@@ -15,7 +15,8 @@ use crate::model::certificate::{Certificate, KeyType};
 use crate::model::ingress::{ClassRef, Ingress, Tls};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::managed::{
-    Challenge, Issued, Managed, Order, Progress, Proof, Renewal, Step, Trouble, Window,
+    Challenge, ChallengeType, Issued, Managed, Order, Progress, Proof, Renewal, Step, Trouble,
+    Window,
 };
 use crate::model::object::{Age, Meta, Spec};
 use crate::model::refusal::{Reason, Refusal};
@@ -142,6 +143,7 @@ async fn three_certificates() -> (World, Client) {
     });
     obtain(&mut world, "b.example", |b| {
         let challenge = Challenge {
+            challenge_type: ChallengeType::Http01,
             host: "b.example".into(),
             token: "token".into(),
             key_authorization: "token.thumbprint".into(),

@@ -102,6 +102,7 @@ fn challenge(name: &'static str) -> Change {
             hostname: "a.example".to_owned(),
             token: "t".to_owned(),
             key_authorization: "t.x".to_owned(),
+            r#type: v1::ChallengeType::Http01.into(),
         }],
     };
     Change::Put(ResourceType::Challenge, name, challenge.encode_to_vec())
@@ -236,7 +237,7 @@ fn routes_and_upstreams_are_counted() {
 #[test]
 fn an_answer_that_goes_from_one_challenge_to_another_is_given_all_the_time() {
     let mut proxy = Proxy::default();
-    let answer = |active: &Active| active.challenges.find("a.example", "t").cloned();
+    let answer = |active: &Active| active.challenges.by_http("a.example", "t").cloned();
     let first = answer(&proxy.change(vec![challenge("b")]));
     assert_eq!(first.as_deref(), Some("t.x"));
     for (before, after) in [("b", "a"), ("a", "c")] {

@@ -6,7 +6,7 @@ use roadstead_matcher::host::{HostName, HostPattern};
 use roadstead_proto::v1;
 
 use super::Faults;
-use crate::snapshot::{ChallengeAnswer, Fault, Form, KeyAuthorization, Token};
+use crate::snapshot::{ChallengeAnswer, ChallengeType, Fault, Form, KeyAuthorization, Token};
 
 pub(super) fn read(challenge: &v1::Challenge) -> Result<Form, Fault> {
     let mut faults = Faults::default();
@@ -27,16 +27,26 @@ fn answer(
     faults: &mut Faults,
 ) -> Option<ChallengeAnswer> {
     faults.at("answers", index);
+    let challenge_type = faults.field("type", challenge_type(answer.r#type));
     let host = faults.field("hostname", host(&answer.hostname));
     let token = faults.field("token", Token::parse(&answer.token))?;
     let text = KeyAuthorization::parse(&answer.key_authorization, &token);
     let key_authorization = faults.field("key_authorization", text);
     let (host, key_authorization) = host.zip(key_authorization)?;
     Some(ChallengeAnswer {
+        challenge_type: challenge_type?,
         host,
         token,
         key_authorization,
     })
+}
+
+fn challenge_type(number: i32) -> Result<ChallengeType, &'static str> {
+    match v1::ChallengeType::try_from(number) {
+        Ok(v1::ChallengeType::Http01) => Ok(ChallengeType::Http01),
+        Ok(v1::ChallengeType::TlsAlpn01) => Ok(ChallengeType::TlsAlpn01),
+        Err(_) => Err("not one that this release knows"),
+    }
 }
 
 /// In the form in which requests' hosts are looked up.

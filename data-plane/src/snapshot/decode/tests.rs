@@ -299,6 +299,7 @@ fn challenge(answers: &[(&str, &str, &str)]) -> Told {
         hostname: hostname.to_owned(),
         token: token.to_owned(),
         key_authorization: key_authorization.to_owned(),
+        r#type: v1::ChallengeType::Http01.into(),
     };
     let challenge = v1::Challenge {
         answers: answers.iter().map(answer).collect(),

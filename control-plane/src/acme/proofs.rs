@@ -1,0 +1,234 @@
+//! What a CA wants to be shown that hosts are ours, and by which of the ways that it offers.
+//!
+//! Apart from the calls, because it is a choice and nothing else.
+
+use crate::acme::client::{AuthorizationSeen, AuthorizationStatus, ChallengeSeen, ChallengeStatus};
+use crate::model::managed::{Challenge, ChallengeType, Progress, Proof, Trouble};
+
+/// How the authorizations of an order stand.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Proofs {
+    pub(super) proofs: Vec<Proof>,
+    /// Why one cannot be had.
+    pub(super) failed: Option<Box<str>>,
+}
+
+/// The ways in which a CA may ask, the first choice first: after a failure the next is tried, for a
+/// port may be closed to it.
+pub(super) fn ways(configured: &[ChallengeType], trouble: Option<&Trouble>) -> Vec<ChallengeType> {
+    let mut ways = configured.to_vec();
+    let failures = trouble.map_or(0, |trouble| trouble.failures);
+    let tried = usize::try_from(failures).unwrap_or(0);
+    if let Some(first) = tried.checked_rem(ways.len()) {
+        ways.rotate_left(first);
+    }
+    ways
+}
+
+/// An order is for our names, each once: what a CA says beside that is no such order.
+pub(super) fn read(
+    names: Vec<String>,
+    ways: &[ChallengeType],
+    seen: Vec<AuthorizationSeen>,
+) -> Result<Proofs, String> {
+    let mut left = names;
+    let mut read = Proofs::default();
+    for authorization in seen {
+        let Some(place) = left
+            .iter()
+            .position(|name| name.eq_ignore_ascii_case(&authorization.name))
+        else {
+            return Err(format!("the CA wants proof for {:?}", authorization.name));
+        };
+        let host = left.swap_remove(place);
+        let url = authorization.url.as_str().into();
+        match progress(host, ways, authorization) {
+            Ok(progress) => read.proofs.push(Proof { url, progress }),
+            Err(why) => read.failed = Some(why),
+        }
+    }
+    Ok(read)
+}
+
+fn progress(
+    host: String,
+    ways: &[ChallengeType],
+    seen: AuthorizationSeen,
+) -> Result<Progress, Box<str>> {
+    let AuthorizationSeen {
+        status, challenges, ..
+    } = seen;
+    let found = choose(ways, challenges);
+    match (status, found) {
+        (AuthorizationStatus::Valid, _) => Ok(Progress::Proved),
+        (AuthorizationStatus::Pending, Some(found)) => {
+            let challenge = Challenge {
+                challenge_type: found.challenge_type,
+                host: host.into(),
+                token: found.token.into(),
+                key_authorization: found.key_authorization.into(),
+            };
+            Ok(match found.status {
+                ChallengeStatus::Pending => Progress::Open(challenge),
+                ChallengeStatus::Processing | ChallengeStatus::Valid | ChallengeStatus::Invalid => {
+                    Progress::Asked(challenge)
+                }
+            })
+        }
+        (AuthorizationStatus::Pending, None) => {
+            let ways: Vec<String> = ways.iter().map(ToString::to_string).collect();
+            let ways = ways.join(" or ");
+            Err(format!("the CA offers no challenge of type {ways} for {host}").into())
+        }
+        (
+            AuthorizationStatus::Invalid
+            | AuthorizationStatus::Revoked
+            | AuthorizationStatus::Expired
+            | AuthorizationStatus::Deactivated,
+            found,
+        ) => {
+            let why = found.and_then(|found| {
+                let problem = found.problem?;
+                Some(format!(" by {}: {}", found.challenge_type, problem.text))
+            });
+            let why = why.unwrap_or_default();
+            Err(format!("the CA did not find {host} to be ours{why}").into())
+        }
+    }
+}
+
+/// The challenge that the CA was told of, or else that of the first choice.
+fn choose(ways: &[ChallengeType], offered: Vec<ChallengeSeen>) -> Option<ChallengeSeen> {
+    let rank = |challenge: &ChallengeSeen| match challenge.status {
+        ChallengeStatus::Pending => {
+            let place = ways.iter().position(|way| *way == challenge.challenge_type);
+            place.map(|place| place + 1)
+        }
+        ChallengeStatus::Processing | ChallengeStatus::Valid | ChallengeStatus::Invalid => Some(0),
+    };
+    let ranked = offered.into_iter();
+    let ranked = ranked.filter_map(|challenge| Some((rank(&challenge)?, challenge)));
+    let chosen = ranked.min_by_key(|(rank, _)| *rank);
+    chosen.map(|(_, challenge)| challenge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::acme::client::Problem;
+    use crate::model::time::Timestamp;
+
+    const HTTP: ChallengeType = ChallengeType::Http01;
+    const TLS: ChallengeType = ChallengeType::TlsAlpn01;
+
+    fn offered(challenge_type: ChallengeType, status: ChallengeStatus) -> ChallengeSeen {
+        ChallengeSeen {
+            challenge_type,
+            token: challenge_type.to_string(),
+            key_authorization: "any".to_owned(),
+            status,
+            problem: None,
+        }
+    }
+
+    fn seen(status: AuthorizationStatus, challenges: Vec<ChallengeSeen>) -> AuthorizationSeen {
+        AuthorizationSeen {
+            url: "url".to_owned(),
+            name: "A.example".to_owned(),
+            status,
+            challenges,
+        }
+    }
+
+    fn read_one(
+        ways: &[ChallengeType],
+        status: AuthorizationStatus,
+        challenges: Vec<ChallengeSeen>,
+    ) -> Result<Progress, String> {
+        let Proofs { mut proofs, failed } = read(
+            vec!["a.example".to_owned()],
+            ways,
+            vec![seen(status, challenges)],
+        )?;
+        match failed {
+            Some(why) => Err(why.into()),
+            None => Ok(proofs.remove(0).progress),
+        }
+    }
+
+    #[test]
+    fn the_first_way_that_is_offered_is_gone_and_one_that_was_begun_is_gone_on() {
+        let pending = || {
+            [HTTP, TLS]
+                .map(|way| offered(way, ChallengeStatus::Pending))
+                .to_vec()
+        };
+        let open = |ways: &[ChallengeType], challenges| match read_one(
+            ways,
+            AuthorizationStatus::Pending,
+            challenges,
+        )
+        .unwrap()
+        {
+            Progress::Open(challenge) => challenge.challenge_type,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(open(&[HTTP, TLS], pending()), HTTP);
+        assert_eq!(open(&[TLS, HTTP], pending()), TLS);
+        assert_eq!(open(&[TLS, HTTP], pending()[..1].to_vec()), HTTP);
+        let begun = vec![
+            offered(HTTP, ChallengeStatus::Pending),
+            offered(TLS, ChallengeStatus::Processing),
+        ];
+        let asked = read_one(&[HTTP], AuthorizationStatus::Pending, begun).unwrap();
+        assert!(matches!(asked, Progress::Asked(challenge) if challenge.challenge_type == TLS));
+        let nothing = read_one(
+            &[TLS],
+            AuthorizationStatus::Pending,
+            pending()[..1].to_vec(),
+        );
+        let said = "the CA offers no challenge of type tls-alpn-01 for a.example";
+        assert_eq!(nothing.unwrap_err(), said);
+    }
+
+    #[test]
+    fn a_refusal_says_by_which_way_and_why() {
+        let mut refused = offered(TLS, ChallengeStatus::Invalid);
+        refused.problem = Some(Problem {
+            kind: None,
+            text: "connection refused".to_owned(),
+        });
+        let challenges = vec![offered(HTTP, ChallengeStatus::Pending), refused];
+        let why = read_one(&[HTTP, TLS], AuthorizationStatus::Invalid, challenges);
+        let said = "the CA did not find a.example to be ours by tls-alpn-01: connection refused";
+        assert_eq!(why.unwrap_err(), said);
+        let why = read_one(&[HTTP, TLS], AuthorizationStatus::Expired, vec![]);
+        assert_eq!(why.unwrap_err(), "the CA did not find a.example to be ours");
+    }
+
+    #[test]
+    fn proof_is_given_for_our_names_alone() {
+        let one = || seen(AuthorizationStatus::Valid, vec![]);
+        let names = || vec!["a.example".to_owned()];
+        let twice = read(names(), &[HTTP], vec![one(), one()]);
+        assert_eq!(twice.unwrap_err(), "the CA wants proof for \"A.example\"");
+        let read = read(names(), &[HTTP], vec![one()]).unwrap();
+        assert_eq!(read.proofs[0].progress, Progress::Proved);
+    }
+
+    #[test]
+    fn after_each_failure_another_way_is_the_first_choice() {
+        let after = |failures| {
+            let trouble = Trouble {
+                failures,
+                message: "".into(),
+                not_before: Timestamp(0),
+            };
+            ways(&[HTTP, TLS], Some(&trouble))
+        };
+        assert_eq!(ways(&[HTTP, TLS], None), [HTTP, TLS]);
+        assert_eq!(after(1), [TLS, HTTP]);
+        assert_eq!(after(2), [HTTP, TLS]);
+        assert_eq!(ways(&[], None), []);
+    }
+}
