@@ -12,16 +12,16 @@ mod defaults;
 mod guard;
 mod ingress_status;
 mod lease;
+mod listener;
 mod settings;
 #[cfg(test)]
 mod tests;
 pub mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::num::NonZero;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,8 +29,7 @@ use std::time::Duration;
 use jiff::fmt::serde::unsigned_duration::friendly::compact::required as duration;
 use serde::Deserialize;
 
-use crate::model::network::Network;
-use crate::model::settings::{HostOwnership, Protocol};
+use crate::model::settings::HostOwnership;
 
 pub use access::Access;
 pub use acme::Acme;
@@ -38,6 +37,7 @@ pub use beside::Beside;
 pub use cli::{Cli, Command};
 pub use guard::Guard;
 pub use ingress_status::{AddressSource, IngressStatus, NodeAddress};
+pub use listener::{Listener, Tls};
 pub use settings::Live;
 
 /// The whole configuration. Every key may be left out.
@@ -107,6 +107,15 @@ pub struct Sources {
     pub folder: Option<Folder>,
 }
 
+impl Sources {
+    /// Whether none come from anywhere.
+    fn reads_no_secrets(&self) -> bool {
+        let kubernetes = self.kubernetes.as_ref();
+        let off = kubernetes.is_some_and(|kubernetes| kubernetes.secrets == Secrets::Off);
+        off && self.folder.is_none()
+    }
+}
+
 /// The Kubernetes API as a source.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
@@ -150,32 +159,6 @@ pub enum Secrets {
 pub struct Folder {
     /// Its path. Files in it and below it that end in .yaml, .yml or .json are read.
     pub path: PathBuf,
-}
-
-/// A port that the proxies open.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Listener {
-    /// The address to listen on. Default: `::`, which is all addresses of both families.
-    #[serde(default = "defaults::any_address")]
-    pub address: IpAddr,
-    /// The port.
-    pub port: u16,
-    /// `http` or `https`. Default: http.
-    #[serde(default = "defaults::http")]
-    pub protocol: Protocol,
-    /// Load balancers that tell the client's address by the PROXY protocol, of version 1 or 2: the
-    /// networks that they connect from, for example `[10.0.0.0/16, 192.0.2.7/32]`, at most 256.
-    /// Each connection from there has to begin with a header, and is closed without an answer if
-    /// it does not; from elsewhere a header is not a request. Whoever connects from there can
-    /// claim any address: name only what clients cannot connect from. Empty, which is the
-    /// default: nobody. Open connections stay when it changes.
-    #[serde(default)]
-    pub proxy_protocol: BTreeSet<Network>,
-    /// By which port clients reach it, where that is another than `port`, such as 443 of a load
-    /// balancer that sends to 8443: clients are redirected there. Default: `port`.
-    #[serde(default)]
-    pub public_port: Option<NonZero<u16>>,
 }
 
 /// Where proxies and operators connect.
@@ -316,27 +299,16 @@ impl Config {
                 remedy,
             })
         };
-        let mut ports = BTreeMap::new();
-        for (name, listener) in &self.listeners {
-            let key = format!("listeners.{name}");
-            if name.is_empty() || name.len() > MAX_LISTENER_NAME {
+        listener::check(&self.listeners)?;
+        if self.sources.reads_no_secrets() {
+            let mut listeners = self.listeners.iter();
+            let shows = listeners.find(|(_, listener)| listener.tls.default_certificate.is_some());
+            if let Some((name, _)) = shows {
                 return invalid(
-                    &key,
-                    "its name is empty or too long",
-                    "use 1 to 63 characters",
+                    &format!("listeners.{name}.tls.defaultCertificate"),
+                    "no Secrets are read",
+                    "set sources.kubernetes.secrets to watch or get, or leave it out",
                 );
-            }
-            if listener.port == 0 {
-                return invalid(&format!("{key}.port"), "0 is no port", "use 1 to 65535");
-            }
-            if listener.proxy_protocol.len() > MAX_NETWORKS {
-                let problem = format!("{} networks are too many", listener.proxy_protocol.len());
-                let remedy = "name at most 256; those that lie together can be one";
-                return invalid(&format!("{key}.proxyProtocol"), &problem, remedy);
-            }
-            if let Some(other) = ports.insert((listener.address, listener.port), name) {
-                let problem = format!("listener {other} has the same address and port");
-                return invalid(&key, &problem, "give each listener its own");
             }
         }
         if let Some(kubernetes) = &self.sources.kubernetes
@@ -378,8 +350,5 @@ impl Config {
     }
 }
 
-const MAX_LISTENER_NAME: usize = 63;
-/// As many as proxies take.
-const MAX_NETWORKS: usize = 256;
 /// Less, and a slow list counts as silence; more, and kube refuses it.
 const WATCH_SECONDS: RangeInclusive<u32> = 5..=290;

@@ -18,3 +18,4 @@ pub mod refusal;
 pub mod service;
 pub mod settings;
 pub mod time;
+pub mod tls_policy;

@@ -222,13 +222,13 @@ fn changed(state: &State, seen: Seen, now: Timestamp, observed: &mut Observed) {
     }
 }
 
-/// Whether it is a Secret of the cluster that no Ingress of ours refers to: of such nothing is
+/// Whether it is a Secret of the cluster that nobody refers to: of such nothing is
 /// kept. In a folder is what its owner put there.
 fn is_unused_secret(state: &State, key: &ObjectKey) -> bool {
     key.kind == Kind::Secret
         && key.origin == Origin::Kubernetes
         && state.object(key).is_none()
-        && state.certificates().users(key).next().is_none()
+        && !state.certificates().is_used(key)
 }
 
 /// What recovery records tell a log that lacks them. Once all was listed in a term it knows better;

@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use prost::Message as _;
 use roadstead_proto::v1::CertificateBundle;
@@ -26,7 +27,8 @@ pub struct Bundle {
     name: BundleName,
     bytes: Bytes,
     key: OnceLock<Option<Arc<CertifiedKey>>>,
-    config: OnceLock<Arc<ServerConfig>>,
+    /// That of the policy of this number, which is most often the only one.
+    config: ArcSwapOption<(u64, Arc<ServerConfig>)>,
 }
 
 /// Bytes that were sent or kept are not the bundle.
@@ -51,7 +53,7 @@ impl Bundle {
             name,
             bytes,
             key: OnceLock::new(),
-            config: OnceLock::new(),
+            config: ArcSwapOption::empty(),
         })
     }
 
@@ -81,9 +83,20 @@ impl Bundle {
         key.as_ref()
     }
 
-    /// What all handshakes with it share, made by the first.
-    pub fn config(&self, make: impl FnOnce() -> ServerConfig) -> Arc<ServerConfig> {
-        Arc::clone(self.config.get_or_init(|| Arc::new(make())))
+    /// What handshakes with it share that are by the policy of this number, made by the first.
+    pub fn config(&self, policy: u64, make: impl FnOnce() -> ServerConfig) -> Arc<ServerConfig> {
+        if let Some((_, config)) = self
+            .config
+            .load()
+            .as_deref()
+            .filter(|known| known.0 == policy)
+        {
+            return Arc::clone(config);
+        }
+        let config = Arc::new(make());
+        self.config
+            .store(Some(Arc::new((policy, Arc::clone(&config)))));
+        config
     }
 }
 

@@ -11,6 +11,7 @@ mod key;
 mod refusal;
 mod resource;
 mod sources;
+mod tls_policy;
 mod transfer;
 mod version;
 
@@ -22,9 +23,10 @@ pub use key::Key;
 pub use refusal::Refusal;
 pub use resource::{
     Backend, Certificate, Endpoint, Form, KeyType, Listener, ListenerProtocol, Route, Rule,
-    ServerName, Target,
+    ServerName, Target, Terms,
 };
 pub use roadstead_proto::bundle::BundleName;
 pub use sources::Sources;
+pub use tls_policy::{NoSuite, TlsPolicy};
 pub use transfer::{Assembly, Limits, Step, Told, Transfer};
 pub use version::Version;

@@ -10,28 +10,24 @@ mod failure;
 mod handshake;
 mod offer;
 mod patience;
+mod policy;
 mod stream;
 mod tickets;
 mod wire;
 
 use std::sync::Arc;
 
-use rustls::{
-    ServerConfig,
-    crypto::{CryptoProvider, aws_lc_rs},
-    server::{NoServerSessionStorage, ResolvesServerCertUsingSni},
-    sign::{CertifiedKey, SingleCertAndKey},
-};
+use arc_swap::ArcSwap;
+use rustls::{crypto::aws_lc_rs, server::ProducesTickets};
 use tokio::sync::futures::Notified;
 
 pub use stream::TlsStream;
 
-use tickets::Tickets;
+use policy::Base;
 
 use crate::active::Certificates;
 use crate::aside::Aside;
-use crate::bundle::Bundle;
-use crate::snapshot::KeyAuthorization;
+use crate::snapshot::{KeyAuthorization, TlsPolicy};
 
 /// What is shown to clients.
 pub trait Shows {
@@ -46,47 +42,46 @@ pub trait Shows {
 }
 
 /// What all threads of a process do handshakes by.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Tls {
-    /// Without a certificate. Sessions are with the clients, in tickets that this process can read
-    /// (RFC 5077; RFC 8446, 4.6.1): threads have no store to share.
-    base: ServerConfig,
+    /// Sessions are with the clients, in tickets that this process can read (RFC 5077; RFC 8446,
+    /// 4.6.1): threads have no store to share.
+    ticketer: Arc<dyn ProducesTickets>,
+    /// Those that listeners had of late, the latest last.
+    bases: ArcSwap<Vec<Arc<Base>>>,
     aside: Aside,
 }
 
 impl Tls {
-    /// TLS 1.2 and 1.3. Signatures by RSA are made by `aside`.
+    /// Signatures by RSA are made by `aside`.
     pub fn new(aside: Aside) -> Result<Arc<Self>, rustls::Error> {
-        let provider = CryptoProvider {
-            // As a client's order decides, this says only what there is.
-            kx_groups: vec![
-                aws_lc_rs::kx_group::X25519MLKEM768,
-                aws_lc_rs::kx_group::X25519,
-                aws_lc_rs::kx_group::SECP256R1,
-                aws_lc_rs::kx_group::SECP384R1,
-            ],
-            ..aws_lc_rs::default_provider()
+        let tls = Self {
+            ticketer: aws_lc_rs::Ticketer::new()?,
+            bases: ArcSwap::default(),
+            aside,
         };
-        let mut base = ServerConfig::builder_with_provider(Arc::new(provider))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
-        base.alpn_protocols = vec![H2.to_vec(), HTTP11.to_vec()];
-        base.session_storage = Arc::new(NoServerSessionStorage {});
-        base.ticketer = aws_lc_rs::Ticketer::new()?;
-        Ok(Arc::new(Self { base, aside }))
+        tls.base(&TlsPolicy::default())?;
+        Ok(Arc::new(tls))
     }
 
-    /// To be used with this certificate, whose key this is.
-    fn config(&self, bundle: &Bundle, key: &Arc<CertifiedKey>) -> Arc<ServerConfig> {
-        bundle.config(|| {
-            let mut config = self.base.clone();
-            config.cert_resolver = Arc::new(SingleCertAndKey::from(Arc::clone(key)));
-            config.ticketer = Arc::new(Tickets::new(bundle.name(), &self.base.ticketer));
-            config
-        })
+    /// What handshakes by this policy share, made by the first.
+    fn base(&self, policy: &TlsPolicy) -> Result<Arc<Base>, rustls::Error> {
+        if let Some(base) = self.bases.load().iter().find(|base| base.policy == *policy) {
+            return Ok(Arc::clone(base));
+        }
+        let made = Arc::new(Base::new(policy.clone(), &self.ticketer)?);
+        self.bases.rcu(|known| {
+            let before = known
+                .iter()
+                .skip((known.len() + 1).saturating_sub(POLICIES));
+            before.chain([&made]).cloned().collect::<Vec<_>>()
+        });
+        Ok(made)
     }
 }
+
+/// Policies that are kept beyond the connections by them.
+const POLICIES: usize = 16;
 
 /// Names of ALPN (RFC 7301).
 const H2: &[u8] = b"h2";

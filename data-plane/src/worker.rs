@@ -27,7 +27,7 @@ use crate::limits::Limits;
 use crate::metrics::ThreadMetrics;
 use crate::protocol::Scheme;
 use crate::resolve::Resolved;
-use crate::snapshot::Sources;
+use crate::snapshot::Terms;
 use crate::telemetry::RequestTraces;
 use crate::tls::Tls;
 use crate::upstream::PoolOptions;
@@ -75,8 +75,8 @@ pub type Acknowledged = oneshot::Receiver<()>;
 enum Command {
     Publish(Arc<Active>),
     Resolved(Arc<Resolved>),
-    Open(Port, Sources, Vec<TcpListener>),
-    Sources(Arc<str>, Sources),
+    Open(Port, Terms, Vec<TcpListener>),
+    Terms(Arc<str>, Terms),
     Close(Arc<str>),
     Drain(Duration),
     Ping,
@@ -125,15 +125,14 @@ impl Worker {
         self.tell(Command::Resolved(resolved))
     }
 
-    /// Accepts connections on sockets of this thread's own. Those from `sources` begin with a
-    /// header of the PROXY protocol.
-    pub fn open(&self, port: Port, sources: Sources, sockets: Vec<TcpListener>) -> Acknowledged {
-        self.tell(Command::Open(port, sources, sockets))
+    /// Accepts connections on sockets of this thread's own.
+    pub fn open(&self, port: Port, terms: Terms, sockets: Vec<TcpListener>) -> Acknowledged {
+        self.tell(Command::Open(port, terms, sockets))
     }
 
-    /// Those that the listener accepts from now on begin with a header if they are from these.
-    pub fn set_sources(&self, name: &Arc<str>, sources: Sources) -> Acknowledged {
-        self.tell(Command::Sources(Arc::clone(name), sources))
+    /// Those that the listener accepts from now on are taken on these terms.
+    pub fn set_terms(&self, name: &Arc<str>, terms: Terms) -> Acknowledged {
+        self.tell(Command::Terms(Arc::clone(name), terms))
     }
 
     /// Accepts no more on the listener; its connections end as soon as they can.

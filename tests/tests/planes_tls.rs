@@ -162,6 +162,60 @@ fn a_new_certificate_cuts_no_connection_and_a_broken_one_keeps_the_last_good() {
 }
 
 #[test]
+fn what_a_listener_says_of_encryption_holds_for_real_clients_at_once() {
+    sandbox::run(async |sandbox| {
+        let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
+        let authority = Authority::new()?;
+        let roots = authority.save(sandbox)?;
+        let pair = authority.issue(&["apple.example", "pear.example"])?;
+        site(
+            sandbox,
+            "apple.example",
+            echo.address(),
+            &pair.secret("apple"),
+        )?;
+        let mut control = ControlPlane::start(sandbox, TWO_LISTENERS).await?;
+        let _proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
+        serves(&authority, "apple.example").await?;
+        let old = &["--tls-max", "1.2"];
+        let answer = curl(&roots, "apple.example", HTTPS, old).await?;
+        ensure!(answer.status.success(), "{answer:?}");
+
+        let policy = "tls: {minimumVersion: TLSv1.3, cipherSuites: [TLS_AES_256_GCM_SHA384], \
+                      defaultCertificate: default/apple}";
+        let listeners =
+            TWO_LISTENERS.replace("protocol: https", &format!("protocol: https, {policy}"));
+        let missing = TWO_LISTENERS.replace(
+            "protocol: https",
+            "protocol: https, tls: {defaultCertificate: default/apples}",
+        );
+        control.configure(&missing)?;
+        let told = "listeners.https.tls.defaultCertificate: there is no such Secret";
+        control.program().logged(told, SOON).await?;
+
+        control.configure(&listeners)?;
+        // No Ingress wants a certificate for this host.
+        wait::until_ok("the default certificate is shown", SOON, async || {
+            authority.connect(HTTPS, "pear.example").await.map(drop)
+        })
+        .await?;
+        let shown = openssl(&roots, "apple.example").await?;
+        let text = String::from_utf8_lossy(&shown.stdout);
+        ensure!(
+            text.contains("TLSv1.3, Cipher is TLS_AES_256_GCM_SHA384"),
+            "{text}"
+        );
+        let answer = curl(&roots, "apple.example", HTTPS, old).await?;
+        let said = String::from_utf8_lossy(&answer.stderr);
+        ensure!(
+            !answer.status.success() && said.contains("protocol version"),
+            "{said}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
 fn a_proxy_that_starts_without_a_control_plane_serves_https_by_the_keys_that_it_kept() {
     sandbox::run(async |sandbox| {
         let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;

@@ -1,6 +1,7 @@
 //! Where what the engine makes goes.
 
 mod availability;
+mod defaults;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,6 +80,13 @@ impl Outlets for Sinks {
             } else {
                 tracing::info!(upstream = name, "has no endpoints: answered with 503");
             }
+        }
+        let lacking = defaults::lacking(&self.published, &publication).into_iter();
+        for listener in lacking.filter(|_| tells) {
+            tracing::warn!(
+                "listeners.{listener}.tls.defaultCertificate: there is no such Secret with a \
+                 certificate; clients whose host has none are refused until it is made"
+            );
         }
         self.published = Arc::clone(&publication);
         if self.publisher.publish(publication) {

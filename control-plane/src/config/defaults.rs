@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::{
     Access, Admin, Beside, Config, Grpc, Guard, History, IngressStatus, Kubernetes, Lease,
-    Listener, Log, LogFormat, Otlp, Secrets, Sources,
+    Listener, Log, LogFormat, Otlp, Secrets, Sources, Tls,
 };
 use crate::model::settings::{HostOwnership, Protocol};
 
@@ -25,6 +25,7 @@ fn listener(port: u16, protocol: Protocol) -> Listener {
         protocol,
         proxy_protocol: BTreeSet::new(),
         public_port: None,
+        tls: Tls::default(),
     }
 }
 

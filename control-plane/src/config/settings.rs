@@ -1,9 +1,7 @@
 //! Of the configuration, what decides what objects mean.
 
-use std::num::NonZero;
-
 use crate::config::{Acme, Config};
-use crate::model::settings::{Listener, Settings};
+use crate::model::settings::Settings;
 use crate::observe::Observation;
 use crate::observe::guard::Confirmation;
 
@@ -33,16 +31,8 @@ impl Config {
 
     /// The part that projection depends on, and that is a fact in the log.
     pub fn settings(&self) -> Settings {
-        let listeners = self.listeners.iter().map(|(name, listener)| {
-            let listener = Listener {
-                address: listener.address,
-                port: listener.port,
-                protocol: listener.protocol,
-                proxy_protocol: listener.proxy_protocol.clone(),
-                public_port: listener.public_port.map(NonZero::get),
-            };
-            (name.clone(), listener)
-        });
+        let listeners = self.listeners.iter();
+        let listeners = listeners.map(|(name, listener)| (name.clone(), listener.settings()));
         Settings {
             listeners: listeners.collect(),
             ingress_class: self.ingress_class.clone(),

@@ -70,6 +70,38 @@ fn what_cannot_be_used_is_refused_by_key() {
             "listeners.a.proxyProtocol: 257 networks are too many; name at most 256",
         ),
         (
+            "listeners: {a: {port: 80, tls: {minimumVersion: TLSv1.3}}}",
+            "listeners.a.tls: its connections are not encrypted; set protocol: https, or leave it out",
+        ),
+        (
+            "listeners: {a: {port: 80, protocol: https, tls: {minimumVersion: 1.3}}}",
+            "TLSv1.2",
+        ),
+        (
+            "listeners: {a: {port: 80, protocol: https, tls: {cipherSuites: [RC4]}}}",
+            "TLS_AES_128_GCM_SHA256",
+        ),
+        (
+            "listeners: {a: {port: 80, protocol: https, tls: {minimumVersion: TLSv1.3, \
+             cipherSuites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]}}}",
+            "listeners.a.tls.cipherSuites: none of them goes with TLS 1.3, and no other version is \
+             spoken; name one of TLS 1.3, or leave it out",
+        ),
+        (
+            "listeners: {a: {port: 80, protocol: https, tls: {defaultCertificate: web}}}",
+            "listeners.a.tls.defaultCertificate: \"web\" names no Secret; write it as NAMESPACE/NAME",
+        ),
+        (
+            "{sources: {kubernetes: {secrets: off}}, listeners: {a: {port: 80, protocol: https, \
+             tls: {defaultCertificate: default/web}}}}",
+            "listeners.a.tls.defaultCertificate: no Secrets are read; set sources.kubernetes.secrets \
+             to watch or get, or leave it out",
+        ),
+        (
+            "acme: {acceptTerms: true, challenges: []}",
+            "acme.challenges: [] is empty or has one twice; name each way once, or leave the key out",
+        ),
+        (
             "grpc: {operators: '0.0.0.0:1'}",
             "grpc.operators: 0.0.0.0:1 is not a loopback address",
         ),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::guard::DeletionGuard;
 use crate::model::network::Network;
+use crate::model::tls_policy::TlsPolicy;
 
 /// The part of the configuration file that projection depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +117,9 @@ pub struct Listener {
     /// By which port clients reach it, if that is another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_port: Option<u16>,
+    /// How its connections are encrypted, if they are.
+    #[serde(default, skip_serializing_if = "TlsPolicy::is_default")]
+    pub tls: TlsPolicy,
 }
 
 impl Listener {
@@ -127,6 +131,7 @@ impl Listener {
             protocol,
             proxy_protocol: BTreeSet::new(),
             public_port: None,
+            tls: TlsPolicy::default(),
         }
     }
 }

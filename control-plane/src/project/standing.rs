@@ -95,7 +95,7 @@ pub(super) fn of(state: &State, key: &ObjectKey) -> Option<Standing> {
             .map_or(key.origin == Origin::Folder, |class| {
                 state.serves(key.origin, class)
             }),
-        Kind::Secret => state.certificates().users(key).next().is_some(),
+        Kind::Secret => state.certificates().is_used(key),
         Kind::Service => state.users_of(key).next().is_some(),
         Kind::EndpointSlice | Kind::IngressClass => true,
         // Nobody else writes them.

@@ -27,7 +27,9 @@ pub struct Certificates {
     wants: BTreeMap<(HostPattern, Age, ObjectKey), Box<[ObjectKey]>>,
     /// Secrets, each with the Ingresses that refer to it.
     users: BTreeSet<(ObjectKey, ObjectKey)>,
-    /// The Secrets of `users`, each since which record.
+    /// Secrets that the settings refer to.
+    defaults: BTreeSet<ObjectKey>,
+    /// The Secrets of `users` and `defaults`, each since which record.
     in_use: OrdMap<ObjectKey, Seq>,
     /// The names of all certificates that can be used, by namespace; those that we obtain are in
     /// none.
@@ -47,8 +49,8 @@ pub struct Certificates {
 type Named = (Origin, Arc<str>, HostPattern, ObjectKey);
 
 impl Certificates {
-    /// The Secrets that Ingresses of ours refer to, whether they exist or not, and since which
-    /// record: what was known of one before that was forgotten, and its source has to tell of it.
+    /// The Secrets that Ingresses of ours or the settings refer to, whether they exist or not, and
+    /// since which record: what was known of one before that was forgotten, and its source has to tell of it.
     pub fn in_use(&self) -> &OrdMap<ObjectKey, Seq> {
         &self.in_use
     }
@@ -60,6 +62,11 @@ impl Certificates {
         users
             .take_while(move |(of, _)| of == secret)
             .map(|(_, user)| user)
+    }
+
+    /// Whether anybody refers to a Secret.
+    pub fn is_used(&self, secret: &ObjectKey) -> bool {
+        self.defaults.contains(secret) || self.users(secret).next().is_some()
     }
 
     /// The Secrets whose certificates are shown for a host.

@@ -74,6 +74,20 @@ fn body(kind: ResourceType, bytes: &[u8]) -> Vec<String> {
             )];
             let networks = listener.proxy_protocol.iter();
             lines.extend(networks.map(|network| format!("PROXY headers from {network}")));
+            lines.extend(listener.tls.map(|tls| {
+                let v1::TlsPolicy {
+                    cipher_suites,
+                    no_session_tickets,
+                    default_certificates,
+                    ..
+                } = &tls;
+                let minimum = tls.minimum_version().as_str_name();
+                let tickets = if *no_session_tickets { "no" } else { "with" };
+                format!(
+                    "{minimum} and above, suites {cipher_suites:x?}, {tickets} tickets, by default \
+                     {default_certificates:?}"
+                )
+            }));
             lines
         }
         ResourceType::Route => {

@@ -16,6 +16,7 @@ use roadstead_control_plane::model::refusal::{Reason, Refusal};
 use roadstead_control_plane::model::service::{Service, ServicePort, Target};
 use roadstead_control_plane::model::settings::{Listener, Obtains, Protocol, Settings};
 use roadstead_control_plane::model::time::Timestamp;
+use roadstead_control_plane::model::tls_policy::{SecretName, TlsPolicy};
 use roadstead_control_plane::observe::{Observation, Seen};
 use roadstead_control_plane::project::Fold;
 use roadstead_control_plane::state::CONTROLLER;
@@ -134,7 +135,19 @@ pub(crate) fn settings() -> Settings {
     Settings {
         listeners: BTreeMap::from([
             ("http".into(), Listener::new(80, Protocol::Http)),
-            ("https".into(), Listener::new(443, Protocol::Https)),
+            (
+                "https".into(),
+                Listener {
+                    tls: TlsPolicy {
+                        default_certificate: Some(SecretName {
+                            namespace: "c".into(),
+                            name: "n1".into(),
+                        }),
+                        ..TlsPolicy::default()
+                    },
+                    ..Listener::new(443, Protocol::Https)
+                },
+            ),
         ]),
         // Most laws are about what a list says.
         deletion_guard: DeletionGuard {

@@ -57,16 +57,27 @@ impl Certificates {
     /// What may be shown for a host in canonical form, the first choice first: what is named for the
     /// host itself, or else for its wildcard; of these by the type of key, then by name.
     pub fn candidates(&self, host: &str) -> impl Iterator<Item = &Arc<Shown>> {
-        let named = self.named(host);
-        named.into_iter().flat_map(|named| {
-            let shown = named
-                .certificates
-                .iter()
-                .filter_map(|name| self.shown.get(name));
-            let mut shown: SmallVec<[&Arc<Shown>; 4]> = shown.collect();
-            shown.sort_by(|one, other| one.rank().cmp(&other.rank()));
-            shown
-        })
+        let named = self.named(host).into_iter();
+        let names = named.flat_map(|named| named.certificates.iter());
+        self.in_order(names).into_iter()
+    }
+
+    fn in_order<'a, 'n>(
+        &'a self,
+        names: impl Iterator<Item = &'n Arc<str>>,
+    ) -> SmallVec<[&'a Arc<Shown>; 4]> {
+        let shown = names.filter_map(|name| self.shown.get(name));
+        let mut shown: SmallVec<[&Arc<Shown>; 4]> = shown.collect();
+        shown.sort_by(|one, other| one.rank().cmp(&other.rank()));
+        shown
+    }
+
+    /// Of the certificates of these names those that there are, in the same order.
+    pub fn of_names<'a>(
+        &'a self,
+        names: &[Arc<str>],
+    ) -> impl Iterator<Item = &'a Arc<Shown>> + use<'a> {
+        self.in_order(names.iter()).into_iter()
     }
 
     /// Whether there is one to show for a host in canonical form, and it can be used.

@@ -144,13 +144,13 @@ impl Ports for Sockets {
         }
         let opened = self.workers.iter().zip(shares);
         let open = |(worker, share): (&Worker, _)| {
-            worker.open(port(listener), listener.sources.clone(), share)
+            worker.open(port(listener), listener.terms.clone(), share)
         };
         join_all(opened.map(open)).await;
     }
 
     async fn change(&mut self, listener: &Arc<Listener>) {
-        let set = |worker: &Worker| worker.set_sources(&listener.name, listener.sources.clone());
+        let set = |worker: &Worker| worker.set_terms(&listener.name, listener.terms.clone());
         all(&self.workers, set).await;
     }
 

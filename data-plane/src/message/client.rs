@@ -3,11 +3,17 @@
 //! Apart from the head, because it holds for a whole connection: what we tell upstreams about
 //! the client is written once, not per request.
 
-use std::{cell::Cell, net::SocketAddr, rc::Rc, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+};
 
 use crate::drain::Phase;
 use crate::metrics::ListenerMetrics;
 use crate::protocol::Scheme;
+use crate::snapshot::Terms;
 use crate::thread::Thread;
 
 /// The client's end of one connection.
@@ -53,6 +59,8 @@ pub struct Listener {
     pub metrics: Arc<ListenerMetrics>,
     /// Accepts no more; its connections end when they can.
     pub closing: Cell<bool>,
+    /// On what terms those are taken that are accepted from now on.
+    pub terms: RefCell<Terms>,
 }
 
 impl Listener {

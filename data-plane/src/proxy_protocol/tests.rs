@@ -1,6 +1,12 @@
 //! How long a header is waited for, by a clock that the test moves.
 
-use std::{cell::Cell, pin::pin, sync::Arc, task::Waker, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    pin::pin,
+    sync::Arc,
+    task::Waker,
+    time::Duration,
+};
 
 use super::*;
 use crate::access_log::{AccessLog, LogFormat, ThreadLog};
@@ -60,6 +66,7 @@ impl Scene {
             scheme: Scheme::Http,
             metrics: Arc::new(ListenerMetrics::new("http".into())),
             closing: false.into(),
+            terms: RefCell::default(),
         };
         Self {
             thread: Thread::new(Limits::default(), ThreadLog::new(log), Arc::default()),

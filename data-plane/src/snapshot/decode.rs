@@ -18,7 +18,14 @@ use roadstead_proto::{digest, v1};
 use super::{Fault, Form, Reason, Told};
 
 /// What this proxy can do beyond the messages' plain meaning; a resource may require some of it.
-pub const CAPABILITIES: &[&str] = &["challenge", "http", "proxy-protocol", "tls", "tls-alpn-01"];
+pub const CAPABILITIES: &[&str] = &[
+    "challenge",
+    "http",
+    "proxy-protocol",
+    "tls",
+    "tls-alpn-01",
+    "tls-policy",
+];
 
 /// What decoding came to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, num::NonZero, sync::Arc};
 
 use roadstead_matcher::{host::HostPattern, path::PathPattern};
 
-use super::{BundleName, ChallengeAnswer, Sources};
+use super::{BundleName, ChallengeAnswer, Sources, TlsPolicy};
 
 /// The usable form of a resource. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +28,17 @@ pub struct Listener {
     pub name: Arc<str>,
     pub address: SocketAddr,
     pub protocol: ListenerProtocol,
-    /// Whose connections begin with a header of the PROXY protocol.
+    pub terms: Terms,
+}
+
+/// On what terms connections of a listener are taken. Cheap to clone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Whose begin with a header of the PROXY protocol.
     pub sources: Sources,
+    pub tls: TlsPolicy,
+    /// Certificates that are shown to who asks for a host that has none, or for no host.
+    pub default_certificates: Arc<[Arc<str>]>,
 }
 
 /// What clients of a listener begin with.

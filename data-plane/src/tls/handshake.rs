@@ -17,6 +17,7 @@ use super::{
     failure::{Failure, INTERNAL_ERROR, NO_APPLICATION_PROTOCOL, UNRECOGNIZED_NAME},
     offer::Offer,
     patience::Patience,
+    policy::Base,
     wire::Wire,
 };
 use crate::active::Certificates;
@@ -25,6 +26,7 @@ use crate::clock;
 use crate::message::Client;
 use crate::metrics::Handshake;
 use crate::protocol::Agreed;
+use crate::snapshot::Terms;
 
 impl Tls {
     /// Does the handshake, with one of the certificates of the moment that it is needed; one that is
@@ -42,6 +44,7 @@ impl Tls {
             tls: self,
             wire: Wire::new(tcp),
             client,
+            terms: client.listener.terms.borrow().clone(),
             patience: Patience::new(client),
         };
         match shaking.run(shows).await {
@@ -70,17 +73,19 @@ struct Shaking<'a> {
     tls: &'a Tls,
     wire: Wire,
     client: &'a Rc<Client>,
+    terms: Terms,
     patience: Patience<'a>,
 }
 
 impl Shaking<'_> {
     async fn run(mut self, shows: &impl Shows) -> Result<(TlsStream, Agreed, Handshake), Failure> {
+        let base = self.tls.base(&self.terms.tls)?;
         let accepted = self.hello().await?;
         let asked = challenge::asked(&accepted.client_hello()).map(str::to_owned);
         if let Some(host) = asked {
-            return Err(self.answer_ca(accepted, &host, shows).await);
+            return Err(self.answer_ca(accepted, &base, &host, shows).await);
         }
-        let chosen = self.choose_in_time(&accepted, shows).await;
+        let chosen = self.choose_in_time(&accepted, &base, shows).await;
         let (config, is_long) = chosen.map_err(|end| {
             let unknown = matches!(end, Handshake::NoName | Handshake::UnknownName);
             self.wire.tell(match unknown {
@@ -124,11 +129,12 @@ impl Shaking<'_> {
     async fn choose_in_time(
         &mut self,
         accepted: &Accepted,
+        base: &Base,
         shows: &impl Shows,
     ) -> Result<(Arc<ServerConfig>, bool), Handshake> {
         loop {
             let mut changed = pin!(shows.changed());
-            match self.choose(accepted, &shows.certificates()) {
+            match self.choose(accepted, base, &shows.certificates()) {
                 Err(Handshake::NotYet) => {}
                 chosen => return chosen,
             }
@@ -153,13 +159,14 @@ impl Shaking<'_> {
     fn choose(
         &self,
         accepted: &Accepted,
+        base: &Base,
         certificates: &Certificates,
     ) -> Result<(Arc<ServerConfig>, bool), Handshake> {
-        let suites = &self.tls.base.crypto_provider().cipher_suites;
-        let chosen = Offer::of(&accepted.client_hello()).choose(certificates, suites);
-        let (bundle, key) = chosen?;
+        let hello = accepted.client_hello();
+        let offer = Offer::of(&hello, base.suites());
+        let (bundle, key) = offer.choose(certificates, &self.terms.default_certificates)?;
         let is_long = key.key.algorithm() == SignatureAlgorithm::RSA;
-        Ok((self.tls.config(bundle, key), is_long))
+        Ok((base.config(bundle, key), is_long))
     }
 
     /// Answers it.
@@ -180,14 +187,20 @@ impl Shaking<'_> {
     }
 
     /// Answers a CA that asks whether a host is ours. It wants nothing else (RFC 8737, section 3).
-    async fn answer_ca(&mut self, accepted: Accepted, host: &str, shows: &impl Shows) -> Failure {
+    async fn answer_ca(
+        &mut self,
+        accepted: Accepted,
+        base: &Base,
+        host: &str,
+        shows: &impl Shows,
+    ) -> Failure {
         let host = host.strip_suffix('.').unwrap_or(host);
         let Some(found) = shows.challenge(host).await else {
             self.wire.tell(&NO_APPLICATION_PROTOCOL);
             return Handshake::NothingInCommon.into();
         };
         let answered = async {
-            let config = challenge::config(self.tls.base.crypto_provider(), host, &found)?;
+            let config = challenge::config(base.provider(), host, &found)?;
             let connection = self.connect(accepted, Arc::new(config), false).await?;
             let mut connection = self.finish(connection, false).await?;
             connection.send_close_notify();

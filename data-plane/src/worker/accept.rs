@@ -3,7 +3,6 @@
 //! Apart from the main loop, so that a port can be opened and closed while others go on.
 
 use std::{
-    cell::RefCell,
     io,
     net::{SocketAddr, TcpListener},
     rc::Rc,
@@ -22,14 +21,13 @@ use tokio::{
 use super::{Port, peers::Caller, server::Server};
 use crate::listen::BACKLOG;
 use crate::message::Listener;
-use crate::snapshot::Sources;
+use crate::snapshot::Terms;
 
 /// Accepts for one listener until it is told to close.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     port: Port,
     listener: Rc<Listener>,
-    sources: Rc<RefCell<Sources>>,
     closing: oneshot::Sender<Closed>,
 }
 
@@ -40,32 +38,30 @@ impl Acceptor {
     pub(super) fn start(
         server: &Rc<Server>,
         port: Port,
-        sources: Sources,
+        terms: Terms,
         sockets: Vec<TcpListener>,
     ) -> io::Result<Self> {
         let queues = Queues::new(sockets)?;
         let listener = server.listener(&port, false);
-        let sources = Rc::new(RefCell::new(sources));
+        listener.terms.replace(terms);
         let (closing, told) = oneshot::channel();
         let accepting = Accepting {
             server: Rc::clone(server),
             port: port.clone(),
             listener: Rc::clone(&listener),
-            sources: Rc::clone(&sources),
             queues,
         };
         server.thread.tasks.spawn(accepting.run(told));
         Ok(Self {
             port,
             listener,
-            sources,
             closing,
         })
     }
 
-    /// From the next connection on these begin with a header of the PROXY protocol.
-    pub(super) fn set_sources(&self, sources: Sources) {
-        self.sources.replace(sources);
+    /// From the next connection on these are the terms.
+    pub(super) fn set_terms(&self, terms: Terms) {
+        self.listener.terms.replace(terms);
     }
 
     /// This thread's part of the listener, if the port is its.
@@ -88,7 +84,6 @@ struct Accepting {
     server: Rc<Server>,
     port: Port,
     listener: Rc<Listener>,
-    sources: Rc<RefCell<Sources>>,
     queues: Queues,
 }
 
@@ -146,7 +141,7 @@ impl Accepting {
     fn caller(&self, address: SocketAddr) -> Caller {
         Caller {
             address,
-            proxied: self.sources.borrow().contains(address.ip()),
+            proxied: self.listener.terms.borrow().sources.contains(address.ip()),
         }
     }
 }

@@ -80,9 +80,9 @@ pub(super) async fn run(
                 match command {
                     Command::Publish(active) => proxy.publish(active),
                     Command::Resolved(resolved) => proxy.resolved(resolved),
-                    Command::Open(port, sources, sockets) => {
+                    Command::Open(port, terms, sockets) => {
                         let name = Arc::clone(&port.name);
-                        match Acceptor::start(&server, port, sources, sockets) {
+                        match Acceptor::start(&server, port, terms, sockets) {
                             Ok(acceptor) => {
                                 if let Some(before) = acceptors.insert(name, acceptor) {
                                     let (closed, _) = oneshot::channel();
@@ -92,9 +92,9 @@ pub(super) async fn run(
                             Err(error) => tracing::error!(listener = %name, "accept: {error}"),
                         }
                     }
-                    Command::Sources(name, sources) => {
+                    Command::Terms(name, terms) => {
                         if let Some(acceptor) = acceptors.get(&name) {
-                            acceptor.set_sources(sources);
+                            acceptor.set_terms(terms);
                         }
                     }
                     Command::Close(name) => {

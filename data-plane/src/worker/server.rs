@@ -3,7 +3,7 @@
 //! Apart from accepting. The raw connection passes `Server::share` before anything else is done
 //! with it: there it may be given to another thread.
 
-use std::{rc::Rc, sync::Arc};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use tokio::net::TcpStream;
 
@@ -106,6 +106,7 @@ impl Server {
             scheme: port.scheme,
             metrics: self.thread.metrics.add_listener(&port.name),
             closing: closing.into(),
+            terms: RefCell::default(),
         })
     }
 

@@ -109,6 +109,7 @@ fn listener_of(name: &str, port: u32, protocol: v1::listener::Protocol) -> v1::R
         port,
         protocol: protocol.into(),
         proxy_protocol: Vec::new(),
+        tls: None,
     };
     resource(v1::ResourceType::Listener, name.to_owned(), &listener)
 }

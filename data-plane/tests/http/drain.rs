@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use roadstead_data_plane::{limits::Limits, listen::listen, reason::Reason, snapshot::Sources};
+use roadstead_data_plane::{limits::Limits, listen::listen, reason::Reason, snapshot::Terms};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -171,7 +171,7 @@ fn a_listener_closes_and_opens_while_others_go_on() {
     let other = socket.local_addr().unwrap();
     let mut name = port(other);
     name.name = "other".into();
-    done(proxy.worker().open(name, Sources::default(), vec![socket]));
+    done(proxy.worker().open(name, Terms::default(), vec![socket]));
     let mut stays = Client::connect(other);
     let (mut idle, mut busy) = (proxy.client(), proxy.client());
     for client in [&mut stays, &mut idle] {
@@ -193,7 +193,7 @@ fn a_listener_closes_and_opens_while_others_go_on() {
     done(
         proxy
             .worker()
-            .open(port(proxy.address), Sources::default(), vec![again]),
+            .open(port(proxy.address), Terms::default(), vec![again]),
     );
     assert_eq!(proxy.ask(GET).status, 200);
     // The figures of a name go on.
@@ -211,7 +211,7 @@ fn an_address_is_free_once_its_listener_is_said_to_be_closed() {
         let _waiting: Vec<_> = (0..200).map(|_| proxy.client()).collect();
         let _opened = proxy
             .worker()
-            .open(port(proxy.address), Sources::default(), vec![again]);
+            .open(port(proxy.address), Terms::default(), vec![again]);
     }
     assert_eq!(proxy.ask(GET).status, 200);
 }
@@ -232,7 +232,7 @@ fn whoever_waits_to_be_accepted_when_a_drain_begins_is_served() {
     }
     let mut name = port(address);
     name.name = "other".into();
-    let _opened = proxy.worker().open(name, Sources::default(), vec![socket]);
+    let _opened = proxy.worker().open(name, Terms::default(), vec![socket]);
     let drained = proxy.drain(PATIENCE);
     for client in &mut waiting {
         assert_eq!(client.answer().status, 200);

@@ -20,5 +20,6 @@ mod support;
 mod tls;
 mod tls_challenges;
 mod tls_handshake;
+mod tls_policies;
 mod tls_sessions;
 mod upgrade;

@@ -126,6 +126,7 @@ async fn ours(thread: &Rc<Thread>, bytes: &[u8]) -> Vec<Parsed> {
         scheme: Scheme::Http,
         metrics: Arc::new(ListenerMetrics::new("http".into())),
         closing: false.into(),
+        terms: RefCell::default(),
     });
     let address = "192.0.2.1:1".parse().unwrap();
     let client = Rc::new(Client::new(address, listener, Rc::clone(thread)));

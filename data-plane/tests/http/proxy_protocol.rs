@@ -2,7 +2,11 @@
 
 use std::{io::Write, time::Duration};
 
-use roadstead_data_plane::{limits::Limits, protocol::BadHeader, snapshot::Sources};
+use roadstead_data_plane::{
+    limits::Limits,
+    protocol::BadHeader,
+    snapshot::{Sources, Terms},
+};
 
 use super::support::{Client, Origin, PATIENCE, Proxy, Seen, done, plain};
 
@@ -18,8 +22,11 @@ fn behind(networks: &[&str], origin: &Origin, limits: Limits) -> Proxy {
 
 fn expect_headers(proxy: &Proxy, networks: &[&str]) {
     let networks = networks.iter().map(|network| network.parse().unwrap());
-    let sources = Sources::from_iter(networks);
-    done(proxy.worker().set_sources(&"http".into(), sources));
+    let terms = Terms {
+        sources: Sources::from_iter(networks),
+        ..Terms::default()
+    };
+    done(proxy.worker().set_terms(&"http".into(), terms));
 }
 
 fn bad_headers(proxy: &Proxy) -> [u64; BadHeader::ALL.len()] {

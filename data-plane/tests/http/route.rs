@@ -2,6 +2,7 @@
 //! from the bytes to the connection that is being made.
 
 use std::{
+    cell::RefCell,
     io,
     pin::{Pin, pin},
     rc::Rc,
@@ -95,6 +96,7 @@ fn once<F: Future>(backends: &Backends, begin: impl FnOnce(Rc<Client>, Rc<Proxy>
             scheme: Scheme::Http,
             metrics: thread.metrics.add_listener(&"http".into()),
             closing: false.into(),
+            terms: RefCell::default(),
         });
         let address = "192.0.2.1:1".parse().unwrap();
         let client = Rc::new(Client::new(address, listener, Rc::clone(&thread)));

@@ -23,7 +23,7 @@ use roadstead_data_plane::{
     metrics::ThreadTotals,
     protocol::Scheme,
     router::{Names, RouteChange, Router, UpstreamId},
-    snapshot::{Backend, Route, Rule, Sources, Version},
+    snapshot::{Backend, Route, Rule, Terms, Version},
     tls::Tls,
     upstream::PoolOptions,
     worker::{Acknowledged, Peers, Port, Worker, WorkerOptions},
@@ -111,7 +111,7 @@ impl Proxy {
             scheme,
             ..port(address)
         };
-        done(self.worker.open(port, Sources::default(), vec![socket]));
+        done(self.worker.open(port, Terms::default(), vec![socket]));
         Self { address, ..self }
     }
 

@@ -186,6 +186,7 @@ const CONTROL_PLANE: &[&str] = &[
     "control-plane/src/config/beside.rs",
     "control-plane/src/config/guard.rs",
     "control-plane/src/config/ingress_status.rs",
+    "control-plane/src/config/listener.rs",
 ];
 const DATA_PLANE: &[&str] = &[
     "data-plane/src/config.rs",

@@ -150,7 +150,7 @@ impl State {
     pub(in crate::state) fn forget_unused(&mut self, touched: &mut Touched) {
         let unused = touched.certificates.iter();
         let unused = unused.filter(|secret| secret.kind == Kind::Secret);
-        let unused = unused.filter(|secret| self.certificates.users(secret).next().is_none());
+        let unused = unused.filter(|secret| !self.certificates.is_used(secret));
         let unused: Vec<ObjectKey> = unused.cloned().collect();
         for secret in unused {
             self.certificates.in_use.remove(&secret);
@@ -168,6 +168,13 @@ impl State {
         touched: &mut Touched,
     ) -> OrdMap<ObjectKey, Seq> {
         let before = std::mem::take(&mut self.certificates);
+        let listeners = self.settings().into_iter();
+        let listeners = listeners.flat_map(|settings| settings.listeners.values());
+        let defaults = listeners.flat_map(|listener| listener.tls.default_secrets());
+        self.certificates.defaults = defaults.collect();
+        let since = self.head.seq;
+        let used = self.certificates.defaults.iter();
+        self.certificates.in_use = used.map(|secret| (secret.clone(), since)).collect();
         for origin in Origin::ALL {
             for kind in [Kind::Certificate, Kind::Secret] {
                 let keys = self.keys(origin, kind);

@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeSet, net::SocketAddr};
 use futures::FutureExt;
 
 use super::*;
-use crate::snapshot::{ListenerProtocol, Sources};
+use crate::snapshot::{ListenerProtocol, Sources, Terms};
 
 /// A machine where whole ports are taken, whatever the address.
 #[derive(Default)]
@@ -71,7 +71,10 @@ fn set_with(
                 name: name.into(),
                 address: SocketAddr::from(([127, 0, 0, 1], port)),
                 protocol: ListenerProtocol::Http,
-                sources: sources.clone(),
+                terms: Terms {
+                    sources: sources.clone(),
+                    ..Terms::default()
+                },
             })
         })
         .collect();

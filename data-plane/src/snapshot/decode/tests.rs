@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use v1::ResourceType as Kind;
 
 use super::*;
-use crate::snapshot::{BundleName, Key, KeyType, ListenerProtocol, Target};
+use crate::snapshot::{BundleName, Key, KeyType, ListenerProtocol, Target, TlsPolicy};
 
 fn told(kind: Kind, name: &str, body: &impl Message) -> Told {
     let body = body.encode_to_vec();
@@ -48,6 +48,7 @@ fn listener(address: &str, port: u32, protocol: i32) -> Told {
         port,
         protocol,
         proxy_protocol: Vec::new(),
+        tls: None,
     };
     told(Kind::Listener, "web", &listener)
 }
@@ -160,6 +161,7 @@ fn a_listener_has_sources_of_proxy_headers_that_are_networks_and_not_too_many() 
             port: 80,
             protocol: v1::listener::Protocol::Http.into(),
             proxy_protocol: networks.iter().map(ToString::to_string).collect(),
+            tls: None,
         };
         told(Kind::Listener, "web", &listener)
     };
@@ -171,7 +173,7 @@ fn a_listener_has_sources_of_proxy_headers_that_are_networks_and_not_too_many() 
             panic!("not a listener");
         };
         let networks = networks.iter().map(|network| network.parse().unwrap());
-        assert_eq!(web.sources, networks.collect());
+        assert_eq!(web.terms.sources, networks.collect());
     }
     assert_eq!(
         fault(&told(&["10.0.0.0/8", "10.0.0.0/33", "nowhere"])).1,
@@ -182,6 +184,52 @@ fn a_listener_has_sources_of_proxy_headers_that_are_networks_and_not_too_many() 
         fault(&told(&["::/0"; 257])).1,
         "proxy_protocol: 257 networks, more than 256"
     );
+}
+
+#[test]
+fn a_listener_has_a_policy_of_which_something_is_left_that_this_release_can_do() {
+    let told = |tls: v1::TlsPolicy| {
+        let listener = v1::Listener {
+            name: "web".to_owned(),
+            address: "::".to_owned(),
+            port: 443,
+            protocol: v1::listener::Protocol::Https.into(),
+            proxy_protocol: Vec::new(),
+            tls: Some(tls),
+        };
+        told(Kind::Listener, "web", &listener)
+    };
+    let policy = |minimum_version: i32, cipher_suites: &[u32]| v1::TlsPolicy {
+        minimum_version,
+        cipher_suites: cipher_suites.to_vec(),
+        no_session_tickets: true,
+        default_certificates: vec!["secret/a/b".to_owned()],
+    };
+    // TLS_AES_128_GCM_SHA256, one of TLS 1.2, and one that nobody has.
+    let (modern, old, none) = (0x1301, 0xc02b, 0x1_1301);
+    let Form::Listener(web) = usable(&told(policy(2, &[none, modern]))) else {
+        panic!("not a listener");
+    };
+    let expected = TlsPolicy::new(true, &[0x1301], false);
+    assert_eq!(Ok(web.terms.tls.clone()), expected);
+    assert_eq!(*web.terms.default_certificates, ["secret/a/b".into()]);
+    usable(&told(policy(0, &[])));
+    let of_names = |count| v1::TlsPolicy {
+        default_certificates: vec!["secret/a/b".to_owned(); count],
+        ..policy(1, &[old])
+    };
+    usable(&told(of_names(16)));
+    for (bad, said) in [
+        (policy(3, &[]), "tls.minimum_version: not one"),
+        (policy(2, &[old]), "tls.cipher_suites: none that"),
+        (policy(1, &[none]), "tls.cipher_suites: none that"),
+        (policy(1, &[modern; 65]), "tls.cipher_suites: more than 64"),
+        (of_names(17), "tls.default_certificates: more than 16"),
+    ] {
+        let (reason, message) = fault(&told(bad));
+        assert_eq!(reason, Reason::InvalidField);
+        assert!(message.starts_with(said), "{message}");
+    }
 }
 
 #[test]

@@ -76,15 +76,28 @@ fn chosen(
     schemes: &[SignatureScheme],
     suites: &[CipherSuite],
 ) -> Result<String, Handshake> {
+    chosen_or(all, name, schemes, suites, &[])
+}
+
+/// The same where there are default certificates of these names.
+fn chosen_or(
+    all: &Certificates,
+    name: Option<&str>,
+    schemes: &[SignatureScheme],
+    suites: &[CipherSuite],
+    defaults: &[Arc<str>],
+) -> Result<String, Handshake> {
     let offer = Offer {
         name,
         schemes,
         suites,
+        known: ALL_CIPHER_SUITES,
     };
-    let (_, key) = offer.choose(all, ALL_CIPHER_SUITES)?;
+    let (_, key) = offer.choose(all, defaults)?;
     let is_it = |shown: &&Arc<Shown>| shown.key().is_some_and(|known| Arc::ptr_eq(known, key));
-    let host = name.unwrap().trim_end_matches('.');
-    Ok(all.candidates(host).find(is_it).unwrap().name.to_string())
+    let host = name.unwrap_or_default().trim_end_matches('.');
+    let mut candidates = all.candidates(host).chain(all.of_names(defaults));
+    Ok(candidates.find(is_it).unwrap().name.to_string())
 }
 
 const TLS13: &[CipherSuite] = &[CipherSuite::TLS13_AES_128_GCM_SHA256];
@@ -137,4 +150,35 @@ fn without_a_certificate_for_the_name_there_is_none_to_show() {
     assert_eq!(none(&all, Some("b.example")), Handshake::NoCertificate);
     let found = chosen(&all, Some("c.example"), &[P256], TLS13);
     assert_eq!(found.as_deref(), Ok("secret/a/6"));
+}
+
+#[test]
+fn a_default_certificate_is_for_whoever_has_none_and_in_place_of_none_that_is_broken_or_to_come() {
+    let mut all = all();
+    let defaults = ["secret/a/none", "secret/a/1", "secret/a/2"].map(Arc::from);
+    let of =
+        |all: &Certificates, name, schemes: &[_]| chosen_or(all, name, schemes, TLS13, &defaults);
+    for name in [None, Some("b.example")] {
+        // The same order as among those of a host.
+        assert_eq!(of(&all, name, &[RSA, P256]).as_deref(), Ok("secret/a/2"));
+        assert_eq!(of(&all, name, &[RSA]).as_deref(), Ok("secret/a/1"));
+    }
+    assert_eq!(
+        of(&all, Some("a.example"), &[P384]).as_deref(),
+        Ok("secret/a/3")
+    );
+    let broken = Bytes::from_static(b"no bundle");
+    add(&mut all, ("secret/a/5", "b.example"), KeyType::Rsa, broken);
+    let found = of(&all, Some("b.example"), &[P256]);
+    assert_eq!(found, Err(Handshake::NoCertificate));
+    all.name(&Arc::new(ServerName {
+        host: HostPattern::parse("c.example").unwrap(),
+        certificates: [].into(),
+        expected: true,
+    }));
+    let found = of(&all, Some("c.example"), &[P256]);
+    assert_eq!(found, Err(Handshake::NotYet));
+    let missing = ["secret/a/none"].map(Arc::from);
+    let found = chosen_or(&all, None, &[P256], TLS13, &missing);
+    assert_eq!(found, Err(Handshake::NoName));
 }

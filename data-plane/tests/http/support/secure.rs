@@ -107,8 +107,12 @@ impl Offers {
         Self::of(rustls::ALL_VERSIONS, &aws_lc_rs::default_provider(), None)
     }
 
+    /// This version alone, and its cipher suites: as other clients than rustls say it.
     pub(crate) fn version(version: &'static SupportedProtocolVersion) -> Self {
-        Self::of(&[version], &aws_lc_rs::default_provider(), None)
+        let mut provider = aws_lc_rs::default_provider();
+        let suites = &mut provider.cipher_suites;
+        suites.retain(|suite| suite.version() == version);
+        Self::of(&[version], &provider, None)
     }
 
     /// Signatures by these alone.
