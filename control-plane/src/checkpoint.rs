@@ -238,6 +238,7 @@ pub fn restore(
     if head.synced == Epoch::default() && !head.listed.is_empty() {
         // Schema 1 did not say in which term.
         head.synced = head.epoch;
+        head.synced_until = head.seq;
     }
     let mut fold = Fold::from_state(State::restore(stored.head, objects));
     let versions = Versions::restore(versions, stored.older_versions_forgotten);

@@ -4,8 +4,9 @@
 //! One keeper for each origin brings its store in line with what `plan` wants, until it is: so
 //! a write that failed, or that somebody undid, needs no note. In each term the log is told
 //! first what the store holds and it lacks, before anything is listed: all, if it never knew its
-//! sources; else what terms wrote of which it does not say that they listed them. Once they are
-//! listed in this term the log knows better than the store, and no sooner is anything written.
+//! sources; else what was written after the last record that it has of a term in which all were
+//! listed. Once they are listed in this term the log knows better than the store, and no sooner is
+//! anything written.
 
 mod attempt;
 mod entry;
@@ -24,7 +25,7 @@ use crate::event::Epoch;
 use crate::event::recovery::{Kept, RecoveryRecord};
 use crate::metrics::recovery::RecoveryMetrics;
 use crate::observe::Observation;
-use crate::plan::recovery::Wanted;
+use crate::plan::recovery::{Place, Wanted};
 use crate::recovery::entry::Entry;
 use crate::store::{Body, Store, StoreError};
 
@@ -44,9 +45,9 @@ pub struct Keeper<S> {
     metrics: RecoveryMetrics,
     /// What the store holds, by name; `None`: to be looked at.
     held: Option<BTreeMap<Box<str>, Entry>>,
-    /// The store could not be read when the term began: what later terms than this one wrote may
-    /// be nowhere else.
-    unread_after: Option<Epoch>,
+    /// The store could not be read when the term began: what was written after this may be nowhere
+    /// else.
+    unread_after: Option<Place>,
     /// What is wrong, as it was said.
     said: BTreeSet<String>,
 }
@@ -82,7 +83,9 @@ impl<S: Store> Keeper<S> {
             return;
         }
         let epoch = self.tenure.epoch;
-        let synced = self.wanted.wait_for(|wanted| wanted.synced() >= epoch);
+        let synced = self
+            .wanted
+            .wait_for(|wanted| wanted.synced().epoch >= epoch);
         if synced.await.is_err() {
             return;
         }
@@ -119,19 +122,28 @@ impl<S: Store> Keeper<S> {
             self.unread_after = Some(synced);
             tracing::error!(
                 "what the log has is listed all the same; should it lack what another leader \
-                 wrote there, that is left alone until the next term"
+                 wrote there, that is left alone in this term, and given up by the next"
             );
             return None;
         };
         let mut records: Vec<RecoveryRecord> = Vec::new();
         for kept in read {
-            if *kept.lineage == *self.tenure.lineage && kept.epoch > synced {
+            if self.is_after(&kept, synced) {
                 let (key, epoch) = (&kept.record.key, kept.epoch);
                 tracing::info!(object = %key, %epoch, "the log lacks what its recovery record has");
                 records.push(kept.record);
             }
         }
         (!records.is_empty()).then_some(Observation::Recovered { origin, records })
+    }
+
+    /// Whether it was written in this installation after that.
+    fn is_after(&self, kept: &Kept, place: Place) -> bool {
+        let at = Place {
+            epoch: kept.epoch,
+            seq: kept.seq,
+        };
+        *kept.lineage == *self.tenure.lineage && at > place
     }
 
     /// All that the store holds and can be used, once it can be read.
@@ -143,10 +155,8 @@ impl<S: Store> Keeper<S> {
                 Err(error) => {
                     self.metrics.failure(self.store.origin(), error.cause());
                     let whereabouts = self.store.whereabouts();
-                    let problem = format!(
-                        "the recovery records {whereabouts} cannot be read, and nothing is \
-                         listed before: {error}"
-                    );
+                    let problem =
+                        format!("the recovery records {whereabouts} cannot be read: {error}");
                     if self.said.insert(problem.clone()) {
                         tracing::error!("{problem}");
                     }
@@ -194,7 +204,7 @@ const MAX_RECORDS: usize = 1000;
 const LOOK: Duration = Duration::from_secs(300);
 /// How long the store may take to tell all that it holds.
 const READ: Duration = Duration::from_secs(60);
-/// How long a log that knew its sources waits for the store.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a log that knew its sources waits for the store, which as a rule has nothing for it.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long it may take for one record.
 const WRITE: Duration = Duration::from_secs(10);

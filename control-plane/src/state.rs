@@ -68,6 +68,9 @@ pub struct Head {
     /// of a log that lacked what was known already.
     #[serde(default)]
     pub synced: Epoch,
+    /// The last record of that term that is known.
+    #[serde(default)]
+    pub synced_until: Seq,
     /// What is held back, at most one for each origin and kind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holds: Vec<Hold>,
@@ -169,6 +172,9 @@ impl State {
             | Event::FaultBegan { .. }
             | Event::FaultEnded { .. }
             | Event::AcknowledgedByAll { .. } => {}
+        }
+        if record.epoch == self.head.synced {
+            self.head.synced_until = record.seq;
         }
         self.forget_unused(&mut touched);
         touched

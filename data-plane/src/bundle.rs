@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use prost::Message as _;
 use roadstead_proto::v1::CertificateBundle;
@@ -27,8 +27,8 @@ pub struct Bundle {
     name: BundleName,
     bytes: Bytes,
     key: OnceLock<Option<Arc<CertifiedKey>>>,
-    /// That of the policy of this number, which is most often the only one.
-    config: ArcSwapOption<(u64, Arc<ServerConfig>)>,
+    /// By the number of a policy, the latest last.
+    configs: ArcSwap<Vec<(u64, Arc<ServerConfig>)>>,
 }
 
 /// Bytes that were sent or kept are not the bundle.
@@ -53,7 +53,7 @@ impl Bundle {
             name,
             bytes,
             key: OnceLock::new(),
-            config: ArcSwapOption::empty(),
+            configs: ArcSwap::default(),
         })
     }
 
@@ -85,17 +85,18 @@ impl Bundle {
 
     /// What handshakes with it share that are by the policy of this number, made by the first.
     pub fn config(&self, policy: u64, make: impl FnOnce() -> ServerConfig) -> Arc<ServerConfig> {
-        if let Some((_, config)) = self
-            .config
-            .load()
-            .as_deref()
-            .filter(|known| known.0 == policy)
-        {
+        let known = self.configs.load();
+        if let Some((_, config)) = known.iter().find(|(number, _)| *number == policy) {
             return Arc::clone(config);
         }
         let config = Arc::new(make());
-        self.config
-            .store(Some(Arc::new((policy, Arc::clone(&config)))));
+        self.configs.rcu(|known| {
+            let before = known
+                .iter()
+                .skip((known.len() + 1).saturating_sub(POLICIES));
+            let made = (policy, Arc::clone(&config));
+            before.cloned().chain([made]).collect::<Vec<_>>()
+        });
         config
     }
 }
@@ -128,6 +129,9 @@ fn read(bytes: &[u8]) -> Result<CertifiedKey, &'static str> {
 
 /// Bytes of one bundle.
 pub const MAX_BYTES: usize = 256 * 1024;
+
+/// Policies that listeners have at a time, or had of late.
+const POLICIES: usize = 4;
 
 /// Certificates of one chain.
 const MAX_CHAIN: usize = 16;

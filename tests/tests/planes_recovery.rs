@@ -21,6 +21,7 @@ use roadstead_tests::{
     sandbox::{self, Sandbox},
     wait,
 };
+use rustix::process::Signal;
 
 const ADMIN: u16 = 8082;
 
@@ -128,12 +129,13 @@ fn what_was_good_after_the_log_that_was_put_back_is_served_on() {
         let mut control = ControlPlane::start(sandbox, ONE_LISTENER).await?;
         let _proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
         answers(HTTP, before.host, "/before", "echo").await?;
-        control.stop().await?;
         let log = sandbox.folder().join("control-plane/log");
         let copy = sandbox.folder().join("a-copy-of-the-log");
+        // As a snapshot of the volume is taken, in the midst of a term.
+        control.program().signal(Signal::STOP)?;
         copy_folder(&log, &copy)?;
+        control.program().signal(Signal::CONT)?;
 
-        control.start_again().await?;
         let since = Site {
             path: "/since",
             ..before

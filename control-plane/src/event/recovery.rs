@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::sealed::{OpenError, Sealed, open, seal};
-use crate::event::{Epoch, Event};
+use crate::event::{Epoch, Event, Seq};
 use crate::model::ingress::ClassRef;
 use crate::model::key::ObjectKey;
 use crate::model::object::{Meta, Spec};
@@ -47,6 +47,8 @@ pub struct Kept {
     pub lineage: Box<str>,
     /// The term in which it was written.
     pub epoch: Epoch,
+    /// As of which record of the log.
+    pub seq: Seq,
     pub record: RecoveryRecord,
 }
 
@@ -63,6 +65,8 @@ pub enum DecodeError {
 
 #[derive(Serialize, Deserialize)]
 struct Content {
+    #[serde(default)]
+    seq: Seq,
     event: Event,
 }
 
@@ -71,10 +75,11 @@ pub fn encode(kept: Kept) -> Result<Vec<u8>, serde_json::Error> {
     let Kept {
         lineage,
         epoch,
+        seq,
         record,
     } = kept;
     let event = record.into_event();
-    seal(&lineage, epoch, Content { event })
+    seal(&lineage, epoch, Content { seq, event })
 }
 
 /// Reads a record.
@@ -82,7 +87,7 @@ pub fn decode(bytes: &[u8]) -> Result<Kept, DecodeError> {
     let Sealed {
         lineage,
         epoch,
-        content: Content { event },
+        content: Content { seq, event },
         ..
     } = open(bytes)?;
     let Event::ObjectRecovered {
@@ -100,6 +105,7 @@ pub fn decode(bytes: &[u8]) -> Result<Kept, DecodeError> {
     Ok(Kept {
         lineage,
         epoch,
+        seq,
         record: RecoveryRecord {
             key,
             meta,
@@ -140,6 +146,7 @@ mod tests {
         Kept {
             lineage: "l".into(),
             epoch: Epoch(7),
+            seq: Seq(70),
             record: RecoveryRecord {
                 key,
                 meta,
@@ -155,7 +162,11 @@ mod tests {
         assert_eq!(decode(&bytes).unwrap(), kept());
         // What was written by a release must be read by all that follow.
         let released = r#"{"schema":1,"lineage":"l","epoch":7,"event":{"ObjectRecovered":{"key":{"origin":"kubernetes","kind":"IngressClass","namespace":"","name":"ours"},"meta":{"uid":"u","resourceVersion":"1","age":{"created":5,"rank":"/ours"}},"spec":{"IngressClass":{"controller":"c","isDefault":true}}}}}"#;
-        assert_eq!(decode(released.as_bytes()).unwrap(), kept());
+        let without_place = Kept {
+            seq: Seq(0),
+            ..kept()
+        };
+        assert_eq!(decode(released.as_bytes()).unwrap(), without_place);
     }
 
     #[test]

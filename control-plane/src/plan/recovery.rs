@@ -9,7 +9,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use crate::event::recovery::RecoveryRecord;
-use crate::event::{Epoch, Event};
+use crate::event::{Epoch, Event, Seq};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::state::State;
 
@@ -18,7 +18,15 @@ use crate::state::State;
 pub struct Wanted {
     records: OrdMap<ObjectKey, Arc<RecoveryRecord>>,
     listed: BTreeSet<Origin>,
-    synced: Epoch,
+    synced: Place,
+    seq: Seq,
+}
+
+/// A place in the log of an installation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub epoch: Epoch,
+    pub seq: Seq,
 }
 
 impl Wanted {
@@ -30,15 +38,17 @@ impl Wanted {
         Self {
             records: records.collect(),
             listed: state.head().listed.clone(),
-            synced: state.head().synced,
+            synced: synced(state),
+            seq: state.seq(),
         }
     }
 
     /// Follows an event that this state has taken in; returns whether anything else is wanted.
     pub fn follow(&mut self, state: &State, event: &Event) -> bool {
+        self.synced = synced(state);
+        self.seq = state.seq();
         if let Event::SourcesListed { .. } = event {
             self.listed.clone_from(&state.head().listed);
-            self.synced = state.head().synced;
             return true;
         }
         let forgotten = self.forget_secrets(state);
@@ -82,9 +92,22 @@ impl Wanted {
         self.listed.contains(&origin)
     }
 
-    /// The last term in which it knew all there is: what a later one wrote is not known here.
-    pub fn synced(&self) -> Epoch {
+    /// How far the log goes of the last term in which it knew all there is: what was written later
+    /// is not known here.
+    pub fn synced(&self) -> Place {
         self.synced
+    }
+
+    /// As of which record this is what is to be kept.
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+}
+
+fn synced(state: &State) -> Place {
+    Place {
+        epoch: state.head().synced,
+        seq: state.head().synced_until,
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
+use crate::event::Seq;
 use crate::event::recovery::{Kept, RecoveryRecord, encode};
 use crate::recovery::entry::{Entry, name, records};
 use crate::recovery::{Keeper, MAX_RECORDS, WRITE};
@@ -54,7 +55,9 @@ impl<S: Store> Keeper<S> {
             Some(held) => held,
             None => self.look(outcome).await?,
         };
-        let done = self.put_in_line(&mut held, &records, outcome).await;
+        let done = self
+            .put_in_line(&mut held, &records, wanted.seq(), outcome)
+            .await;
         self.held = Some(held);
         done
     }
@@ -77,6 +80,7 @@ impl<S: Store> Keeper<S> {
         &self,
         held: &mut BTreeMap<Box<str>, Entry>,
         records: &BTreeMap<Box<str>, Arc<RecoveryRecord>>,
+        seq: Seq,
         outcome: &mut Outcome,
     ) -> Result<(), Halt> {
         let held_names = held.keys().filter(|name| !records.contains_key(*name));
@@ -94,7 +98,7 @@ impl<S: Store> Keeper<S> {
                 Entry::Untouchable(_) => false,
             });
             if !kept {
-                self.put(held, name, record, outcome).await?;
+                self.put(held, (name, record), seq, outcome).await?;
             }
         }
         Ok(())
@@ -103,13 +107,13 @@ impl<S: Store> Keeper<S> {
     async fn put(
         &self,
         held: &mut BTreeMap<Box<str>, Entry>,
-        name: &str,
-        record: &Arc<RecoveryRecord>,
+        (name, record): (&str, &Arc<RecoveryRecord>),
+        seq: Seq,
         outcome: &mut Outcome,
     ) -> Result<(), Halt> {
         let key = &record.key;
         let what = format!("the recovery record of {key} ({})", self.store.place(name));
-        let bytes = match self.bytes(record) {
+        let bytes = match self.bytes(record, seq) {
             Ok(bytes) if bytes.len() <= MAX_BYTES => bytes,
             Ok(bytes) => {
                 let problem = format!(
@@ -228,10 +232,11 @@ impl<S: Store> Keeper<S> {
         Ok(())
     }
 
-    fn bytes(&self, record: &RecoveryRecord) -> Result<Vec<u8>, serde_json::Error> {
+    fn bytes(&self, record: &RecoveryRecord, seq: Seq) -> Result<Vec<u8>, serde_json::Error> {
         encode(Kept {
             lineage: self.tenure.lineage.as_ref().into(),
             epoch: self.tenure.epoch,
+            seq,
             record: record.clone(),
         })
     }

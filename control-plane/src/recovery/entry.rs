@@ -76,8 +76,8 @@ impl<S: Store> Keeper<S> {
                     return Entry::Untouchable(format!("is of a later leader, of epoch {epoch}"));
                 }
                 let current = ours && kept.epoch == self.tenure.epoch;
-                let unread = self.unread_after.is_some_and(|synced| kept.epoch > synced);
-                if ours && !current && unread {
+                let unread = self.unread_after;
+                if !current && unread.is_some_and(|place| self.is_after(&kept, place)) {
                     let epoch = kept.epoch;
                     return Entry::Untouchable(format!(
                         "is of another leader, of epoch {epoch}, and could not be read when this \

@@ -106,9 +106,15 @@ fn record(name: &str, controller: &str) -> RecoveryRecord {
 }
 
 fn bytes(lineage: &str, epoch: u64, record: RecoveryRecord) -> Vec<u8> {
+    bytes_at(lineage, (epoch, 1), record)
+}
+
+/// What was kept as of this record of a term.
+fn bytes_at(lineage: &str, (epoch, seq): (u64, u64), record: RecoveryRecord) -> Vec<u8> {
     let kept = Kept {
         lineage: lineage.into(),
         epoch: Epoch(epoch),
+        seq: Seq(seq),
         record,
     };
     encode(kept).unwrap()
@@ -189,18 +195,24 @@ async fn a_log_that_knows_its_sources_is_told_nothing_and_takes_the_store_over()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_log_that_lacks_a_later_term_is_told_what_that_wrote_and_nothing_else() {
+async fn a_log_that_lacks_the_end_is_told_what_was_written_after_it_and_nothing_else() {
     let memory = stored(&[
         ("known", bytes("ours", 2, record("known", "old"))),
         ("missed", bytes("ours", 3, record("missed", "one"))),
         ("newer", bytes("ours", 4, record("newer", "new"))),
         ("theirs", bytes("theirs", 4, record("theirs", "one"))),
+        // Of the last term that it knows, after the last record that it has of that.
+        ("later", bytes_at("ours", (2, 99), record("later", "one"))),
     ]);
     let before = memory.shelf().bodies;
     let objects = [("known", "one"), ("newer", "old")];
     let mut setting = begin(5, wanted(2, &objects), memory);
     let told = setting.inbox.recv().await.unwrap();
-    let mut records = vec![record("missed", "one"), record("newer", "new")];
+    let mut records = vec![
+        record("missed", "one"),
+        record("newer", "new"),
+        record("later", "one"),
+    ];
     records.sort_by_key(|record| name(&record.key));
     let origin = Origin::Folder;
     assert_eq!(told, Observation::Recovered { origin, records });

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use roadstead_control_plane::event::recovery::RecoveryRecord;
 use roadstead_control_plane::event::{Epoch, Event, Record};
-use roadstead_control_plane::model::key::{Kind, ObjectKey};
+use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
 use roadstead_control_plane::model::time::Timestamp;
 use roadstead_control_plane::observe::{Observation, Seen, observe};
 use roadstead_control_plane::plan::recovery::Wanted;
@@ -31,6 +32,12 @@ impl Machine {
         });
         machine.see(Observation::Configured(world::settings()));
         machine
+    }
+
+    /// What is to be kept outside of the log.
+    pub(crate) fn records(&self) -> Vec<RecoveryRecord> {
+        let records = self.wanted.records(Origin::Kubernetes);
+        records.map(|record| (**record).clone()).collect()
     }
 
     pub(crate) fn see(&mut self, observation: Observation) -> usize {

@@ -62,9 +62,14 @@ impl<P: Ports> Listeners<P> {
             match self.open.get(&listener.name) {
                 Some(open) if open == listener => continue,
                 // Nobody is cut for it.
-                Some(open) if open.address == listener.address => {
+                Some(open) if open.is_at_the_door_of(listener) => {
                     self.change(listener).await;
                     continue;
+                }
+                // What is spoken there is another thing from the next connection on.
+                Some(open) if open.address == listener.address => {
+                    let open = Arc::clone(open);
+                    self.close(&open).await;
                 }
                 Some(_) | None => {}
             }

@@ -56,9 +56,15 @@ impl Known {
             Answer::Missing => None,
             Answer::Unheard => return,
         };
+        // A host alone can be guessed: whoever asks for it early must not decide for long.
+        let good = if question.token.is_some() {
+            GOOD
+        } else {
+            GUESSABLE
+        };
         self.answers.retain(|_, (_, until)| *until > now);
         if self.answers.len() < MOST {
-            self.answers.insert(question, (answer, now + GOOD));
+            self.answers.insert(question, (answer, now + good));
         }
     }
 }
@@ -73,6 +79,9 @@ const BURST: u32 = 20;
 /// that this could be long; it is as short as another ACME client's pause between looks at its own
 /// challenge, which then costs a question each at most.
 const GOOD: Duration = Duration::from_secs(10);
+
+/// For which an answer to a question without a token is good: of a CA that asks from some places.
+const GUESSABLE: Duration = Duration::from_secs(1);
 
 /// Answers that are kept. The bucket lets about 120 be good at a time; this is for whoever changes it.
 const MOST: usize = 1_000;
@@ -138,6 +147,13 @@ mod tests {
             assert_eq!(known.verdict(&question, true, later(10)), Verdict::Ask);
         }
         let mut known = Known::new(now);
+        let by_tls = Question {
+            token: None,
+            ..question("t")
+        };
+        known.answered(by_tls.clone(), Answer::Missing, now);
+        assert_eq!(known.verdict(&by_tls, true, now), Verdict::Nothing);
+        assert_eq!(known.verdict(&by_tls, true, later(1)), Verdict::Ask);
         known.answered(question("t"), Answer::Missing, now);
         let other = Question {
             host: "b.example".into(),

@@ -31,6 +31,14 @@ pub struct Listener {
     pub terms: Terms,
 }
 
+impl Listener {
+    /// Whether this one speaks the same at the same address, so that it can take the other's place with
+    /// its sockets.
+    pub fn is_at_the_door_of(&self, other: &Self) -> bool {
+        (self.address, self.protocol) == (other.address, other.protocol)
+    }
+}
+
 /// On what terms connections of a listener are taken. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {

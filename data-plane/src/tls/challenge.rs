@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use rustls::{
     Error, ServerConfig,
-    crypto::{CryptoProvider, aws_lc_rs::sign::any_supported_type},
+    crypto::aws_lc_rs::{self, sign::any_supported_type},
     pki_types::PrivatePkcs8KeyDer,
     server::{ClientHello, NoServerSessionStorage},
     sign::{CertifiedKey, SingleCertAndKey},
@@ -25,16 +25,13 @@ pub(super) fn asked<'a>(hello: &'a ClientHello<'_>) -> Option<&'a str> {
 }
 
 /// By what it is answered: a certificate that names the host and the key authorization's hash.
-pub(super) fn config(
-    provider: &Arc<CryptoProvider>,
-    host: &str,
-    found: &KeyAuthorization,
-) -> Result<ServerConfig, Error> {
+pub(super) fn config(host: &str, found: &KeyAuthorization) -> Result<ServerConfig, Error> {
     let (certificate, key) = certificate(host, found)
         .map_err(|error| Error::General(format!("no certificate for a challenge: {error}")))?;
     let key = any_supported_type(&PrivatePkcs8KeyDer::from(key.serialize_der()).into())?;
     let shown = CertifiedKey::new(vec![certificate.der().clone()], key);
-    let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
+    // What clients have to agree to says nothing of a CA.
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));

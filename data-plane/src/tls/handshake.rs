@@ -79,12 +79,12 @@ struct Shaking<'a> {
 
 impl Shaking<'_> {
     async fn run(mut self, shows: &impl Shows) -> Result<(TlsStream, Agreed, Handshake), Failure> {
-        let base = self.tls.base(&self.terms.tls)?;
         let accepted = self.hello().await?;
         let asked = challenge::asked(&accepted.client_hello()).map(str::to_owned);
         if let Some(host) = asked {
-            return Err(self.answer_ca(accepted, &base, &host, shows).await);
+            return Err(self.answer_ca(accepted, &host, shows).await);
         }
+        let base = self.tls.base(&self.terms.tls)?;
         let chosen = self.choose_in_time(&accepted, &base, shows).await;
         let (config, is_long) = chosen.map_err(|end| {
             let unknown = matches!(end, Handshake::NoName | Handshake::UnknownName);
@@ -187,20 +187,14 @@ impl Shaking<'_> {
     }
 
     /// Answers a CA that asks whether a host is ours. It wants nothing else (RFC 8737, section 3).
-    async fn answer_ca(
-        &mut self,
-        accepted: Accepted,
-        base: &Base,
-        host: &str,
-        shows: &impl Shows,
-    ) -> Failure {
+    async fn answer_ca(&mut self, accepted: Accepted, host: &str, shows: &impl Shows) -> Failure {
         let host = host.strip_suffix('.').unwrap_or(host);
         let Some(found) = shows.challenge(host).await else {
             self.wire.tell(&NO_APPLICATION_PROTOCOL);
             return Handshake::NothingInCommon.into();
         };
         let answered = async {
-            let config = challenge::config(base.provider(), host, &found)?;
+            let config = challenge::config(host, &found)?;
             let connection = self.connect(accepted, Arc::new(config), false).await?;
             let mut connection = self.finish(connection, false).await?;
             connection.send_close_notify();

@@ -72,12 +72,8 @@ impl Base {
         })
     }
 
-    pub(super) fn provider(&self) -> &Arc<CryptoProvider> {
-        self.config.crypto_provider()
-    }
-
     pub(super) fn suites(&self) -> &[SupportedCipherSuite] {
-        &self.provider().cipher_suites
+        &self.config.crypto_provider().cipher_suites
     }
 
     /// To be used with this certificate, whose key this is.

@@ -42,8 +42,7 @@ impl Acceptor {
         sockets: Vec<TcpListener>,
     ) -> io::Result<Self> {
         let queues = Queues::new(sockets)?;
-        let listener = server.listener(&port, false);
-        listener.terms.replace(terms);
+        let listener = server.listener(&port, terms, false);
         let (closing, told) = oneshot::channel();
         let accepting = Accepting {
             server: Rc::clone(server),

@@ -16,6 +16,7 @@ use std::{
 use tokio::sync::mpsc::{Permit, Receiver, Sender, channel};
 
 use super::Port;
+use crate::snapshot::Terms;
 
 /// One thread's view of all, and what the others give it.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(super) struct Given {
     pub(super) stream: std::net::TcpStream,
     pub(super) caller: Caller,
     pub(super) port: Port,
+    /// On what terms it was accepted.
+    pub(super) terms: Terms,
 }
 
 /// Who has connected.

@@ -3,7 +3,7 @@
 //! Apart from accepting. The raw connection passes `Server::share` before anything else is done
 //! with it: there it may be given to another thread.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
 use tokio::net::TcpStream;
 
@@ -16,6 +16,7 @@ use crate::message::{Client, Listener, Transport as _};
 use crate::protocol::Scheme;
 use crate::proxy::Proxy;
 use crate::proxy_protocol::{self, Beginning};
+use crate::snapshot::Terms;
 use crate::thread::Thread;
 use crate::tls::Tls;
 
@@ -64,6 +65,7 @@ impl Server {
                     stream,
                     caller,
                     port: port.clone(),
+                    terms: listener.terms.borrow().clone(),
                 });
                 self.thread.metrics.connections_given.add(1);
             }
@@ -87,9 +89,10 @@ impl Server {
             stream,
             caller,
             port,
+            terms,
         } = given;
         // Whoever was accepted as the listener closed is served as the last of it.
-        let listener = find(&port).unwrap_or_else(|| self.listener(&port, true));
+        let listener = find(&port).unwrap_or_else(|| self.listener(&port, terms, true));
         match TcpStream::from_std(stream) {
             Ok(stream) => self.admit(stream, caller, &listener),
             Err(error) => {
@@ -99,14 +102,14 @@ impl Server {
         }
     }
 
-    pub(super) fn listener(&self, port: &Port, closing: bool) -> Rc<Listener> {
+    pub(super) fn listener(&self, port: &Port, terms: Terms, closing: bool) -> Rc<Listener> {
         Rc::new(Listener {
             name: Arc::clone(&port.name),
             port: port.number,
             scheme: port.scheme,
             metrics: self.thread.metrics.add_listener(&port.name),
             closing: closing.into(),
-            terms: RefCell::default(),
+            terms: terms.into(),
         })
     }
 

@@ -120,6 +120,27 @@ fn a_listener_whose_sources_change_stays_open() {
 }
 
 #[test]
+fn a_listener_that_speaks_another_protocol_is_closed_and_opened_where_it_was() {
+    let mut listeners = listeners();
+    set(&mut listeners, &[("a", 80), ("b", 81)]);
+    let wanted = [
+        ("a", ListenerProtocol::Https, 80),
+        ("b", ListenerProtocol::Http, 81),
+    ];
+    let wanted = wanted.map(|(name, protocol, port)| {
+        Arc::new(Listener {
+            name: name.into(),
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            protocol,
+            terms: Terms::default(),
+        })
+    });
+    let faults = listeners.set(&wanted).now_or_never().unwrap();
+    assert!(faults.is_empty());
+    assert_eq!(listeners.ports.done.take(), ["close a 80", "open a 80"]);
+}
+
+#[test]
 fn a_port_that_is_taken_fails_alone_and_is_tried_again() {
     let mut listeners = listeners();
     listeners.ports.take(80);
