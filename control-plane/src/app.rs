@@ -25,7 +25,7 @@ use crate::admin::Admin;
 use crate::app::access::Guards;
 use crate::app::endpoints::Endpoints;
 use crate::app::opening::{Opened, log_folder};
-use crate::app::outlets::Sinks;
+use crate::app::outlets::{Defaults, Sinks};
 use crate::app::peers::lacking;
 use crate::app::replica::Replica;
 use crate::app::sources::Sources;
@@ -190,6 +190,7 @@ async fn serve_until_stopped(
         lacking: lack,
         health: health.clone(),
         metrics: engine_metrics,
+        defaults: Defaults::default(),
     };
     let keep = Keep {
         records: config.history.records,

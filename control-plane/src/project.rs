@@ -166,6 +166,10 @@ impl Fold {
             }
             let all = touched.certificates.iter();
             configuration.extend(all.flat_map(|key| certificates::project(&self.state, key)));
+            let mut all = touched.certificates.iter();
+            if all.any(|key| self.state.certificates().is_default(key)) {
+                configuration.extend(listeners::project(&self.state));
+            }
             let hosts = touched.server_names.iter();
             configuration
                 .extend(hosts.map(|host| certificates::project_server_name(&self.state, host)));

@@ -33,6 +33,8 @@ use crate::state::hold::Holding;
 use crate::status::Teller;
 use crate::watch::InUse;
 
+pub(super) use defaults::Defaults;
+
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Sinks {
@@ -53,6 +55,7 @@ pub(super) struct Sinks {
     pub(super) lacking: watch::Sender<Lacking>,
     pub(super) health: Health,
     pub(super) metrics: EngineMetrics,
+    pub(super) defaults: Defaults,
 }
 
 impl Outlets for Sinks {
@@ -80,13 +83,6 @@ impl Outlets for Sinks {
             } else {
                 tracing::info!(upstream = name, "has no endpoints: answered with 503");
             }
-        }
-        let lacking = defaults::lacking(&self.published, &publication).into_iter();
-        for listener in lacking.filter(|_| tells) {
-            tracing::warn!(
-                "listeners.{listener}.tls.defaultCertificate: there is no such Secret with a \
-                 certificate; clients whose host has none are refused until it is made"
-            );
         }
         self.published = Arc::clone(&publication);
         if self.publisher.publish(publication) {
@@ -152,6 +148,7 @@ impl Outlets for Sinks {
 
     fn reached(&mut self, fold: &Fold) {
         self.recorder.reached(fold);
+        self.defaults.look(fold.state(), clock::now());
     }
 
     fn turned(&mut self, took: Duration) {
@@ -167,6 +164,16 @@ impl Outlets for Sinks {
 
     fn beat(&mut self) {
         self.health.beat();
+        if self.office.load().is_none() {
+            // The leader tells.
+            return;
+        }
+        for listener in self.defaults.due(clock::now()) {
+            tracing::warn!(
+                "listeners.{listener}.tls.defaultCertificate: there is no such Secret with a \
+                 certificate; clients whose host has none are refused until it is made"
+            );
+        }
     }
 
     fn listable(&mut self, origin: Origin, kind: Kind, listable: bool) {

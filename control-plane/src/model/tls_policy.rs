@@ -41,7 +41,6 @@ pub enum TlsVersion {
 
 /// A cipher suite that proxies have, by its name at IANA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum CipherSuite {
     #[serde(rename = "TLS_AES_128_GCM_SHA256")]
     Aes128,

@@ -9,18 +9,18 @@ use crate::project::resource_name;
 use crate::snapshot::{Change, ResourceId};
 use crate::state::State;
 
-/// All listeners.
+/// All listeners. Of default certificates are named those that there are.
 pub(super) fn project(state: &State) -> impl Iterator<Item = Change> {
     let settings = state.settings().into_iter();
     settings
         .flat_map(|settings| &settings.listeners)
         .map(|(name, listener)| Change {
             id: ResourceId::new(ResourceType::Listener, name.as_ref()),
-            body: Some(body(name, listener)),
+            body: Some(body(state, name, listener)),
         })
 }
 
-fn body(name: &str, listener: &Listener) -> (Vec<u8>, &'static [&'static str]) {
+fn body(state: &State, name: &str, listener: &Listener) -> (Vec<u8>, &'static [&'static str]) {
     use v1::listener::Protocol as Wire;
     let has_headers = !listener.proxy_protocol.is_empty();
     let has_policy = !listener.tls.is_default();
@@ -45,12 +45,12 @@ fn body(name: &str, listener: &Listener) -> (Vec<u8>, &'static [&'static str]) {
             .iter()
             .map(ToString::to_string)
             .collect(),
-        tls: has_policy.then(|| tls_policy(&listener.tls)),
+        tls: has_policy.then(|| tls_policy(state, &listener.tls)),
     };
     (message.encode_to_vec(), requires)
 }
 
-fn tls_policy(policy: &TlsPolicy) -> v1::TlsPolicy {
+fn tls_policy(state: &State, policy: &TlsPolicy) -> v1::TlsPolicy {
     use v1::tls_policy::Version;
     let minimum = match policy.minimum_version {
         TlsVersion::Tls12 => Version::Tls12,
@@ -63,6 +63,7 @@ fn tls_policy(policy: &TlsPolicy) -> v1::TlsPolicy {
         no_session_tickets: !policy.session_tickets,
         default_certificates: policy
             .default_secrets()
+            .filter(|secret| state.certificate(secret).is_some())
             .map(|secret| resource_name(&secret))
             .collect(),
     }

@@ -64,6 +64,11 @@ impl Certificates {
             .map(|(_, user)| user)
     }
 
+    /// Whether the settings refer to a Secret.
+    pub fn is_default(&self, secret: &ObjectKey) -> bool {
+        self.defaults.contains(secret)
+    }
+
     /// Whether anybody refers to a Secret.
     pub fn is_used(&self, secret: &ObjectKey) -> bool {
         self.defaults.contains(secret) || self.users(secret).next().is_some()

@@ -49,9 +49,13 @@ impl<'a> Offer<'a> {
             None => Err(Handshake::NoName),
         };
         match found {
-            Err(Handshake::NoName | Handshake::UnknownName) => {
-                let (chosen, _) = self.first(certificates.of_names(defaults));
-                chosen.map_or(found, Ok)
+            Err(Handshake::NoName | Handshake::UnknownName) if !defaults.is_empty() => {
+                let (chosen, unusable) = self.first(certificates.of_names(defaults));
+                // Those that are named there are, and their keys are to come.
+                chosen.ok_or(match unusable {
+                    true => Handshake::NoCertificate,
+                    false => Handshake::NotYet,
+                })
             }
             found => found,
         }

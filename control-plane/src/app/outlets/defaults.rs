@@ -1,94 +1,102 @@
 //! Listeners whose default certificate is not there.
 //!
 //! A Secret that nobody has made is an object of nobody that could be told: the operator who named it
-//! is told here.
+//! is told here, a moment after it was named, for its source has to look for it first.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use prost::Message as _;
-use roadstead_proto::v1::{self, ResourceType};
+use crate::model::settings::Listener;
+use crate::model::time::Timestamp;
+use crate::state::State;
 
-use crate::snapshot::publication::Publication;
-use crate::snapshot::{ResourceId, Snapshot};
-
-/// The names of those that lack it now and did not before. What was found in the log alone tells
-/// nothing: the Secret may be seen in a moment.
-pub(super) fn lacking(before: &Publication, after: &Publication) -> BTreeSet<Box<str>> {
-    if after.is_restored() {
-        return BTreeSet::new();
-    }
-    let mut lacking = lack(after.snapshot());
-    if !before.is_restored() {
-        let before = lack(before.snapshot());
-        lacking.retain(|name| !before.contains(name));
-    }
-    lacking
+/// Those that lack it.
+#[derive(Debug, Default)]
+pub(in crate::app) struct Defaults {
+    /// Since when, and whether that was told.
+    lacking: BTreeMap<Box<str>, (Timestamp, bool)>,
 }
 
-fn lack(snapshot: &Snapshot) -> BTreeSet<Box<str>> {
-    let resources = snapshot.resources();
-    let first = ResourceId::new(ResourceType::Listener, "");
-    let listeners = resources.range(first..);
-    let listeners = listeners.take_while(|(id, _)| id.kind == ResourceType::Listener);
-    let lacks = listeners.filter(|(_, resource)| {
-        // The bytes are projection's own, so that there is nothing to refuse.
-        let listener = v1::Listener::decode(resource.body.clone()).unwrap_or_default();
-        let names = listener.tls.unwrap_or_default().default_certificates;
-        let mut ids = names
-            .iter()
-            .map(|name| ResourceId::new(ResourceType::Certificate, name.as_str()));
-        !names.is_empty() && !ids.any(|id| resources.contains_key(&id))
-    });
-    lacks.map(|(id, _)| id.name.as_ref().into()).collect()
+impl Defaults {
+    /// Takes in what is known.
+    pub(in crate::app) fn look(&mut self, state: &State, now: Timestamp) {
+        let listeners = state.settings().map(|settings| &settings.listeners);
+        let lacks = |listener: &Listener| {
+            let mut secrets = listener.tls.default_secrets();
+            listener.tls.default_certificate.is_some()
+                && !secrets.any(|secret| state.certificate(&secret).is_some())
+        };
+        let lacking = listeners.into_iter().flatten();
+        let lacking = lacking.filter(|(_, listener)| lacks(listener));
+        let mut before = std::mem::take(&mut self.lacking);
+        self.lacking = lacking
+            .map(|(name, _)| {
+                let known = before.remove(name).unwrap_or((now, false));
+                (name.clone(), known)
+            })
+            .collect();
+    }
+
+    /// Those that are to be told of now, each once.
+    pub(in crate::app) fn due(&mut self, now: Timestamp) -> Vec<Box<str>> {
+        let mut due = Vec::new();
+        for (name, (since, told)) in &mut self.lacking {
+            if !*told && since.later(PATIENCE) <= now {
+                *told = true;
+                due.push(name.clone());
+            }
+        }
+        due
+    }
 }
+
+/// How long a source may take to find a Secret, in milliseconds.
+const PATIENCE: i64 = 5_000;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Epoch, Seq};
-    use crate::snapshot::{Change, Version};
+    use crate::event::{Epoch, Event, Record};
+    use crate::model::settings::{Protocol, Settings};
+    use crate::model::tls_policy::{SecretName, TlsPolicy};
 
-    /// The next publication, with this change.
-    fn publish(before: &Publication, id: ResourceId, body: Option<Vec<u8>>) -> Publication {
-        let mut snapshot = before.snapshot().clone();
-        let version = Version {
-            epoch: Epoch(1),
-            seq: Seq(before.number() + 1),
+    fn configured(default_certificate: Option<SecretName>) -> State {
+        let tls = TlsPolicy {
+            default_certificate,
+            ..TlsPolicy::default()
         };
-        let body = body.map(|body| (body, [].as_slice()));
-        let changed = snapshot.configure(version, vec![Change { id, body }]);
-        before.succeed("lineage".into(), snapshot, changed.into())
+        let listener = Listener {
+            tls,
+            ..Listener::new(443, Protocol::Https)
+        };
+        let settings = Settings {
+            listeners: [("https".into(), listener)].into(),
+            ..Settings::default()
+        };
+        let mut state = State::default();
+        state.apply(&Record {
+            seq: state.seq().next(),
+            epoch: Epoch(1),
+            time: Timestamp(0),
+            event: Event::Configured { settings },
+        });
+        state
     }
 
     #[test]
-    fn a_listener_is_told_of_once_for_each_time_that_its_certificate_is_gone() {
-        let listener = v1::Listener {
-            tls: Some(v1::TlsPolicy {
-                default_certificates: vec!["secret/a/b@folder".into(), "secret/a/b".into()],
-                ..v1::TlsPolicy::default()
-            }),
-            ..v1::Listener::default()
-        };
-        let https = || ResourceId::new(ResourceType::Listener, "https");
-        let secret = || ResourceId::new(ResourceType::Certificate, "secret/a/b");
-        let told = |before: &Publication, after: &Publication| lacking(before, after).len();
-        let nothing = Publication::default();
-        let without = publish(&nothing, https(), Some(listener.encode_to_vec()));
-        assert_eq!(
-            *lacking(&nothing, &without).first().unwrap(),
-            "https".into()
-        );
-        let same = publish(&without, secret(), None);
-        assert_eq!(told(&without, &same), 0);
-        let with = publish(&same, secret(), Some(vec![]));
-        assert_eq!(told(&same, &with), 0);
-        let gone = publish(&with, secret(), None);
-        assert_eq!(told(&with, &gone), 1);
-        let plain = publish(
-            &gone,
-            https(),
-            Some(v1::Listener::default().encode_to_vec()),
-        );
-        assert_eq!(told(&gone, &plain), 0);
+    fn a_listener_is_told_of_once_each_time_that_its_certificate_is_missing_for_a_while() {
+        let lacks = configured(Some(SecretName {
+            namespace: "a".into(),
+            name: "b".into(),
+        }));
+        let mut defaults = Defaults::default();
+        defaults.look(&lacks, Timestamp(0));
+        assert!(defaults.due(Timestamp(4_999)).is_empty());
+        defaults.look(&lacks, Timestamp(4_999));
+        assert_eq!(defaults.due(Timestamp(5_000)), ["https".into()]);
+        assert!(defaults.due(Timestamp(60_000)).is_empty());
+        defaults.look(&configured(None), Timestamp(60_000));
+        defaults.look(&lacks, Timestamp(61_000));
+        assert!(defaults.due(Timestamp(65_999)).is_empty());
+        assert_eq!(defaults.due(Timestamp(66_000)), ["https".into()]);
     }
 }

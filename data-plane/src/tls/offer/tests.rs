@@ -178,7 +178,10 @@ fn a_default_certificate_is_for_whoever_has_none_and_in_place_of_none_that_is_br
     }));
     let found = of(&all, Some("c.example"), &[P256]);
     assert_eq!(found, Err(Handshake::NotYet));
-    let missing = ["secret/a/none"].map(Arc::from);
-    let found = chosen_or(&all, None, &[P256], TLS13, &missing);
-    assert_eq!(found, Err(Handshake::NoName));
+    let to_come = ["secret/a/none"].map(Arc::from);
+    let found = chosen_or(&all, None, &[P256], TLS13, &to_come);
+    assert_eq!(found, Err(Handshake::NotYet));
+    let broken = ["secret/a/0"].map(Arc::from);
+    let found = chosen_or(&all, None, &[P256], TLS13, &broken);
+    assert_eq!(found, Err(Handshake::NoCertificate));
 }
