@@ -10,6 +10,7 @@ mod account;
 pub mod barrier;
 mod calls;
 pub mod client;
+mod demands;
 mod issuer;
 pub mod key;
 mod proofs;
@@ -32,6 +33,7 @@ use crate::model::time::Timestamp;
 use crate::presence::Presence;
 use crate::snapshot::publication::Publication;
 
+pub use demands::{Demanded, Demands, Undemandable};
 pub use issuer::Issuer;
 
 /// The hosts for which a certificate is wanted and nobody has one; `None`: that is not known yet.

@@ -15,6 +15,7 @@ mod guard;
 mod hosts;
 mod leader;
 pub mod listen;
+mod operator;
 mod page;
 mod proxies;
 mod rates;
@@ -200,9 +201,9 @@ fn services(parts: Parts, stop: &Stop) -> Result<(Distribution, Giver, Routes), 
     let snapshots = Snapshots::new(publications.clone(), history.clone());
     let connected = Connected::new(presence, publications, role.clone());
     let proxies = Proxies::new(connected.clone(), leader);
+    let tls_certificates = CertificateReport::new(history.clone(), role.clone());
     let replicas = Replicas::new(&history, stop.clone(), followers, role, connected);
     let hosts = HostReport::new(history.clone());
-    let tls_certificates = CertificateReport::new(history.clone());
     let events = Events::new(history, stop.clone());
     let routes = Routes::new(server)
         .add_service(SnapshotServiceServer::new(snapshots).max_decoding_message_size(REQUEST_BYTES))

@@ -11,10 +11,11 @@ use anyhow::{Context, bail};
 use roadstead_proto::v1::{
     ConfirmDeletionsRequest, GetCertificateRequest, GetCertificateResponse, GetSnapshotRequest,
     Hold, ListCertificatesRequest, ListEventsRequest, ListHoldsRequest, ListHostsRequest,
-    ListHostsResponse, ListProxiesRequest, LoggedEvent, Proxy, StreamSnapshotRequest,
-    TlsCertificate, Version, event_service_client::EventServiceClient,
-    guard_service_client::GuardServiceClient, host_service_client::HostServiceClient,
-    proxy_service_client::ProxyServiceClient, snapshot_service_client::SnapshotServiceClient,
+    ListHostsResponse, ListProxiesRequest, LoggedEvent, Proxy, RenewCertificateRequest,
+    RevocationReason, RevokeCertificateRequest, StreamSnapshotRequest, TlsCertificate, Version,
+    event_service_client::EventServiceClient, guard_service_client::GuardServiceClient,
+    host_service_client::HostServiceClient, proxy_service_client::ProxyServiceClient,
+    snapshot_service_client::SnapshotServiceClient,
     tls_certificate_service_client::TlsCertificateServiceClient,
 };
 use tonic::{
@@ -149,6 +150,32 @@ impl Operator {
             ..GetCertificateRequest::default()
         };
         Ok(client.get_certificate(request).await?.into_inner())
+    }
+
+    /// Demands that a certificate is renewed.
+    pub async fn renew(&self, name: &str, reason: &str) -> Result<(), Status> {
+        let mut client = TlsCertificateServiceClient::new(self.channel.clone());
+        let request = RenewCertificateRequest {
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+        };
+        client.renew_certificate(request).await.map(drop)
+    }
+
+    /// Demands that a certificate is revoked.
+    pub async fn revoke(
+        &self,
+        name: &str,
+        reason: &str,
+        because: RevocationReason,
+    ) -> Result<(), Status> {
+        let mut client = TlsCertificateServiceClient::new(self.channel.clone());
+        let request = RevokeCertificateRequest {
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+            because: because.into(),
+        };
+        client.revoke_certificate(request).await.map(drop)
     }
 
     /// The connected proxies.

@@ -179,6 +179,22 @@ impl Pebble {
         Ok(())
     }
 
+    /// How it stands by a certificate that it issued, by its serial number: `Valid`, or `Revoked` and
+    /// why (RFC 5280, section 5.3.1).
+    pub async fn status(&self, serial: &str) -> anyhow::Result<(String, Option<u64>)> {
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Standing {
+            status: String,
+            #[serde(default)]
+            reason: Option<u64>,
+        }
+        let path = format!("/cert-status-by-serial/{serial}");
+        let answer = self.manage(Method::GET, &path, String::new()).await?;
+        let Standing { status, reason } = serde_json::from_slice(&answer)?;
+        Ok((status, reason))
+    }
+
     async fn manage(&self, method: Method, path: &str, body: String) -> anyhow::Result<Bytes> {
         ask(&self.authority, MANAGEMENT, method, path, body).await
     }

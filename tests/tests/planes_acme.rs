@@ -5,7 +5,7 @@
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, ensure};
-use roadstead_proto::v1::LoggedEvent;
+use roadstead_proto::v1::{LoggedEvent, RevocationReason};
 use roadstead_tests::{
     echo::Echo,
     http::get,
@@ -153,6 +153,63 @@ fn a_host_is_proved_in_a_handshake_where_the_ca_cannot_ask_by_http() {
         let answered = r#"roadstead_tls_handshakes_total{result="challenge"}"#;
         let answered = metric(proxy.admin(), answered).await?;
         ensure!(answered.is_some_and(|count| count >= 1.0));
+        Ok(())
+    });
+}
+
+#[test]
+fn an_operator_has_a_certificate_renewed_or_revoked_and_a_new_one_is_shown() {
+    sandbox::run(async |sandbox| {
+        let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
+        save(sandbox, "apple.example", echo.address(), "")?;
+        let pebble = Pebble::start(sandbox, &Behaviour::default()).await?;
+        let control = ControlPlane::start(sandbox, &settings(&pebble, "")).await?;
+        let _proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
+        let root = pebble.issuing_root().await?;
+        let first = serves(&root, "apple.example").await?.shown;
+        let operator = control.operator()?;
+        let name = "certificate//apple.example@folder";
+        let serial = async || {
+            let told = operator.certificate(name).await?;
+            let facts = told.certificate.and_then(|certificate| certificate.facts);
+            facts.map(|facts| facts.serial).context("facts")
+        };
+        let becomes_another = async |than: &[u8]| {
+            wait::until_ok("another certificate is shown", SOON, async || {
+                let shown = Box::pin(serves(&root, "apple.example")).await?.shown;
+                ensure!(shown != than, "it is the same");
+                Ok(shown)
+            })
+            .await
+        };
+
+        operator.renew(name, "the auditors want it").await?;
+        let second = becomes_another(&first).await?;
+        let of_second = serial().await?;
+        assert_eq!(pebble.status(&of_second).await?.0, "Valid");
+        let told = operator.certificate(name).await?;
+        let said = "to be renewed now, says an operator";
+        ensure!(
+            told.events.iter().any(|event| event.text.contains(said)),
+            "{told:?}"
+        );
+
+        let because = RevocationReason::KeyCompromise;
+        operator
+            .revoke(name, "a laptop was stolen", because)
+            .await?;
+        becomes_another(&second).await?;
+        assert_eq!(
+            pebble.status(&of_second).await?,
+            ("Revoked".to_owned(), Some(1))
+        );
+        ensure!(serial().await? != of_second);
+        ensure!(pebble.orders()? == 3);
+
+        let unknown = operator
+            .renew("certificate//pear.example@folder", "why")
+            .await;
+        assert_eq!(unknown.unwrap_err().code(), tonic::Code::NotFound);
         Ok(())
     });
 }

@@ -7,13 +7,14 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::acme::Settings;
 use crate::acme::client::{
-    Client, Failure as Failed, FailureKind as Kind, OrderSeen, OrderStatus, certificate_id,
+    Client, Failure as Failed, FailureKind as Kind, OrderSeen, OrderStatus, RevocationReason,
+    certificate_id,
 };
 use crate::acme::key::Key;
 use crate::acme::proofs::{self, Proofs};
 use crate::acme::record::{Kept, Pair, Pem};
 use crate::model::bundle::Bundle;
-use crate::model::managed::{Answer, Failure, FailureKind, Outcome, Status, Window};
+use crate::model::managed::{Answer, Failure, FailureKind, Outcome, Revocation, Status, Window};
 use crate::model::time::Timestamp;
 use crate::observe::certificate;
 use crate::plan::issuance::Call;
@@ -43,7 +44,7 @@ pub(super) async fn make(
             Err(failed) => {
                 return Made {
                     is_gone: failed.kind == Kind::UnknownAccount,
-                    outcome: Outcome::Failed(failure(failed, clock())),
+                    outcome: came_to_nothing(call, failure(failed, clock())),
                     issued: None,
                 };
             }
@@ -60,16 +61,31 @@ pub(super) fn too_long(call: &Call, limit: Duration) -> Made {
         | Call::Validate { .. }
         | Call::Finalize { .. }
         | Call::Fetch { .. }
-        | Call::AskRenewal => FailureKind::Unavailable,
+        | Call::AskRenewal
+        | Call::Revoke { .. } => FailureKind::Unavailable,
+    };
+    let failure = Failure {
+        kind,
+        not_before: None,
+        message: format!("the CA took longer than {limit:?}").into(),
     };
     Made {
-        outcome: Outcome::Failed(Failure {
-            kind,
-            not_before: None,
-            message: format!("the CA took longer than {limit:?}").into(),
-        }),
+        outcome: came_to_nothing(call, failure),
         issued: None,
         is_gone: false,
+    }
+}
+
+fn came_to_nothing(call: &Call, failure: Failure) -> Outcome {
+    match call {
+        Call::Revoke { .. } => Outcome::NotRevoked(failure),
+        Call::Place { .. }
+        | Call::Look { .. }
+        | Call::Prove { .. }
+        | Call::Validate { .. }
+        | Call::Finalize { .. }
+        | Call::Fetch { .. }
+        | Call::AskRenewal => Outcome::Failed(failure),
     }
 }
 
@@ -91,7 +107,7 @@ async fn attempt(
         Call::Look { order } => Outcome::Order(answer(&client.order(order).await?, clock())),
         Call::Prove { order } => {
             let (order, authorizations) = client.authorizations(order).await?;
-            let ways = proofs::ways(&settings.challenges, kept.managed.trouble.as_ref());
+            let ways = proofs::ways(&settings.challenges, &kept.managed);
             match proofs::read(names(kept), &ways, authorizations) {
                 Ok(Proofs { proofs, failed }) => {
                     let mut answer = answer(&order, clock());
@@ -141,6 +157,13 @@ async fn attempt(
                 ask: later(clock(), info.poll_after),
             }
         }
+        Call::Revoke { reason } => match leaf(kept) {
+            Some(leaf) => {
+                client.revoke(&leaf, revocation(*reason)).await?;
+                Outcome::Revoked
+            }
+            None => came_to_nothing(call, failed_here("its chain is lost")),
+        },
     };
     Ok(Made {
         outcome,
@@ -205,12 +228,30 @@ fn issued(kept: &Kept, chain: &str) -> Result<(Outcome, (Pair, Bundle)), String>
     Ok((outcome, (pair, bundle)))
 }
 
+fn leaf(kept: &Kept) -> Option<CertificateDer<'static>> {
+    let pair = kept.pair.as_ref()?;
+    CertificateDer::from_pem_slice(pair.chain.as_bytes()).ok()
+}
+
+fn revocation(reason: Revocation) -> RevocationReason {
+    match reason {
+        Revocation::Unspecified => RevocationReason::Unspecified,
+        Revocation::KeyCompromise => RevocationReason::KeyCompromise,
+        Revocation::Superseded => RevocationReason::Superseded,
+        Revocation::CessationOfOperation => RevocationReason::CessationOfOperation,
+    }
+}
+
 fn refused(message: &str) -> Outcome {
-    Outcome::Failed(Failure {
+    Outcome::Failed(failed_here(message))
+}
+
+fn failed_here(message: &str) -> Failure {
+    Failure {
         kind: FailureKind::Refused,
         not_before: None,
         message: message.into(),
-    })
+    }
 }
 
 fn failure(failed: Failed, now: Timestamp) -> Failure {

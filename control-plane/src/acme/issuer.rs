@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::acme::account::Accounts;
 use crate::acme::barrier::Barrier;
+use crate::acme::demands::{Demanded, Pending, Undemandable};
 use crate::acme::record::{Kept, Record, key};
 use crate::acme::shelf::{All, Shelf};
 use crate::acme::waiting::Waiting;
@@ -37,6 +38,9 @@ pub struct Issuer<S> {
     settings: Option<Arc<Settings>>,
     followed: Followed,
     inbox: mpsc::Sender<Observation>,
+    /// What operators demand.
+    demands: mpsc::Receiver<Demanded>,
+    pending: Pending,
     scheduler: Scheduler<Kept>,
     accounts: Accounts<S>,
     /// What was wanted when that was looked at last; `None`: that is not known yet.
@@ -62,6 +66,7 @@ impl<S: Store> Issuer<S> {
         settings: Option<Settings>,
         followed: Followed,
         inbox: mpsc::Sender<Observation>,
+        demands: mpsc::Receiver<Demanded>,
         metrics: AcmeMetrics,
     ) -> Self {
         let shelf = Shelf::new(store, term.lineage.clone(), term.epoch);
@@ -79,6 +84,8 @@ impl<S: Store> Issuer<S> {
             settings: settings.map(Arc::new),
             followed,
             inbox,
+            demands,
+            pending: Pending::default(),
             scheduler: Scheduler::new(limits),
             wanted: None,
             at_work: JoinSet::new(),
@@ -127,6 +134,7 @@ impl<S: Store> Issuer<S> {
                 Ok(()) = self.followed.presence.changed() => self.scheduler.proxies_changed(),
                 Ok(()) = self.followed.frozen.changed() => {}
                 () = self.accounts.changed() => {}
+                Some(demanded) = self.demands.recv() => self.take_in(demanded),
                 () = sleep(wait) => {}
                 told = self.followed.relisted.changed() => {
                     told.map_err(|_| Gone)?;
@@ -296,6 +304,21 @@ impl<S: Store> Issuer<S> {
         }
     }
 
+    /// Takes in what somebody demands.
+    fn take_in(&mut self, demanded: Demanded) {
+        let now = self.now();
+        match self.settings.as_ref().filter(|_| self.wanted.is_some()) {
+            Some(settings) => {
+                let ca = &settings.directory;
+                self.pending.add(demanded, ca, &mut self.scheduler, now);
+            }
+            None => {
+                // Whoever asked may have given up.
+                let _gone = demanded.answer.send(Err(Undemandable::NoCa));
+            }
+        }
+    }
+
     /// Takes in what came of a piece of work, and tells of it.
     async fn put_back(&mut self, worked: Result<Worked, JoinError>) -> Result<(), Gone> {
         let worked = match worked {
@@ -324,6 +347,7 @@ impl<S: Store> Issuer<S> {
         match end {
             End::Same(kept, revision) => self.scheduler.put(&key, Some((kept, revision))),
             End::Kept(kept, revision) => {
+                self.pending.kept(&key, Some(&kept.managed));
                 let told = seen(&key, &kept, revision.as_deref().unwrap_or_default());
                 self.scheduler.put(&key, Some((kept, revision)));
                 self.tell(Observation::Changed(told)).await?;
@@ -341,16 +365,20 @@ impl<S: Store> Issuer<S> {
                     .put_unsaved(&key, (kept, revision), before, again);
             }
             End::Gone => {
+                self.pending.kept(&key, None);
                 self.scheduler.put(&key, None);
                 self.tell(Observation::Deleted(key)).await?;
             }
             End::Unusable(name) => {
                 let place = self.shelf.place(&name);
                 tracing::error!("{key} is not obtained any more: {place} cannot be used");
+                self.pending.kept(&key, None);
                 self.unusable.insert(name);
                 self.scheduler.forget(&key);
             }
         }
+        let now = self.now();
+        self.pending.go_on(&mut self.scheduler, now);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //! Apart from the calls, because it is a choice and nothing else.
 
 use crate::acme::client::{AuthorizationSeen, AuthorizationStatus, ChallengeSeen, ChallengeStatus};
-use crate::model::managed::{Challenge, ChallengeType, Progress, Proof, Trouble};
+use crate::model::managed::{Challenge, ChallengeType, Managed, Progress, Proof};
 
 /// How the authorizations of an order stand.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,14 +13,21 @@ pub(super) struct Proofs {
     pub(super) failed: Option<Box<str>>,
 }
 
-/// The ways in which a CA may ask, the first choice first: after a failure the next is tried, for a
-/// port may be closed to it.
-pub(super) fn ways(configured: &[ChallengeType], trouble: Option<&Trouble>) -> Vec<ChallengeType> {
+/// The ways in which a CA may ask, the first choice first: that by which it found out last, or the
+/// one after that by which it did not, for a port may be closed to it.
+pub(super) fn ways(configured: &[ChallengeType], managed: &Managed) -> Vec<ChallengeType> {
     let mut ways = configured.to_vec();
-    let failures = trouble.map_or(0, |trouble| trouble.failures);
-    let tried = usize::try_from(failures).unwrap_or(0);
-    if let Some(first) = tried.checked_rem(ways.len()) {
-        ways.rotate_left(first);
+    let place = |ways: &[ChallengeType], way: Option<ChallengeType>| {
+        ways.iter().position(|known| Some(*known) == way)
+    };
+    let worked = managed.issued.as_ref().and_then(|issued| issued.way);
+    if let Some(worked) = place(&ways, worked) {
+        let first = ways.remove(worked);
+        ways.insert(0, first);
+    }
+    let failed = managed.trouble.as_ref().and_then(|trouble| trouble.way);
+    if let Some(failed) = place(&ways, failed) {
+        ways.rotate_left(failed + 1);
     }
     ways
 }
@@ -116,6 +123,7 @@ fn choose(ways: &[ChallengeType], offered: Vec<ChallengeSeen>) -> Option<Challen
 mod tests {
     use super::*;
     use crate::acme::client::Problem;
+    use crate::model::managed::Trouble;
     use crate::model::time::Timestamp;
 
     const HTTP: ChallengeType = ChallengeType::Http01;
@@ -171,7 +179,7 @@ mod tests {
         .unwrap()
         {
             Progress::Open(challenge) => challenge.challenge_type,
-            other => panic!("{other:?}"),
+            other @ (Progress::Asked(_) | Progress::Proved) => panic!("{other:?}"),
         };
         assert_eq!(open(&[HTTP, TLS], pending()), HTTP);
         assert_eq!(open(&[TLS, HTTP], pending()), TLS);
@@ -217,18 +225,23 @@ mod tests {
     }
 
     #[test]
-    fn after_each_failure_another_way_is_the_first_choice() {
-        let after = |failures| {
-            let trouble = Trouble {
-                failures,
+    fn after_a_way_by_which_the_ca_did_not_find_out_another_is_the_first_choice() {
+        let mut managed = Managed::new(vec![]);
+        assert_eq!(ways(&[HTTP, TLS], &managed), [HTTP, TLS]);
+        let mut trouble = |way| {
+            managed.trouble = Some(Trouble {
+                failures: 7,
                 message: "".into(),
                 not_before: Timestamp(0),
-            };
-            ways(&[HTTP, TLS], Some(&trouble))
+                way,
+            });
+            ways(&[HTTP, TLS], &managed)
         };
-        assert_eq!(ways(&[HTTP, TLS], None), [HTTP, TLS]);
-        assert_eq!(after(1), [TLS, HTTP]);
-        assert_eq!(after(2), [HTTP, TLS]);
-        assert_eq!(ways(&[], None), []);
+        // Nothing was wrong with any way.
+        assert_eq!(trouble(None), [HTTP, TLS]);
+        assert_eq!(trouble(Some(HTTP)), [TLS, HTTP]);
+        assert_eq!(trouble(Some(TLS)), [HTTP, TLS]);
+        assert_eq!(ways(&[HTTP], &managed), [HTTP]);
+        assert_eq!(ways(&[], &managed), []);
     }
 }

@@ -142,7 +142,7 @@ impl<S: Store> Job<S> {
         } = made.unwrap_or_else(|_| calls::too_long(call, LONGEST));
         worked.called = Some((call.as_str(), outcome.as_str()));
         let moved = match &outcome {
-            Outcome::Failed(failure) => {
+            Outcome::Failed(failure) | Outcome::NotRevoked(failure) => {
                 worked.quiet = quiet(failure, now);
                 failure.kind == FailureKind::Gone && matches!(call, Call::Place { .. })
             }
@@ -151,7 +151,8 @@ impl<S: Store> Job<S> {
             | Outcome::Proofs { .. }
             | Outcome::Validating
             | Outcome::Certificate { .. }
-            | Outcome::Renewal { .. } => false,
+            | Outcome::Renewal { .. }
+            | Outcome::Revoked => false,
         };
         if is_gone || moved {
             worked.reopen = Some(Reopen {

@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use crate::acme::{self, Followed, Issuer};
+use crate::acme::{self, Demanded, Followed, Issuer};
 use crate::clock;
 use crate::config::{self, Config};
 use crate::folder;
@@ -61,6 +61,8 @@ pub(super) struct Common<'a> {
     pub(super) in_use: &'a watch::Receiver<InUse>,
     /// What decides which certificates are obtained.
     pub(super) followed: Followed,
+    /// What operators demand of them; taken by who obtains them.
+    pub(super) demands: Option<mpsc::Receiver<Demanded>>,
     /// Is dropped by whoever began something outside, when that is done.
     pub(super) under_way: mpsc::Sender<()>,
     pub(super) tenure: Tenure,
@@ -244,7 +246,9 @@ impl Common<'_> {
         };
         let followed = self.followed.clone();
         let metrics = AcmeMetrics::new(self.meter);
-        let issuer = Issuer::new(store, term, settings, followed, self.inbox.clone(), metrics);
+        let demands = self.demands.take().context("one issuer")?;
+        let inbox = self.inbox.clone();
+        let issuer = Issuer::new(store, term, settings, followed, inbox, demands, metrics);
         let under_way = self.under_way.clone();
         self.tasks.spawn(async move {
             issuer.run().await;

@@ -61,8 +61,11 @@ pub(super) async fn lead(
         runtime.block_on(engine.run(observations, floor, async move { over.over().await }));
         engine
     });
+    let (demands, demanded) = mpsc::channel(DEMANDS);
     let reports = inbox.clone();
-    replica.role.send_replace(Role::Leading { reports });
+    replica
+        .role
+        .send_replace(Role::Leading { reports, demands });
 
     let mut tasks = JoinSet::new();
     let (ending, ends) = watch::channel(false);
@@ -80,6 +83,7 @@ pub(super) async fn lead(
             relisted: replica.relisted.clone(),
             ending: ends,
         },
+        demands: Some(demanded),
         under_way,
         tenure: Tenure {
             lineage,
@@ -183,6 +187,8 @@ async fn cannot_write(replica: &Replica) {
 const LAST: Duration = Duration::from_secs(6);
 /// Observations that wait; sources wait when it is full.
 const INBOX: usize = 4096;
+/// What operators demand at once.
+const DEMANDS: usize = 64;
 const LOOK: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

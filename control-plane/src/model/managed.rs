@@ -4,6 +4,7 @@
 //! that the log tells its story and what is kept of it outside of the log tells where to go on.
 //! Nothing in it is secret: keys are named by their bundle.
 
+mod demand;
 mod outcome;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::certificate::Certificate;
 use crate::model::time::Timestamp;
 
+pub use demand::{Demand, Revocation};
 pub use outcome::{Answer, Failure, FailureKind, Outcome, Status, Window};
 
 /// The certificate and the order for the next.
@@ -36,6 +38,9 @@ pub struct Managed {
     /// That the last attempts came to nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<Trouble>,
+    /// What somebody demanded that was not done yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demand: Option<Demand>,
 }
 
 /// A certificate that was issued.
@@ -50,6 +55,12 @@ pub struct Issued {
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub id: Box<str>,
     pub renewal: Renewal,
+    /// When the CA revoked it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Timestamp>,
+    /// By which way the CA found out that the hosts are ours, if it asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<ChallengeType>,
 }
 
 /// When a certificate is to be renewed.
@@ -76,6 +87,9 @@ pub struct Order {
     /// The CA is not asked before.
     #[serde(default)]
     pub not_before: Timestamp,
+    /// By which way the CA was told that it can find out that the hosts are ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<ChallengeType>,
 }
 
 /// How far an order has come. What follows from each is one call.
@@ -148,6 +162,9 @@ pub struct Trouble {
     pub message: Box<str>,
     /// There is no other before.
     pub not_before: Timestamp,
+    /// By which way the CA did not find the hosts to be ours, of late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<ChallengeType>,
 }
 
 impl Managed {
@@ -159,6 +176,7 @@ impl Managed {
             order: None,
             placed: Vec::new(),
             trouble: None,
+            demand: None,
         }
     }
 
@@ -235,6 +253,9 @@ impl fmt::Display for Managed {
                 Step::Issuing { .. } => "the CA is issuing",
                 Step::Issued { .. } => "the certificate is being fetched",
             });
+        }
+        if let (Some(demand), None) = (&self.demand, &self.trouble) {
+            return demand.fmt(f);
         }
         match (&self.issued, &self.trouble) {
             (

@@ -5,6 +5,7 @@
 //! keeps what [`begin`] and [`after()`] come to before and after each, and asks again.
 
 mod after;
+mod demand;
 pub mod ledger;
 mod queue;
 pub mod scheduler;
@@ -12,9 +13,10 @@ pub mod scheduler;
 mod tests;
 
 pub use after::{abandon, adopted, after};
+pub use demand::demanded;
 
 use crate::model::certificate::Certificate;
-use crate::model::managed::{ChallengeType, Managed, Order, Progress, Renewal, Step};
+use crate::model::managed::{ChallengeType, Managed, Order, Progress, Renewal, Revocation, Step};
 use crate::model::time::Timestamp;
 
 /// What is known beside the certificate.
@@ -69,6 +71,8 @@ pub enum Call {
     Fetch { order: Box<str> },
     /// When does it want to renew this certificate?
     AskRenewal,
+    /// What it issued is not to be believed any more.
+    Revoke { reason: Revocation },
 }
 
 impl Call {
@@ -82,12 +86,26 @@ impl Call {
             Self::Finalize { .. } => "finalize",
             Self::Fetch { .. } => "fetch",
             Self::AskRenewal => "renewal_info",
+            Self::Revoke { .. } => "revoke",
         }
     }
 }
 
 /// What is next for a certificate.
 pub fn next(managed: &Managed, circumstances: &Circumstances<'_>) -> Next {
+    match (
+        demand::revocation(managed, circumstances.ca),
+        next_but_revocation(managed, circumstances),
+    ) {
+        (Some((reason, from)), _) if from <= circumstances.now => {
+            Next::Call(Call::Revoke { reason })
+        }
+        (Some((_, from)), Next::Wait(until)) => Next::Wait(until.min(from)),
+        (Some(_) | None, next) => next,
+    }
+}
+
+fn next_but_revocation(managed: &Managed, circumstances: &Circumstances<'_>) -> Next {
     match &managed.order {
         Some(order) => next_of_order(managed, order, circumstances),
         None if !circumstances.wanted => unwanted(managed, circumstances.now),
@@ -138,7 +156,8 @@ fn next_of_order(managed: &Managed, order: &Order, c: &Circumstances<'_>) -> Nex
 }
 
 fn next_order(managed: &Managed, c: &Circumstances<'_>) -> Next {
-    if let Some(issued) = managed.issued.as_ref().filter(|issued| *issued.ca == *c.ca) {
+    let issued = managed.issued.as_ref().filter(|issued| *issued.ca == *c.ca);
+    if let Some(issued) = issued.filter(|_| managed.demand.is_none()) {
         let Renewal { at, ask, .. } = issued.renewal;
         let asks = c.suggests && !issued.id.is_empty();
         if asks && ask <= c.now {
@@ -181,6 +200,7 @@ pub fn begin(managed: &Managed, ca: &str, now: Timestamp) -> Managed {
         begun: now,
         step: Step::Intended,
         not_before: Timestamp::default(),
+        way: None,
     });
     begun
 }
@@ -203,6 +223,8 @@ fn by_lifetime(certificate: &Certificate) -> Timestamp {
     Timestamp(certificate.not_after.0.saturating_sub(left))
 }
 
+/// In milliseconds, after a call that a CA did not answer.
+const AGAIN: i64 = 10_000;
 /// In milliseconds.
 const DAY: i64 = 86_400_000;
 /// CAs forget an order after that, or after longer.

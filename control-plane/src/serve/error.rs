@@ -42,6 +42,28 @@ pub(super) fn no_such_certificate(name: &str) -> Status {
     ))
 }
 
+/// A demand of what we do not obtain.
+pub(super) fn not_obtained(name: &str) -> Status {
+    let name: String = name.chars().take(600).collect();
+    Status::not_found(format!(
+        "no certificate {name:?} is obtained from a CA: names of such are certificate//HOST, with \
+         @folder behind it if it is of the folder; ListCertificates has them"
+    ))
+}
+
+/// Nobody comes to take demands in.
+pub(super) fn too_many_demands() -> Status {
+    Status::resource_exhausted("too many demands at once: try again in a moment")
+}
+
+/// What came of a demand is not known yet.
+pub(super) fn not_kept() -> Status {
+    Status::deadline_exceeded(
+        "the demand is not kept yet; GetCertificate tells whether it came to be, and the log of the \
+         control plane what is wrong",
+    )
+}
+
 /// Nothing is served yet.
 pub(super) fn nothing_published() -> Status {
     Status::unavailable(
@@ -66,7 +88,7 @@ pub(super) fn resource_type(number: i32) -> Status {
 }
 
 /// A confirmation that says too little.
-pub(super) fn confirmation(what: &str) -> Status {
+pub(super) fn argument(what: &str) -> Status {
     Status::invalid_argument(what)
 }
 

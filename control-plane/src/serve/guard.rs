@@ -9,15 +9,13 @@ use std::time::Duration;
 use roadstead_proto::v1::{self, guard_service_server::GuardService};
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tonic::{Extensions, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use crate::event::hold::HoldId;
 use crate::observe::Observation;
 use crate::observe::guard::{Confirmation, Holds};
-use crate::review::Account;
-use crate::serve::listen::Peer;
 use crate::serve::wire::timestamp;
-use crate::serve::{Role, error};
+use crate::serve::{Role, error, operator};
 use crate::state::hold::{HoldNow, Holding};
 
 #[derive(Clone, Debug)]
@@ -66,23 +64,16 @@ impl GuardService for Guard {
         &self,
         request: Request<v1::ConfirmDeletionsRequest>,
     ) -> Result<Response<v1::ConfirmDeletionsResponse>, Status> {
-        let by = caller(request.extensions());
+        let by = operator::caller(request.extensions());
         let v1::ConfirmDeletionsRequest { holds, reason } = request.into_inner();
-        let reason = reason.trim();
-        if reason.is_empty() || reason.chars().count() > LONGEST_REASON {
-            return Err(error::confirmation(
-                "reason: say why, in 1 to 1,000 characters",
-            ));
-        }
+        let reason = operator::reason(&reason)?;
         if holds.is_empty() || holds.len() > MOST_HOLDS {
-            return Err(error::confirmation(
-                "holds: name 1 to 16 that ListHolds tells",
-            ));
+            return Err(error::argument("holds: name 1 to 16 that ListHolds tells"));
         }
         let mut ids = BTreeSet::new();
         for hold in holds {
             let id = hold.parse::<HoldId>();
-            ids.insert(id.map_err(|wrong| error::confirmation(&format!("holds: {wrong}")))?);
+            ids.insert(id.map_err(|wrong| error::argument(&format!("holds: {wrong}")))?);
         }
         let (mut shown, mut frozen) = (self.holding.clone(), self.frozen.clone());
         if let Some(missing) = ids.iter().find(|id| !shown.borrow().stands(**id)) {
@@ -116,18 +107,6 @@ impl GuardService for Guard {
     }
 }
 
-/// Who calls, as the log shall say it: the account of the token if a review found it, else from
-/// where.
-fn caller(of: &Extensions) -> String {
-    if let Some(account) = of.get::<Account>() {
-        return account.name.clone();
-    }
-    match of.get::<Peer>().and_then(Peer::address) {
-        Some(peer) => format!("an operator at {peer}"),
-        None => "an operator".to_owned(),
-    }
-}
-
 fn wire(now: &HoldNow) -> v1::Hold {
     let HoldNow { hold, missing } = now;
     let extent = &hold.extent;
@@ -145,7 +124,6 @@ fn wire(now: &HoldNow) -> v1::Hold {
     }
 }
 
-const LONGEST_REASON: usize = 1_000;
 const MOST_HOLDS: usize = 16;
 /// Longer than any flush of a disk that can still be used.
 const PATIENCE: Duration = Duration::from_secs(10);

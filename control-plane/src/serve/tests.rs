@@ -1,6 +1,7 @@
 //! The services from outside: over TCP, with clients as proxies and operators have them.
 
 mod access;
+mod certificate_demands;
 mod certificates;
 mod challenges;
 mod faults;

@@ -1,8 +1,11 @@
 //! `TlsCertificateService`: of each certificate, where it is from, for which hosts it is shown and
 //! how it came to be.
 
+mod demands;
+
 use roadstead_proto::v1::{self, tls_certificate_service_server::TlsCertificateService};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use crate::event::Seq;
@@ -13,19 +16,21 @@ use crate::model::managed::Managed;
 use crate::model::refusal::Refusal;
 use crate::model::time::Timestamp;
 use crate::project::inventory::{Inventory, Listed, Source};
-use crate::serve::error;
 use crate::serve::hosts::name;
 use crate::serve::page::{self, Room};
+use crate::serve::tls_certificates::demands::{demand, revocation};
 use crate::serve::wire::timestamp;
+use crate::serve::{Role, error};
 
 #[derive(Debug)]
 pub(super) struct CertificateReport {
     history: History,
+    role: watch::Receiver<Role>,
 }
 
 impl CertificateReport {
-    pub(super) fn new(history: History) -> Self {
-        Self { history }
+    pub(super) fn new(history: History, role: watch::Receiver<Role>) -> Self {
+        Self { history, role }
     }
 }
 
@@ -102,6 +107,28 @@ impl TlsCertificateService for CertificateReport {
             events: events.map(|told| event(told, &inventory)).collect(),
             next_page_token: next.as_ref().map_or(Ok(String::new()), page::token)?,
         }))
+    }
+
+    async fn renew_certificate(
+        &self,
+        request: Request<v1::RenewCertificateRequest>,
+    ) -> Result<Response<v1::RenewCertificateResponse>, Status> {
+        let (_, by, request) = request.into_parts();
+        let v1::RenewCertificateRequest { name, reason } = request;
+        demand(&self.role, &by, (&name, &reason), None).await?;
+        Ok(Response::new(v1::RenewCertificateResponse {}))
+    }
+
+    async fn revoke_certificate(
+        &self,
+        request: Request<v1::RevokeCertificateRequest>,
+    ) -> Result<Response<v1::RevokeCertificateResponse>, Status> {
+        let (_, by, request) = request.into_parts();
+        let because = v1::RevocationReason::try_from(request.because);
+        let because = because.map_err(|_| error::argument("because: no reason that is known"))?;
+        let v1::RevokeCertificateRequest { name, reason, .. } = request;
+        demand(&self.role, &by, (&name, &reason), Some(revocation(because))).await?;
+        Ok(Response::new(v1::RevokeCertificateResponse {}))
     }
 }
 
@@ -182,6 +209,7 @@ fn obtained(managed: &Managed) -> v1::tls_certificate::Source {
         issued,
         order,
         trouble,
+        demand,
         ..
     } = managed;
     let (issued, order, trouble) = (issued.as_ref(), order.as_ref(), trouble.as_ref());
@@ -191,6 +219,8 @@ fn obtained(managed: &Managed) -> v1::tls_certificate::Source {
     let next = next.or_else(|| trouble.map(|trouble| trouble.not_before));
     let renewal = issued.map(|issued| &issued.renewal);
     let window = renewal.and_then(|renewal| renewal.window);
+    let demanded = demand.as_ref().map(|demand| demand.at);
+    let due = renewal.map(|renewal| demanded.unwrap_or(renewal.at));
     v1::tls_certificate::Source::Obtained(v1::AcmeSource {
         ca: ca.map_or_else(String::new, ToString::to_string),
         progress: managed.to_string(),
@@ -201,9 +231,10 @@ fn obtained(managed: &Managed) -> v1::tls_certificate::Source {
         next_attempt: next
             .filter(|next| *next > Timestamp::default())
             .map(timestamp),
-        renewal: renewal.map(|renewal| timestamp(renewal.at)),
+        renewal: due.map(timestamp),
         window_start: window.map(|window| timestamp(window.start)),
         window_end: window.map(|window| timestamp(window.end)),
+        revoked: issued.and_then(|issued| issued.revoked).map(timestamp),
     })
 }
 

@@ -37,6 +37,7 @@ pub(crate) fn at(host: HostPattern, issued: bool) -> Managed {
     let mut managed = Managed::new(vec![host.clone()]);
     if issued {
         managed.issued = Some(Issued {
+            way: None,
             certificate: Certificate {
                 bundle: BundleName::of(host.to_string().as_bytes()),
                 names: vec![host],
@@ -48,6 +49,7 @@ pub(crate) fn at(host: HostPattern, issued: bool) -> Managed {
             },
             ca: "https://ca.example/".into(),
             id: "id".into(),
+            revoked: None,
             renewal: Renewal {
                 at: Timestamp(6),
                 window: None,
@@ -62,6 +64,7 @@ pub(crate) fn at(host: HostPattern, issued: bool) -> Managed {
             key_authorization: "token.thumb".into(),
         };
         managed.order = Some(Order {
+            way: None,
             ca: "https://ca.example/".into(),
             begun: Timestamp(0),
             step: StepOfOrder::Proving {

@@ -77,6 +77,7 @@ impl Ca {
                 id: order.clone(),
             },
             Call::AskRenewal => unreachable!("it suggests nothing"),
+            Call::Revoke { .. } => unreachable!("nobody demands it"),
         }
     }
 

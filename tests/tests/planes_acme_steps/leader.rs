@@ -89,10 +89,21 @@ impl Leader {
             ending: ends,
         };
         // Nobody reads them.
+        let (_, demands) = mpsc::channel(1);
         let metrics = AcmeMetrics::new(&opentelemetry::global::meter("test"));
         let mut issuer = JoinSet::new();
-        issuer
-            .spawn(Issuer::new(disk, term, Some(settings.clone()), followed, inbox, metrics).run());
+        issuer.spawn(
+            Issuer::new(
+                disk,
+                term,
+                Some(settings.clone()),
+                followed,
+                inbox,
+                demands,
+                metrics,
+            )
+            .run(),
+        );
         let mut leader = Self {
             epoch: Epoch(epoch),
             issuer,

@@ -30,6 +30,10 @@ pub enum Outcome {
         window: Window,
         ask: Timestamp,
     },
+    /// What it issued is revoked.
+    Revoked,
+    /// It is not, or that is not known.
+    NotRevoked(Failure),
     Failed(Failure),
 }
 
@@ -42,8 +46,9 @@ impl Outcome {
             | Self::Proofs { .. }
             | Self::Validating
             | Self::Certificate { .. }
-            | Self::Renewal { .. } => "ok",
-            Self::Failed(failure) => match failure.kind {
+            | Self::Renewal { .. }
+            | Self::Revoked => "ok",
+            Self::Failed(failure) | Self::NotRevoked(failure) => match failure.kind {
                 FailureKind::RateLimited => "rate_limited",
                 FailureKind::Refused => "refused",
                 FailureKind::AlreadyReplaced => "already_replaced",

@@ -7,7 +7,8 @@ use crate::model::managed::{
     Status, Step, Trouble, Window,
 };
 use crate::model::time::Timestamp;
-use crate::plan::issuance::{DAY, LONGEST, by_lifetime};
+use crate::plan::issuance::demand::{not_revoked, revoked};
+use crate::plan::issuance::{AGAIN, DAY, LONGEST, by_lifetime};
 
 /// The certificate after a call came to this. `draw` is chance, by which an instant is chosen
 /// where the CA leaves it to us.
@@ -23,6 +24,14 @@ pub fn after(managed: &Managed, outcome: Outcome, now: Timestamp, draw: u64) -> 
         }
         Outcome::Failed(failure) => {
             fail(&mut after, failure, now);
+            return after;
+        }
+        Outcome::Revoked => {
+            revoked(&mut after, now);
+            return after;
+        }
+        Outcome::NotRevoked(failure) => {
+            not_revoked(&mut after, failure, now);
             return after;
         }
         Outcome::Placed(_)
@@ -51,20 +60,31 @@ pub fn after(managed: &Managed, outcome: Outcome, now: Timestamp, draw: u64) -> 
                 window: None,
                 ask: now,
             };
+            let before = after.issued.as_ref().and_then(|issued| issued.way);
             after.issued = Some(Issued {
                 certificate,
                 ca: order.ca.clone(),
                 id,
                 renewal,
+                revoked: None,
+                way: order.way.or(before),
             });
             after.order = None;
             after.trouble = None;
+            after.demand = None;
             None
         }
-        Outcome::Renewal { .. } | Outcome::Failed(_) => None,
+        Outcome::Renewal { .. }
+        | Outcome::Failed(_)
+        | Outcome::Revoked
+        | Outcome::NotRevoked(_) => None,
     };
     if let Some(message) = end {
+        let way = after.order.as_ref().and_then(|order| order.way);
         give_up(&mut after, message, None, now);
+        if let Some(trouble) = &mut after.trouble {
+            trouble.way = way.or(trouble.way);
+        }
     }
     after
 }
@@ -110,6 +130,7 @@ fn validates(order: &mut Order, now: Timestamp) {
     };
     for proof in proofs {
         if let Progress::Open(open) = &proof.progress {
+            order.way = Some(open.challenge_type);
             proof.progress = Progress::Asked(open.clone());
             order.not_before = now.later(VALIDATION);
         }
@@ -226,15 +247,15 @@ fn give_up(
     now: Timestamp,
 ) {
     managed.order = None;
-    let before = managed
-        .trouble
-        .as_ref()
-        .map_or(0, |trouble| trouble.failures);
+    let trouble = managed.trouble.as_ref();
+    let way = trouble.and_then(|trouble| trouble.way);
+    let before = trouble.map_or(0, |trouble| trouble.failures);
     let again = now.later(back_off(before));
     managed.trouble = Some(Trouble {
         failures: before.saturating_add(1),
         message,
         not_before: not_before.map_or(again, |time| time.max(again)),
+        way,
     });
 }
 
@@ -248,8 +269,6 @@ fn back_off(before: u32) -> i64 {
 const MINUTE: i64 = 60_000;
 /// As long as a validation takes at least.
 const VALIDATION: i64 = 2_000;
-/// After a call that a CA did not answer.
-const AGAIN: i64 = 10_000;
 /// Between two looks at what a CA has not done yet, at least.
 const POLL: i64 = 3_000;
 /// However often a CA wants to be asked when to renew.

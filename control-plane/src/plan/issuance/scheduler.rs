@@ -274,6 +274,27 @@ impl<T: Item> Scheduler<T> {
         }
     }
 
+    /// Changes what is kept of one, which is stored before anything else is done with it; false while
+    /// somebody is at it.
+    pub fn change(&mut self, key: &ObjectKey, now: Timestamp, change: impl FnOnce(&mut T)) -> bool {
+        let Some(entry) = self.entries.get(key).filter(|entry| !entry.taken) else {
+            return false;
+        };
+        let mut kept = entry.kept.clone();
+        let before = entry.unsaved.clone();
+        let before = before.unwrap_or_else(|| Box::new(kept.clone()));
+        let revision = entry.revision.clone();
+        change(&mut kept);
+        self.put_unsaved(key, (kept, revision), before, now);
+        true
+    }
+
+    /// What is kept of one, and whether somebody wants it.
+    pub fn get(&self, key: &ObjectKey) -> Option<(&T, bool)> {
+        let entry = self.entries.get(key)?;
+        Some((&entry.kept, entry.wanted.is_some()))
+    }
+
     /// Nothing is done with it any more.
     pub fn forget(&mut self, key: &ObjectKey) {
         self.leave_queues(key);

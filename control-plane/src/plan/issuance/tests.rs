@@ -1,5 +1,7 @@
 //! Tests of the way of an order: what is next after each answer of a CA.
 
+mod demands;
+
 use roadstead_matcher::host::HostPattern;
 
 use super::*;

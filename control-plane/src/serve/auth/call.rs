@@ -50,6 +50,9 @@ impl Call {
             (HOSTS, "ListHosts") => ("list", "hosts"),
             (TLS_CERTIFICATES, "ListCertificates") => ("list", "certificates"),
             (TLS_CERTIFICATES, "GetCertificate") => ("get", "certificates"),
+            (TLS_CERTIFICATES, "RenewCertificate" | "RevokeCertificate") => {
+                ("update", "certificates")
+            }
             (PROXIES, "ListProxies") => ("list", "proxies"),
             (GUARD, "ListHolds") => ("list", "holds"),
             // As one would delete what is held.
@@ -99,6 +102,14 @@ mod tests {
             (
                 "/roadstead.v1.TlsCertificateService/GetCertificate",
                 right("get", "certificates"),
+            ),
+            (
+                "/roadstead.v1.TlsCertificateService/RenewCertificate",
+                right("update", "certificates"),
+            ),
+            (
+                "/roadstead.v1.TlsCertificateService/RevokeCertificate",
+                right("update", "certificates"),
             ),
             ("/roadstead.v1.EventService/Delete", right("*", "*")),
             ("/roadstead.v1.DistributionService", right("*", "*")),

@@ -67,9 +67,10 @@ struct Alone {
 impl Alone {
     fn new() -> Self {
         let (reports, inbox) = mpsc::channel(1);
+        let (demands, _) = mpsc::channel(1);
         let shown = watch::Sender::new(holding());
         let frozen = watch::Sender::new(false);
-        let duty = watch::Sender::new(Duty::Leading { reports });
+        let duty = watch::Sender::new(Duty::Leading { reports, demands });
         let guard = Guard::new(shown.subscribe(), frozen.subscribe(), duty.subscribe());
         Self {
             guard,

@@ -99,6 +99,7 @@ fn obtain(world: &mut World, name: &str, change: impl FnOnce(&mut Managed)) {
 
 fn order(step: Step) -> Option<Order> {
     Some(Order {
+        way: None,
         ca: CA.into(),
         begun: ISSUED,
         step,
@@ -108,9 +109,11 @@ fn order(step: Step) -> Option<Order> {
 
 fn issued(name: &str) -> Option<Issued> {
     Some(Issued {
+        way: None,
         certificate: certificate(&[name]),
         ca: CA.into(),
         id: "".into(),
+        revoked: None,
         renewal: Renewal {
             at: RENEWED,
             window: Some(Window {
@@ -136,6 +139,7 @@ async fn three_certificates() -> (World, Client) {
     obtain(&mut world, "b.example", |b| b.order = order(Step::Intended));
     obtain(&mut world, "c.example", |c| {
         c.trouble = Some(Trouble {
+            way: None,
             failures: 2,
             message: "no answer".into(),
             not_before: RENEWED,

@@ -16,6 +16,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
+use crate::acme::Demanded;
 use crate::clock::{now, since_boot};
 use crate::event::{Epoch, Event, Record, Seq};
 use crate::history::{History, Recorder};
@@ -65,6 +66,8 @@ pub(super) struct World {
     publisher: Publisher,
     publication: Arc<Publication>,
     pub(super) duty: watch::Sender<Duty>,
+    /// What operators demand of certificates.
+    pub(super) demanded: mpsc::Receiver<Demanded>,
     pub(super) keys: Keys,
     stop: Option<oneshot::Sender<()>>,
     server: JoinSet<Result<(), ServeError>>,
@@ -179,6 +182,7 @@ impl World {
         let publisher = Publisher::new();
         let (presence, presence_rx) = watch::channel(Presence::default());
         let (reports, mut inbox) = mpsc::channel(16);
+        let (demands, demanded) = mpsc::channel(1);
         let (holding, held) = watch::channel(Holding::default());
         let shown = holding.clone();
         let (said, transitions) = mpsc::unbounded_channel();
@@ -214,7 +218,7 @@ impl World {
         let recorder = Recorder::new(&fold);
         let meter = SdkMeterProvider::default().meter("test");
         let newest = publisher.subscribe();
-        let duty = watch::Sender::new(Duty::Leading { reports });
+        let duty = watch::Sender::new(Duty::Leading { reports, demands });
         let keys = Keys::new(since_boot);
         let parts = Parts {
             publications: publisher.subscribe(),
@@ -255,6 +259,7 @@ impl World {
             publisher,
             publication: Arc::default(),
             duty,
+            demanded,
             keys,
             stop: Some(stop),
             server,

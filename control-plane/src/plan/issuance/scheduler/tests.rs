@@ -48,3 +48,48 @@ fn what_changed_while_the_ca_is_left_alone_is_due_when_that_is_over() {
         (false, None)
     );
 }
+
+#[test]
+fn what_is_changed_is_stored_first_and_not_while_somebody_is_at_it() {
+    let mut scheduler = Scheduler::new(Limits {
+        orders: 0,
+        same_names: 0,
+        settled: 0,
+    });
+    let managed = Managed::new(vec![HostPattern::parse("a.example").unwrap()]);
+    let key = ObjectKey {
+        name: "a.example".into(),
+        ..ObjectKey::before_all(Origin::Folder, Kind::Certificate)
+    };
+    let now = Timestamp(5);
+    let changed = |managed: &mut Managed| managed.placed.push(now);
+    assert!(!scheduler.change(&key, now, changed));
+    scheduler.keep(key.clone(), managed.clone(), "1".into());
+    scheduler.want(&key, now, || managed.clone());
+    assert!(scheduler.change(&key, now, changed));
+    let conditions = Conditions {
+        now,
+        ca: "ca",
+        suggests: false,
+    };
+    let answering = |_: &ObjectKey, _: &Managed| Answering::Nobody;
+    let (taken, entry, task) = scheduler.take(&conditions, answering).unwrap();
+    assert_eq!(taken, key);
+    assert_eq!(task, Task::Save(Box::new(managed.clone())));
+    assert_eq!(
+        (entry.kept.placed.len(), entry.revision.as_deref()),
+        (1, Some("1"))
+    );
+    assert!(!scheduler.change(&key, now, changed), "somebody is at it");
+    scheduler.put(&key, Some((entry.kept, Some("2".into()))));
+    assert!(scheduler.change(&key, now, changed));
+    // One that could not be stored is stored over what is there.
+    assert!(scheduler.change(&key, now, changed));
+    let (_, entry, task) = scheduler.take(&conditions, answering).unwrap();
+    let before = Managed {
+        placed: vec![now],
+        ..managed
+    };
+    assert_eq!(task, Task::Save(Box::new(before)));
+    assert_eq!(entry.kept.placed.len(), 3);
+}
