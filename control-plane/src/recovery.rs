@@ -22,10 +22,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::backoff::delay;
 use crate::event::Epoch;
-use crate::event::recovery::{Kept, RecoveryRecord};
+use crate::event::recovery::{Kept, Place, RecoveryRecord};
 use crate::metrics::recovery::RecoveryMetrics;
 use crate::observe::Observation;
-use crate::plan::recovery::{Place, Wanted};
+use crate::plan::recovery::Wanted;
 use crate::recovery::entry::Entry;
 use crate::store::{Body, Store, StoreError};
 
@@ -139,11 +139,7 @@ impl<S: Store> Keeper<S> {
 
     /// Whether it was written in this installation after that.
     fn is_after(&self, kept: &Kept, place: Place) -> bool {
-        let at = Place {
-            epoch: kept.epoch,
-            seq: kept.seq,
-        };
-        *kept.lineage == *self.tenure.lineage && at > place
+        *kept.lineage == *self.tenure.lineage && kept.place > place
     }
 
     /// All that the store holds and can be used, once it can be read.

@@ -165,7 +165,7 @@ impl Operator {
     /// Demands that a certificate is revoked.
     pub async fn revoke(
         &self,
-        name: &str,
+        (name, serial): (&str, &str),
         reason: &str,
         because: RevocationReason,
     ) -> Result<(), Status> {
@@ -174,6 +174,7 @@ impl Operator {
             name: name.to_owned(),
             reason: reason.to_owned(),
             because: because.into(),
+            serial: serial.to_owned(),
         };
         client.revoke_certificate(request).await.map(drop)
     }

@@ -195,9 +195,8 @@ fn an_operator_has_a_certificate_renewed_or_revoked_and_a_new_one_is_shown() {
         );
 
         let because = RevocationReason::KeyCompromise;
-        operator
-            .revoke(name, "a laptop was stolen", because)
-            .await?;
+        let why = "a laptop was stolen";
+        operator.revoke((name, &of_second), why, because).await?;
         becomes_another(&second).await?;
         assert_eq!(
             pebble.status(&of_second).await?,
@@ -205,6 +204,9 @@ fn an_operator_has_a_certificate_renewed_or_revoked_and_a_new_one_is_shown() {
         );
         ensure!(serial().await? != of_second);
         ensure!(pebble.orders()? == 3);
+        // Once more would be another's turn.
+        let again = operator.revoke((name, &of_second), why, because).await;
+        assert_eq!(again.unwrap_err().code(), tonic::Code::FailedPrecondition);
 
         let unknown = operator
             .renew("certificate//pear.example@folder", "why")

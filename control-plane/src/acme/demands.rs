@@ -39,6 +39,10 @@ pub enum Undemandable {
     Unwanted(ObjectKey),
     #[error("{0} was not issued yet: there is nothing to revoke")]
     NotIssued(ObjectKey),
+    #[error("it is not known yet which certificates are wanted: try again in a moment")]
+    NotYet,
+    #[error("{key} has the serial number {serial} now: what is to be revoked is shown no more")]
+    Another { key: ObjectKey, serial: Box<str> },
     #[error("{key} was issued by {ca}, and the configuration names another: it is asked there")]
     OtherCa { key: ObjectKey, ca: Box<str> },
     #[error("somebody else changed what is kept of {0} meanwhile: demand it again")]
@@ -63,23 +67,23 @@ impl Pending {
         scheduler: &mut Scheduler<Kept>,
         now: Timestamp,
     ) {
-        let key = &demanded.key;
-        let refused = match scheduler.get(key) {
-            None => Some(Undemandable::Unknown(key.clone())),
-            Some((kept, wanted)) => problem(key, &kept.managed, &demanded.demand, wanted, ca),
-        };
-        if let Some(refused) = refused {
-            // Whoever asked may have given up.
-            let _gone = demanded.answer.send(Err(refused));
-            return;
-        }
         self.waiting.push(demanded);
-        self.go_on(scheduler, now);
+        self.go_on(ca, scheduler, now);
     }
 
-    /// Enters those at whose certificates nobody is any more.
-    pub(super) fn go_on(&mut self, scheduler: &mut Scheduler<Kept>, now: Timestamp) {
+    /// Enters those at whose certificates nobody is any more, as far as they make sense now.
+    pub(super) fn go_on(&mut self, ca: &str, scheduler: &mut Scheduler<Kept>, now: Timestamp) {
         for waiting in std::mem::take(&mut self.waiting) {
+            let key = &waiting.key;
+            let refused = match scheduler.get(key) {
+                None => Some(Undemandable::Unknown(key.clone())),
+                Some((kept, wanted)) => problem(key, &kept.managed, &waiting.demand, wanted, ca),
+            };
+            if let Some(refused) = refused {
+                // Whoever asked may have given up.
+                let _gone = waiting.answer.send(Err(refused));
+                continue;
+            }
             let demand = waiting.demand.clone();
             let changed = scheduler.change(&waiting.key, now, |kept| {
                 kept.managed = demanded(&kept.managed, demand);
@@ -88,10 +92,6 @@ impl Pending {
                 true => {
                     let stored = self.stored.entry(waiting.key.clone()).or_default();
                     stored.push(waiting);
-                }
-                false if scheduler.get(&waiting.key).is_none() => {
-                    let gone = Undemandable::Unknown(waiting.key);
-                    let _gone = waiting.answer.send(Err(gone));
                 }
                 false => self.waiting.push(waiting),
             }
@@ -117,15 +117,21 @@ fn problem(
     wanted: bool,
     ca: &str,
 ) -> Option<Undemandable> {
-    if demand.revokes.is_none() {
+    let Some(revokes) = &demand.revokes else {
         return (!wanted).then(|| Undemandable::Unwanted(key.clone()));
-    }
+    };
     match &managed.issued {
         None => Some(Undemandable::NotIssued(key.clone())),
         Some(issued) if *issued.ca != *ca => Some(Undemandable::OtherCa {
             key: key.clone(),
             ca: issued.ca.clone(),
         }),
+        Some(issued) if issued.certificate.serial != revokes.serial => {
+            Some(Undemandable::Another {
+                key: key.clone(),
+                serial: issued.certificate.serial.clone(),
+            })
+        }
         Some(_) => None,
     }
 }
@@ -138,7 +144,7 @@ mod tests {
     use crate::model::bundle::BundleName;
     use crate::model::certificate::{Certificate, KeyType};
     use crate::model::key::{Kind, Origin};
-    use crate::model::managed::{Outcome, Revocation};
+    use crate::model::managed::{Outcome, Revocation, Revokes};
     use crate::plan::issuance::scheduler::{Answering, Conditions, Limits, Task};
     use crate::plan::issuance::{after, begin};
 
@@ -196,14 +202,18 @@ mod tests {
 
     type Answer = oneshot::Receiver<Result<(), Undemandable>>;
 
-    fn demand(host: &str, revokes: Option<Revocation>) -> (Demanded, Answer) {
+    fn demand(host: &str, serial: Option<&str>) -> (Demanded, Answer) {
         let (answer, answered) = oneshot::channel();
         let demand = Demand {
             by: "somebody".into(),
             reason: "said so".into(),
             at: NOW,
-            revokes,
-            not_before: Timestamp::default(),
+            revokes: serial.map(|serial| Revokes {
+                serial: serial.into(),
+                because: Revocation::Superseded,
+                attempts: 0,
+                not_before: Timestamp::default(),
+            }),
             refused: None,
         };
         let key = key(host);
@@ -219,7 +229,7 @@ mod tests {
     fn what_makes_no_sense_is_refused_at_once() {
         let mut scheduler = scheduler();
         let mut pending = Pending::default();
-        let revoke = Some(Revocation::Superseded);
+        let revoke = Some("01");
         let ca = "https://other.example/".into();
         for (host, revokes, refused) in [
             (
@@ -245,6 +255,14 @@ mod tests {
                     ca,
                 },
             ),
+            (
+                "issued.example",
+                Some("02"),
+                Undemandable::Another {
+                    key: key("issued.example"),
+                    serial: "01".into(),
+                },
+            ),
         ] {
             let (demanded, mut answer) = demand(host, revokes);
             pending.add(demanded, CA, &mut scheduler, NOW);
@@ -268,13 +286,13 @@ mod tests {
         }
         let is_it = |(of, _): &&(ObjectKey, _)| *of == key("issued.example");
         let (of, entry) = taken.iter().find(is_it).unwrap();
-        let (demanded, mut answer) = demand("issued.example", Some(Revocation::Superseded));
+        let (demanded, mut answer) = demand("issued.example", Some("01"));
         pending.add(demanded, CA, &mut scheduler, NOW);
-        pending.go_on(&mut scheduler, NOW);
+        pending.go_on(CA, &mut scheduler, NOW);
         assert!(answer.try_recv().is_err());
         let put_back = (entry.kept.clone(), entry.revision.clone());
         scheduler.put(of, Some(put_back));
-        pending.go_on(&mut scheduler, NOW);
+        pending.go_on(CA, &mut scheduler, NOW);
         let (_, entry, task) = scheduler
             .take(&conditions, |_, _| Answering::Nobody)
             .unwrap();
@@ -288,7 +306,7 @@ mod tests {
     fn whoever_demands_what_somebody_else_changed_is_told_so() {
         let mut scheduler = scheduler();
         let mut pending = Pending::default();
-        let (demanded, mut answer) = demand("unwanted.example", Some(Revocation::Superseded));
+        let (demanded, mut answer) = demand("unwanted.example", Some("01"));
         pending.add(demanded, CA, &mut scheduler, NOW);
         let key = key("unwanted.example");
         let another = kept("unwanted.example", None);

@@ -307,16 +307,16 @@ impl<S: Store> Issuer<S> {
     /// Takes in what somebody demands.
     fn take_in(&mut self, demanded: Demanded) {
         let now = self.now();
-        match self.settings.as_ref().filter(|_| self.wanted.is_some()) {
-            Some(settings) => {
+        let refused = match &self.settings {
+            Some(settings) if self.wanted.is_some() => {
                 let ca = &settings.directory;
-                self.pending.add(demanded, ca, &mut self.scheduler, now);
+                return self.pending.add(demanded, ca, &mut self.scheduler, now);
             }
-            None => {
-                // Whoever asked may have given up.
-                let _gone = demanded.answer.send(Err(Undemandable::NoCa));
-            }
-        }
+            Some(_) => Undemandable::NotYet,
+            None => Undemandable::NoCa,
+        };
+        // Whoever asked may have given up.
+        let _gone = demanded.answer.send(Err(refused));
     }
 
     /// Takes in what came of a piece of work, and tells of it.
@@ -377,8 +377,11 @@ impl<S: Store> Issuer<S> {
                 self.scheduler.forget(&key);
             }
         }
-        let now = self.now();
-        self.pending.go_on(&mut self.scheduler, now);
+        if let Some(settings) = self.settings.clone() {
+            let now = self.now();
+            self.pending
+                .go_on(&settings.directory, &mut self.scheduler, now);
+        }
         Ok(())
     }
 

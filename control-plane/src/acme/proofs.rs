@@ -233,6 +233,7 @@ mod tests {
                 failures: 7,
                 message: "".into(),
                 not_before: Timestamp(0),
+                asked: None,
                 way,
             });
             ways(&[HTTP, TLS], &managed)

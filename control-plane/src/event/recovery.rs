@@ -47,9 +47,16 @@ pub struct Kept {
     pub lineage: Box<str>,
     /// The term in which it was written.
     pub epoch: Epoch,
-    /// As of which record of the log.
-    pub seq: Seq,
+    /// As of which record of the log. Its term is another where a higher epoch began in the midst.
+    pub place: Place,
     pub record: RecoveryRecord,
+}
+
+/// A place in the log of an installation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    pub epoch: Epoch,
+    pub seq: Seq,
 }
 
 /// A record's bytes cannot be read.
@@ -66,7 +73,7 @@ pub enum DecodeError {
 #[derive(Serialize, Deserialize)]
 struct Content {
     #[serde(default)]
-    seq: Seq,
+    place: Place,
     event: Event,
 }
 
@@ -75,11 +82,11 @@ pub fn encode(kept: Kept) -> Result<Vec<u8>, serde_json::Error> {
     let Kept {
         lineage,
         epoch,
-        seq,
+        place,
         record,
     } = kept;
     let event = record.into_event();
-    seal(&lineage, epoch, Content { seq, event })
+    seal(&lineage, epoch, Content { place, event })
 }
 
 /// Reads a record.
@@ -87,7 +94,7 @@ pub fn decode(bytes: &[u8]) -> Result<Kept, DecodeError> {
     let Sealed {
         lineage,
         epoch,
-        content: Content { seq, event },
+        content: Content { place, event },
         ..
     } = open(bytes)?;
     let Event::ObjectRecovered {
@@ -105,7 +112,11 @@ pub fn decode(bytes: &[u8]) -> Result<Kept, DecodeError> {
     Ok(Kept {
         lineage,
         epoch,
-        seq,
+        // Of what said none no more is known than its term.
+        place: place.max(Place {
+            epoch,
+            seq: Seq::default(),
+        }),
         record: RecoveryRecord {
             key,
             meta,
@@ -146,7 +157,10 @@ mod tests {
         Kept {
             lineage: "l".into(),
             epoch: Epoch(7),
-            seq: Seq(70),
+            place: Place {
+                epoch: Epoch(8),
+                seq: Seq(70),
+            },
             record: RecoveryRecord {
                 key,
                 meta,
@@ -163,7 +177,10 @@ mod tests {
         // What was written by a release must be read by all that follow.
         let released = r#"{"schema":1,"lineage":"l","epoch":7,"event":{"ObjectRecovered":{"key":{"origin":"kubernetes","kind":"IngressClass","namespace":"","name":"ours"},"meta":{"uid":"u","resourceVersion":"1","age":{"created":5,"rank":"/ours"}},"spec":{"IngressClass":{"controller":"c","isDefault":true}}}}}"#;
         let without_place = Kept {
-            seq: Seq(0),
+            place: Place {
+                epoch: Epoch(7),
+                seq: Seq(0),
+            },
             ..kept()
         };
         assert_eq!(decode(released.as_bytes()).unwrap(), without_place);

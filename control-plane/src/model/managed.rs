@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::certificate::Certificate;
 use crate::model::time::Timestamp;
 
-pub use demand::{Demand, Revocation};
+pub use demand::{Demand, Revocation, Revokes};
 pub use outcome::{Answer, Failure, FailureKind, Outcome, Status, Window};
 
 /// The certificate and the order for the next.
@@ -162,6 +162,9 @@ pub struct Trouble {
     pub message: Box<str>,
     /// There is no other before.
     pub not_before: Timestamp,
+    /// What the CA said of when it wants to be asked again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Timestamp>,
     /// By which way the CA did not find the hosts to be ours, of late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub way: Option<ChallengeType>,
@@ -238,6 +241,9 @@ impl Proof {
 /// How far it has come, in a few words.
 impl fmt::Display for Managed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(demand) = &self.demand {
+            write!(f, "{demand}; ")?;
+        }
         if let Some(order) = &self.order {
             return f.write_str(match &order.step {
                 Step::Intended => "an order is being placed",
@@ -253,9 +259,6 @@ impl fmt::Display for Managed {
                 Step::Issuing { .. } => "the CA is issuing",
                 Step::Issued { .. } => "the certificate is being fetched",
             });
-        }
-        if let (Some(demand), None) = (&self.demand, &self.trouble) {
-            return demand.fmt(f);
         }
         match (&self.issued, &self.trouble) {
             (

@@ -93,16 +93,8 @@ impl Call {
 
 /// What is next for a certificate.
 pub fn next(managed: &Managed, circumstances: &Circumstances<'_>) -> Next {
-    match (
-        demand::revocation(managed, circumstances.ca),
-        next_but_revocation(managed, circumstances),
-    ) {
-        (Some((reason, from)), _) if from <= circumstances.now => {
-            Next::Call(Call::Revoke { reason })
-        }
-        (Some((_, from)), Next::Wait(until)) => Next::Wait(until.min(from)),
-        (Some(_) | None, next) => next,
-    }
+    let next = next_but_revocation(managed, circumstances);
+    demand::revoke_first(managed, circumstances.ca, circumstances.now, next)
 }
 
 fn next_but_revocation(managed: &Managed, circumstances: &Circumstances<'_>) -> Next {

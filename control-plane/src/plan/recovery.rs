@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use crate::event::recovery::RecoveryRecord;
-use crate::event::{Epoch, Event, Seq};
+use crate::event::Event;
+use crate::event::recovery::{Place, RecoveryRecord};
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::state::State;
 
@@ -19,14 +19,7 @@ pub struct Wanted {
     records: OrdMap<ObjectKey, Arc<RecoveryRecord>>,
     listed: BTreeSet<Origin>,
     synced: Place,
-    seq: Seq,
-}
-
-/// A place in the log of an installation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    pub epoch: Epoch,
-    pub seq: Seq,
+    place: Place,
 }
 
 impl Wanted {
@@ -39,14 +32,14 @@ impl Wanted {
             records: records.collect(),
             listed: state.head().listed.clone(),
             synced: synced(state),
-            seq: state.seq(),
+            place: place(state),
         }
     }
 
     /// Follows an event that this state has taken in; returns whether anything else is wanted.
     pub fn follow(&mut self, state: &State, event: &Event) -> bool {
         self.synced = synced(state);
-        self.seq = state.seq();
+        self.place = place(state);
         if let Event::SourcesListed { .. } = event {
             self.listed.clone_from(&state.head().listed);
             return true;
@@ -99,8 +92,15 @@ impl Wanted {
     }
 
     /// As of which record this is what is to be kept.
-    pub fn seq(&self) -> Seq {
-        self.seq
+    pub fn place(&self) -> Place {
+        self.place
+    }
+}
+
+fn place(state: &State) -> Place {
+    Place {
+        epoch: state.head().epoch,
+        seq: state.seq(),
     }
 }
 

@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use tokio::time::timeout;
 
-use crate::event::Seq;
-use crate::event::recovery::{Kept, RecoveryRecord, encode};
+use crate::event::recovery::{Kept, Place, RecoveryRecord, encode};
 use crate::recovery::entry::{Entry, name, records};
 use crate::recovery::{Keeper, MAX_RECORDS, WRITE};
 use crate::store::{Draft, MAX_BYTES, Store, StoreError};
@@ -56,7 +55,7 @@ impl<S: Store> Keeper<S> {
             None => self.look(outcome).await?,
         };
         let done = self
-            .put_in_line(&mut held, &records, wanted.seq(), outcome)
+            .put_in_line(&mut held, &records, wanted.place(), outcome)
             .await;
         self.held = Some(held);
         done
@@ -80,7 +79,7 @@ impl<S: Store> Keeper<S> {
         &self,
         held: &mut BTreeMap<Box<str>, Entry>,
         records: &BTreeMap<Box<str>, Arc<RecoveryRecord>>,
-        seq: Seq,
+        place: Place,
         outcome: &mut Outcome,
     ) -> Result<(), Halt> {
         let held_names = held.keys().filter(|name| !records.contains_key(*name));
@@ -98,7 +97,7 @@ impl<S: Store> Keeper<S> {
                 Entry::Untouchable(_) => false,
             });
             if !kept {
-                self.put(held, (name, record), seq, outcome).await?;
+                self.put(held, (name, record), place, outcome).await?;
             }
         }
         Ok(())
@@ -108,12 +107,12 @@ impl<S: Store> Keeper<S> {
         &self,
         held: &mut BTreeMap<Box<str>, Entry>,
         (name, record): (&str, &Arc<RecoveryRecord>),
-        seq: Seq,
+        place: Place,
         outcome: &mut Outcome,
     ) -> Result<(), Halt> {
         let key = &record.key;
         let what = format!("the recovery record of {key} ({})", self.store.place(name));
-        let bytes = match self.bytes(record, seq) {
+        let bytes = match self.bytes(record, place) {
             Ok(bytes) if bytes.len() <= MAX_BYTES => bytes,
             Ok(bytes) => {
                 let problem = format!(
@@ -232,11 +231,11 @@ impl<S: Store> Keeper<S> {
         Ok(())
     }
 
-    fn bytes(&self, record: &RecoveryRecord, seq: Seq) -> Result<Vec<u8>, serde_json::Error> {
+    fn bytes(&self, record: &RecoveryRecord, place: Place) -> Result<Vec<u8>, serde_json::Error> {
         encode(Kept {
             lineage: self.tenure.lineage.as_ref().into(),
             epoch: self.tenure.epoch,
-            seq,
+            place,
             record: record.clone(),
         })
     }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use self::memory::{Memory, Shelf};
 use super::entry::name;
 use super::*;
-use crate::event::recovery::{Kept, decode, encode};
+use crate::event::recovery::{Kept, Place, decode, encode};
 use crate::event::{Event, Record, Seq};
 use crate::model::ingress::IngressClass;
 use crate::model::key::{Kind, ObjectKey, Origin};
@@ -114,7 +114,10 @@ fn bytes_at(lineage: &str, (epoch, seq): (u64, u64), record: RecoveryRecord) -> 
     let kept = Kept {
         lineage: lineage.into(),
         epoch: Epoch(epoch),
-        seq: Seq(seq),
+        place: Place {
+            epoch: Epoch(epoch),
+            seq: Seq(seq),
+        },
         record,
     };
     encode(kept).unwrap()

@@ -18,7 +18,7 @@ use crate::model::time::Timestamp;
 use crate::project::inventory::{Inventory, Listed, Source};
 use crate::serve::hosts::name;
 use crate::serve::page::{self, Room};
-use crate::serve::tls_certificates::demands::{demand, revocation};
+use crate::serve::tls_certificates::demands::{demand, revokes};
 use crate::serve::wire::timestamp;
 use crate::serve::{Role, error};
 
@@ -124,10 +124,14 @@ impl TlsCertificateService for CertificateReport {
         request: Request<v1::RevokeCertificateRequest>,
     ) -> Result<Response<v1::RevokeCertificateResponse>, Status> {
         let (_, by, request) = request.into_parts();
-        let because = v1::RevocationReason::try_from(request.because);
-        let because = because.map_err(|_| error::argument("because: no reason that is known"))?;
-        let v1::RevokeCertificateRequest { name, reason, .. } = request;
-        demand(&self.role, &by, (&name, &reason), Some(revocation(because))).await?;
+        let v1::RevokeCertificateRequest {
+            name,
+            reason,
+            because,
+            serial,
+        } = request;
+        let revokes = revokes(&serial, because)?;
+        demand(&self.role, &by, (&name, &reason), Some(revokes)).await?;
         Ok(Response::new(v1::RevokeCertificateResponse {}))
     }
 }

@@ -80,7 +80,9 @@ pub fn after(managed: &Managed, outcome: Outcome, now: Timestamp, draw: u64) -> 
         | Outcome::NotRevoked(_) => None,
     };
     if let Some(message) = end {
-        let way = after.order.as_ref().and_then(|order| order.way);
+        let order = managed.order.as_ref();
+        let validated = order.filter(|order| matches!(order.step, Step::Proving { .. }));
+        let way = validated.and_then(|order| order.way);
         give_up(&mut after, message, None, now);
         if let Some(trouble) = &mut after.trouble {
             trouble.way = way.or(trouble.way);
@@ -255,6 +257,7 @@ fn give_up(
         failures: before.saturating_add(1),
         message,
         not_before: not_before.map_or(again, |time| time.max(again)),
+        asked: not_before,
         way,
     });
 }

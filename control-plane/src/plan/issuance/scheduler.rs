@@ -221,9 +221,7 @@ impl<T: Item> Scheduler<T> {
                     self.at_barrier.insert(key);
                 }
                 Task::Do(Next::Begin) => {
-                    let issued = entry.kept.managed().issued.as_ref();
-                    let expires = issued.map(|issued| issued.certificate.not_after);
-                    let urgency = expires.or(entry.wanted).unwrap_or(now);
+                    let urgency = urgency(entry.kept.managed(), entry.wanted).unwrap_or(now);
                     entry.urgency = Some(urgency);
                     self.queue.wait(&key, urgency);
                 }
@@ -444,6 +442,18 @@ impl<T: Item> Scheduler<T> {
             self.queue.leave(key, urgency);
         }
     }
+}
+
+/// In which place an order stands: what is revoked is before all others, what somebody demands before
+/// what expires later.
+fn urgency(managed: &Managed, wanted: Option<Timestamp>) -> Option<Timestamp> {
+    let issued = managed.issued.as_ref();
+    if issued.is_some_and(|issued| issued.revoked.is_some()) {
+        return Some(Timestamp(i64::MIN));
+    }
+    let expires = issued.map(|issued| issued.certificate.not_after);
+    let demanded = managed.demand.as_ref().map(|demand| demand.at);
+    demanded.or(expires).or(wanted)
 }
 
 /// How long an order waits for proxies, some of which answer already.

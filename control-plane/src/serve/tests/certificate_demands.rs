@@ -42,6 +42,7 @@ async fn a_demand_goes_to_who_obtains_the_certificate_and_is_answered_as_that_do
                 name: "certificate//a.example@folder".to_owned(),
                 reason: " the key was lost ".to_owned(),
                 because: v1::RevocationReason::KeyCompromise.into(),
+                serial: "0a".to_owned(),
             };
             client.revoke_certificate(request).await
         });
@@ -53,7 +54,9 @@ async fn a_demand_goes_to_who_obtains_the_certificate_and_is_answered_as_that_do
         assert_eq!((key.origin, &*key.name), (Origin::Folder, "a.example"));
         assert_eq!(&*demand.reason, "the key was lost");
         assert!(demand.by.contains("operator"), "{}", demand.by);
-        assert_eq!(demand.revokes, Some(Revocation::KeyCompromise));
+        let revokes = demand.revokes.unwrap();
+        let expected = (Revocation::KeyCompromise, "0a");
+        assert_eq!((revokes.because, &*revokes.serial), expected);
         to.send(answer).unwrap();
         let answered = call.join_next().await.unwrap().unwrap();
         assert_eq!(
@@ -76,13 +79,20 @@ async fn what_cannot_be_demanded_is_said_and_goes_nowhere() {
         let refused = client.renew_certificate(renewal(name, reason)).await;
         assert_eq!(refused.unwrap_err().code(), code, "{name} {reason}");
     }
-    let request = v1::RevokeCertificateRequest {
-        name: "certificate//a".to_owned(),
-        reason: "why".to_owned(),
-        because: 99,
-    };
-    let refused = client.revoke_certificate(request).await;
-    assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
+    for (because, serial) in [(99, "0a"), (1, ""), (1, "0A"), (1, "secret")] {
+        let request = v1::RevokeCertificateRequest {
+            name: "certificate//a".to_owned(),
+            reason: "why".to_owned(),
+            because,
+            serial: serial.to_owned(),
+        };
+        let refused = client.revoke_certificate(request).await;
+        assert_eq!(
+            refused.unwrap_err().code(),
+            Code::InvalidArgument,
+            "{serial}"
+        );
+    }
     world.duty.send_replace(Duty::Following {
         leader: Some("roadstead-1".into()),
     });

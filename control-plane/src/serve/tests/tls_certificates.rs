@@ -140,6 +140,7 @@ async fn three_certificates() -> (World, Client) {
     obtain(&mut world, "c.example", |c| {
         c.trouble = Some(Trouble {
             way: None,
+            asked: None,
             failures: 2,
             message: "no answer".into(),
             not_before: RENEWED,

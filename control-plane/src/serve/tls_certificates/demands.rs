@@ -13,7 +13,7 @@ use tonic::{Extensions, Status};
 use crate::acme::{Demanded, Undemandable};
 use crate::clock;
 use crate::model::key::{Kind, ObjectKey, Origin};
-use crate::model::managed::{Demand, Revocation};
+use crate::model::managed::{Demand, Revocation, Revokes};
 use crate::model::time::Timestamp;
 use crate::serve::{Role, error, operator};
 
@@ -23,7 +23,7 @@ pub(super) async fn demand(
     role: &watch::Receiver<Role>,
     by: &Extensions,
     (name, why): (&str, &str),
-    revokes: Option<Revocation>,
+    revokes: Option<Revokes>,
 ) -> Result<(), Status> {
     let key = key(name).ok_or_else(|| error::not_obtained(name))?;
     let demand = Demand {
@@ -31,7 +31,6 @@ pub(super) async fn demand(
         reason: operator::reason(why)?.into(),
         at: clock::now(),
         revokes,
-        not_before: Timestamp::default(),
         refused: None,
     };
     let (answer, answered) = oneshot::channel();
@@ -58,16 +57,35 @@ pub(super) async fn demand(
         Ok(Ok(answer)) => answer.map_err(|refused| match refused {
             Undemandable::Unknown(_) => error::not_obtained(name),
             Undemandable::Changed(_) => Status::aborted(refused.to_string()),
+            Undemandable::NotYet => Status::unavailable(refused.to_string()),
             Undemandable::NoCa
             | Undemandable::Unwanted(_)
             | Undemandable::NotIssued(_)
+            | Undemandable::Another { .. }
             | Undemandable::OtherCa { .. } => Status::failed_precondition(refused.to_string()),
         }),
     }
 }
 
-/// Why a certificate is revoked.
-pub(super) fn revocation(reason: v1::RevocationReason) -> Revocation {
+/// That the certificate of this serial number is revoked.
+pub(super) fn revokes(serial: &str, because: i32) -> Result<Revokes, Status> {
+    let because = v1::RevocationReason::try_from(because);
+    let because = because.map_err(|_| error::argument("because: no reason that is known"))?;
+    let is_digit = |digit: u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(&digit);
+    if serial.is_empty() || serial.len() > LONGEST_SERIAL || !serial.bytes().all(is_digit) {
+        return Err(error::argument(
+            "serial: name the certificate by its serial number, as GetCertificate has it",
+        ));
+    }
+    Ok(Revokes {
+        serial: serial.into(),
+        because: revocation(because),
+        attempts: 0,
+        not_before: Timestamp::default(),
+    })
+}
+
+fn revocation(reason: v1::RevocationReason) -> Revocation {
     match reason {
         v1::RevocationReason::Unspecified => Revocation::Unspecified,
         v1::RevocationReason::KeyCompromise => Revocation::KeyCompromise,
@@ -91,3 +109,5 @@ fn key(name: &str) -> Option<ObjectKey> {
 
 /// For as long as storing it may take, behind a call to the CA.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// 20 octets (RFC 5280, section 4.1.2.2), and room.
+const LONGEST_SERIAL: usize = 64;
