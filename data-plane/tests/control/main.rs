@@ -13,7 +13,7 @@ mod proxy;
 mod tls;
 mod wire;
 
-use roadstead_data_plane::snapshot::Reason;
+use roadstead_data_plane::snapshot::{CAPABILITIES, Reason};
 use roadstead_proto::v1::ResourceType;
 use tokio::time::Duration;
 
@@ -31,15 +31,7 @@ async fn a_proxy_that_holds_nothing_is_given_all_and_then_what_changes() {
         let mut stream = plane.accept().await;
         assert_eq!(stream.hello.proxy, "node-1");
         assert_eq!(stream.hello.held, None);
-        let capabilities = [
-            "challenge",
-            "http",
-            "proxy-protocol",
-            "tls",
-            "tls-alpn-01",
-            "tls-policy",
-        ];
-        assert_eq!(stream.hello.capabilities, capabilities);
+        assert_eq!(stream.hello.capabilities, CAPABILITIES);
         assert_eq!(stream.token.as_deref(), Some("Bearer a token"));
 
         let mut content = Content::default();

@@ -4,38 +4,14 @@
 use std::{thread, time::Duration};
 
 use roadstead_data_plane::{
-    active::Challenges,
     aside::Aside,
     challenge::{self, Answer, Leader, Question},
     limits::Limits,
-    snapshot::{ChallengeAnswer, ChallengeType, KeyAuthorization, Token},
+    snapshot::ChallengeType,
 };
-use roadstead_matcher::host::HostPattern;
 use tokio::{runtime::Builder, sync::watch, time::Instant};
 
-use super::support::{Algorithm, Offers, Origin, Proxy, plain, shows};
-
-fn authorization(token: &str) -> KeyAuthorization {
-    let token = Token::parse(token).unwrap();
-    KeyAuthorization::parse(&format!("{}.thumbprint", &*token), &token).unwrap()
-}
-
-/// Answers for these hosts and tokens.
-fn challenges(known: &[(&str, &str)]) -> Challenges {
-    let mut challenges = Challenges::default();
-    for (host, token) in known {
-        let HostPattern::Exact(host) = HostPattern::parse(host).unwrap() else {
-            panic!("not one host");
-        };
-        challenges.put(&ChallengeAnswer {
-            challenge_type: ChallengeType::Http01,
-            host,
-            token: Token::parse(token).unwrap(),
-            key_authorization: authorization(token),
-        });
-    }
-    challenges
-}
+use super::support::{Algorithm, Offers, Origin, Proxy, authorization, challenges, plain, shows};
 
 fn asks(method: &str, host: &str, token: &str) -> String {
     format!(
@@ -47,7 +23,10 @@ fn asks(method: &str, host: &str, token: &str) -> String {
 /// A proxy that knows one token of each of two hosts, of which only one is routed.
 fn proxy(origin: &Origin) -> Proxy {
     let mut proxy = Proxy::new(&origin.backends());
-    let known = challenges(&[("a.example", "t-1"), ("b.example", "t_2")]);
+    let known = challenges(
+        ChallengeType::Http01,
+        &[("a.example", "t-1"), ("b.example", "t_2")],
+    );
     proxy.publish_answering(&origin.backends(), known);
     proxy
 }
@@ -97,7 +76,10 @@ fn a_ca_that_was_sent_on_to_https_is_answered_there() {
     let shown = [shows("secret/a/b", "a.example", Algorithm::Ecdsa)];
     let aside = Aside::start(1, 4).unwrap();
     let mut proxy = Proxy::secure(&origin.backends(), Limits::default(), &shown, aside);
-    proxy.publish_answering(&origin.backends(), challenges(&[("a.example", "t-1")]));
+    proxy.publish_answering(
+        &origin.backends(),
+        challenges(ChallengeType::Http01, &[("a.example", "t-1")]),
+    );
     let mut client = Offers::new().connect(proxy.address, "a.example").unwrap();
     client.send(&asks("GET", "a.example", "t-1"));
     assert_eq!(client.answer().text(), &*authorization("t-1"));
@@ -177,7 +159,7 @@ impl Notes {
             runtime.block_on(challenge::answer(leader, asked));
         });
         let mut proxy = Proxy::asking(&origin.backends(), asking);
-        let known = challenges(&[("b.example", "t_2")]);
+        let known = challenges(ChallengeType::Http01, &[("b.example", "t_2")]);
         proxy.publish_answering(&origin.backends(), known);
         proxy
     }

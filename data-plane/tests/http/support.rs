@@ -2,6 +2,7 @@
 //!
 //! Clients and origins are plain blocking sockets: what a test writes is what is on the wire.
 
+mod challenges;
 mod client;
 mod origin;
 mod secure;
@@ -31,9 +32,10 @@ use roadstead_data_plane::{
 use roadstead_matcher::{host::HostPattern, path::PathPattern};
 use tokio::time::Instant;
 
+pub(crate) use challenges::{authorization, challenges};
 pub(crate) use client::{Answer, Client};
 pub(crate) use origin::{BlackHole, Origin, Seen, Step, plain};
-pub(crate) use secure::{Algorithm, Offers, Secure, Shows, shows};
+pub(crate) use secure::{Algorithm, Offers, Secure, Shows, alert, shows};
 
 /// What one host is served by.
 #[derive(Clone, Debug)]

@@ -1,49 +1,23 @@
 //! What a CA asks of a host in a TLS handshake: answered before anything is decided about who may
 //! connect.
 
-use std::{sync::Arc, thread};
+use std::thread;
 
 use roadstead_data_plane::{
-    active::Challenges,
     aside::Aside,
     challenge::{self, Answer, Leader, Question},
     limits::Limits,
     metrics::Handshake,
-    snapshot::{ChallengeAnswer, ChallengeType, KeyAuthorization, Token},
+    snapshot::{ChallengeType, KeyAuthorization},
 };
-use roadstead_matcher::host::HostPattern;
-use rustls::{
-    AlertDescription, DigitallySignedStruct, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::CryptoProvider,
-    pki_types::{CertificateDer, ServerName, UnixTime},
-};
+use rustls::AlertDescription;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Builder;
 use x509_parser::{extensions::GeneralName, oid_registry::asn1_rs::oid, prelude::*};
 
-use super::support::{Algorithm, Offers, Origin, Proxy, Secure, plain, shows};
-
-fn authorization(token: &str) -> KeyAuthorization {
-    KeyAuthorization::of_any(&format!("{token}.thumbprint")).unwrap()
-}
-
-/// Answers by this way for these hosts and tokens.
-fn challenges(challenge_type: ChallengeType, known: &[(&str, &str)]) -> Challenges {
-    let mut challenges = Challenges::default();
-    for (host, token) in known {
-        let HostPattern::Exact(host) = HostPattern::parse(host).unwrap() else {
-            panic!("not one host");
-        };
-        challenges.put(&ChallengeAnswer {
-            challenge_type,
-            host,
-            token: Token::parse(token).unwrap(),
-            key_authorization: authorization(token),
-        });
-    }
-    challenges
-}
+use super::support::{
+    Algorithm, Offers, Origin, Proxy, Secure, alert, authorization, challenges, plain, shows,
+};
 
 fn origin() -> Origin {
     Origin::new(|_| plain("routed"))
@@ -61,54 +35,7 @@ fn proxy(origin: &Origin) -> Proxy {
 }
 
 fn ca() -> Offers {
-    asking(Offers::new())
-}
-
-fn asking(offers: Offers) -> Offers {
-    let mut offers = offers.protocols(&["acme-tls/1"]);
-    let verifier = Arc::new(Seen(offers.config.crypto_provider().clone()));
-    offers.config.dangerous().set_certificate_verifier(verifier);
-    offers
-}
-
-/// Takes every certificate, and the signature unseen: what a CA looks at, the usual check of one
-/// refuses for its unknown extension.
-#[derive(Debug)]
-struct Seen(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Seen {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+    Offers::new().unsigned().protocols(&["acme-tls/1"])
 }
 
 /// Whether a CA believes it: the certificate is for this host alone and names the hash of what is
@@ -127,21 +54,12 @@ fn convinces(client: &Secure, host: &str, found: &KeyAuthorization) {
     assert_eq!(identifier.value, octets);
 }
 
-fn refused(proxy: &Proxy, offers: &Offers, host: &str) -> AlertDescription {
-    let Err(error) = offers.connect(proxy.address, host) else {
-        panic!("{host} was answered")
-    };
-    match error.get_ref().and_then(|error| error.downcast_ref()) {
-        Some(rustls::Error::AlertReceived(alert)) => *alert,
-        _ => panic!("{error}"),
-    }
-}
-
 #[test]
 fn a_ca_is_answered_for_its_host_by_either_version_of_tls_and_then_it_is_over() {
     let origin = origin();
     let proxy = proxy(&origin);
-    let old = asking(Offers::version(&rustls::version::TLS12));
+    let old = Offers::version(&rustls::version::TLS12).unsigned();
+    let old = old.protocols(&["acme-tls/1"]);
     for (offers, asked, host, token) in [
         (ca(), "a.example", "a.example", "t-1"),
         (old, "A.Example", "a.example", "t-1"),
@@ -174,15 +92,16 @@ fn nobody_is_answered_who_asks_for_what_is_not_under_way_or_in_another_way() {
     let origin = origin();
     let mut proxy = proxy(&origin);
     let no_protocol = AlertDescription::NoApplicationProtocol;
-    assert_eq!(refused(&proxy, &ca(), "c.example"), no_protocol);
+    let refused = |offers: &Offers, host| alert(offers.connect(proxy.address, host));
+    assert_eq!(refused(&ca(), "c.example"), no_protocol);
     let nameless = ca().nameless();
     assert_eq!(
-        refused(&proxy, &nameless, "a.example"),
+        refused(&nameless, "a.example"),
         AlertDescription::UnrecognisedName
     );
     let by_http = challenges(ChallengeType::Http01, &[("a.example", "t-1")]);
     proxy.publish_answering(&origin.backends(), by_http);
-    assert_eq!(refused(&proxy, &ca(), "a.example"), no_protocol);
+    assert_eq!(alert(ca().connect(proxy.address, "a.example")), no_protocol);
     proxy.until("both are counted", |totals| {
         totals.handshakes[Handshake::NothingInCommon as usize] == 2
     });
@@ -212,6 +131,6 @@ fn what_no_version_has_brought_is_asked_for_where_the_host_is_routed() {
     let proxy = Proxy::secure_asking(&origin.backends(), asking);
     let client = ca().connect(proxy.address, "a.example").unwrap();
     convinces(&client, "a.example", &authorization("later"));
-    let refused = refused(&proxy, &ca(), "b.example");
+    let refused = alert(ca().connect(proxy.address, "b.example"));
     assert_eq!(refused, AlertDescription::NoApplicationProtocol);
 }

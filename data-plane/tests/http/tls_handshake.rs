@@ -8,11 +8,13 @@ use roadstead_data_plane::{
     metrics::{Handshake, ThreadTotals},
 };
 use rustls::{
-    AlertDescription, ClientConnection, Error, HandshakeKind, SignatureScheme, StreamOwned,
+    AlertDescription, ClientConnection, HandshakeKind, SignatureScheme, StreamOwned,
     crypto::aws_lc_rs::kx_group,
 };
 
-use super::support::{Algorithm, Client, Offers, Origin, Proxy, Secure, Shows, plain, shows};
+use super::support::{
+    Algorithm, Client, Offers, Origin, Proxy, Secure, Shows, alert, plain, shows,
+};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
 
@@ -35,17 +37,6 @@ fn ended(totals: &ThreadTotals, end: Handshake) -> u64 {
 /// Waits until so many handshakes have ended so.
 fn until(proxy: &Proxy, end: Handshake, count: u64) {
     proxy.until(end.as_str(), |totals| ended(totals, end) == count);
-}
-
-/// How the proxy refused.
-fn alert(refused: Result<Secure, std::io::Error>) -> AlertDescription {
-    let Err(error) = refused else {
-        panic!("not refused")
-    };
-    match error.get_ref().and_then(|error| error.downcast_ref()) {
-        Some(Error::AlertReceived(alert)) => *alert,
-        _ => panic!("{error}"),
-    }
 }
 
 #[test]

@@ -7,11 +7,11 @@ use roadstead_data_plane::{
     snapshot::{Terms, TlsPolicy},
 };
 use rustls::{
-    AlertDescription, CipherSuite, Error, HandshakeKind, ProtocolVersion,
+    AlertDescription, CipherSuite, HandshakeKind, ProtocolVersion,
     version::{TLS12, TLS13},
 };
 
-use super::support::{Algorithm, Offers, Origin, Proxy, Secure, Shows, done, plain, shows};
+use super::support::{Algorithm, Offers, Origin, Proxy, Secure, Shows, alert, done, plain, shows};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
 
@@ -37,16 +37,6 @@ fn works(client: &mut Secure) {
     assert_eq!(client.answer().text(), "ok");
 }
 
-fn refused(proxy: &Proxy, offers: &Offers) -> AlertDescription {
-    let Err(error) = offers.connect(proxy.address, "a.example") else {
-        panic!("not refused")
-    };
-    match error.get_ref().and_then(|error| error.downcast_ref()) {
-        Some(Error::AlertReceived(alert)) => *alert,
-        _ => panic!("{error}"),
-    }
-}
-
 #[test]
 fn a_minimum_version_holds_from_the_next_connection_on_and_cuts_nobody() {
     let origin = origin();
@@ -57,7 +47,8 @@ fn a_minimum_version_holds_from_the_next_connection_on_and_cuts_nobody() {
     works(&mut before);
     set(&proxy, TlsPolicy::new(true, &[], true).unwrap());
     works(&mut before);
-    assert_eq!(refused(&proxy, &old), AlertDescription::ProtocolVersion);
+    let refused = alert(old.connect(proxy.address, "a.example"));
+    assert_eq!(refused, AlertDescription::ProtocolVersion);
     let mut new = Offers::new().connect(proxy.address, "a.example").unwrap();
     works(&mut new);
     let version = new.stream.conn.protocol_version();

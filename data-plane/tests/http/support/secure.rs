@@ -18,8 +18,8 @@ use roadstead_data_plane::{
 use roadstead_matcher::host::HostPattern;
 use roadstead_proto::v1::CertificateBundle;
 use rustls::{
-    CipherSuite, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme,
-    StreamOwned, SupportedProtocolVersion,
+    AlertDescription, CipherSuite, ClientConfig, ClientConnection, DigitallySignedStruct,
+    SignatureScheme, StreamOwned, SupportedProtocolVersion,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs},
     pki_types::{CertificateDer, ServerName, UnixTime},
@@ -130,6 +130,21 @@ impl Offers {
         Self::of(rustls::ALL_VERSIONS, &provider, None)
     }
 
+    /// Takes a certificate unseen, and its signature: what a CA looks at, the usual check of one
+    /// refuses for an extension that it does not know.
+    pub(crate) fn unsigned(mut self) -> Self {
+        let provider = Arc::clone(self.config.crypto_provider());
+        let algorithms = provider.signature_verification_algorithms;
+        let trusting = Trusting {
+            schemes: algorithms.supported_schemes(),
+            verifies: false,
+            provider,
+        };
+        let mut config = self.config.dangerous();
+        config.set_certificate_verifier(Arc::new(trusting));
+        self
+    }
+
     pub(crate) fn protocols(mut self, protocols: &[&str]) -> Self {
         let protocols = protocols.iter().map(|name| name.as_bytes().to_vec());
         self.config.alpn_protocols = protocols.collect();
@@ -166,7 +181,11 @@ impl Offers {
         let provider = Arc::new(provider.clone());
         let algorithms = provider.signature_verification_algorithms;
         let schemes = schemes.unwrap_or_else(|| algorithms.supported_schemes());
-        let trusting = Trusting(Arc::clone(&provider), schemes);
+        let trusting = Trusting {
+            provider: Arc::clone(&provider),
+            schemes,
+            verifies: true,
+        };
         let config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .unwrap()
@@ -188,9 +207,25 @@ impl Secure {
     }
 }
 
-/// Believes in every certificate, and that its key has signed.
+/// How the proxy refused.
+pub(crate) fn alert(refused: Result<Secure, Error>) -> AlertDescription {
+    let Err(error) = refused else {
+        panic!("not refused")
+    };
+    match error.get_ref().and_then(|error| error.downcast_ref()) {
+        Some(rustls::Error::AlertReceived(alert)) => *alert,
+        _ => panic!("{error}"),
+    }
+}
+
+/// Believes in every certificate, if its key has signed.
 #[derive(Debug)]
-struct Trusting(Arc<CryptoProvider>, Vec<SignatureScheme>);
+struct Trusting {
+    provider: Arc<CryptoProvider>,
+    schemes: Vec<SignatureScheme>,
+    /// Whether that is looked at.
+    verifies: bool,
+}
 
 impl ServerCertVerifier for Trusting {
     fn verify_server_cert(
@@ -210,7 +245,10 @@ impl ServerCertVerifier for Trusting {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        if !self.verifies {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
     }
 
@@ -220,11 +258,14 @@ impl ServerCertVerifier for Trusting {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        if !self.verifies {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
+        let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.1.clone()
+        self.schemes.clone()
     }
 }

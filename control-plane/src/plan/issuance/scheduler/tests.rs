@@ -15,18 +15,24 @@ impl Item for Managed {
     }
 }
 
-#[test]
-fn what_changed_while_the_ca_is_left_alone_is_due_when_that_is_over() {
-    let mut scheduler = Scheduler::new(Limits {
+/// A scheduler without limits, and a certificate that it does not know yet.
+fn nothing_yet() -> (Scheduler<Managed>, ObjectKey, Managed) {
+    let scheduler = Scheduler::new(Limits {
         orders: 0,
         same_names: 0,
         settled: 0,
     });
-    let managed = Managed::new(vec![HostPattern::parse("a.example").unwrap()]);
     let key = ObjectKey {
         name: "a.example".into(),
         ..ObjectKey::before_all(Origin::Folder, Kind::Certificate)
     };
+    let managed = Managed::new(vec![HostPattern::parse("a.example").unwrap()]);
+    (scheduler, key, managed)
+}
+
+#[test]
+fn what_changed_while_the_ca_is_left_alone_is_due_when_that_is_over() {
+    let (mut scheduler, key, managed) = nothing_yet();
     let (now, later) = (Timestamp(5), Timestamp(10));
     scheduler.be_quiet(later);
     scheduler.want(&key, now, || managed);
@@ -51,16 +57,7 @@ fn what_changed_while_the_ca_is_left_alone_is_due_when_that_is_over() {
 
 #[test]
 fn what_is_changed_is_stored_first_and_not_while_somebody_is_at_it() {
-    let mut scheduler = Scheduler::new(Limits {
-        orders: 0,
-        same_names: 0,
-        settled: 0,
-    });
-    let managed = Managed::new(vec![HostPattern::parse("a.example").unwrap()]);
-    let key = ObjectKey {
-        name: "a.example".into(),
-        ..ObjectKey::before_all(Origin::Folder, Kind::Certificate)
-    };
+    let (mut scheduler, key, managed) = nothing_yet();
     let now = Timestamp(5);
     let changed = |managed: &mut Managed| managed.placed.push(now);
     assert!(!scheduler.change(&key, now, changed));
