@@ -9,7 +9,6 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use prost::Message as _;
 use roadstead_proto::v1::CertificateBundle;
@@ -20,6 +19,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
+use crate::recent::Recent;
 use crate::snapshot::BundleName;
 
 /// Bytes that have the name by which they were asked for.
@@ -27,8 +27,8 @@ pub struct Bundle {
     name: BundleName,
     bytes: Bytes,
     key: OnceLock<Option<Arc<CertifiedKey>>>,
-    /// By the number of a policy, the latest last.
-    configs: ArcSwap<Vec<(u64, Arc<ServerConfig>)>>,
+    /// By the number of a policy.
+    configs: Recent<(u64, Arc<ServerConfig>)>,
 }
 
 /// Bytes that were sent or kept are not the bundle.
@@ -53,7 +53,7 @@ impl Bundle {
             name,
             bytes,
             key: OnceLock::new(),
-            configs: ArcSwap::default(),
+            configs: Recent::default(),
         })
     }
 
@@ -85,19 +85,9 @@ impl Bundle {
 
     /// What handshakes with it share that are by the policy of this number, made by the first.
     pub fn config(&self, policy: u64, make: impl FnOnce() -> ServerConfig) -> Arc<ServerConfig> {
-        let known = self.configs.load();
-        if let Some((_, config)) = known.iter().find(|(number, _)| *number == policy) {
-            return Arc::clone(config);
-        }
-        let config = Arc::new(make());
-        self.configs.rcu(|known| {
-            let before = known
-                .iter()
-                .skip((known.len() + 1).saturating_sub(POLICIES));
-            let made = (policy, Arc::clone(&config));
-            before.cloned().chain([made]).collect::<Vec<_>>()
-        });
-        config
+        let found = self.configs.find(|(number, _)| *number == policy);
+        let found = found.unwrap_or_else(|| self.configs.keep((policy, Arc::new(make()))));
+        Arc::clone(&found.1)
     }
 }
 
@@ -129,9 +119,6 @@ fn read(bytes: &[u8]) -> Result<CertifiedKey, &'static str> {
 
 /// Bytes of one bundle.
 pub const MAX_BYTES: usize = 256 * 1024;
-
-/// Policies that listeners have at a time, or had of late.
-const POLICIES: usize = 4;
 
 /// Certificates of one chain.
 const MAX_CHAIN: usize = 16;

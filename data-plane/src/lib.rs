@@ -33,6 +33,7 @@ pub mod proxy;
 pub mod proxy_protocol;
 pub mod readiness;
 pub mod reason;
+pub mod recent;
 pub mod report;
 pub mod resolve;
 pub mod router;

@@ -17,7 +17,6 @@ mod wire;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use rustls::{crypto::aws_lc_rs, server::ProducesTickets};
 use tokio::sync::futures::Notified;
 
@@ -27,6 +26,7 @@ use policy::Base;
 
 use crate::active::Certificates;
 use crate::aside::Aside;
+use crate::recent::Recent;
 use crate::snapshot::{KeyAuthorization, TlsPolicy};
 
 /// What is shown to clients.
@@ -47,8 +47,8 @@ pub struct Tls {
     /// Sessions are with the clients, in tickets that this process can read (RFC 5077; RFC 8446,
     /// 4.6.1): threads have no store to share.
     ticketer: Arc<dyn ProducesTickets>,
-    /// Those that listeners had of late, the latest last.
-    bases: ArcSwap<Vec<Arc<Base>>>,
+    /// Those that listeners have, or had of late.
+    bases: Recent<Base>,
     aside: Aside,
 }
 
@@ -57,7 +57,7 @@ impl Tls {
     pub fn new(aside: Aside) -> Result<Arc<Self>, rustls::Error> {
         let tls = Self {
             ticketer: aws_lc_rs::Ticketer::new()?,
-            bases: ArcSwap::default(),
+            bases: Recent::default(),
             aside,
         };
         tls.base(&TlsPolicy::default())?;
@@ -66,22 +66,12 @@ impl Tls {
 
     /// What handshakes by this policy share, made by the first.
     fn base(&self, policy: &TlsPolicy) -> Result<Arc<Base>, rustls::Error> {
-        if let Some(base) = self.bases.load().iter().find(|base| base.policy == *policy) {
-            return Ok(Arc::clone(base));
+        match self.bases.find(|base| base.policy == *policy) {
+            Some(base) => Ok(base),
+            None => Ok(self.bases.keep(Base::new(policy.clone(), &self.ticketer)?)),
         }
-        let made = Arc::new(Base::new(policy.clone(), &self.ticketer)?);
-        self.bases.rcu(|known| {
-            let before = known
-                .iter()
-                .skip((known.len() + 1).saturating_sub(POLICIES));
-            before.chain([&made]).cloned().collect::<Vec<_>>()
-        });
-        Ok(made)
     }
 }
-
-/// Policies that are kept beyond the connections by them.
-const POLICIES: usize = 16;
 
 /// Names of ALPN (RFC 7301).
 const H2: &[u8] = b"h2";

@@ -61,7 +61,7 @@ const CONTROL_PLANE: Ranks<'_> = Ranks {
 const DATA_PLANE: Ranks<'_> = Ranks {
     sources: "data-plane/src",
     levels: &[
-        &["snapshot"],
+        &["recent", "snapshot"],
         &["bundle", "filter", "router"],
         &["balance"],
         &["active"],
