@@ -11,12 +11,14 @@ pub mod barrier;
 mod calls;
 pub mod client;
 mod demands;
+pub mod dns;
 mod issuer;
 pub mod key;
 mod proofs;
 mod record;
 mod shelf;
 mod waiting;
+mod words;
 mod work;
 
 use std::fmt;
@@ -52,6 +54,8 @@ pub struct Settings {
     pub profile: Option<String>,
     /// By which ways it may find out that hosts are ours, the first choice first; at least one.
     pub challenges: Vec<ChallengeType>,
+    /// Who tells the DNS.
+    pub dns: dns::Settings,
     /// Orders within three hours; 0: any number.
     pub orders: u32,
     /// Orders for the same names within a week; 0: any number.

@@ -4,6 +4,7 @@ mod access;
 mod compaction;
 mod endpoints;
 mod following;
+mod issuer;
 mod opening;
 mod outlets;
 mod peers;

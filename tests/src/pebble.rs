@@ -43,6 +43,8 @@ pub struct Behaviour {
     pub reused: u8,
     /// Names that it refuses, with all below.
     pub refused: Vec<String>,
+    /// Where it looks names up.
+    pub dns: SocketAddr,
 }
 
 impl Default for Behaviour {
@@ -56,6 +58,7 @@ impl Default for Behaviour {
             always_valid: false,
             reused: 0,
             refused: Vec::new(),
+            dns: DNS,
         }
     }
 }
@@ -105,7 +108,7 @@ impl Pebble {
             "pebble".to_owned(),
             "-strict".to_owned(),
             "-dnsserver".to_owned(),
-            DNS.to_string(),
+            behaviour.dns.to_string(),
             "-config".to_owned(),
             config,
         ];

@@ -12,37 +12,75 @@ use anyhow::{Context, ensure};
 use disk::{Fault, Kept};
 use leader::{Leader, now, set_clock};
 use roadstead_control_plane::{
-    acme::Settings,
+    acme::{Settings, dns},
     clock,
     model::managed::{ChallengeType, Managed},
     project::Fold,
 };
+use roadstead_matcher::host::HostPattern;
 use roadstead_tests::{
+    bind::{self, Bind},
     pebble::{Behaviour, Pebble},
     sandbox::{self, Sandbox},
 };
 
 #[test]
 fn whoever_is_stopped_at_any_write_is_gone_on_from_with_its_log() {
-    sandbox::run(async |sandbox| Box::pin(stopped_at_each_write(sandbox, true)).await);
+    sandbox::run(async |sandbox| {
+        let ca = Ca::start(sandbox).await?;
+        let steps = Box::pin(stopped_at_each_write(&ca, "", true)).await?;
+        // Account (2), intent, order, proofs, validation, proof, certificate, renewal.
+        ensure!(steps >= 2 * 9, "{steps} steps");
+        Ok(())
+    });
 }
 
 #[test]
 fn whoever_is_stopped_at_any_write_is_gone_on_from_without_its_log() {
-    sandbox::run(async |sandbox| Box::pin(stopped_at_each_write(sandbox, false)).await);
+    sandbox::run(async |sandbox| {
+        let ca = Ca::start(sandbox).await?;
+        let steps = Box::pin(stopped_at_each_write(&ca, "", false)).await?;
+        ensure!(steps >= 2 * 9, "{steps} steps");
+        Ok(())
+    });
 }
 
-async fn stopped_at_each_write(sandbox: &Sandbox, keeps_log: bool) -> anyhow::Result<()> {
-    let ca = Ca::start(sandbox).await?;
+#[test]
+fn whoever_is_stopped_at_any_write_leaves_no_record_in_the_dns() {
+    sandbox::run(async |sandbox| {
+        let bind = Bind::start(sandbox, &[("test", "")]).await?;
+        let ca = Ca::that_asks_the_dns(sandbox, &bind).await?;
+        let steps = Box::pin(stopped_at_each_write(&ca, "*.", false)).await?;
+        // Before the validation the record's place, that it is there, and that it is seen; at the
+        // end that it is gone.
+        ensure!(steps >= 2 * (9 + 4), "{steps} steps");
+        for at in 1..=steps / 2 {
+            for done in [false, true] {
+                bind.has_no_texts(&format!("_acme-challenge.{done}-{at}.test"))
+                    .await?;
+            }
+        }
+        Ok(())
+    });
+}
+
+/// At each write until there is a certificate and nothing is left to be done; says how often. The
+/// hosts have this before their names.
+async fn stopped_at_each_write(ca: &Ca, prefix: &str, keeps_log: bool) -> anyhow::Result<usize> {
+    let is_done = |leader: &Leader, host: &str| {
+        let managed = leader.managed(host);
+        leader.has(host) && managed.is_some_and(|managed| managed.records.is_empty())
+    };
     let mut steps = 0;
     'writes: for at in 1.. {
         for done in [false, true] {
-            let (kept, host) = (Kept::default(), format!("{done}-{at}.test"));
+            let (kept, host) = (Kept::default(), format!("{prefix}{done}-{at}.test"));
             let before = ca.pebble.orders()?;
             let fault = Fault::Stops { at, done };
             let mut first = Leader::begin(1, Fold::default(), kept.disk(fault), &ca.settings);
             first.want(&host);
-            let ended = |leader: &Leader| leader.has(&host) || leader.progress.borrow().faulted;
+            let ended =
+                |leader: &Leader| is_done(leader, &host) || leader.progress.borrow().faulted;
             first.until("a certificate, or the stop", ended).await?;
             if !first.progress.borrow().faulted {
                 break 'writes;
@@ -52,8 +90,8 @@ async fn stopped_at_each_write(sandbox: &Sandbox, keeps_log: bool) -> anyhow::Re
             let log = if keeps_log { log } else { Fold::default() };
             let mut second = Leader::begin(2, log, kept.disk(Fault::Never), &ca.settings);
             second.want(&host);
-            let has = |leader: &Leader| leader.has(&host);
-            second.until("a certificate after the stop", has).await?;
+            let ended = |leader: &Leader| is_done(leader, &host);
+            second.until("a certificate after the stop", ended).await?;
             let managed = second.managed(&host).context("none")?;
             // What was being placed may have reached the CA, and did if what came of it was about
             // to be written.
@@ -68,9 +106,7 @@ async fn stopped_at_each_write(sandbox: &Sandbox, keeps_log: bool) -> anyhow::Re
             steps += 1;
         }
     }
-    // Account (2), intent, order, proofs, validation, proof, certificate, renewal.
-    ensure!(steps >= 2 * 9, "{steps} steps");
-    Ok(())
+    Ok(steps)
 }
 
 #[test]
@@ -270,13 +306,43 @@ impl Ca {
             always_valid: true,
             ..Behaviour::default()
         };
-        let pebble = Pebble::start(sandbox, &behaviour).await?;
+        Self::asking(sandbox, &behaviour, dns::Settings::default()).await
+    }
+
+    /// One that looks for records, and our servers of the DNS.
+    async fn that_asks_the_dns(sandbox: &Sandbox, bind: &Bind) -> anyhow::Result<Self> {
+        set_clock(clock::now());
+        let server = (bind::PRIMARY, 53).into();
+        let behaviour = Behaviour {
+            dns: server,
+            ..Behaviour::default()
+        };
+        let zone = dns::Zone {
+            hosts: vec![HostPattern::parse("test")?],
+            server: (bind::PRIMARY.to_string(), 53),
+            tsig: Some(bind.tsig()),
+            checked_at: vec![server],
+        };
+        let dns = dns::Settings {
+            zones: vec![zone],
+            resolvers: vec![server],
+        };
+        Self::asking(sandbox, &behaviour, dns).await
+    }
+
+    async fn asking(
+        sandbox: &Sandbox,
+        behaviour: &Behaviour,
+        dns: dns::Settings,
+    ) -> anyhow::Result<Self> {
+        let pebble = Pebble::start(sandbox, behaviour).await?;
         let settings = Settings {
             directory: pebble.directory().to_owned(),
             roots: Some(vec![pebble.root()?]),
             contact: Vec::new(),
             profile: Some("default".to_owned()),
             challenges: ChallengeType::ALL.to_vec(),
+            dns,
             orders: 0,
             same_names: 2,
             settled: 0,

@@ -14,7 +14,9 @@ use crate::acme::key::Key;
 use crate::acme::proofs::{self, Proofs};
 use crate::acme::record::{Kept, Pair, Pem};
 use crate::model::bundle::Bundle;
-use crate::model::managed::{Answer, Failure, FailureKind, Outcome, Revocation, Status, Window};
+use crate::model::managed::{
+    Answer, Failure, FailureKind, Outcome, Revocation, Status, Txt, Window,
+};
 use crate::model::time::Timestamp;
 use crate::observe::certificate;
 use crate::plan::issuance::Call;
@@ -62,7 +64,8 @@ pub(super) fn too_long(call: &Call, limit: Duration) -> Made {
         | Call::Finalize { .. }
         | Call::Fetch { .. }
         | Call::AskRenewal
-        | Call::Revoke { .. } => FailureKind::Unavailable,
+        | Call::Revoke { .. }
+        | Call::Txt { .. } => FailureKind::Unavailable,
     };
     let failure = Failure {
         kind,
@@ -79,6 +82,10 @@ pub(super) fn too_long(call: &Call, limit: Duration) -> Made {
 fn came_to_nothing(call: &Call, failure: Failure) -> Outcome {
     match call {
         Call::Revoke { .. } => Outcome::NotRevoked(failure),
+        Call::Txt { text, .. } => Outcome::Txt {
+            text: text.clone(),
+            came: Txt::Failed(failure.message),
+        },
         Call::Place { .. }
         | Call::Look { .. }
         | Call::Prove { .. }
@@ -107,7 +114,9 @@ async fn attempt(
         Call::Look { order } => Outcome::Order(answer(&client.order(order).await?, clock())),
         Call::Prove { order } => {
             let (order, authorizations) = client.authorizations(order).await?;
-            let ways = proofs::ways(&settings.challenges, &kept.managed);
+            let managed = &kept.managed;
+            let by_dns = managed.names.iter().all(|host| settings.dns.is_for(host));
+            let ways = proofs::ways(&settings.challenges, managed, by_dns);
             match proofs::read(names(kept), &ways, authorizations) {
                 Ok(Proofs { proofs, failed }) => {
                     let mut answer = answer(&order, clock());
@@ -164,6 +173,16 @@ async fn attempt(
             }
             None => came_to_nothing(call, failed_here("its chain is lost")),
         },
+        Call::Txt { text, step } => {
+            let mut records = kept.managed.records.iter();
+            match records.find(|record| record.text == *text) {
+                Some(record) => Outcome::Txt {
+                    text: text.clone(),
+                    came: settings.dns.take(*step, record).await,
+                },
+                None => came_to_nothing(call, failed_here("the record is lost")),
+            }
+        }
     };
     Ok(Made {
         outcome,

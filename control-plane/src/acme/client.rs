@@ -14,7 +14,6 @@ mod orders;
 mod renewal;
 mod seen;
 mod transport;
-mod words;
 
 use std::fmt;
 use std::sync::Arc;

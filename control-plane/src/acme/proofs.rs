@@ -2,6 +2,8 @@
 //!
 //! Apart from the calls, because it is a choice and nothing else.
 
+use roadstead_matcher::host::HostPattern;
+
 use crate::acme::client::{AuthorizationSeen, AuthorizationStatus, ChallengeSeen, ChallengeStatus};
 use crate::model::managed::{Challenge, ChallengeType, Managed, Progress, Proof};
 
@@ -13,10 +15,21 @@ pub(super) struct Proofs {
     pub(super) failed: Option<Box<str>>,
 }
 
-/// The ways in which a CA may ask, the first choice first: that by which it found out last, or the
-/// one after that by which it did not, for a port may be closed to it.
-pub(super) fn ways(configured: &[ChallengeType], managed: &Managed) -> Vec<ChallengeType> {
+/// The ways in which a CA may find out, the first choice first: that by which it found out last, or
+/// the one after that by which it did not, for a port may be closed to it. `by_dns`: we can tell the
+/// DNS about these hosts. Of wildcards a CA finds out in no other way (RFC 8555, section 7.1.3).
+pub(super) fn ways(
+    configured: &[ChallengeType],
+    managed: &Managed,
+    by_dns: bool,
+) -> Vec<ChallengeType> {
+    let is_wildcard = |host: &HostPattern| matches!(host, HostPattern::OneLabel(_));
+    let only_by_dns = managed.names.iter().any(is_wildcard);
     let mut ways = configured.to_vec();
+    ways.retain(|way| match way {
+        ChallengeType::Dns01 => by_dns,
+        ChallengeType::Http01 | ChallengeType::TlsAlpn01 => !only_by_dns,
+    });
     let place = |ways: &[ChallengeType], way: Option<ChallengeType>| {
         ways.iter().position(|known| Some(*known) == way)
     };
@@ -83,9 +96,14 @@ fn progress(
             })
         }
         (AuthorizationStatus::Pending, None) => {
-            let ways: Vec<String> = ways.iter().map(ToString::to_string).collect();
-            let ways = ways.join(" or ");
-            Err(format!("the CA offers no challenge of type {ways} for {host}").into())
+            let names: Vec<String> = ways.iter().map(ToString::to_string).collect();
+            Err(match names.join(" or ") {
+                ways if ways.is_empty() => format!(
+                    "there is no way to show the CA that {host} is ours: see acme.challenges, acme.dns01"
+                ),
+                ways => format!("the CA offers no challenge of type {ways} for {host}"),
+            }
+            .into())
         }
         (
             AuthorizationStatus::Invalid
@@ -128,6 +146,7 @@ mod tests {
 
     const HTTP: ChallengeType = ChallengeType::Http01;
     const TLS: ChallengeType = ChallengeType::TlsAlpn01;
+    const DNS: ChallengeType = ChallengeType::Dns01;
 
     fn offered(challenge_type: ChallengeType, status: ChallengeStatus) -> ChallengeSeen {
         ChallengeSeen {
@@ -227,7 +246,7 @@ mod tests {
     #[test]
     fn after_a_way_by_which_the_ca_did_not_find_out_another_is_the_first_choice() {
         let mut managed = Managed::new(vec![]);
-        assert_eq!(ways(&[HTTP, TLS], &managed), [HTTP, TLS]);
+        assert_eq!(ways(&[HTTP, TLS], &managed, false), [HTTP, TLS]);
         let mut trouble = |way| {
             managed.trouble = Some(Trouble {
                 failures: 7,
@@ -236,13 +255,27 @@ mod tests {
                 asked: None,
                 way,
             });
-            ways(&[HTTP, TLS], &managed)
+            ways(&[HTTP, TLS], &managed, false)
         };
         // Nothing was wrong with any way.
         assert_eq!(trouble(None), [HTTP, TLS]);
         assert_eq!(trouble(Some(HTTP)), [TLS, HTTP]);
         assert_eq!(trouble(Some(TLS)), [HTTP, TLS]);
-        assert_eq!(ways(&[HTTP], &managed), [HTTP]);
-        assert_eq!(ways(&[], &managed), []);
+        assert_eq!(ways(&[HTTP], &managed, false), [HTTP]);
+        assert_eq!(ways(&[], &managed, false), []);
+    }
+
+    #[test]
+    fn the_dns_is_a_way_where_it_can_be_told_and_the_only_one_for_a_wildcard() {
+        let of = |host: &str, by_dns| {
+            let host = HostPattern::parse(host).unwrap();
+            ways(&[HTTP, DNS, TLS], &Managed::new(vec![host]), by_dns)
+        };
+        assert_eq!(of("a.example", true), [HTTP, DNS, TLS]);
+        assert_eq!(of("a.example", false), [HTTP, TLS]);
+        assert_eq!(of("*.a.example", true), [DNS]);
+        assert_eq!(of("*.a.example", false), []);
+        let none = read_one(&[], AuthorizationStatus::Pending, vec![]).unwrap_err();
+        assert!(none.contains("acme.dns01"), "{none}");
     }
 }

@@ -152,7 +152,8 @@ impl<S: Store> Job<S> {
             | Outcome::Validating
             | Outcome::Certificate { .. }
             | Outcome::Renewal { .. }
-            | Outcome::Revoked => false,
+            | Outcome::Revoked
+            | Outcome::Txt { .. } => false,
         };
         if is_gone || moved {
             worked.reopen = Some(Reopen {
@@ -275,6 +276,14 @@ fn is_same(before: &Kept, after: &Kept) -> bool {
     }
     if let (Some(before), Some(after)) = (&mut before.managed.issued, &after.managed.issued) {
         before.renewal.ask = after.renewal.ask;
+    }
+    for (before, after) in before
+        .managed
+        .records
+        .iter_mut()
+        .zip(&after.managed.records)
+    {
+        before.not_before = after.not_before;
     }
     before == *after
 }

@@ -7,12 +7,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use kube::Client;
 use opentelemetry::metrics::Meter;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::acme::{self, Demanded, Followed, Issuer};
+use crate::app::issuer;
 use crate::clock;
 use crate::config::{self, Config};
 use crate::folder;
@@ -232,7 +231,10 @@ impl Common<'_> {
     fn obtain<S: Store>(&mut self, config: &Config, store: S) -> anyhow::Result<()> {
         let source = config.sources.kubernetes.as_ref();
         let by_name = source.is_some_and(|source| source.secrets == config::Secrets::Get);
-        let settings = config.acme.as_ref().map(|acme| of_acme(acme, by_name));
+        let settings = config
+            .acme
+            .as_ref()
+            .map(|acme| issuer::settings(acme, by_name));
         let settings = settings.transpose().unwrap_or_else(|error| {
             tracing::error!("no certificate is obtained in this term: {error:#}");
             None
@@ -272,37 +274,6 @@ impl Common<'_> {
         });
         is_listable
     }
-}
-
-/// An Ingress may come before the Secret that it names; in milliseconds.
-const SETTLED: i64 = 2_000;
-/// Where each Secret is asked for by name, so many a second.
-const SETTLED_BY_NAME: i64 = 60_000;
-
-/// What the configuration says of the CA.
-fn of_acme(acme: &config::Acme, by_name: bool) -> anyhow::Result<acme::Settings> {
-    let roots = acme.roots.as_ref().map(|path| {
-        let unusable = || format!("acme.roots: {} has no certificates in PEM", path.display());
-        let pem = std::fs::read(path).with_context(unusable)?;
-        let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        let roots = roots.with_context(unusable)?;
-        anyhow::ensure!(!roots.is_empty(), unusable());
-        Ok(roots)
-    });
-    Ok(acme::Settings {
-        directory: acme.directory.clone(),
-        roots: roots.transpose()?,
-        contact: acme
-            .contact
-            .iter()
-            .map(|address| format!("mailto:{address}"))
-            .collect(),
-        profile: acme.profile.clone(),
-        challenges: acme.challenges.clone(),
-        orders: acme.orders_per_three_hours,
-        same_names: acme.orders_per_names_per_week,
-        settled: if by_name { SETTLED_BY_NAME } else { SETTLED },
-    })
 }
 
 /// A source that the configuration names no more has no objects: what the log holds of it would

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use roadstead_matcher::host::HostPattern;
 use serde::Deserialize;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Dns01};
 use crate::model::managed::ChallengeType;
 use crate::model::settings::Obtains;
 
@@ -26,10 +26,12 @@ pub struct Acme {
     pub contact: Vec<String>,
     /// The kind of certificate, of those that the CA's directory names. Default: the CA's own.
     pub profile: Option<String>,
-    /// By which ways the CA may ask the proxies whether a host is ours: `http-01` on port 80,
-    /// `tls-alpn-01` in a TLS handshake on port 443. The first that it offers is used, after an
-    /// attempt that failed the next one. Default: `[http-01, tls-alpn-01]`.
+    /// By which ways the CA may find out that a host is ours: `dns-01` by a record in the DNS, for the
+    /// hosts of `dns01` alone; `http-01` by asking proxies on port 80, `tls-alpn-01` in a TLS handshake
+    /// on port 443. The first that it offers is used, after an attempt that failed the next one.
+    /// Default: `[dns-01, http-01, tls-alpn-01]`.
     pub challenges: Vec<ChallengeType>,
+    pub dns01: Dns01,
     /// Hosts that certificates are obtained for: these and all below them, for example
     /// `[example.com]`. Empty, which is the default: all. Applied without a restart.
     pub only_for: Vec<String>,
@@ -51,7 +53,12 @@ impl Default for Acme {
             accept_terms: false,
             contact: Vec::new(),
             profile: None,
-            challenges: ChallengeType::ALL.to_vec(),
+            challenges: vec![
+                ChallengeType::Dns01,
+                ChallengeType::Http01,
+                ChallengeType::TlsAlpn01,
+            ],
+            dns01: Dns01::default(),
             only_for: Vec::new(),
             roots: None,
             orders_per_three_hours: 300,
@@ -67,6 +74,7 @@ impl Acme {
         Obtains {
             // They were checked.
             only_for: hosts.filter_map(Result::ok).collect(),
+            by_dns: self.dns01.hosts().collect(),
         }
     }
 
@@ -74,6 +82,14 @@ impl Acme {
     pub(super) fn lasting(&self) -> Self {
         Self {
             only_for: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// This with what applies without a restart as another says it.
+    pub(super) fn with_live_of(&self, other: &Self) -> Self {
+        Self {
+            only_for: other.only_for.clone(),
             ..self.clone()
         }
     }
@@ -112,6 +128,14 @@ impl Acme {
                 problem,
                 "name each way once, or leave the key out",
             );
+        }
+        if let Some((key, problem, remedy)) = self.dns01.problem() {
+            return invalid(&format!("dns01.{key}"), problem, remedy);
+        }
+        let by_dns = self.challenges.contains(&ChallengeType::Dns01);
+        if !by_dns && !self.dns01.zones.is_empty() {
+            let problem = "dns-01 is not among them, and dns01 says how".to_owned();
+            return invalid("challenges", problem, "add it, or leave out dns01");
         }
         for host in &self.only_for {
             if !matches!(HostPattern::parse(host), Ok(HostPattern::Exact(_))) {

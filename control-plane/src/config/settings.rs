@@ -29,6 +29,20 @@ impl Config {
         }
     }
 
+    /// What applies of another configuration while the program runs that was started with this: who
+    /// obtains certificates, and how, is as it was.
+    pub fn live_of(&self, other: &Self) -> Live {
+        let acme = match (&self.acme, &other.acme) {
+            (Some(acme), Some(other)) => Some(acme.with_live_of(other)),
+            (started_with, _) => started_with.clone(),
+        };
+        let merged = Self {
+            acme,
+            ..other.clone()
+        };
+        merged.live()
+    }
+
     /// The part that projection depends on, and that is a fact in the log.
     pub fn settings(&self) -> Settings {
         let listeners = self.listeners.iter();

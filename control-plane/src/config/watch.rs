@@ -54,8 +54,8 @@ pub async fn run(
         }
         tracing::info!(path = %path.display(), "the configuration was read anew");
         apply(&config);
+        live.send_replace(started_with.live_of(&config));
         current = config;
-        live.send_replace(current.live());
     }
 }
 

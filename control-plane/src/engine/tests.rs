@@ -7,6 +7,7 @@ mod lacking;
 mod recovery;
 mod storing;
 mod term;
+mod wildcards;
 mod world;
 
 use std::collections::BTreeSet;

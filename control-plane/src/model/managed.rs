@@ -5,7 +5,9 @@
 //! Nothing in it is secret: keys are named by their bundle.
 
 mod demand;
+mod order;
 mod outcome;
+mod txt;
 
 use std::fmt;
 
@@ -16,7 +18,9 @@ use crate::model::certificate::Certificate;
 use crate::model::time::Timestamp;
 
 pub use demand::{Demand, Revocation, Revokes};
-pub use outcome::{Answer, Failure, FailureKind, Outcome, Status, Window};
+pub use order::{Challenge, ChallengeType, Order, Progress, Proof, Step};
+pub use outcome::{Answer, Failure, FailureKind, Outcome, Sight, Status, Txt, Window};
+pub use txt::{Place, TxtRecord, sought_at};
 
 /// The certificate and the order for the next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +45,9 @@ pub struct Managed {
     /// What somebody demanded that was not done yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub demand: Option<Demand>,
+    /// What the DNS is told for the order, or was told for those before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<TxtRecord>,
 }
 
 /// A certificate that was issued.
@@ -76,82 +83,6 @@ pub struct Renewal {
     pub ask: Timestamp,
 }
 
-/// An order (RFC 8555, section 7.1.3).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Order {
-    /// The CA's directory.
-    pub ca: Box<str>,
-    pub begun: Timestamp,
-    pub step: Step,
-    /// The CA is not asked before.
-    #[serde(default)]
-    pub not_before: Timestamp,
-    /// By which way the CA was told that it can find out that the hosts are ours.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub way: Option<ChallengeType>,
-}
-
-/// How far an order has come. What follows from each is one call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum Step {
-    /// Its key is kept. Whether the CA knows of it is not known before it answers.
-    Intended,
-    /// The CA knows of it by this URL.
-    Placed { url: Box<str> },
-    /// The CA wants proof that the hosts are ours.
-    Proving { url: Box<str>, proofs: Vec<Proof> },
-    /// Proof was given.
-    Ready { url: Box<str> },
-    /// The CA was given the certificate's key, and is issuing.
-    Issuing { url: Box<str> },
-    /// The certificate can be had.
-    Issued { url: Box<str> },
-}
-
-/// Proof that one host is ours: an authorization (RFC 8555, section 7.1.4).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Proof {
-    pub url: Box<str>,
-    pub progress: Progress,
-}
-
-/// How far a proof has come.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Progress {
-    /// The proxies are to answer by this.
-    Open(Challenge),
-    /// The CA was told that they do.
-    Asked(Challenge),
-    Proved,
-}
-
-/// By which way a CA finds out that a host is ours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum ChallengeType {
-    /// It asks by HTTP, on port 80 (RFC 8555, section 8.3).
-    #[default]
-    #[serde(rename = "http-01")]
-    Http01,
-    /// It asks in a TLS handshake, on port 443 (RFC 8737).
-    #[serde(rename = "tls-alpn-01")]
-    TlsAlpn01,
-}
-
-/// What a CA finds at a host that is ours (RFC 8555, section 8).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Challenge {
-    #[serde(default, rename = "type")]
-    pub challenge_type: ChallengeType,
-    pub host: Box<str>,
-    pub token: Box<str>,
-    pub key_authorization: Box<str>,
-}
-
 /// Attempts came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -180,10 +111,11 @@ impl Managed {
             placed: Vec::new(),
             trouble: None,
             demand: None,
+            records: Vec::new(),
         }
     }
 
-    /// By what proxies answer the CA now.
+    /// By what the CA is answered now.
     pub fn challenges(&self) -> impl Iterator<Item = &Challenge> {
         let proofs = match self.order.as_ref().map(|order| &order.step) {
             Some(Step::Proving { proofs, .. }) => proofs.as_slice(),
@@ -201,40 +133,22 @@ impl Managed {
             Progress::Proved => None,
         })
     }
-}
 
-impl ChallengeType {
-    pub const ALL: [Self; 2] = [Self::Http01, Self::TlsAlpn01];
-}
-
-/// As the standards write it.
-impl fmt::Display for ChallengeType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Http01 => "http-01",
-            Self::TlsAlpn01 => "tls-alpn-01",
-        })
+    /// Whether proxies have to answer by any of that.
+    pub fn is_answered_by_proxies(&self) -> bool {
+        let mut types = self.challenges().map(|challenge| challenge.challenge_type);
+        types.any(|way| way != ChallengeType::Dns01)
     }
-}
 
-impl Step {
-    /// The order's URL, once the CA gave it one.
-    pub fn url(&self) -> Option<&str> {
-        match self {
-            Self::Intended => None,
-            Self::Placed { url }
-            | Self::Proving { url, .. }
-            | Self::Ready { url }
-            | Self::Issuing { url }
-            | Self::Issued { url } => Some(url),
-        }
+    /// The records that the CA is to find and not everybody finds yet.
+    pub fn unshown(&self) -> impl Iterator<Item = &TxtRecord> {
+        let records = self.records.iter().filter(|record| !record.shown);
+        records.filter(|record| self.needs(record))
     }
-}
 
-impl Proof {
-    /// Whether the CA is still to be told that it can validate.
-    pub fn is_open(&self) -> bool {
-        matches!(self.progress, Progress::Open(_))
+    /// Whether the CA is to find this record.
+    pub fn needs(&self, record: &TxtRecord) -> bool {
+        self.challenges().any(|challenge| record.meets(challenge))
     }
 }
 
@@ -249,10 +163,12 @@ impl fmt::Display for Managed {
                 Step::Intended => "an order is being placed",
                 Step::Placed { .. } => "an order was placed",
                 Step::Proving { proofs, .. } => {
-                    if proofs.iter().any(Proof::is_open) {
-                        "proxies are told the CA's challenges"
-                    } else {
+                    if !proofs.iter().any(Proof::is_open) {
                         "the CA validates"
+                    } else if let Some(record) = self.unshown().next() {
+                        return record.fmt(f);
+                    } else {
+                        "proxies are told the CA's challenges"
                     }
                 }
                 Step::Ready { .. } => "the CA has validated",

@@ -52,18 +52,45 @@ pub struct Obtains {
         with = "crate::model::hosts"
     )]
     pub only_for: Vec<HostPattern>,
+    /// For these hosts and all below them a CA can be shown by the DNS that they are ours.
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        with = "crate::model::hosts"
+    )]
+    pub by_dns: Vec<HostPattern>,
+}
+
+/// Why no certificate is obtained for a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hindrance {
+    /// The settings do not permit it.
+    NotPermitted,
+    /// A CA does not ask a wildcard's hosts, and the DNS is not told of it.
+    Wildcard,
+    /// There is no such host.
+    Any,
 }
 
 impl Obtains {
-    /// Whether one may be obtained for this host.
-    pub fn permits(&self, host: &HostPattern) -> bool {
+    /// Whether one may be, and can be, obtained for this host or wildcard; if not, why.
+    pub fn permits(&self, host: &HostPattern) -> Result<(), Hindrance> {
         let name = host.to_string();
         let is_below = |top: &HostPattern| {
             let top = top.to_string();
             let rest = name.strip_suffix(&top);
             rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         };
-        self.only_for.is_empty() || self.only_for.iter().any(is_below)
+        if !self.only_for.is_empty() && !self.only_for.iter().any(is_below) {
+            return Err(Hindrance::NotPermitted);
+        }
+        match host {
+            HostPattern::OneLabel(_) if !self.by_dns.iter().any(is_below) => {
+                Err(Hindrance::Wildcard)
+            }
+            HostPattern::Exact(_) | HostPattern::OneLabel(_) => Ok(()),
+            HostPattern::Any => Err(Hindrance::Any),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod queue;
 pub mod scheduler;
 #[cfg(test)]
 mod tests;
+mod txt;
 
 pub use after::{abandon, adopted, after};
 pub use demand::demanded;
@@ -51,7 +52,7 @@ pub enum Next {
     Call(Call),
 }
 
-/// One call to the CA.
+/// One call to the CA, or to the DNS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// newOrder for its names. Replaces the certificate of this name, if one is given.
@@ -73,6 +74,19 @@ pub enum Call {
     AskRenewal,
     /// What it issued is not to be believed any more.
     Revoke { reason: Revocation },
+    /// Not to the CA: what it is to find in the DNS, by what that says.
+    Txt { text: Box<str>, step: TxtStep },
+}
+
+/// What is done about a record of the DNS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TxtStep {
+    /// Where does it belong?
+    Locate,
+    Add,
+    /// Who shows it?
+    Look,
+    Remove,
 }
 
 impl Call {
@@ -87,14 +101,22 @@ impl Call {
             Self::Fetch { .. } => "fetch",
             Self::AskRenewal => "renewal_info",
             Self::Revoke { .. } => "revoke",
+            Self::Txt { step, .. } => match step {
+                TxtStep::Locate => "dns_locate",
+                TxtStep::Add => "dns_add",
+                TxtStep::Look => "dns_look",
+                TxtStep::Remove => "dns_remove",
+            },
         }
     }
 }
 
 /// What is next for a certificate.
 pub fn next(managed: &Managed, circumstances: &Circumstances<'_>) -> Next {
+    let now = circumstances.now;
     let next = next_but_revocation(managed, circumstances);
-    demand::revoke_first(managed, circumstances.ca, circumstances.now, next)
+    let next = demand::revoke_first(managed, circumstances.ca, now, next);
+    txt::or_removal(managed, now, next)
 }
 
 fn next_but_revocation(managed: &Managed, circumstances: &Circumstances<'_>) -> Next {
@@ -132,9 +154,13 @@ fn next_of_order(managed: &Managed, order: &Order, c: &Circumstances<'_>) -> Nex
             });
             let authorizations: Vec<_> = open.collect();
             let order = url.clone();
+            if let Some(next) = txt::before_validation(managed, c.now) {
+                return next;
+            }
+            let by_proxies = managed.is_answered_by_proxies();
             match authorizations.is_empty() {
                 true => Call::Prove { order },
-                false if !c.answered => return Next::Barrier,
+                false if by_proxies && !c.answered => return Next::Barrier,
                 false => Call::Validate {
                     order,
                     authorizations,

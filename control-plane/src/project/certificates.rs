@@ -37,21 +37,26 @@ pub(super) fn project(state: &State, key: &ObjectKey) -> impl Iterator<Item = Ch
 /// By what proxies answer a CA that is asked for this certificate, if they have to.
 pub fn challenge(key: &ObjectKey, managed: &Managed) -> (ResourceId, Option<v1::Challenge>) {
     let answers = managed.challenges();
-    let answers = answers.map(|challenge| v1::ChallengeAnswer {
-        r#type: challenge_type(challenge.challenge_type).into(),
-        hostname: challenge.host.as_ref().into(),
-        token: challenge.token.as_ref().into(),
-        key_authorization: challenge.key_authorization.as_ref().into(),
+    let answers = answers.filter_map(|challenge| {
+        let challenge_type = challenge_type(challenge.challenge_type)?;
+        Some(v1::ChallengeAnswer {
+            r#type: challenge_type.into(),
+            hostname: challenge.host.as_ref().into(),
+            token: challenge.token.as_ref().into(),
+            key_authorization: challenge.key_authorization.as_ref().into(),
+        })
     });
     let answers: Vec<_> = answers.collect();
     let challenge = (!answers.is_empty()).then_some(v1::Challenge { answers });
     (challenge_id(key), challenge)
 }
 
-fn challenge_type(of: ChallengeType) -> v1::ChallengeType {
+/// As proxies are told; none of what the DNS is told.
+fn challenge_type(of: ChallengeType) -> Option<v1::ChallengeType> {
     match of {
-        ChallengeType::Http01 => v1::ChallengeType::Http01,
-        ChallengeType::TlsAlpn01 => v1::ChallengeType::TlsAlpn01,
+        ChallengeType::Http01 => Some(v1::ChallengeType::Http01),
+        ChallengeType::TlsAlpn01 => Some(v1::ChallengeType::TlsAlpn01),
+        ChallengeType::Dns01 => None,
     }
 }
 

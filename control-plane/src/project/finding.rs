@@ -7,7 +7,8 @@ use std::fmt::{self, Write as _};
 use roadstead_matcher::host::HostPattern;
 
 use crate::model::refusal::Refusal;
-use crate::project::standing::tls::{Hindrance, Lacking, Why};
+use crate::model::settings::Hindrance;
+use crate::project::standing::tls::{Lacking, Why};
 use crate::project::standing::{Lost, Missing, Standing};
 use crate::state::claims::wish::Slot;
 
@@ -150,8 +151,9 @@ impl Finding {
                 let why = match why {
                     Hindrance::NotPermitted => "it is not below one of acme.onlyFor",
                     Hindrance::Wildcard => {
-                        "wildcards are obtained by no challenge that is used here"
+                        "it is a wildcard, and not below one of acme.dns01.zones"
                     }
+                    Hindrance::Any => "it is no host",
                 };
                 format!("{text}; none is obtained for {host}: {why}")
             });

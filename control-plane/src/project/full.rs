@@ -27,9 +27,9 @@ pub(super) fn replace_all(state: &State, before: &Snapshot) -> (Vec<Change>, Vec
         }
     }
     let certificates = state.certificates();
-    let lacking = certificates.lacking().iter();
-    let lacking = lacking.filter(|host| !certificates.is_server_name(host));
-    let hosts = certificates.server_names().chain(lacking);
+    let waiting = certificates.waiting();
+    let waiting = waiting.filter(|host| !certificates.is_server_name(host));
+    let hosts = certificates.server_names().chain(waiting);
     configuration.extend(hosts.map(|host| certificates::project_server_name(state, host)));
     let mut endpoints = Vec::new();
     let nothing = Snapshot::default();

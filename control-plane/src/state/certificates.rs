@@ -37,9 +37,11 @@ pub struct Certificates {
     /// The Secrets whose certificates are shown for a host: at most one for each type of key. None
     /// where another namespace's would be, for a wildcard that has the host.
     shown: BTreeMap<HostPattern, Vec<ObjectKey>>,
-    /// The hosts for which an Ingress wants a certificate, no Secret has one, and it may be
-    /// obtained.
+    /// The hosts and wildcards for which an Ingress wants a certificate, no Secret has one, and it
+    /// may be obtained.
     lacking: OrdSet<HostPattern>,
+    /// Hosts of which the same is to be said, and for which that of their wildcard is obtained.
+    by_wildcard: BTreeSet<HostPattern>,
     /// By its wildcard each exact host of which anything is said: how often an Ingress routes it or
     /// wants a certificate for it, or a certificate names it.
     spoken_of: BTreeMap<(HostPattern, HostPattern), usize>,
@@ -79,10 +81,23 @@ impl Certificates {
         self.shown.get(host).map_or(&[], Vec::as_slice)
     }
 
-    /// The exact hosts for which an Ingress wants a certificate and no Secret has one, where the
-    /// settings permit that it is obtained.
+    /// The hosts and wildcards for which an Ingress wants a certificate and no Secret has one, where
+    /// the settings permit that it is obtained; less hosts for whose wildcard that is so.
     pub fn lacking(&self) -> &OrdSet<HostPattern> {
         &self.lacking
+    }
+
+    /// All hosts that lack one which may be obtained, be it for themselves or for their wildcard.
+    pub fn waiting(&self) -> impl Iterator<Item = &HostPattern> {
+        self.lacking.iter().chain(&self.by_wildcard)
+    }
+
+    /// For whom the certificate is obtained that a host lacks: for itself, or for its wildcard.
+    pub fn obtained_as(&self, host: &HostPattern) -> Option<HostPattern> {
+        match self.by_wildcard.contains(host) {
+            true => host.wildcard(),
+            false => self.lacking.contains(host).then(|| host.clone()),
+        }
     }
 
     /// The Ingresses that want a certificate for a host.
@@ -142,13 +157,12 @@ impl State {
 
     /// The certificate that we obtain for a host, if nobody else has one.
     pub fn managed_for(&self, host: &HostPattern) -> Option<&Managed> {
-        let lacks = self.certificates.lacking.contains(host);
-        let name: Arc<str> = host.to_string().into();
-        let of = Origin::ALL.into_iter().map(|origin| ObjectKey {
+        let name: Arc<str> = self.certificates.obtained_as(host)?.to_string().into();
+        let mut of = Origin::ALL.into_iter().map(|origin| ObjectKey {
             name: Arc::clone(&name),
             ..ObjectKey::before_all(origin, Kind::Certificate)
         });
-        of.filter(|_| lacks).find_map(|key| self.managed(&key))
+        of.find_map(|key| self.managed(&key))
     }
 
     /// Whether nothing is shown for a host, and a certificate may come at any moment: an order for it

@@ -15,7 +15,7 @@ use crate::world::{Step, meta};
 
 /// A certificate that we obtain, or do not any more.
 pub(crate) fn step() -> impl Strategy<Value = Step> {
-    let host = prop::sample::select(vec!["x.example", "y.example"]);
+    let host = prop::sample::select(vec!["x.example", "y.example", "*.example"]);
     let now = prop::option::weighted(0.8, any::<bool>());
     (host, now, 0..3_u8).prop_map(|(name, now, version)| {
         let host = HostPattern::parse(name).unwrap();

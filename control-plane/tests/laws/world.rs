@@ -154,7 +154,10 @@ pub(crate) fn settings() -> Settings {
             percent: 100,
             at_least: 0,
         },
-        obtains: Some(Obtains::default()),
+        obtains: Some(Obtains {
+            by_dns: vec![host("example")],
+            ..Obtains::default()
+        }),
         redirects_to_https: true,
         ..Settings::default()
     }

@@ -100,12 +100,12 @@ impl Plane {
             let default = default.unwrap_or_default();
             writeln!(page, "- `{path}`{marked}: {about}{default}")?;
             if let Some((inner, _)) = inner {
-                let each = if of.starts_with("BTreeMap") {
-                    "NAME."
-                } else {
-                    ""
+                let below = match of.split('<').next() {
+                    Some("BTreeMap") => ".NAME.",
+                    Some("Vec") => "[].",
+                    Some(_) | None => ".",
                 };
-                self.list(inner, &format!("{path}.{each}"), value, page)?;
+                self.list(inner, &format!("{path}{below}"), value, page)?;
             }
         }
         Ok(())
@@ -184,6 +184,7 @@ const CONTROL_PLANE: &[&str] = &[
     "control-plane/src/config/access.rs",
     "control-plane/src/config/acme.rs",
     "control-plane/src/config/beside.rs",
+    "control-plane/src/config/dns01.rs",
     "control-plane/src/config/guard.rs",
     "control-plane/src/config/ingress_status.rs",
     "control-plane/src/config/listener.rs",

@@ -73,7 +73,7 @@ impl Site<'_> {
              metadata: {{name: {name}}}\n\
              spec:\n\
              \x20 rules:\n\
-             \x20 - host: {host}\n\
+             \x20 - host: '{host}'\n\
              \x20   http:\n\
              \x20     paths:\n\
              \x20     - path: {path}\n\

@@ -44,7 +44,7 @@ pub fn save(
         path: "/",
         backends: &backends,
     };
-    let tls = format!("spec:\n  tls: [{{hosts: [{host}]{secret}}}]\n");
+    let tls = format!("spec:\n  tls: [{{hosts: ['{host}']{secret}}}]\n");
     site.replace(sandbox, &site.yaml().replacen("spec:\n", &tls, 1))
 }
 
@@ -73,5 +73,5 @@ pub async fn serves(root: &CertificateDer<'static>, host: &str) -> anyhow::Resul
 }
 
 fn name(host: &str) -> String {
-    host.replace('.', "-")
+    host.replace('*', "any").replace('.', "-")
 }

@@ -78,6 +78,7 @@ impl Ca {
             },
             Call::AskRenewal => unreachable!("it suggests nothing"),
             Call::Revoke { .. } => unreachable!("nobody demands it"),
+            Call::Txt { .. } => unreachable!("it asks proxies"),
         }
     }
 

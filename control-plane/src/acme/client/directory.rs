@@ -11,7 +11,7 @@ use crate::acme::client::BODY;
 use crate::acme::client::answer::{Answer, is_url};
 use crate::acme::client::failure::{Effect, Failure, FailureKind};
 use crate::acme::client::transport::Transport;
-use crate::acme::client::words::printable;
+use crate::acme::words::printable;
 
 /// A CA's directory.
 #[derive(Debug)]

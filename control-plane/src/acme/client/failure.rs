@@ -6,7 +6,7 @@ use http::StatusCode;
 use instant_acme::{Error, Problem};
 
 use crate::acme::client::answer::{Answer, Trouble};
-use crate::acme::client::words::printable;
+use crate::acme::words::printable;
 
 /// A call that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

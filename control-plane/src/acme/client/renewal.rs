@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::acme::client::BODY;
 use crate::acme::client::failure::{Effect, Failure, FailureKind};
 use crate::acme::client::transport::Transport;
-use crate::acme::client::words::printable;
+use crate::acme::words::printable;
 use crate::model::time::Timestamp;
 
 /// Between what times a certificate is to be renewed.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::acme::client::answer::{Answer, is_url};
 use crate::acme::client::failure::{Failure, FailureKind, said};
-use crate::acme::client::words::printable;
+use crate::acme::words::printable;
 use crate::model::managed::ChallengeType;
 use crate::model::time::Timestamp;
 
@@ -139,6 +139,7 @@ pub(super) fn wire(challenge_type: ChallengeType) -> instant_acme::ChallengeType
     match challenge_type {
         ChallengeType::Http01 => instant_acme::ChallengeType::Http01,
         ChallengeType::TlsAlpn01 => instant_acme::ChallengeType::TlsAlpn01,
+        ChallengeType::Dns01 => instant_acme::ChallengeType::Dns01,
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::acme::client::answer::{Answer, Trouble};
 use crate::acme::client::failure::Failure;
-use crate::acme::client::words::causes;
+use crate::acme::words::causes;
 
 /// By which requests are sent. A clone shares its connections.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::certificate::Certificate;
-use crate::model::managed::Proof;
+use crate::model::managed::{Place, Proof};
 use crate::model::time::Timestamp;
 
 /// What a call came to.
@@ -35,6 +35,11 @@ pub enum Outcome {
     /// It is not, or that is not known.
     NotRevoked(Failure),
     Failed(Failure),
+    /// What came of the record that says this.
+    Txt {
+        text: Box<str>,
+        came: Txt,
+    },
 }
 
 impl Outcome {
@@ -47,7 +52,15 @@ impl Outcome {
             | Self::Validating
             | Self::Certificate { .. }
             | Self::Renewal { .. }
-            | Self::Revoked => "ok",
+            | Self::Revoked
+            | Self::Txt {
+                came: Txt::Located(_) | Txt::Added | Txt::Seen(_) | Txt::Removed,
+                ..
+            } => "ok",
+            Self::Txt {
+                came: Txt::Failed(_),
+                ..
+            } => "failed",
             Self::Failed(failure) | Self::NotRevoked(failure) => match failure.kind {
                 FailureKind::RateLimited => "rate_limited",
                 FailureKind::Refused => "refused",
@@ -58,6 +71,30 @@ impl Outcome {
             },
         }
     }
+}
+
+/// What came of a step at a record of the DNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Txt {
+    /// It belongs there.
+    Located(Place),
+    /// The zone's server has it.
+    Added,
+    Seen(Sight),
+    /// The zone's server has it no more.
+    Removed,
+    /// Nothing, or that is not known, and why.
+    Failed(Box<str>),
+}
+
+/// Who shows a record; for people those who do not, each with what it says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sight {
+    pub showing: usize,
+    /// They say something else.
+    pub lacking: Vec<Box<str>>,
+    /// They do not answer.
+    pub silent: Vec<Box<str>>,
 }
 
 /// How an order stands.

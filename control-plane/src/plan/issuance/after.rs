@@ -3,17 +3,23 @@
 use std::mem::discriminant;
 
 use crate::model::managed::{
-    Answer, Failure, FailureKind, Issued, Managed, Order, Outcome, Progress, Proof, Renewal,
-    Status, Step, Trouble, Window,
+    Answer, ChallengeType, Failure, FailureKind, Issued, Managed, Order, Outcome, Progress, Proof,
+    Renewal, Status, Step, Trouble, Window,
 };
 use crate::model::time::Timestamp;
 use crate::plan::issuance::demand::{not_revoked, revoked};
-use crate::plan::issuance::{AGAIN, DAY, LONGEST, by_lifetime};
+use crate::plan::issuance::{AGAIN, DAY, LONGEST, by_lifetime, txt};
 
 /// The certificate after a call came to this. `draw` is chance, by which an instant is chosen
 /// where the CA leaves it to us.
 #[must_use]
 pub fn after(managed: &Managed, outcome: Outcome, now: Timestamp, draw: u64) -> Managed {
+    let mut after = after_but_records(managed, outcome, now, draw);
+    txt::follow(&mut after);
+    after
+}
+
+fn after_but_records(managed: &Managed, outcome: Outcome, now: Timestamp, draw: u64) -> Managed {
     let mut after = managed.clone();
     match outcome {
         Outcome::Renewal { window, ask } => {
@@ -32,6 +38,15 @@ pub fn after(managed: &Managed, outcome: Outcome, now: Timestamp, draw: u64) -> 
         }
         Outcome::NotRevoked(failure) => {
             not_revoked(&mut after, failure, now);
+            return after;
+        }
+        Outcome::Txt { text, came } => {
+            if let Err(message) = txt::came(&mut after, &text, came, now) {
+                give_up(&mut after, message, None, now);
+                if let Some(trouble) = &mut after.trouble {
+                    trouble.way = Some(ChallengeType::Dns01);
+                }
+            }
             return after;
         }
         Outcome::Placed(_)
@@ -77,7 +92,8 @@ pub fn after(managed: &Managed, outcome: Outcome, now: Timestamp, draw: u64) -> 
         Outcome::Renewal { .. }
         | Outcome::Failed(_)
         | Outcome::Revoked
-        | Outcome::NotRevoked(_) => None,
+        | Outcome::NotRevoked(_)
+        | Outcome::Txt { .. } => None,
     };
     if let Some(message) = end {
         let order = managed.order.as_ref();
@@ -238,6 +254,7 @@ pub fn abandon(managed: &Managed, now: Timestamp) -> Managed {
         give_up(&mut abandoned, message.into(), None, now);
     }
     abandoned.order = None;
+    txt::follow(&mut abandoned);
     abandoned
 }
 

@@ -1,6 +1,7 @@
 //! Tests of the way of an order: what is next after each answer of a CA.
 
 mod demands;
+mod txt;
 
 use roadstead_matcher::host::HostPattern;
 

@@ -4,7 +4,7 @@ use roadstead_matcher::host::HostPattern;
 
 use crate::model::ingress::{Ingress, Tls};
 use crate::model::key::{Kind, ObjectKey};
-use crate::model::settings::Settings;
+use crate::model::settings::{Hindrance, Settings};
 use crate::state::State;
 
 /// An entry of `spec.tls` whose own certificate is not shown for all of its hosts.
@@ -17,15 +17,6 @@ pub struct Lacking {
     pub unserved: Vec<HostPattern>,
     /// For these of them certificates are obtained in general, and none is, and why.
     pub not_obtained: Vec<(HostPattern, Hindrance)>,
-}
-
-/// Why no certificate is obtained for a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hindrance {
-    /// The settings do not permit it.
-    NotPermitted,
-    /// A CA does not ask a wildcard's hosts.
-    Wildcard,
 }
 
 /// Why a certificate is not shown. The Secret is named as in the Ingress.
@@ -83,7 +74,7 @@ pub(super) fn obtained(state: &State, ingress: &Ingress) -> Vec<Obtained> {
         .collect();
     wanted.sort_unstable();
     wanted.dedup();
-    wanted.retain(|host| state.certificates().lacking().contains(host));
+    wanted.retain(|host| state.certificates().obtained_as(host).is_some());
     let obtained = wanted.into_iter().map(|host| {
         let managed = state.managed_for(&host);
         let progress = match managed {
@@ -108,7 +99,7 @@ pub(super) fn lacking(state: &State, key: &ObjectKey, ingress: &Ingress) -> Vec<
     let entries = ingress.tls.iter().enumerate();
     let lacking = entries.filter_map(|(entry, tls)| {
         let hosts = hosts(ingress, tls);
-        let is_obtained = |host| state.certificates().lacking().contains(host);
+        let is_obtained = |host| state.certificates().obtained_as(host).is_some();
         if !hosts.is_empty() && hosts.iter().all(is_obtained) {
             return None;
         }
@@ -171,14 +162,9 @@ fn not_obtained(state: &State, unserved: &[HostPattern]) -> Vec<(HostPattern, Hi
     let Some(obtains) = settings.and_then(Settings::obtains) else {
         return Vec::new();
     };
-    let hindered = unserved.iter().filter_map(|host| {
-        let hindrance = match host {
-            _ if !obtains.permits(host) => Hindrance::NotPermitted,
-            HostPattern::OneLabel(_) => Hindrance::Wildcard,
-            HostPattern::Exact(_) | HostPattern::Any => return None,
-        };
-        Some((host.clone(), hindrance))
-    });
+    let hindered = unserved
+        .iter()
+        .filter_map(|host| Some((host.clone(), obtains.permits(host).err()?)));
     hindered.collect()
 }
 

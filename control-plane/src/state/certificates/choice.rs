@@ -16,14 +16,24 @@ pub(super) struct Choice {
     pub(super) shown: Option<Vec<ObjectKey>>,
     /// An Ingress wants a certificate for it that nobody else obtains, no Secret has one, and it may
     /// be obtained.
-    pub(super) lacks: bool,
+    pub(super) lacks: Lacks,
+}
+
+/// Whether a certificate is to be obtained for a host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Lacks {
+    #[default]
+    Nothing,
+    /// That of its wildcard, which is obtained in any case.
+    OneOfItsWildcard,
+    OneOfItsOwn,
 }
 
 impl Choice {
     fn of(shown: Vec<ObjectKey>) -> Self {
         Self {
             shown: Some(shown),
-            lacks: false,
+            lacks: Lacks::Nothing,
         }
     }
 }
@@ -32,7 +42,9 @@ impl State {
     /// What is shown for a host: the certificates that Ingresses name for it, the oldest Ingress
     /// first, if they are for that host. If there is none, any that is for it in the namespace that
     /// the host belongs to: the one that is valid longest. If there is none either, the one that we
-    /// obtained for it. Of each type of key there is one.
+    /// obtained for it, or for its wildcard in the same namespace. Of each type of key there is one.
+    ///
+    /// Where its wildcard is obtained none is for the host itself; one that was before is until then.
     pub(super) fn choose(&self, host: &HostPattern) -> Choice {
         let wants = self.certificates.wants(host);
         let Some((home, owned)) = self.home(host) else {
@@ -73,21 +85,42 @@ impl State {
         if !others.is_empty() {
             return Choice::of(others);
         }
-        let is_exact = matches!(host, HostPattern::Exact(_));
         // What we have is shown until cert-manager has one, too.
-        let is_wanted = is_exact && wants.clone().next().is_some();
-        let obtains = self.settings().and_then(Settings::obtains);
-        let lacks = is_exact
-            && obtains.is_some_and(|obtains| obtains.permits(host))
-            && wants.any(|(ingress, _)| self.is_ours_to_obtain(ingress));
+        let is_wanted = wants.clone().next().is_some();
         let obtained = is_wanted.then(|| self.one_of_each(self.obtained(host)));
-        let obtained = obtained.unwrap_or_default();
-        // That of its wildcard is of this namespace, or must not be shown for it.
+        let mut obtained = obtained.unwrap_or_default();
+        let obtains = self.settings().and_then(Settings::obtains);
+        let is_permitted = obtains.is_some_and(|obtains| obtains.permits(host).is_ok());
+        let lacks = is_permitted && wants.any(|(ingress, _)| self.is_ours_to_obtain(ingress));
         let wildcard = host.wildcard();
-        let of_others = wildcard.is_some_and(|of| !self.certificates.shown_for(&of).is_empty());
+        let of_wildcard = wildcard.as_ref().map(|of| self.certificates.shown_for(of));
+        let of_wildcard = of_wildcard.unwrap_or_default();
+        let is_neighbour = |wildcard: &HostPattern| {
+            let home_of_wildcard = self.home(wildcard);
+            let is_same = |(of, _): (&ObjectKey, _)| of.namespace == home.namespace;
+            self.certificates.lacking.contains(wildcard) && home_of_wildcard.is_some_and(is_same)
+        };
+        if wildcard.as_ref().is_some_and(is_neighbour) {
+            let goes_on = !obtained.is_empty() && of_wildcard.is_empty();
+            if obtained.is_empty() {
+                obtained = of_wildcard.to_vec();
+            }
+            return Choice {
+                shown: (!obtained.is_empty()).then_some(obtained),
+                lacks: match (lacks, goes_on) {
+                    (false, _) => Lacks::Nothing,
+                    (true, true) => Lacks::OneOfItsOwn,
+                    (true, false) => Lacks::OneOfItsWildcard,
+                },
+            };
+        }
+        // That of its wildcard is of another namespace, and must not be shown for it.
         Choice {
-            shown: (!obtained.is_empty() || of_others).then_some(obtained),
-            lacks,
+            shown: (!obtained.is_empty() || !of_wildcard.is_empty()).then_some(obtained),
+            lacks: match lacks {
+                true => Lacks::OneOfItsOwn,
+                false => Lacks::Nothing,
+            },
         }
     }
 

@@ -10,7 +10,7 @@ use crate::model::certificate::Certificate;
 use crate::model::ingress::Ingress;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::Age;
-use crate::state::certificates::choice::Choice;
+use crate::state::certificates::choice::{Choice, Lacks};
 use crate::state::certificates::{Certificates, Named, first_of};
 use crate::state::references::release;
 use crate::state::{State, Touched};
@@ -139,10 +139,17 @@ impl State {
         touched.ingresses.extend(users);
     }
 
-    /// The hosts that a certificate is for which we obtain.
+    /// The hosts that a certificate is for which we obtain, and those that wait for it.
     fn obtained_for(&self, key: &ObjectKey) -> BTreeSet<HostPattern> {
         let names = self.managed(key).map(|managed| managed.names.as_slice());
-        names.into_iter().flatten().cloned().collect()
+        let mut hosts = BTreeSet::new();
+        for name in names.into_iter().flatten() {
+            let below = self.certificates.hosts_of(name);
+            let waiting = below.filter(|host| self.certificates.by_wildcard.contains(host));
+            hosts.extend(waiting.cloned());
+            hosts.insert(name.clone());
+        }
+        hosts
     }
 
     /// Forgets those of the touched Secrets that nobody refers to; in a folder is what its owner
@@ -241,23 +248,19 @@ impl State {
                 shown: chosen,
                 lacks,
             } = self.choose(&host);
-            let lacked = match lacks {
-                true => self.certificates.lacking.insert(host.clone()).is_some(),
-                false => self.certificates.lacking.remove(&host).is_some(),
-            };
-            if lacks != lacked {
+            let changes = self.certificates.lack(&host, lacks);
+            if changes {
                 let wanting = self.certificates.wanted_by(&host);
                 touched.ingresses.extend(wanting.cloned());
                 touched.server_names.insert(host.clone());
             }
             let before = self.certificates.shown.get(&host);
+            let is_wildcard = matches!(host, HostPattern::OneLabel(_));
+            if is_wildcard && (changes || before.is_none() != chosen.is_none()) {
+                hosts.extend(self.certificates.hosts_of(&host).cloned());
+            }
             if before == chosen.as_ref() {
                 continue;
-            }
-            if before.is_none() != chosen.is_none()
-                && let HostPattern::OneLabel(_) = host
-            {
-                hosts.extend(self.certificates.hosts_of(&host).cloned());
             }
             let wants = self.certificates.wants(&host);
             let wanting = wants.map(|(ingress, _)| ingress.clone());
@@ -272,6 +275,24 @@ impl State {
 }
 
 impl Certificates {
+    /// Takes in what a host lacks; says whether that is news.
+    fn lack(&mut self, host: &HostPattern, lacks: Lacks) -> bool {
+        let (own, of_wildcard) = match lacks {
+            Lacks::Nothing => (false, false),
+            Lacks::OneOfItsOwn => (true, false),
+            Lacks::OneOfItsWildcard => (false, true),
+        };
+        let lacked = match own {
+            true => self.lacking.insert(host.clone()).is_some(),
+            false => self.lacking.remove(host).is_some(),
+        };
+        let lacked_of_wildcard = match of_wildcard {
+            true => !self.by_wildcard.insert(host.clone()),
+            false => self.by_wildcard.remove(host),
+        };
+        (own, of_wildcard) != (lacked, lacked_of_wildcard)
+    }
+
     fn speak_of(&mut self, host: &HostPattern) {
         let Some(wildcard) = host.wildcard() else {
             return;

@@ -101,6 +101,18 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- with .roots -}}
 {{- $_ := set $acme "roots" (ternary "/etc/roadstead/acme-roots.pem" "/etc/acme-roots/ca.pem" (not (empty .pem))) -}}
 {{- end -}}
+{{- with .dns01 -}}
+{{- $zones := list -}}
+{{- range $number, $zone := .zones -}}
+{{- $of := deepCopy $zone -}}
+{{- with $of.rfc2136.tsig -}}
+{{- $file := printf "/etc/acme-dns01/%d" $number -}}
+{{- $_ := set $of.rfc2136 "tsig" (merge (dict "secretFile" $file) (omit . "secret" "key")) -}}
+{{- end -}}
+{{- $zones = append $zones $of -}}
+{{- end -}}
+{{- $_ := set $acme "dns01" (merge (dict "zones" $zones) .) -}}
+{{- end -}}
 {{- $_ := set $base "acme" $acme -}}
 {{- end -}}
 {{- toYaml (mergeOverwrite (deepCopy .Values.controlPlane.config) $base) -}}
@@ -109,6 +121,15 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{/* Whether the CA's roots are a volume, and not in the file's own ConfigMap. */}}
 {{- define "roadstead.acmeVolume" -}}
 {{- with (.Values.acme | default dict).roots }}{{ if not .pem }}yes{{ end }}{{ end -}}
+{{- end -}}
+
+{{/* The Secrets of keys that name servers know, each as the file that the configuration names. */}}
+{{- define "roadstead.acmeKeys" -}}
+{{- range $number, $zone := ((.Values.acme | default dict).dns01 | default dict).zones -}}
+{{- with $zone.rfc2136.tsig }}
+- secret: {name: {{ .secret | quote }}, items: [{key: {{ .key | default "secret" | quote }}, path: {{ $number | quote }}}]}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Whether the proxies themselves, or their Service, are reached on port 80 by HTTP. */}}

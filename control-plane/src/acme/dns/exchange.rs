@@ -1,0 +1,73 @@
+//! One message to a server of the DNS and its answer, by TCP (RFC 7766).
+//!
+//! Of our own, because the library tells nobody what a server says of a key that it does not know.
+
+use std::time::Duration;
+
+use hickory_net::proto::op::{Message, ResponseCode};
+use hickory_net::proto::rr::TSigVerifier;
+use hickory_net::proto::rr::rdata::tsig::TsigError;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Sends a message, and gives back an answer that is neither an error nor forged.
+pub(super) async fn exchange(
+    (host, port): &(String, u16),
+    message: &Message,
+    verifier: Option<TSigVerifier>,
+) -> Result<Message, String> {
+    let failed = |problem: String| format!("{host}:{port} {problem}");
+    let bytes = message
+        .to_vec()
+        .map_err(|error| failed(format!("cannot be asked: {error}")))?;
+    let sent = timeout(LONGEST, send(host, *port, &bytes)).await;
+    let answer = match sent {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => return Err(failed(format!("does not answer: {error}"))),
+        Err(_) => return Err(failed(format!("does not answer within {LONGEST:?}"))),
+    };
+    let read = Message::from_vec(&answer);
+    let read = read.map_err(|error| failed(format!("answers what cannot be read: {error}")))?;
+    if read.id != message.id {
+        return Err(failed("answers something else".to_owned()));
+    }
+    let of_key = read
+        .signature()
+        .and_then(|record| record.data.error.clone());
+    match of_key {
+        None | Some(TsigError::Unknown(0)) => {}
+        Some(TsigError::BadKey) => return Err(failed("does not know the key".to_owned())),
+        Some(TsigError::BadSig | TsigError::BadTrunc) => {
+            return Err(failed(
+                "has another secret or algorithm for the key".to_owned(),
+            ));
+        }
+        Some(TsigError::BadTime) => return Err(failed("has another time of day".to_owned())),
+        Some(error @ TsigError::Unknown(_)) => {
+            return Err(failed(format!("refuses the signature: {error:?}")));
+        }
+    }
+    match read.response_code {
+        ResponseCode::NoError | ResponseCode::NXDomain => {}
+        code => return Err(failed(format!("refuses it: {code}"))),
+    }
+    if let Some(mut verifier) = verifier {
+        let verified = verifier.verify(&answer);
+        verified.map_err(|error| failed(format!("does not sign its answer: {error}")))?;
+    }
+    Ok(read)
+}
+
+async fn send(host: &str, port: u16, message: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect((host, port)).await?;
+    let length = u16::try_from(message.len()).map_err(std::io::Error::other)?;
+    let mut framed = length.to_be_bytes().to_vec();
+    framed.extend(message);
+    stream.write_all(&framed).await?;
+    let mut answer = vec![0; stream.read_u16().await?.into()];
+    stream.read_exact(&mut answer).await?;
+    Ok(answer)
+}
+
+const LONGEST: Duration = Duration::from_secs(10);

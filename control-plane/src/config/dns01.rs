@@ -1,0 +1,155 @@
+//! The servers of the DNS that are told what a CA is to find there.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use roadstead_matcher::host::HostPattern;
+use serde::Deserialize;
+
+/// How a CA is shown by records in the DNS that hosts are ours (`dns-01`): the only way for wildcards,
+/// and one for hosts that it cannot reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Dns01 {
+    /// For which hosts which server is told, at most 64. Empty, which is the default: none is.
+    pub zones: Vec<Dns01Zone>,
+    /// Addresses of the name servers that are asked for CNAMEs and for the servers of a zone, with or
+    /// without a port, for example `[192.0.2.53]`. Default: those of `/etc/resolv.conf`.
+    pub resolvers: Vec<String>,
+}
+
+/// Hosts, and the server that is told for them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Dns01Zone {
+    /// The hosts, with all below them and their wildcards, for example `[example.com]`. Of several
+    /// entries the one with the longest name counts. A record belongs where the CNAMEs of
+    /// `_acme-challenge.HOST` lead, if there are any; the zone is found by itself.
+    pub hosts: Vec<String>,
+    /// By an update of the zone (RFC 2136), as BIND, Knot, PowerDNS and Windows take it.
+    pub rfc2136: Rfc2136,
+    /// Addresses of name servers, with or without a port, that have to show a record before the CA is
+    /// told. Default: all of the zone.
+    #[serde(default)]
+    pub checked_at: Vec<String>,
+}
+
+/// A server that takes updates (RFC 2136).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Rfc2136 {
+    /// Its name or address, with or without a port, for example `ns1.example.com` or
+    /// `192.0.2.53:53`. It is asked by TCP.
+    pub server: String,
+    /// How updates are signed (TSIG, RFC 8945). Default: they are not.
+    #[serde(default)]
+    pub tsig: Option<Tsig>,
+}
+
+/// A key that the server knows.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Tsig {
+    /// What the server calls it.
+    pub key_name: String,
+    /// `hmac-sha256`, `hmac-sha384` or `hmac-sha512`. Default: hmac-sha256.
+    #[serde(default)]
+    pub algorithm: TsigAlgorithm,
+    /// The file that has it, in base64 as `tsig-keygen` writes it, and nothing else. It is read
+    /// whenever it is needed.
+    pub secret_file: PathBuf,
+}
+
+/// What a message is authenticated by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum TsigAlgorithm {
+    #[default]
+    #[serde(rename = "hmac-sha256")]
+    HmacSha256,
+    #[serde(rename = "hmac-sha384")]
+    HmacSha384,
+    #[serde(rename = "hmac-sha512")]
+    HmacSha512,
+}
+
+impl Dns01 {
+    /// The hosts whose records a server is told, each with all below it.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = HostPattern> {
+        let hosts = self.zones.iter().flat_map(|zone| &zone.hosts);
+        hosts.filter_map(|host| HostPattern::parse(host).ok())
+    }
+
+    /// What is wrong with a key of it, and the remedy.
+    pub(super) fn problem(&self) -> Option<(String, String, &'static str)> {
+        if self.zones.len() > MOST_ZONES {
+            let problem = format!("there are {} entries", self.zones.len());
+            return Some(("zones".to_owned(), problem, "name at most 64"));
+        }
+        let mut met = BTreeSet::new();
+        for (number, zone) in self.zones.iter().enumerate() {
+            let key = |key: &str| format!("zones[{number}].{key}");
+            if zone.hosts.is_empty() {
+                let problem = "no host is named".to_owned();
+                return Some((key("hosts"), problem, "name those that it is for"));
+            }
+            for text in &zone.hosts {
+                let Ok(host @ HostPattern::Exact(_)) = HostPattern::parse(text) else {
+                    let remedy =
+                        "write it without * and dot before it: what is below is meant, too";
+                    return Some((key("hosts"), format!("{text:?} is no host"), remedy));
+                };
+                if !met.insert(host) {
+                    let problem = format!("{text:?} is named twice");
+                    return Some((key("hosts"), problem, "name it in one entry"));
+                }
+            }
+            if server(&zone.rfc2136.server).is_none() {
+                let problem = format!("{:?} is no server", zone.rfc2136.server);
+                let remedy = "write it as ns1.example.com or 192.0.2.53:53";
+                return Some((key("rfc2136.server"), problem, remedy));
+            }
+            let named = zone.rfc2136.tsig.as_ref().map(|tsig| &tsig.key_name);
+            if let Some(name) = named.filter(|name| !is_name(name)) {
+                let problem = format!("{name:?} is no name of a key");
+                let remedy = "write it as the server's configuration has it";
+                return Some((key("rfc2136.tsig.keyName"), problem, remedy));
+            }
+            if let Some(text) = zone.checked_at.iter().find(|text| address(text).is_none()) {
+                let problem = format!("{text:?} is no address");
+                return Some((key("checkedAt"), problem, ADDRESS));
+            }
+        }
+        let text = self.resolvers.iter().find(|text| address(text).is_none())?;
+        let problem = format!("{text:?} is no address");
+        Some(("resolvers".to_owned(), problem, ADDRESS))
+    }
+}
+
+/// Name and port of a server.
+pub fn server(text: &str) -> Option<(String, u16)> {
+    if let Some(address) = address(text) {
+        return Some((address.ip().to_string(), address.port()));
+    }
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) => (name, port.parse().ok()?),
+        None => (text, PORT),
+    };
+    is_name(name).then(|| (name.to_owned(), port))
+}
+
+/// Address and port of a server.
+pub fn address(text: &str) -> Option<SocketAddr> {
+    let with_port = text.parse().ok();
+    let without = || Some(SocketAddr::new(text.parse::<IpAddr>().ok()?, PORT));
+    with_port.or_else(without)
+}
+
+fn is_name(text: &str) -> bool {
+    matches!(HostPattern::parse(text), Ok(HostPattern::Exact(_)))
+}
+
+const ADDRESS: &str = "write it as 192.0.2.53 or 192.0.2.53:53";
+const MOST_ZONES: usize = 64;
+/// That of the DNS.
+const PORT: u16 = 53;

@@ -1,0 +1,364 @@
+//! A CA is told to look when everybody finds its record, and no record outlives its order.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::managed::{Place, Sight, Txt, TxtRecord};
+
+fn by_dns(number: u32) -> Challenge {
+    Challenge {
+        challenge_type: ChallengeType::Dns01,
+        ..challenge(number)
+    }
+}
+
+fn text(number: u32) -> Box<str> {
+    TxtRecord::of(&by_dns(number)).unwrap().text
+}
+
+fn place() -> Place {
+    Place {
+        name: "_acme-challenge.a.example".into(),
+        zone: "a.example".into(),
+    }
+}
+
+fn txt(number: u32, step: TxtStep) -> Call {
+    Call::Txt {
+        text: text(number),
+        step,
+    }
+}
+
+fn came(number: u32, came: Txt) -> Outcome {
+    Outcome::Txt {
+        text: text(number),
+        came,
+    }
+}
+
+fn sight(showing: usize, lacking: &[&str], silent: &[&str]) -> Txt {
+    let texts = |of: &[&str]| of.iter().map(|text| Box::from(*text)).collect();
+    Txt::Seen(Sight {
+        showing,
+        lacking: texts(lacking),
+        silent: texts(silent),
+    })
+}
+
+/// An order whose CA wants one record.
+fn proving() -> Managed {
+    let mut managed = begin(&wanted(), CA, NOW);
+    let answers = vec![
+        Outcome::Placed("order".into()),
+        proofs(vec![("one", Progress::Open(by_dns(1)))]),
+    ];
+    go(&mut managed, answers);
+    managed
+}
+
+/// The same, with its record added at that time.
+fn added(now: Timestamp) -> Managed {
+    let mut managed = proving();
+    for outcome in [Txt::Located(place()), Txt::Added] {
+        managed = after(&managed, came(1, outcome), now, 0);
+    }
+    managed
+}
+
+#[test]
+fn a_record_is_located_added_and_seen_before_the_ca_looks_and_removed_after() {
+    let mut managed = proving();
+    let answers = vec![
+        came(1, Txt::Located(place())),
+        came(1, Txt::Added),
+        came(1, sight(2, &[], &[])),
+        Outcome::Validating,
+        Outcome::Proofs {
+            answer: answer(Status::Ready),
+            proofs: vec![],
+        },
+        // Nobody looks for it any more; the order goes on.
+        Outcome::Order(answer(Status::Processing)),
+        Outcome::Order(answer(Status::Valid)),
+        Outcome::Certificate {
+            certificate: certificate(90),
+            id: "id".into(),
+        },
+        Outcome::Renewal {
+            window: Window {
+                start: NOW.later(60 * DAY),
+                end: NOW.later(61 * DAY),
+            },
+            ask: NOW.later(DAY),
+        },
+        came(1, Txt::Removed),
+    ];
+    let calls: Vec<&str> = go(&mut managed, answers).iter().map(Call::as_str).collect();
+    assert_eq!(
+        calls,
+        [
+            "dns_locate",
+            "dns_add",
+            "dns_look",
+            "validate",
+            "prove",
+            "finalize",
+            "look",
+            "fetch",
+            "renewal_info",
+            "dns_remove"
+        ]
+    );
+    assert!(managed.records.is_empty() && managed.issued.is_some());
+}
+
+#[test]
+fn proxies_are_not_waited_for_where_the_ca_does_not_ask_them() {
+    let managed = after(&added(NOW), came(1, sight(1, &[], &[])), NOW, 0);
+    let nobody_answers = Circumstances {
+        answered: false,
+        ..circumstances(NOW.later(MINUTE))
+    };
+    let validates = next(&managed, &nobody_answers);
+    assert!(matches!(validates, Next::Call(Call::Validate { .. })));
+}
+
+#[test]
+fn a_server_that_says_otherwise_is_waited_for_and_one_that_is_silent_for_minutes() {
+    let look = |managed: &Managed, seconds: i64, seen: Txt| {
+        after(managed, came(1, seen), NOW.later(seconds * 1_000), 0)
+    };
+    let is_shown = |managed: &Managed| managed.unshown().next().is_none();
+    let behind = look(&added(NOW), 0, sight(1, &["ns2 has no such record"], &[]));
+    assert_eq!(
+        behind.to_string(),
+        "the servers of a.example are to show the CA's challenge, _acme-challenge.a.example: ns2 has no such record"
+    );
+    assert_eq!(
+        next(&behind, &circumstances(NOW)),
+        Next::Wait(NOW.later(2_000))
+    );
+    assert_eq!(
+        call(&behind, NOW.later(2_000)).as_str(),
+        txt(1, TxtStep::Look).as_str()
+    );
+    assert!(!is_shown(&look(
+        &behind,
+        600,
+        sight(1, &["ns2 has no such record"], &[])
+    )));
+    assert!(is_shown(&look(&behind, 3, sight(2, &[], &[]))));
+    let silent = || sight(1, &[], &["ns2 does not answer"]);
+    assert!(!is_shown(&look(&added(NOW), 299, silent())));
+    assert!(is_shown(&look(&added(NOW), 300, silent())));
+    // Of nobody who shows it a CA learns nothing.
+    assert!(!is_shown(&look(
+        &added(NOW),
+        300,
+        sight(0, &[], &["ns1 does not answer"])
+    )));
+}
+
+#[test]
+fn what_the_dns_does_not_take_fails_by_its_way_within_an_hour_and_says_why() {
+    let refused = || came(1, Txt::Failed("ns1:53 does not know the key".into()));
+    let located = after(&proving(), came(1, Txt::Located(place())), NOW, 0);
+    let soon = after(&located, refused(), NOW, 0);
+    assert_eq!(
+        next(&soon, &circumstances(NOW)),
+        Next::Wait(NOW.later(10_000))
+    );
+    assert!(
+        soon.to_string().ends_with("ns1:53 does not know the key"),
+        "{soon}"
+    );
+    let again = after(&soon, refused(), NOW.later(10_000), 0);
+    assert_eq!(
+        next(&again, &circumstances(NOW.later(10_000))),
+        Next::Wait(NOW.later(30_000))
+    );
+    let late = after(&again, refused(), NOW.later(60 * MINUTE), 0);
+    let trouble = late.trouble.as_ref().unwrap();
+    assert_eq!(trouble.way, Some(ChallengeType::Dns01));
+    assert!(trouble.message.contains("does not know the key"));
+    // It may be there all the same.
+    let removal = next(&late, &circumstances(NOW.later(80 * MINUTE)));
+    assert_eq!(removal, Next::Call(txt(1, TxtStep::Remove)));
+}
+
+#[test]
+fn a_record_that_cannot_be_removed_is_left_in_the_end_and_holds_up_no_order() {
+    let mut managed = abandon(&added(NOW), NOW.later(MINUTE));
+    let mut now = NOW.later(MINUTE);
+    let mut attempts = 0;
+    while !managed.records.is_empty() {
+        match next(&managed, &circumstances(now)) {
+            Next::Call(call) => {
+                assert_eq!(call, txt(1, TxtStep::Remove));
+                attempts += 1;
+                managed = after(&managed, came(1, Txt::Failed("no".into())), now, 0);
+                if !managed.records.is_empty() {
+                    assert_eq!(next(&managed, &circumstances(now)), Next::Begin);
+                    now = managed.records[0].not_before;
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(attempts, 14);
+    assert!(now < NOW.later(DAY));
+}
+
+/// What befalls a step.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Done,
+    /// It is done, and whoever did it ends before that is kept.
+    DoneAndForgotten,
+    Fails,
+    /// Nobody wants the certificate any more, or somebody does again.
+    Wanted(bool),
+    Late,
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        8 => Just(Fate::Done),
+        2 => Just(Fate::DoneAndForgotten),
+        2 => Just(Fate::Fails),
+        1 => any::<bool>().prop_map(Fate::Wanted),
+        1 => Just(Fate::Late),
+    ]
+}
+
+/// A CA, a DNS, and what is kept.
+struct World {
+    managed: Managed,
+    dns: BTreeSet<Box<str>>,
+    now: Timestamp,
+    orders: u32,
+    wanted: bool,
+}
+
+impl World {
+    /// One step; false when there is nothing left to be done.
+    fn step(&mut self, fate: Fate) -> bool {
+        match fate {
+            Fate::Wanted(wanted) => self.wanted = wanted,
+            Fate::Late => self.now = self.now.later(2 * 60 * MINUTE),
+            Fate::Done | Fate::DoneAndForgotten | Fate::Fails => {}
+        }
+        let circumstances = Circumstances {
+            wanted: self.wanted,
+            ..circumstances(self.now)
+        };
+        let called = match next(&self.managed, &circumstances) {
+            Next::Wait(time) => {
+                self.now = time;
+                return true;
+            }
+            Next::Barrier => panic!("no proxy is asked"),
+            Next::Forget => return false,
+            Next::Begin => {
+                self.orders += 1;
+                self.managed = begin(&self.managed, CA, self.now);
+                return true;
+            }
+            Next::Abandon => {
+                self.managed = abandon(&self.managed, self.now);
+                return true;
+            }
+            Next::Call(call) => call,
+        };
+        let outcome = match fate {
+            Fate::Fails => match &called {
+                Call::Txt { text, .. } => Outcome::Txt {
+                    text: text.clone(),
+                    came: Txt::Failed("no".into()),
+                },
+                _ => failed(FailureKind::Refused, None),
+            },
+            _ => self.answer(&called),
+        };
+        self.managed = match fate {
+            Fate::DoneAndForgotten => adopted(&self.managed, self.now),
+            _ => after(&self.managed, outcome, self.now, 0),
+        };
+        true
+    }
+
+    fn answer(&mut self, call: &Call) -> Outcome {
+        match call {
+            Call::Place { .. } => Outcome::Placed("order".into()),
+            Call::Prove { .. } => {
+                let order = self.managed.order.as_ref().unwrap();
+                match &order.step {
+                    Step::Proving { .. } => Outcome::Proofs {
+                        answer: answer(Status::Ready),
+                        proofs: vec![],
+                    },
+                    _ => proofs(vec![("one", Progress::Open(by_dns(self.orders)))]),
+                }
+            }
+            Call::Validate { .. } => {
+                let mut challenges = self.managed.challenges();
+                let text = challenges.find_map(TxtRecord::of).unwrap().text;
+                assert!(self.dns.contains(&text), "the CA finds nothing");
+                Outcome::Validating
+            }
+            Call::Txt { text, step } => {
+                let text = text.clone();
+                let came = match step {
+                    TxtStep::Locate => Txt::Located(place()),
+                    TxtStep::Add => {
+                        self.dns.insert(text.clone());
+                        Txt::Added
+                    }
+                    TxtStep::Look => match self.dns.contains(&text) {
+                        true => sight(1, &[], &[]),
+                        false => sight(0, &["ns1 has no such record"], &[]),
+                    },
+                    TxtStep::Remove => {
+                        self.dns.remove(&text);
+                        Txt::Removed
+                    }
+                };
+                Outcome::Txt { text, came }
+            }
+            Call::Look { .. } | Call::Finalize { .. } => Outcome::Order(answer(Status::Valid)),
+            Call::Fetch { .. } => Outcome::Certificate {
+                certificate: certificate(90),
+                id: Box::default(),
+            },
+            Call::AskRenewal | Call::Revoke { .. } => panic!("{call:?}"),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_added_to_the_dns_is_removed_whatever_becomes_of_its_order(
+        fates in prop::collection::vec(fate(), 1..60),
+    ) {
+        let mut world = World {
+            managed: wanted(),
+            dns: BTreeSet::new(),
+            now: NOW,
+            orders: 0,
+            wanted: true,
+        };
+        for fate in fates {
+            world.step(fate);
+        }
+        world.wanted = false;
+        let mut steps = 0;
+        while world.step(Fate::Done) {
+            steps += 1;
+            prop_assert!(steps < 100, "{:?}", world.managed);
+        }
+        prop_assert!(world.dns.is_empty(), "{:?}", world.dns);
+    }
+}
