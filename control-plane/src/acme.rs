@@ -7,6 +7,7 @@
 //! after this process goes on from there, with the log or without.
 
 mod account;
+mod answer;
 pub mod barrier;
 mod calls;
 pub mod client;
@@ -17,6 +18,7 @@ pub mod key;
 mod proofs;
 mod record;
 mod shelf;
+mod transport;
 mod waiting;
 mod words;
 mod work;

@@ -36,7 +36,9 @@ pub use access::Access;
 pub use acme::Acme;
 pub use beside::Beside;
 pub use cli::{Cli, Command};
-pub use dns01::{Dns01, Dns01Zone, Rfc2136, Tsig, TsigAlgorithm, address, server};
+pub use dns01::{
+    Cloudflare, Dns01, Dns01Zone, Rfc2136, Tsig, TsigAlgorithm, Webhook, address, server,
+};
 pub use guard::Guard;
 pub use ingress_status::{AddressSource, IngressStatus, NodeAddress};
 pub use listener::{Listener, Tls};

@@ -1,6 +1,12 @@
 //! BIND: a name server whose zones are updated, and another that follows it after a while.
 
-use std::{net::Ipv4Addr, path::Path, path::PathBuf, time::Duration};
+use std::{
+    io::Write,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use anyhow::{Context, ensure};
 use hickory_resolver::{
@@ -69,16 +75,7 @@ impl Bind {
     /// What a control plane is to be told of it, in the flow style, as a part of `acme` that begins
     /// with a comma; for these hosts.
     pub fn settings(&self, hosts: &str) -> String {
-        self.settings_with(hosts, &self.secret_file)
-    }
-
-    /// The same with the key of another file.
-    pub fn settings_with(&self, hosts: &str, secret_file: &Path) -> String {
-        format!(
-            ", dns01: {{resolvers: [{PRIMARY}], zones: [{{hosts: [{hosts}], rfc2136: \
-             {{server: {PRIMARY}, tsig: {{keyName: {KEY}, secretFile: {}}}}}}}]}}",
-            secret_file.display()
-        )
+        settings(hosts, &self.secret_file)
     }
 
     /// The key that the first server takes updates by.
@@ -119,6 +116,31 @@ fn start(sandbox: &Sandbox, name: &str, address: Ipv4Addr, zones: &str) -> anyho
     // To whoever asks it as a resolver it follows CNAMEs from one of its zones to another. Its log to
     // standard error, without a daemon.
     Program::start(sandbox, name, Path::new("named"), ["-g", "-c", config])
+}
+
+/// What a control plane is to be told of it, with the key of this file.
+pub fn settings(hosts: &str, secret_file: &Path) -> String {
+    format!(
+        ", dns01: {{resolvers: [{PRIMARY}], zones: [{{hosts: [{hosts}], rfc2136: \
+         {{server: {PRIMARY}, tsig: {{keyName: {KEY}, secretFile: {}}}}}}}]}}",
+        secret_file.display()
+    )
+}
+
+/// Has the first server take an update, such as `add a.example 60 TXT text`, by another client than ours.
+pub fn update(line: &str) -> anyhow::Result<()> {
+    let mut client = Command::new("nsupdate")
+        .arg("-y")
+        .arg(format!("hmac-sha256:{KEY}:{SECRET}"))
+        .stdin(Stdio::piped())
+        .spawn()
+        .context("nsupdate")?;
+    let mut input = client.stdin.take().context("no input")?;
+    writeln!(input, "server {PRIMARY}\n{line}\nsend")?;
+    drop(input);
+    let status = client.wait()?;
+    ensure!(status.success(), "nsupdate: {line}: {status}");
+    Ok(())
 }
 
 /// What the records say; none if there is no such name.

@@ -3,20 +3,24 @@
 
 #![cfg(test)]
 
-use std::fs;
+use std::{collections::BTreeMap, fs, sync::Mutex};
 
 use anyhow::ensure;
+use http::StatusCode;
 use roadstead_proto::v1::CertificateEvent;
 use roadstead_tests::{
     bind::{self, Bind},
+    dns_api::{self, Asked, DnsApi},
     echo::Echo,
     pebble::{Behaviour, Pebble},
     planes::{
         ControlPlane, Proxy, SOON,
         obtained::{save, serves, settings},
     },
-    sandbox, wait,
+    sandbox::{self, Sandbox},
+    wait,
 };
+use serde_json::{Value, json};
 
 #[test]
 fn a_wildcard_is_proved_at_all_servers_of_its_zone_and_serves_the_hosts_below_it() {
@@ -97,7 +101,7 @@ fn a_key_that_the_server_refuses_is_told_and_costs_no_second_order() {
         let pebble = Pebble::start(sandbox, &asks_the_dns()).await?;
         let root = pebble.issuing_root().await?;
         let key = sandbox.write("key", "bm90IHRoZSBrZXk=")?;
-        let settings = settings(&pebble, &bind.settings_with("fruit.example", &key));
+        let settings = settings(&pebble, &bind::settings("fruit.example", &key));
         let control = ControlPlane::start(sandbox, &settings).await?;
         let _proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
         let what = "has another secret or algorithm for the key";
@@ -115,6 +119,134 @@ fn a_key_that_the_server_refuses_is_told_and_costs_no_second_order() {
             .await?;
         Ok(())
     });
+}
+
+#[test]
+fn a_webhook_is_told_what_is_added_and_what_is_removed() {
+    sandbox::run(async |sandbox| {
+        let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
+        save(sandbox, HOST, echo.address(), "")?;
+        let bind = Bind::start(sandbox, &[("fruit.example", "")]).await?;
+        let api = DnsApi::start(sandbox, |asked| {
+            let text = |of: &str| asked.body[of].as_str().unwrap_or_default().to_owned();
+            let (name, value) = (text("fqdn"), text("value"));
+            let line = match &*asked.path {
+                "/hook/present" => format!("add {name} 60 TXT {value}"),
+                _ => format!("delete {name} TXT {value}"),
+            };
+            match bind::update(&line) {
+                Ok(()) => (StatusCode::OK, Value::Null),
+                Err(error) => (StatusCode::BAD_GATEWAY, error.to_string().into()),
+            }
+        })
+        .await?;
+        let authorization = sandbox.write("authorization", "Basic Y2FuYXJ5\n")?;
+        let hook = format!(
+            "webhook: {{url: {}/hook/, roots: {}, authorizationFile: {}}}",
+            dns_api::URL,
+            api.roots().display(),
+            authorization.display()
+        );
+        Box::pin(is_obtained_by(sandbox, &bind, &hook)).await?;
+        let asked = api.asked();
+        let value = asked[0].body["value"].clone();
+        ensure!(value.as_str().is_some_and(|text| text.len() == 43));
+        let expected = ["/hook/present", "/hook/cleanup"].map(|path| Asked {
+            method: "POST".to_owned(),
+            path: path.to_owned(),
+            authorization: "Basic Y2FuYXJ5".to_owned(),
+            body: json!({"fqdn": format!("_acme-challenge.{HOST}."), "value": value}),
+        });
+        assert_eq!(asked, expected);
+        Ok(())
+    });
+}
+
+#[test]
+fn cloudflare_is_told_by_its_api_and_keeps_what_is_not_ours() {
+    sandbox::run(async |sandbox| {
+        let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
+        save(sandbox, HOST, echo.address(), "")?;
+        let bind = Bind::start(sandbox, &[("fruit.example", "")]).await?;
+        let known = Mutex::new(BTreeMap::from([(
+            "7".to_owned(),
+            "\"not ours\"".to_owned(),
+        )]));
+        let api = DnsApi::start(sandbox, move |asked| {
+            let mut known = known.lock().unwrap();
+            cloudflare(asked, &mut known)
+        })
+        .await?;
+        let token = sandbox.write("token", "canary-of-a-token\n")?;
+        let provider = format!(
+            "cloudflare: {{url: {}, roots: {}, tokenFile: {}}}",
+            dns_api::URL,
+            api.roots().display(),
+            token.display()
+        );
+        Box::pin(is_obtained_by(sandbox, &bind, &provider)).await?;
+        let asked = api.asked();
+        let ours = |asked: &Asked| asked.authorization == "Bearer canary-of-a-token";
+        ensure!(asked.iter().all(ours), "{asked:?}");
+        let removed = asked.iter().filter(|asked| asked.method == "DELETE");
+        let removed: Vec<&str> = removed.map(|asked| &*asked.path).collect();
+        assert_eq!(removed, ["/zones/2f0c/dns_records/8"]);
+        Ok(())
+    });
+}
+
+/// As the API of Cloudflare documents it, for one zone, whose records are in BIND as well.
+fn cloudflare(asked: &Asked, known: &mut BTreeMap<String, String>) -> (StatusCode, Value) {
+    let good = |result: Value| {
+        let answer = json!({"success": true, "errors": [], "messages": [], "result": result});
+        (StatusCode::OK, answer)
+    };
+    let bad = |code: u32, message: &str| {
+        let errors = json!([{"code": code, "message": message}]);
+        let answer = json!({"success": false, "errors": errors, "messages": [], "result": null});
+        (StatusCode::BAD_REQUEST, answer)
+    };
+    let name = format!("_acme-challenge.{HOST}");
+    let records = "/zones/2f0c/dns_records";
+    let listed = format!("{records}?type=TXT&name={name}&per_page=100");
+    match (&*asked.method, &*asked.path) {
+        ("GET", "/zones?name=fruit.example") => good(json!([{"id": "2f0c"}])),
+        ("POST", path) if path == records && asked.body["name"] == *name => {
+            let content = asked.body["content"].as_str().unwrap_or_default();
+            bind::update(&format!("add {name} 60 TXT {content}")).unwrap();
+            known.insert("8".to_owned(), content.to_owned());
+            good(json!({"id": "8"}))
+        }
+        ("GET", path) if path == listed => {
+            let records = known.iter();
+            let records = records.map(|(id, content)| json!({"id": id, "content": content}));
+            good(records.collect())
+        }
+        ("DELETE", path) => {
+            let id = path.rsplit('/').next().unwrap_or_default();
+            let Some(content) = known.remove(id) else {
+                return bad(81044, "Record does not exist.");
+            };
+            bind::update(&format!("delete {name} TXT {content}")).unwrap();
+            good(json!({"id": id}))
+        }
+        _ => bad(7003, "No route for that URI"),
+    }
+}
+
+/// A host is given a certificate after this provider was told, and then nothing is left there.
+async fn is_obtained_by(sandbox: &Sandbox, bind: &Bind, provider: &str) -> anyhow::Result<()> {
+    let pebble = Pebble::start(sandbox, &asks_the_dns()).await?;
+    let root = pebble.issuing_root().await?;
+    let resolver = bind::PRIMARY;
+    let dns01 = format!(
+        ", dns01: {{resolvers: [{resolver}], zones: [{{hosts: [fruit.example], {provider}}}]}}"
+    );
+    let _control = ControlPlane::start(sandbox, &settings(&pebble, &dns01)).await?;
+    let _proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
+    serves(&root, HOST).await?;
+    ensure!(pebble.orders()? == 1);
+    bind.has_no_texts(&format!("_acme-challenge.{HOST}")).await
 }
 
 /// A CA that can ask by no other way.
@@ -139,5 +271,6 @@ async fn story(control: &ControlPlane, host: &str) -> anyhow::Result<String> {
 }
 
 const ADMIN: u16 = 8082;
+const HOST: &str = "apple.fruit.example";
 const WILDCARD: &str = "*.fruit.example";
 const CHALLENGE: &str = "_acme-challenge.fruit.example";

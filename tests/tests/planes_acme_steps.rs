@@ -319,8 +319,10 @@ impl Ca {
         };
         let zone = dns::Zone {
             hosts: vec![HostPattern::parse("test")?],
-            server: (bind::PRIMARY.to_string(), 53),
-            tsig: Some(bind.tsig()),
+            provider: dns::Provider::Rfc2136(dns::Server {
+                at: (bind::PRIMARY.to_string(), 53),
+                tsig: Some(bind.tsig()),
+            }),
             checked_at: vec![server],
         };
         let dns = dns::Settings {

@@ -6,14 +6,12 @@
 //!
 //! instant-acme alone signs, and reads what the CA says of orders.
 
-mod answer;
 mod call;
 mod directory;
 mod failure;
 mod orders;
 mod renewal;
 mod seen;
-mod transport;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,8 +22,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use crate::acme::client::call::Call;
 use crate::acme::client::directory::Directory;
 use crate::acme::client::failure::Effect;
-use crate::acme::client::transport::Transport;
 use crate::acme::key::Key;
+use crate::acme::transport::Transport;
 
 pub use failure::{Failure, FailureKind};
 pub use instant_acme::{AuthorizationStatus, ChallengeStatus, OrderStatus, RevocationReason};
@@ -54,7 +52,9 @@ impl Client {
     /// call (RFC 8555, 7.3) and accepts the CA's terms. None is made if the account's URL is
     /// known.
     pub async fn open(ca: &Ca, key: &Key, known: Option<&str>) -> Result<Self, Failure> {
-        let transport = Transport::new(ca.roots.as_deref())?;
+        let transport = Transport::new(ca.roots.as_deref());
+        let transport =
+            transport.map_err(|error| Failure::refused(&format!("cannot set up TLS: {error}")))?;
         let directory = Arc::new(Directory::read(&transport, &ca.directory).await?);
         let mut client = Self {
             transport,

@@ -3,10 +3,13 @@
 //! One step at a time, as `plan` wants it: where a record belongs, that it is added, who shows it,
 //! that it is removed. Each may be done twice and comes to the same.
 
+mod api;
+mod cloudflare;
 mod exchange;
 mod lookup;
 mod sight;
 mod update;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,10 +17,12 @@ use std::time::Duration;
 
 use hickory_net::proto::rr::Name;
 use roadstead_matcher::host::HostPattern;
+use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 
+use crate::acme::dns::api::{Api, Authorization};
 use crate::acme::dns::lookup::Lookup;
-use crate::acme::dns::update::Change;
+use crate::acme::transport::Transport;
 use crate::acme::words::printable;
 use crate::config::TsigAlgorithm;
 use crate::model::managed::{Place, Txt, TxtRecord};
@@ -31,16 +36,45 @@ pub struct Settings {
     pub resolvers: Vec<SocketAddr>,
 }
 
-/// Hosts with all below them, and the server that takes their records by updates (RFC 2136).
+/// Hosts with all below them, and who takes their records.
 #[derive(Clone, Debug)]
 pub struct Zone {
     pub hosts: Vec<HostPattern>,
-    /// Its name or address, and its port.
-    pub server: (String, u16),
-    /// How updates are signed, if they are.
-    pub tsig: Option<Tsig>,
+    pub provider: Provider,
     /// Who has to show a record; nobody: all servers of its zone.
     pub checked_at: Vec<SocketAddr>,
+}
+
+/// Who is told, and how.
+#[derive(Clone, Debug)]
+pub enum Provider {
+    /// The server of the zone, by updates of it (RFC 2136).
+    Rfc2136(Server),
+    Cloudflare(Remote),
+    /// A server of the user's own.
+    Webhook(Remote),
+}
+
+/// A server that takes updates.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Its name or address, and its port.
+    pub at: (String, u16),
+    /// How updates are signed, if they are.
+    pub tsig: Option<Tsig>,
+}
+
+/// A server that is told by JSON over HTTPS.
+#[derive(Clone, Debug)]
+pub struct Remote(Api);
+
+/// What becomes of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    /// It is added, whatever else has its name.
+    Add,
+    /// It is removed, and nothing else of its name.
+    Remove,
 }
 
 /// A key that the server knows (RFC 8945).
@@ -71,7 +105,13 @@ impl Settings {
         let place = || record.place.as_ref().ok_or("its place is not known");
         let change = async |change| {
             let (place, text) = (place()?, &record.text);
-            update::change(zone, place, text, change).await
+            match &zone.provider {
+                Provider::Rfc2136(server) => update::change(server, place, text, change).await,
+                Provider::Cloudflare(Remote(api)) => {
+                    cloudflare::change(api, place, text, change).await
+                }
+                Provider::Webhook(Remote(api)) => webhook::change(api, place, text, change).await,
+            }
         };
         Ok(match step {
             TxtStep::Locate => Txt::Located(self.locate(zone, record).await?),
@@ -90,11 +130,14 @@ impl Settings {
         })
     }
 
-    /// Where the CNAMEs lead, and the zone that the server has there.
+    /// Where the CNAMEs lead, and the zone there: that which its server has, or everybody sees.
     async fn locate(&self, zone: &Zone, record: &TxtRecord) -> Result<Place, String> {
         let lookup = Lookup::new(&self.resolvers)?;
         let name = lookup.follow(name(&record.sought_at())?).await?;
-        let origin = update::zone_of(zone, &name).await?;
+        let origin = match &zone.provider {
+            Provider::Rfc2136(server) => update::zone_of(server, &name).await?,
+            Provider::Cloudflare(_) | Provider::Webhook(_) => lookup.zone_of(&name).await?,
+        };
         Ok(Place {
             name: written(&name),
             zone: written(&origin),
@@ -113,6 +156,21 @@ impl Settings {
         });
         let longest = at_or_below.max_by_key(|(length, _)| *length);
         longest.map(|(_, zone)| zone)
+    }
+}
+
+impl Remote {
+    /// At this URL, which begins with https://, and believed by these roots; without, by the
+    /// well-known ones. In the header `Authorization` stands what a file has, if there is one, behind
+    /// this.
+    pub fn new(
+        url: &str,
+        authorization: Option<(&'static str, PathBuf)>,
+        roots: Option<&[CertificateDer<'static>]>,
+    ) -> Result<Self, rustls::Error> {
+        let authorization = authorization.map(|(prefix, file)| Authorization { prefix, file });
+        let transport = Transport::new(roots)?;
+        Ok(Self(Api::new(url, authorization, transport)))
     }
 }
 
@@ -143,8 +201,10 @@ mod tests {
                 .iter()
                 .map(|host| HostPattern::parse(host).unwrap())
                 .collect(),
-            server: (server.to_owned(), 53),
-            tsig: None,
+            provider: Provider::Rfc2136(Server {
+                at: (server.to_owned(), 53),
+                tsig: None,
+            }),
             checked_at: Vec::new(),
         }
     }
@@ -168,7 +228,10 @@ mod tests {
             ("ba.example", None),
             ("example", None),
         ] {
-            let found = settings.zone(host).map(|zone| zone.server.0.as_str());
+            let found = settings.zone(host).map(|zone| match &zone.provider {
+                Provider::Rfc2136(server) => server.at.0.as_str(),
+                other @ (Provider::Cloudflare(_) | Provider::Webhook(_)) => panic!("{other:?}"),
+            });
             assert_eq!(found, server, "{host}");
             let host = HostPattern::parse(host).unwrap();
             assert_eq!(settings.is_for(&host), server.is_some());

@@ -1,27 +1,21 @@
 //! What the configuration says of the CA, as the issuer of certificates takes it.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 use roadstead_matcher::host::HostPattern;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::acme;
-use crate::acme::dns;
-use crate::config::{self, Acme, Dns01};
+use crate::acme::dns::{self, Provider, Remote};
+use crate::config::{self, Acme, Dns01, Dns01Zone, Rfc2136};
 
 /// What it says; the roots are read now. `by_name`: each Secret is asked for by its name.
 pub(super) fn settings(acme: &Acme, by_name: bool) -> anyhow::Result<acme::Settings> {
-    let roots = acme.roots.as_ref().map(|path| {
-        let unusable = || format!("acme.roots: {} has no certificates in PEM", path.display());
-        let pem = std::fs::read(path).with_context(unusable)?;
-        let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-        let roots = roots.with_context(unusable)?;
-        anyhow::ensure!(!roots.is_empty(), unusable());
-        Ok(roots)
-    });
     Ok(acme::Settings {
         directory: acme.directory.clone(),
-        roots: roots.transpose()?,
+        roots: roots("acme.roots", acme.roots.as_deref())?,
         contact: acme
             .contact
             .iter()
@@ -29,7 +23,7 @@ pub(super) fn settings(acme: &Acme, by_name: bool) -> anyhow::Result<acme::Setti
             .collect(),
         profile: acme.profile.clone(),
         challenges: acme.challenges.clone(),
-        dns: dns(&acme.dns01),
+        dns: dns(&acme.dns01)?,
         orders: acme.orders_per_three_hours,
         same_names: acme.orders_per_names_per_week,
         settled: if by_name { SETTLED_BY_NAME } else { SETTLED },
@@ -37,28 +31,61 @@ pub(super) fn settings(acme: &Acme, by_name: bool) -> anyhow::Result<acme::Setti
 }
 
 /// Whose records which server is told. All of it was checked.
-fn dns(configured: &Dns01) -> dns::Settings {
+fn dns(configured: &Dns01) -> anyhow::Result<dns::Settings> {
     let addresses = |texts: &[String]| {
         let texts = texts.iter();
         texts.filter_map(|text| config::address(text)).collect()
     };
-    let zones = configured.zones.iter().filter_map(|zone| {
+    let zones = configured.zones.iter().map(|zone| {
         let hosts = zone.hosts.iter().map(|host| HostPattern::parse(host));
-        Some(dns::Zone {
+        Ok(dns::Zone {
             hosts: hosts.filter_map(Result::ok).collect(),
-            server: config::server(&zone.rfc2136.server)?,
-            tsig: zone.rfc2136.tsig.as_ref().map(|tsig| dns::Tsig {
-                name: tsig.key_name.clone(),
-                algorithm: tsig.algorithm,
-                secret_file: tsig.secret_file.clone(),
-            }),
+            provider: provider(zone)?,
             checked_at: addresses(&zone.checked_at),
         })
     });
-    dns::Settings {
-        zones: zones.collect(),
+    let zones: anyhow::Result<Vec<_>> = zones.collect();
+    Ok(dns::Settings {
+        zones: zones?,
         resolvers: addresses(&configured.resolvers),
+    })
+}
+
+fn provider(zone: &Dns01Zone) -> anyhow::Result<Provider> {
+    if let Some(Rfc2136 { server, tsig }) = &zone.rfc2136 {
+        let tsig = tsig.as_ref().map(|tsig| dns::Tsig {
+            name: tsig.key_name.clone(),
+            algorithm: tsig.algorithm,
+            secret_file: tsig.secret_file.clone(),
+        });
+        let at = config::server(server).context("acme.dns01: a server that is none")?;
+        return Ok(Provider::Rfc2136(dns::Server { at, tsig }));
     }
+    if let Some(cloudflare) = &zone.cloudflare {
+        let roots = roots("acme.dns01: cloudflare.roots", cloudflare.roots.as_deref())?;
+        let token = ("Bearer ", cloudflare.token_file.clone());
+        let remote = Remote::new(&cloudflare.url, Some(token), roots.as_deref())?;
+        return Ok(Provider::Cloudflare(remote));
+    }
+    let webhook = zone.webhook.as_ref();
+    let webhook = webhook.context("acme.dns01: a zone of which nobody is told")?;
+    let roots = roots("acme.dns01: webhook.roots", webhook.roots.as_deref())?;
+    let authorization = webhook.authorization_file.clone().map(|file| ("", file));
+    let remote = Remote::new(&webhook.url, authorization, roots.as_deref())?;
+    Ok(Provider::Webhook(remote))
+}
+
+/// The certificates in a file, if one is named.
+fn roots(key: &str, path: Option<&Path>) -> anyhow::Result<Option<Vec<CertificateDer<'static>>>> {
+    let Some(path) = path else {
+        return Ok(None);
+    };
+    let unusable = || format!("{key}: {} has no certificates in PEM", path.display());
+    let pem = std::fs::read(path).with_context(unusable)?;
+    let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let roots = roots.with_context(unusable)?;
+    anyhow::ensure!(!roots.is_empty(), unusable());
+    Ok(Some(roots))
 }
 
 /// An Ingress may come before the Secret that it names; in milliseconds.

@@ -1,4 +1,4 @@
-//! The servers of the DNS that are told what a CA is to find there.
+//! Who tells the DNS what a CA is to find there.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +19,7 @@ pub struct Dns01 {
     pub resolvers: Vec<String>,
 }
 
-/// Hosts, and the server that is told for them.
+/// Hosts, and who is told for them: one of `rfc2136`, `cloudflare` and `webhook`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Dns01Zone {
@@ -28,7 +28,14 @@ pub struct Dns01Zone {
     /// `_acme-challenge.HOST` lead, if there are any; the zone is found by itself.
     pub hosts: Vec<String>,
     /// By an update of the zone (RFC 2136), as BIND, Knot, PowerDNS and Windows take it.
-    pub rfc2136: Rfc2136,
+    #[serde(default)]
+    pub rfc2136: Option<Rfc2136>,
+    /// By Cloudflare.
+    #[serde(default)]
+    pub cloudflare: Option<Cloudflare>,
+    /// By a server of your own, which tells whatever DNS you have.
+    #[serde(default)]
+    pub webhook: Option<Webhook>,
     /// Addresses of name servers, with or without a port, that have to show a record before the CA is
     /// told. Default: all of the zone.
     #[serde(default)]
@@ -45,6 +52,43 @@ pub struct Rfc2136 {
     /// How updates are signed (TSIG, RFC 8945). Default: they are not.
     #[serde(default)]
     pub tsig: Option<Tsig>,
+}
+
+/// The API of Cloudflare.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Cloudflare {
+    /// The file that has a token of the API with the rights Zone / Zone / Read and Zone / DNS / Edit,
+    /// for these zones alone. It is read whenever it is needed.
+    pub token_file: PathBuf,
+    /// The URL of the API. Default: https://api.cloudflare.com/client/v4.
+    #[serde(default = "cloudflare")]
+    pub url: String,
+    /// A file with the roots, in PEM, that its certificate is checked by. Default: the well-known
+    /// ones.
+    #[serde(default)]
+    pub roots: Option<PathBuf>,
+}
+
+/// A server that is sent `{"fqdn": NAME, "value": TEXT}` as JSON by POST to `/present` and `/cleanup`
+/// below its URL, as `httpreq` of lego and Traefik sends it, and answers with a status of success.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Webhook {
+    /// Its URL, which begins with https://.
+    pub url: String,
+    /// A file that has what is sent in the header `Authorization`, such as `Bearer TOKEN`. It is read
+    /// whenever it is needed. Default: nothing is sent.
+    #[serde(default)]
+    pub authorization_file: Option<PathBuf>,
+    /// A file with the roots, in PEM, that its certificate is checked by. Default: the well-known
+    /// ones.
+    #[serde(default)]
+    pub roots: Option<PathBuf>,
+}
+
+fn cloudflare() -> String {
+    "https://api.cloudflare.com/client/v4".to_owned()
 }
 
 /// A key that the server knows.
@@ -104,16 +148,8 @@ impl Dns01 {
                     return Some((key("hosts"), problem, "name it in one entry"));
                 }
             }
-            if server(&zone.rfc2136.server).is_none() {
-                let problem = format!("{:?} is no server", zone.rfc2136.server);
-                let remedy = "write it as ns1.example.com or 192.0.2.53:53";
-                return Some((key("rfc2136.server"), problem, remedy));
-            }
-            let named = zone.rfc2136.tsig.as_ref().map(|tsig| &tsig.key_name);
-            if let Some(name) = named.filter(|name| !is_name(name)) {
-                let problem = format!("{name:?} is no name of a key");
-                let remedy = "write it as the server's configuration has it";
-                return Some((key("rfc2136.tsig.keyName"), problem, remedy));
+            if let Some((of, problem, remedy)) = zone.problem_of_provider() {
+                return Some((key(of).trim_end_matches('.').to_owned(), problem, remedy));
             }
             if let Some(text) = zone.checked_at.iter().find(|text| address(text).is_none()) {
                 let problem = format!("{text:?} is no address");
@@ -123,6 +159,36 @@ impl Dns01 {
         let text = self.resolvers.iter().find(|text| address(text).is_none())?;
         let problem = format!("{text:?} is no address");
         Some(("resolvers".to_owned(), problem, ADDRESS))
+    }
+}
+
+impl Dns01Zone {
+    /// What is wrong with who is told, and the remedy.
+    fn problem_of_provider(&self) -> Option<(&'static str, String, &'static str)> {
+        let (rfc2136, urls) = match (&self.rfc2136, &self.cloudflare, &self.webhook) {
+            (Some(rfc2136), None, None) => (Some(rfc2136), None),
+            (None, Some(cloudflare), None) => (None, Some(("cloudflare.url", &cloudflare.url))),
+            (None, None, Some(webhook)) => (None, Some(("webhook.url", &webhook.url))),
+            _ => {
+                let problem = "nobody is told, or more than one".to_owned();
+                return Some(("", problem, "name one of rfc2136, cloudflare, webhook"));
+            }
+        };
+        if let Some((key, url)) = urls.filter(|(_, url)| !is_url(url)) {
+            let problem = format!("{url:?} is no URL of a server");
+            return Some((key, problem, "use one that begins with https://"));
+        }
+        let rfc2136 = rfc2136?;
+        if server(&rfc2136.server).is_none() {
+            let problem = format!("{:?} is no server", rfc2136.server);
+            let remedy = "write it as ns1.example.com or 192.0.2.53:53";
+            return Some(("rfc2136.server", problem, remedy));
+        }
+        let named = rfc2136.tsig.as_ref().map(|tsig| &tsig.key_name);
+        let name = named.filter(|name| !is_name(name))?;
+        let problem = format!("{name:?} is no name of a key");
+        let remedy = "write it as the server's configuration has it";
+        Some(("rfc2136.tsig.keyName", problem, remedy))
     }
 }
 
@@ -145,11 +211,16 @@ pub fn address(text: &str) -> Option<SocketAddr> {
     with_port.or_else(without)
 }
 
+fn is_url(text: &str) -> bool {
+    text.starts_with("https://") && text.len() <= MAX_URL && text.parse::<http::Uri>().is_ok()
+}
+
 fn is_name(text: &str) -> bool {
     matches!(HostPattern::parse(text), Ok(HostPattern::Exact(_)))
 }
 
 const ADDRESS: &str = "write it as 192.0.2.53 or 192.0.2.53:53";
+const MAX_URL: usize = 2048;
 const MOST_ZONES: usize = 64;
 /// That of the DNS.
 const PORT: u16 = 53;

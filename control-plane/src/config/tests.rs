@@ -134,6 +134,14 @@ fn what_cannot_be_used_is_refused_by_key() {
             "acme.dns01.zones[0].checkedAt: \"ns1\" is no address; write it as 192.0.2.53 or 192.0.2.53:53",
         ),
         (
+            "acme: {acceptTerms: true, dns01: {zones: [{hosts: [a.example]}]}}",
+            "acme.dns01.zones[0]: nobody is told, or more than one; name one of rfc2136, cloudflare, webhook",
+        ),
+        (
+            "acme: {acceptTerms: true, dns01: {zones: [{hosts: [a.example], webhook: {url: 'http://a'}}]}}",
+            "acme.dns01.zones[0].webhook.url: \"http://a\" is no URL of a server",
+        ),
+        (
             "acme: {acceptTerms: true, dns01: {resolvers: [ns1]}}",
             "acme.dns01.resolvers: \"ns1\" is no address",
         ),

@@ -20,7 +20,7 @@ impl World {
             return;
         };
         match issuer.turn(&mut self.random) {
-            Turn::Tell(observation) => process.see(observation),
+            Turn::Tell(observation) => process.see(*observation),
             Turn::Validates(key, managed) => self.look(side, &key, &managed),
             Turn::Nothing => {}
         }

@@ -44,9 +44,9 @@ struct Asked {
 /// What came of a turn, for whoever is there to see.
 pub(crate) enum Turn {
     /// This is to be told to the engine.
-    Tell(Observation),
+    Tell(Box<Observation>),
     /// The CA was told to look for the challenges of this certificate.
-    Validates(ObjectKey, Managed),
+    Validates(ObjectKey, Box<Managed>),
     Nothing,
 }
 
@@ -127,12 +127,12 @@ impl Issuer {
             self.scheduler.keep(key, Kept(managed), record.revision);
             told
         });
-        Turn::Tell(Observation::Listed {
+        Turn::Tell(Box::new(Observation::Listed {
             origin: Origin::Kubernetes,
             kind: Kind::Certificate,
             objects: listed.collect(),
             unreadable: Vec::new(),
-        })
+        }))
     }
 
     /// Takes in what is wanted and who is connected; whether anything can be begun.
@@ -209,7 +209,7 @@ impl Issuer {
             })
         };
         let turn = match outcome == Outcome::Validating {
-            true => Turn::Validates(key.clone(), managed.clone()),
+            true => Turn::Validates(key.clone(), Box::new(managed.clone())),
             false => Turn::Nothing,
         };
         self.asked.push(Asked {
@@ -282,7 +282,7 @@ impl Issuer {
             Some(found) => self.keep(&key, adopt(found.managed), found.revision),
             None => {
                 self.scheduler.put(&key, None);
-                Turn::Tell(Observation::Deleted(key))
+                Turn::Tell(Box::new(Observation::Deleted(key)))
             }
         }
     }
@@ -291,7 +291,7 @@ impl Issuer {
         let told = seen(key, &managed, &revision);
         self.scheduler
             .put(key, Some((Kept(managed), Some(revision))));
-        Turn::Tell(Observation::Changed(told))
+        Turn::Tell(Box::new(Observation::Changed(told)))
     }
 }
 

@@ -8,10 +8,10 @@ use http::{Method, Request, Response};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use tokio::sync::watch;
 
-use crate::acme::client::answer::Answer;
+use crate::acme::answer::Answer;
 use crate::acme::client::directory::Directory;
 use crate::acme::client::failure::{Effect, Failure};
-use crate::acme::client::transport::Transport;
+use crate::acme::transport::Transport;
 
 /// A call. A clone is a handle on the same.
 #[derive(Clone, Debug)]

@@ -7,10 +7,10 @@ use http::{Request, Uri};
 use instant_acme::{BodyWrapper, Error};
 use serde::Deserialize;
 
+use crate::acme::answer::{Answer, is_url};
 use crate::acme::client::BODY;
-use crate::acme::client::answer::{Answer, is_url};
 use crate::acme::client::failure::{Effect, Failure, FailureKind};
-use crate::acme::client::transport::Transport;
+use crate::acme::transport::Transport;
 use crate::acme::words::printable;
 
 /// A CA's directory.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use instant_acme::{Error, Problem};
 
-use crate::acme::client::answer::{Answer, Trouble};
+use crate::acme::answer::{Answer, Trouble};
 use crate::acme::words::printable;
 
 /// A call that failed.

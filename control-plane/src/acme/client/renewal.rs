@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use crate::acme::client::BODY;
 use crate::acme::client::failure::{Effect, Failure, FailureKind};
-use crate::acme::client::transport::Transport;
+use crate::acme::transport::Transport;
 use crate::acme::words::printable;
 use crate::model::time::Timestamp;
 

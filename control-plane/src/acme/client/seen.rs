@@ -8,7 +8,7 @@ use instant_acme::{
 use jiff::Timestamp as Time;
 use serde::Deserialize;
 
-use crate::acme::client::answer::{Answer, is_url};
+use crate::acme::answer::{Answer, is_url};
 use crate::acme::client::failure::{Failure, FailureKind, said};
 use crate::acme::words::printable;
 use crate::model::managed::ChallengeType;

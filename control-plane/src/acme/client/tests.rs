@@ -3,6 +3,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::*;
+use crate::acme::transport;
 use server::{Reply, Server};
 
 mod server;

@@ -32,9 +32,7 @@ pub(super) async fn exchange(
     if read.id != message.id {
         return Err(failed("answers something else".to_owned()));
     }
-    let of_key = read
-        .signature()
-        .and_then(|record| record.data.error.clone());
+    let of_key = read.signature().and_then(|record| record.data.error);
     match of_key {
         None | Some(TsigError::Unknown(0)) => {}
         Some(TsigError::BadKey) => return Err(failed("does not know the key".to_owned())),
@@ -48,9 +46,9 @@ pub(super) async fn exchange(
             return Err(failed(format!("refuses the signature: {error:?}")));
         }
     }
-    match read.response_code {
-        ResponseCode::NoError | ResponseCode::NXDomain => {}
-        code => return Err(failed(format!("refuses it: {code}"))),
+    let code = read.response_code;
+    if !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) {
+        return Err(failed(format!("refuses it: {code}")));
     }
     if let Some(mut verifier) = verifier {
         let verified = verifier.verify(&answer);

@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hickory_net::NetError;
-use hickory_net::proto::rr::{Name, RData, Record, RecordType};
+use hickory_net::proto::rr::rdata::{CNAME, NS};
+use hickory_net::proto::rr::{Name, Record, RecordType};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
     LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
@@ -54,10 +55,8 @@ impl Lookup {
         for _ in 0..CNAMES {
             let found = self.records(&at, RecordType::CNAME).await;
             let found = found.map_err(|error| failed(&at, &error))?;
-            let target = found.into_iter().find_map(|record| match record.data {
-                RData::CNAME(target) => Some(target.0),
-                _ => None,
-            });
+            let targets = found.iter().filter_map(Record::try_borrow::<CNAME>);
+            let target = targets.map(|record| record.data().0.clone()).next();
             match target {
                 Some(target) => at = target,
                 None => return Ok(at),
@@ -66,14 +65,36 @@ impl Lookup {
         Err(format!("{name} has more than {CNAMES} CNAMEs in a row"))
     }
 
+    /// The zone in which a name is.
+    pub(super) async fn zone_of(&self, name: &Name) -> Result<Name, String> {
+        let mut at = name.clone();
+        while at.num_labels() > 0 {
+            // Of a name that is not its own zone's the answer has that zone's beside it.
+            let origin = match self.0.lookup(at.clone(), RecordType::SOA).await {
+                Ok(found) => {
+                    let mut found = found.answers().iter();
+                    let soa = found.find(|record| record.record_type() == RecordType::SOA);
+                    soa.map(|record| record.name.clone())
+                }
+                Err(error) if error.is_no_records_found() => {
+                    error.into_soa().map(|record| record.name.clone())
+                }
+                Err(error) => return Err(failed(&at, &error)),
+            };
+            if let Some(origin) = origin.filter(|origin| origin.zone_of(name)) {
+                return Ok(origin);
+            }
+            at = at.base_name();
+        }
+        Err(format!("nobody knows the zone of {name}"))
+    }
+
     /// The name servers of a zone, sorted, each with its addresses.
     pub(super) async fn servers(&self, zone: &Name) -> Result<Vec<(Name, Vec<IpAddr>)>, String> {
         let found = self.records(zone, RecordType::NS).await;
         let found = found.map_err(|error| failed(zone, &error))?;
-        let names = found.into_iter().filter_map(|record| match record.data {
-            RData::NS(name) => Some(name.0),
-            _ => None,
-        });
+        let names = found.iter().filter_map(Record::try_borrow::<NS>);
+        let names = names.map(|record| record.data().0.clone());
         let mut names: Vec<Name> = names.take(SERVERS).collect();
         names.sort();
         let mut servers = Vec::new();

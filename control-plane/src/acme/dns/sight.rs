@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use futures::future::join_all;
-use hickory_net::proto::rr::{Name, RData, RecordType};
+use hickory_net::proto::rr::rdata::TXT;
+use hickory_net::proto::rr::{Name, Record, RecordType};
 
 use crate::acme::dns::lookup::Lookup;
 use crate::acme::dns::{Zone, name};
@@ -75,10 +76,8 @@ async fn ask(server: SocketAddr, owner: &Name, text: &str) -> Said {
         Ok(found) => found,
         Err(error) => return Said::Nothing(error.to_string()),
     };
-    let texts = found.iter().filter_map(|record| match &record.data {
-        RData::TXT(texts) => Some(texts.txt_data.concat()),
-        _ => None,
-    });
+    let texts = found.iter().filter_map(Record::try_borrow::<TXT>);
+    let texts = texts.map(|record| record.data().txt_data.concat());
     let texts: Vec<Vec<u8>> = texts.collect();
     match &*texts {
         [] => Said::SomethingElse("has no such record"),

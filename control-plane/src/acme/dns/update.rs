@@ -2,31 +2,20 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hickory_net::proto::op::{Message, Query, ResponseCode, update_message};
+use hickory_net::proto::op::{Message, Query, update_message};
 use hickory_net::proto::rr::rdata::TXT;
 use hickory_net::proto::rr::rdata::tsig::TsigAlgorithm as Algorithm;
 use hickory_net::proto::rr::{Name, RData, Record, RecordSet, RecordType, TSigner};
-use tokio::fs::File;
-use tokio::io::AsyncReadExt as _;
 
 use crate::acme::dns::exchange::exchange;
-use crate::acme::dns::{Tsig, Zone, name};
+use crate::acme::dns::{Change, Server, Tsig, api, name};
 use crate::clock;
 use crate::config::TsigAlgorithm;
 use crate::model::managed::Place;
 
-/// What becomes of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
-    /// It is added, whatever else has its name.
-    Add,
-    /// It is removed, and nothing else of its name.
-    Remove,
-}
-
 /// Changes the record that says this.
 pub(super) async fn change(
-    zone: &Zone,
+    server: &Server,
     place: &Place,
     text: &str,
     change: Change,
@@ -41,7 +30,7 @@ pub(super) async fn change(
         Change::Add => update_message::append(record, origin, false, false),
         Change::Remove => update_message::delete_by_rdata(record, origin, false),
     };
-    let verifier = match &zone.tsig {
+    let verifier = match &server.tsig {
         Some(tsig) => {
             let seconds = u64::try_from(clock::now().0 / 1000).unwrap_or(0);
             let signed = message.finalize(&signer(tsig).await?, seconds);
@@ -49,26 +38,24 @@ pub(super) async fn change(
         }
         None => None,
     };
-    let answer = exchange(&zone.server, &message, verifier).await?;
-    match answer.response_code {
-        ResponseCode::NoError => Ok(()),
-        code => Err(format!("{} refuses it: {code}", zone.server.0)),
-    }
+    // No update is answered by "no such name".
+    exchange(&server.at, &message, verifier).await?;
+    Ok(())
 }
 
 /// The zone of the server in which this name is.
-pub(super) async fn zone_of(zone: &Zone, owner: &Name) -> Result<Name, String> {
+pub(super) async fn zone_of(server: &Server, owner: &Name) -> Result<Name, String> {
     let mut message = Message::query();
     message.metadata.recursion_desired = false;
     message.add_query(Query::query(owner.clone(), RecordType::SOA));
-    let answer = exchange(&zone.server, &message, None).await?;
+    let answer = exchange(&server.at, &message, None).await?;
     let mut records = answer.answers.iter().chain(&answer.authorities);
     let found = records.find(|record| record.record_type() == RecordType::SOA);
     let found = found.map(|record| record.name.clone());
     found
         .filter(|origin| answer.authoritative && origin.zone_of(owner))
         .ok_or_else(|| {
-            let (host, port) = &zone.server;
+            let (host, port) = &server.at;
             format!("{host}:{port} has no zone in which {owner} is")
         })
 }
@@ -76,13 +63,7 @@ pub(super) async fn zone_of(zone: &Zone, owner: &Name) -> Result<Name, String> {
 async fn signer(tsig: &Tsig) -> Result<TSigner, String> {
     let path = tsig.secret_file.display();
     let unusable = |problem: &str| format!("the key {}: {path} {problem}", tsig.name);
-    let read = async {
-        let mut text = String::new();
-        let file = File::open(&tsig.secret_file).await?;
-        file.take(MOST).read_to_string(&mut text).await?;
-        Ok(text)
-    };
-    let text: Result<String, std::io::Error> = read.await;
+    let text = api::read(&tsig.secret_file).await;
     let text = text.map_err(|error| unusable(&format!("cannot be read: {error}")))?;
     // Not what the decoder says of it, which may have parts of it.
     let secret = BASE64_STANDARD
@@ -104,5 +85,3 @@ async fn signer(tsig: &Tsig) -> Result<TSigner, String> {
 const TTL: u32 = 60;
 /// How far clocks may be apart, in seconds (RFC 8945, section 10).
 const FUDGE: u16 = 300;
-/// Bytes of a key's file that are read.
-const MOST: u64 = 1024;

@@ -67,11 +67,11 @@ pub(super) fn came(
     let Some(index) = known else {
         return Ok(());
     };
-    let is_needed = managed.needs(&managed.records[index]);
-    let record = &mut managed.records[index];
+    let mut record = managed.records.remove(index);
+    let is_needed = managed.needs(&record);
     match came {
-        Txt::Located(place) => went_well(record, |record| record.place = Some(place)),
-        Txt::Added => went_well(record, |record| record.added = Some(now)),
+        Txt::Located(place) => went_well(&mut record, |record| record.place = Some(place)),
+        Txt::Added => went_well(&mut record, |record| record.added = Some(now)),
         Txt::Seen(sight) => {
             let added = *record.added.get_or_insert(now);
             record.shown = is_enough(&sight, added, now);
@@ -81,27 +81,21 @@ pub(super) fn came(
                 false => now.later(look_again(added, now)),
             };
         }
-        Txt::Removed => {
-            managed.records.remove(index);
-            return Ok(());
-        }
+        Txt::Removed => return Ok(()),
         Txt::Failed(message) => {
             record.failures = record.failures.saturating_add(1);
             record.not_before = now.later(try_again(record.failures));
             record.said = message;
             // Nobody can be asked any more, or a server that has forgotten the key refuses for ever.
             if !is_needed && record.failures >= REMOVALS {
-                managed.records.remove(index);
                 return Ok(());
             }
         }
     }
-    let record = &managed.records[index];
     let is_stuck = !record.said.is_empty() && !record.shown;
-    match is_needed && is_late && is_stuck {
-        true => Err(record.to_string().into()),
-        false => Ok(()),
-    }
+    let end = (is_needed && is_late && is_stuck).then(|| record.to_string().into());
+    managed.records.insert(index, record);
+    end.map_or(Ok(()), Err)
 }
 
 fn went_well(record: &mut TxtRecord, change: impl FnOnce(&mut TxtRecord)) {

@@ -105,9 +105,18 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- $zones := list -}}
 {{- range $number, $zone := .zones -}}
 {{- $of := deepCopy $zone -}}
-{{- with $of.rfc2136.tsig -}}
 {{- $file := printf "/etc/acme-dns01/%d" $number -}}
+{{- with ($of.rfc2136 | default dict).tsig -}}
 {{- $_ := set $of.rfc2136 "tsig" (merge (dict "secretFile" $file) (omit . "secret" "key")) -}}
+{{- end -}}
+{{- with $of.cloudflare -}}
+{{- $_ := set $of "cloudflare" (merge (dict "tokenFile" $file) (omit . "secret" "key")) -}}
+{{- end -}}
+{{- with $of.webhook -}}
+{{- $webhook := omit . "secret" "key" "rootsKey" -}}
+{{- if .secret }}{{ $_ := set $webhook "authorizationFile" $file }}{{ end -}}
+{{- if .rootsKey }}{{ $_ := set $webhook "roots" (printf "%s-roots" $file) }}{{ end -}}
+{{- $_ := set $of "webhook" $webhook -}}
 {{- end -}}
 {{- $zones = append $zones $of -}}
 {{- end -}}
@@ -123,11 +132,14 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- with (.Values.acme | default dict).roots }}{{ if not .pem }}yes{{ end }}{{ end -}}
 {{- end -}}
 
-{{/* The Secrets of keys that name servers know, each as the file that the configuration names. */}}
+{{/* The Secrets by which the DNS is told, each as the file that the configuration names. */}}
 {{- define "roadstead.acmeKeys" -}}
 {{- range $number, $zone := ((.Values.acme | default dict).dns01 | default dict).zones -}}
-{{- with $zone.rfc2136.tsig }}
-- secret: {name: {{ .secret | quote }}, items: [{key: {{ .key | default "secret" | quote }}, path: {{ $number | quote }}}]}
+{{- $of := coalesce ($zone.rfc2136 | default dict).tsig $zone.cloudflare $zone.webhook | default dict -}}
+{{- if $of.secret }}
+{{- $items := list (dict "key" ($of.key | default "secret") "path" (toString $number)) -}}
+{{- if $of.rootsKey }}{{ $items = append $items (dict "key" $of.rootsKey "path" (printf "%d-roots" $number)) }}{{ end }}
+- secret: {name: {{ $of.secret | quote }}, items: {{ $items | toJson }}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

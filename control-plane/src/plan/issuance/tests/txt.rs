@@ -195,18 +195,12 @@ fn a_record_that_cannot_be_removed_is_left_in_the_end_and_holds_up_no_order() {
     let mut now = NOW.later(MINUTE);
     let mut attempts = 0;
     while !managed.records.is_empty() {
-        match next(&managed, &circumstances(now)) {
-            Next::Call(call) => {
-                assert_eq!(call, txt(1, TxtStep::Remove));
-                attempts += 1;
-                managed = after(&managed, came(1, Txt::Failed("no".into())), now, 0);
-                if !managed.records.is_empty() {
-                    assert_eq!(next(&managed, &circumstances(now)), Next::Begin);
-                    now = managed.records[0].not_before;
-                }
-            }
-            other => panic!("{other:?}"),
-        }
+        assert_eq!(call(&managed, now), txt(1, TxtStep::Remove));
+        attempts += 1;
+        managed = after(&managed, came(1, Txt::Failed("no".into())), now, 0);
+        assert_eq!(next(&managed, &circumstances(now)), Next::Begin);
+        let left = managed.records.first();
+        now = left.map_or(now, |record| record.not_before);
     }
     assert_eq!(attempts, 14);
     assert!(now < NOW.later(DAY));
@@ -273,19 +267,18 @@ impl World {
             }
             Next::Call(call) => call,
         };
-        let outcome = match fate {
-            Fate::Fails => match &called {
-                Call::Txt { text, .. } => Outcome::Txt {
-                    text: text.clone(),
-                    came: Txt::Failed("no".into()),
-                },
-                _ => failed(FailureKind::Refused, None),
+        let outcome = match (fate, &called) {
+            (Fate::Fails, Call::Txt { text, .. }) => Outcome::Txt {
+                text: text.clone(),
+                came: Txt::Failed("no".into()),
             },
-            _ => self.answer(&called),
+            (Fate::Fails, _) => failed(FailureKind::Refused, None),
+            (_, call) => self.answer(call),
         };
-        self.managed = match fate {
-            Fate::DoneAndForgotten => adopted(&self.managed, self.now),
-            _ => after(&self.managed, outcome, self.now, 0),
+        self.managed = if matches!(fate, Fate::DoneAndForgotten) {
+            adopted(&self.managed, self.now)
+        } else {
+            after(&self.managed, outcome, self.now, 0)
         };
         true
     }
@@ -295,12 +288,13 @@ impl World {
             Call::Place { .. } => Outcome::Placed("order".into()),
             Call::Prove { .. } => {
                 let order = self.managed.order.as_ref().unwrap();
-                match &order.step {
-                    Step::Proving { .. } => Outcome::Proofs {
+                if let Step::Proving { .. } = &order.step {
+                    Outcome::Proofs {
                         answer: answer(Status::Ready),
                         proofs: vec![],
-                    },
-                    _ => proofs(vec![("one", Progress::Open(by_dns(self.orders)))]),
+                    }
+                } else {
+                    proofs(vec![("one", Progress::Open(by_dns(self.orders)))])
                 }
             }
             Call::Validate { .. } => {

@@ -1,6 +1,7 @@
 //! Requests over HTTPS, bounded in size and time, to a host that is believed for its certificate.
 //!
-//! Redirects are not followed: a CA's directory says where everything is.
+//! Redirects are not followed: a CA's directory says where everything is, and the configuration where
+//! whoever tells the DNS is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +20,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
 
-use crate::acme::client::answer::{Answer, Trouble};
-use crate::acme::client::failure::Failure;
+use crate::acme::answer::{Answer, Trouble};
 use crate::acme::words::causes;
 
 /// By which requests are sent. A clone shares its connections.
@@ -32,14 +32,13 @@ pub(super) struct Transport {
 impl Transport {
     /// Believes these roots and no others; without, the well-known ones, which come with the
     /// program: its image has no files.
-    pub(super) fn new(roots: Option<&[CertificateDer<'static>]>) -> Result<Self, Failure> {
+    pub(super) fn new(roots: Option<&[CertificateDer<'static>]>) -> Result<Self, rustls::Error> {
         let known = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(roots.unwrap_or(known).iter().cloned());
         let provider = Arc::new(aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Failure::refused(&format!("cannot set up TLS: {error}")))?
+            .with_safe_default_protocol_versions()?
             .with_root_certificates(store)
             .with_no_client_auth();
         let connector = HttpsConnectorBuilder::new()

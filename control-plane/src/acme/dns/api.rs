@@ -1,0 +1,112 @@
+//! Calls to a server that tells the DNS, by JSON over HTTPS.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, StatusCode};
+use serde_json::Value;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
+
+use crate::acme::answer::Trouble;
+use crate::acme::transport::Transport;
+
+/// A server, and who we are for it.
+#[derive(Clone, Debug)]
+pub(super) struct Api {
+    /// Its URL, which begins with https:// and has no slash at its end.
+    url: String,
+    authorization: Option<Authorization>,
+    transport: Transport,
+}
+
+/// What stands in the header of this name.
+#[derive(Clone, Debug)]
+pub(super) struct Authorization {
+    pub(super) prefix: &'static str,
+    /// The file that has the rest. It is read whenever it is needed.
+    pub(super) file: PathBuf,
+}
+
+/// What came back.
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) body: Bytes,
+}
+
+impl Api {
+    pub(super) fn new(
+        url: &str,
+        authorization: Option<Authorization>,
+        transport: Transport,
+    ) -> Self {
+        Self {
+            url: url.trim_end_matches('/').to_owned(),
+            authorization,
+            transport,
+        }
+    }
+
+    /// Asks for a path below its URL.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Reply, String> {
+        let failed = |problem: &str| format!("{}: {problem}", self.url);
+        let body = body.map(|body| body.to_string().into_bytes());
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url))
+            .body(body.unwrap_or_default());
+        let mut request = request.map_err(|error| failed(&error.to_string()))?;
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(CONTENT_TYPE, json);
+        if let Some(authorization) = &self.authorization {
+            let value = authorization.value().await?;
+            request.headers_mut().insert(AUTHORIZATION, value);
+        }
+        let answer = self.transport.send(request.map(Into::into), MOST).await;
+        match (answer.trouble, answer.status) {
+            (Some(Trouble::NotSent(why) | Trouble::Lost(why)), _) => Err(failed(&why)),
+            (None, Some(status)) => Ok(Reply {
+                status,
+                body: answer.body,
+            }),
+            (None, None) => Err(failed("no answer")),
+        }
+    }
+
+    /// For a message.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Authorization {
+    async fn value(&self) -> Result<HeaderValue, String> {
+        let path = self.file.display();
+        let text = read(&self.file).await;
+        let text = text.map_err(|error| format!("{path} cannot be read: {error}"))?;
+        // Not what the library says of it, which may have parts of it.
+        let value = HeaderValue::from_str(&format!("{}{}", self.prefix, text.trim()));
+        let mut value = value.map_err(|_| format!("{path} is not one line of text"))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+/// The text of a file with a secret.
+pub(super) async fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let file = File::open(path).await?;
+    file.take(LONGEST).read_to_string(&mut text).await?;
+    Ok(text)
+}
+
+/// Bytes of an answer that are taken in.
+const MOST: usize = 256 * 1024;
+/// Bytes of a file that are read.
+const LONGEST: u64 = 8 * 1024;
