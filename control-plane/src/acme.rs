@@ -17,6 +17,7 @@ mod issuer;
 pub mod key;
 mod proofs;
 mod record;
+mod secret_file;
 mod shelf;
 mod transport;
 mod waiting;
@@ -31,6 +32,7 @@ use roadstead_matcher::host::HostPattern;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
 
+use crate::acme::client::ExternalAccount;
 use crate::event::Epoch;
 use crate::model::managed::ChallengeType;
 use crate::model::time::Timestamp;
@@ -50,6 +52,8 @@ pub struct Settings {
     pub directory: String,
     /// The roots that it is believed by; without, the well-known ones.
     pub roots: Option<Vec<CertificateDer<'static>>>,
+    /// What an account that is made is bound to.
+    pub external: Option<ExternalAccount>,
     /// Whom it may write to, as URLs.
     pub contact: Vec<String>,
     /// Which kind of certificates.

@@ -5,6 +5,7 @@
 //! that is made here.
 
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -45,6 +46,8 @@ pub struct Behaviour {
     pub refused: Vec<String>,
     /// Where it looks names up.
     pub dns: SocketAddr,
+    /// Keys (base64url) by their names, to one of which each account has to be bound; none: to nothing.
+    pub external_accounts: BTreeMap<String, String>,
 }
 
 impl Default for Behaviour {
@@ -59,6 +62,7 @@ impl Default for Behaviour {
             reused: 0,
             refused: Vec::new(),
             dns: DNS,
+            external_accounts: BTreeMap::new(),
         }
     }
 }
@@ -89,6 +93,8 @@ impl Pebble {
             "domainBlocklist": behaviour.refused,
             "retryAfter": {"authz": 1, "order": 1},
             "keyAlgorithm": "ecdsa",
+            "externalAccountBindingRequired": !behaviour.external_accounts.is_empty(),
+            "externalAccountMACKeys": behaviour.external_accounts,
             "profiles": {
                 "default": {"description": "90 days", "validityPeriod": 90 * DAY},
                 "shortlived": {"description": "6 days", "validityPeriod": 6 * DAY},

@@ -217,6 +217,40 @@ fn an_operator_has_a_certificate_renewed_or_revoked_and_a_new_one_is_shown() {
 }
 
 #[test]
+fn an_account_is_bound_to_one_that_somebody_has_at_the_ca() {
+    sandbox::run(async |sandbox| {
+        let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
+        save(sandbox, "apple.example", echo.address(), "")?;
+        let behaviour = Behaviour {
+            bad_nonces: 30,
+            external_accounts: [("kid-1".to_owned(), EXTERNAL_KEY.to_owned())].into(),
+            ..Behaviour::default()
+        };
+        let pebble = Pebble::start(sandbox, &behaviour).await?;
+        let root = pebble.issuing_root().await?;
+        let mut control = ControlPlane::start(sandbox, &settings(&pebble, "")).await?;
+        let _proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
+        control
+            .program()
+            .logged("set acme.externalAccount", SOON)
+            .await?;
+        control.stop().await?;
+
+        let key = sandbox.write("external-key", EXTERNAL_KEY)?;
+        let external = format!(
+            ", externalAccount: {{keyId: kid-1, keyFile: {}}}",
+            key.display()
+        );
+        let mut bound = ControlPlane::start(sandbox, &settings(&pebble, &external)).await?;
+        serves(&root, "apple.example").await?;
+        ensure!(pebble.orders()? == 1);
+        let log = bound.program().log()?;
+        ensure!(!log.contains(EXTERNAL_KEY), "{log}");
+        Ok(())
+    });
+}
+
+#[test]
 fn a_ca_that_comes_late_is_waited_for() {
     sandbox::run(async |sandbox| {
         let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
@@ -270,3 +304,5 @@ async fn steps(control: &ControlPlane, host: &str) -> anyhow::Result<Vec<LoggedE
 }
 
 const ADMIN: u16 = 8082;
+/// As a CA gives one, of 32 bytes.
+const EXTERNAL_KEY: &str = "Y2FuYXJ5LW9mLWFuLWV4dGVybmFsLWFjY291bnQtIT8";

@@ -41,6 +41,7 @@ impl Account {
         let ca = Ca {
             directory: pebble.directory().to_owned(),
             roots: Some(vec![pebble.root()?]),
+            external: None,
         };
         let key = Key::generate()?;
         let opened = insisting(async || Client::open(&ca, &key, None).await);

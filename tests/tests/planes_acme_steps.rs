@@ -341,6 +341,7 @@ impl Ca {
         let settings = Settings {
             directory: pebble.directory().to_owned(),
             roots: Some(vec![pebble.root()?]),
+            external: None,
             contact: Vec::new(),
             profile: Some("default".to_owned()),
             challenges: ChallengeType::ALL.to_vec(),

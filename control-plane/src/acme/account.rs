@@ -175,6 +175,7 @@ async fn open<S: Store>(
     let ca = Ca {
         directory: settings.directory.clone(),
         roots: settings.roots.clone(),
+        external: settings.external.clone(),
     };
     let known = Some(&*account.url).filter(|url| !url.is_empty() && !is_gone);
     let client = Client::open(&ca, &key, known).await?;

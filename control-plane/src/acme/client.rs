@@ -8,6 +8,7 @@
 
 mod call;
 mod directory;
+mod external;
 mod failure;
 mod orders;
 mod renewal;
@@ -25,6 +26,7 @@ use crate::acme::client::failure::Effect;
 use crate::acme::key::Key;
 use crate::acme::transport::Transport;
 
+pub use external::ExternalAccount;
 pub use failure::{Failure, FailureKind};
 pub use instant_acme::{AuthorizationStatus, ChallengeStatus, OrderStatus, RevocationReason};
 pub use renewal::{RenewalWindow, certificate_id};
@@ -37,6 +39,8 @@ pub struct Ca {
     pub directory: String,
     /// The roots of its certificate; without, the well-known ones.
     pub roots: Option<Vec<CertificateDer<'static>>>,
+    /// What an account that is made is bound to.
+    pub external: Option<ExternalAccount>,
 }
 
 /// One account at one CA.
@@ -64,15 +68,18 @@ impl Client {
         };
         client.account = match known {
             Some(url) => url.to_owned(),
-            None => client.register().await?,
+            None => client.register(ca.external.as_ref()).await?,
         };
         Ok(client)
     }
 
-    async fn register(&self) -> Result<String, Failure> {
+    async fn register(&self, external: Option<&ExternalAccount>) -> Result<String, Failure> {
+        if let Some(external) = external {
+            return external::register(&self.transport, &self.directory, &self.key, external).await;
+        }
         if self.directory.listed.meta.external_account_required {
-            let message = "the CA wants an external account (RFC 8555, 7.3.4), which cannot be \
-                           given yet: choose another CA";
+            let message = "the CA wants an external account (RFC 8555, 7.3.4): set \
+                           acme.externalAccount to what it gave you";
             return Err(Failure::refused(message));
         }
         let der = self.der();

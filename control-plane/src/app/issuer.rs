@@ -8,6 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::acme;
+use crate::acme::client::ExternalAccount;
 use crate::acme::dns::{self, Provider, Remote};
 use crate::config::{self, Acme, Dns01, Dns01Zone, Rfc2136};
 
@@ -16,6 +17,13 @@ pub(super) fn settings(acme: &Acme, by_name: bool) -> anyhow::Result<acme::Setti
     Ok(acme::Settings {
         directory: acme.directory.clone(),
         roots: roots("acme.roots", acme.roots.as_deref())?,
+        external: acme
+            .external_account
+            .as_ref()
+            .map(|external| ExternalAccount {
+                key_id: external.key_id.clone(),
+                key_file: external.key_file.clone(),
+            }),
         contact: acme
             .contact
             .iter()

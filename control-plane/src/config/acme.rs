@@ -22,6 +22,9 @@ pub struct Acme {
     /// That you accept the CA's terms of service, which its directory names. Otherwise
     /// the configuration is refused.
     pub accept_terms: bool,
+    /// What an account that is made at the CA is bound to, where the CA wants that, such as ZeroSSL,
+    /// Google and SSL.com. Default: nothing.
+    pub external_account: Option<ExternalAccount>,
     /// E-mail addresses that the CA may write to. Default: none; few CAs still write.
     pub contact: Vec<String>,
     /// The kind of certificate, of those that the CA's directory names. Default: the CA's own.
@@ -46,11 +49,22 @@ pub struct Acme {
     pub orders_per_names_per_week: u32,
 }
 
+/// What somebody was given by a CA for accounts of theirs (EAB; RFC 8555, section 7.3.4).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ExternalAccount {
+    /// What the CA calls the key.
+    pub key_id: String,
+    /// The file that has the key, in base64url as the CA gave it, and nothing else.
+    pub key_file: PathBuf,
+}
+
 impl Default for Acme {
     fn default() -> Self {
         Self {
             directory: "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
             accept_terms: false,
+            external_account: None,
             contact: Vec::new(),
             profile: None,
             challenges: vec![
@@ -112,6 +126,15 @@ impl Acme {
         if !self.directory.starts_with("https://") || self.directory.len() > MAX_URL {
             let problem = format!("{:?} is no URL of a CA's directory", self.directory);
             return invalid("directory", problem, "use one that begins with https://");
+        }
+        let external = self.external_account.as_ref();
+        if external.is_some_and(|external| external.key_id.is_empty()) {
+            let problem = "it is empty".to_owned();
+            return invalid(
+                "externalAccount.keyId",
+                problem,
+                "set it to what the CA gave you",
+            );
         }
         for address in &self.contact {
             if !is_address(address) {

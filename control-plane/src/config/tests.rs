@@ -237,6 +237,10 @@ fn what_cannot_be_used_is_refused_by_key() {
             "acme.contact: \"mailto:ops\" is no e-mail address; write it as ops@example.com",
         ),
         (
+            "acme: {acceptTerms: true, externalAccount: {keyId: '', keyFile: key}}",
+            "acme.externalAccount.keyId: it is empty",
+        ),
+        (
             "acme: {acceptTerms: true, onlyFor: ['*.example.com']}",
             "acme.onlyFor: \"*.example.com\" is no host",
         ),

@@ -27,8 +27,8 @@ pub(super) struct Directory {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Listed {
-    new_nonce: String,
-    new_account: String,
+    pub(super) new_nonce: String,
+    pub(super) new_account: String,
     new_order: String,
     /// RFC 9773, 4.1.
     pub(super) renewal_info: Option<String>,

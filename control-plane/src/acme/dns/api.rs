@@ -1,15 +1,14 @@
 //! Calls to a server that tells the DNS, by JSON over HTTPS.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, StatusCode};
 use serde_json::Value;
-use tokio::fs::File;
-use tokio::io::AsyncReadExt as _;
 
 use crate::acme::answer::Trouble;
+use crate::acme::secret_file;
 use crate::acme::transport::Transport;
 
 /// A server, and who we are for it.
@@ -88,7 +87,7 @@ impl Api {
 impl Authorization {
     async fn value(&self) -> Result<HeaderValue, String> {
         let path = self.file.display();
-        let text = read(&self.file).await;
+        let text = secret_file::read(&self.file).await;
         let text = text.map_err(|error| format!("{path} cannot be read: {error}"))?;
         // Not what the library says of it, which may have parts of it.
         let value = HeaderValue::from_str(&format!("{}{}", self.prefix, text.trim()));
@@ -98,15 +97,5 @@ impl Authorization {
     }
 }
 
-/// The text of a file with a secret.
-pub(super) async fn read(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    let file = File::open(path).await?;
-    file.take(LONGEST).read_to_string(&mut text).await?;
-    Ok(text)
-}
-
 /// Bytes of an answer that are taken in.
 const MOST: usize = 256 * 1024;
-/// Bytes of a file that are read.
-const LONGEST: u64 = 8 * 1024;

@@ -8,7 +8,8 @@ use hickory_net::proto::rr::rdata::tsig::TsigAlgorithm as Algorithm;
 use hickory_net::proto::rr::{Name, RData, Record, RecordSet, RecordType, TSigner};
 
 use crate::acme::dns::exchange::exchange;
-use crate::acme::dns::{Change, Server, Tsig, api, name};
+use crate::acme::dns::{Change, Server, Tsig, name};
+use crate::acme::secret_file;
 use crate::clock;
 use crate::config::TsigAlgorithm;
 use crate::model::managed::Place;
@@ -63,7 +64,7 @@ pub(super) async fn zone_of(server: &Server, owner: &Name) -> Result<Name, Strin
 async fn signer(tsig: &Tsig) -> Result<TSigner, String> {
     let path = tsig.secret_file.display();
     let unusable = |problem: &str| format!("the key {}: {path} {problem}", tsig.name);
-    let text = api::read(&tsig.secret_file).await;
+    let text = secret_file::read(&tsig.secret_file).await;
     let text = text.map_err(|error| unusable(&format!("cannot be read: {error}")))?;
     // Not what the decoder says of it, which may have parts of it.
     let secret = BASE64_STANDARD

@@ -105,7 +105,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- $zones := list -}}
 {{- range $number, $zone := .zones -}}
 {{- $of := deepCopy $zone -}}
-{{- $file := printf "/etc/acme-dns01/%d" $number -}}
+{{- $file := printf "/etc/acme-keys/dns01-%d" $number -}}
 {{- with ($of.rfc2136 | default dict).tsig -}}
 {{- $_ := set $of.rfc2136 "tsig" (merge (dict "secretFile" $file) (omit . "secret" "key")) -}}
 {{- end -}}
@@ -122,6 +122,9 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- end -}}
 {{- $_ := set $acme "dns01" (merge (dict "zones" $zones) .) -}}
 {{- end -}}
+{{- with .externalAccount -}}
+{{- $_ := set $acme "externalAccount" (dict "keyId" .keyId "keyFile" "/etc/acme-keys/external-account") -}}
+{{- end -}}
 {{- $_ := set $base "acme" $acme -}}
 {{- end -}}
 {{- toYaml (mergeOverwrite (deepCopy .Values.controlPlane.config) $base) -}}
@@ -132,13 +135,17 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- with (.Values.acme | default dict).roots }}{{ if not .pem }}yes{{ end }}{{ end -}}
 {{- end -}}
 
-{{/* The Secrets by which the DNS is told, each as the file that the configuration names. */}}
+{{/* The Secrets of an external account and by which the DNS is told, each as the file that the
+configuration names. */}}
 {{- define "roadstead.acmeKeys" -}}
+{{- with (.Values.acme | default dict).externalAccount }}
+- secret: {name: {{ .secret | quote }}, items: [{key: {{ .key | default "secret" | quote }}, path: external-account}]}
+{{- end -}}
 {{- range $number, $zone := ((.Values.acme | default dict).dns01 | default dict).zones -}}
 {{- $of := coalesce ($zone.rfc2136 | default dict).tsig $zone.cloudflare $zone.webhook | default dict -}}
 {{- if $of.secret }}
-{{- $items := list (dict "key" ($of.key | default "secret") "path" (toString $number)) -}}
-{{- if $of.rootsKey }}{{ $items = append $items (dict "key" $of.rootsKey "path" (printf "%d-roots" $number)) }}{{ end }}
+{{- $items := list (dict "key" ($of.key | default "secret") "path" (printf "dns01-%d" $number)) -}}
+{{- if $of.rootsKey }}{{ $items = append $items (dict "key" $of.rootsKey "path" (printf "dns01-%d-roots" $number)) }}{{ end }}
 - secret: {name: {{ $of.secret | quote }}, items: {{ $items | toJson }}}
 {{- end -}}
 {{- end -}}

@@ -124,6 +124,7 @@ impl Server {
     pub(super) fn ca(&self) -> Ca {
         Ca {
             directory: self.url("/directory"),
+            external: None,
             roots: Some(vec![self.root.clone()]),
         }
     }
