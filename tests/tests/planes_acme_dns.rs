@@ -93,6 +93,29 @@ fn a_record_is_added_where_cnames_lead() {
 }
 
 #[test]
+fn a_cname_that_a_wildcard_of_the_zone_brings_leads_nowhere() {
+    sandbox::run(async |sandbox| {
+        let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
+        save(sandbox, HOST, echo.address(), "")?;
+        let zones = [
+            ("fruit.example", "* CNAME lb.cloud.test."),
+            ("cloud.test", "lb A 127.0.0.1"),
+        ];
+        let bind = Bind::start(sandbox, &zones).await?;
+        let pebble = Pebble::start(sandbox, &asks_the_dns()).await?;
+        let root = pebble.issuing_root().await?;
+        let settings = settings(&pebble, &bind.settings("fruit.example"));
+        let control = ControlPlane::start(sandbox, &settings).await?;
+        let _proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
+        serves(&root, HOST).await?;
+        let told = story(&control, HOST).await?;
+        let place = "the DNS is told the CA's challenge, _acme-challenge.apple.fruit.example";
+        ensure!(told.contains(place), "{told}");
+        Ok(())
+    });
+}
+
+#[test]
 fn a_key_that_the_server_refuses_is_told_and_costs_no_second_order() {
     sandbox::run(async |sandbox| {
         let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
@@ -102,7 +125,7 @@ fn a_key_that_the_server_refuses_is_told_and_costs_no_second_order() {
         let root = pebble.issuing_root().await?;
         let key = sandbox.write("key", "bm90IHRoZSBrZXk=")?;
         let settings = settings(&pebble, &bind::settings("fruit.example", &key));
-        let control = ControlPlane::start(sandbox, &settings).await?;
+        let mut control = ControlPlane::start(sandbox, &settings).await?;
         let _proxy = Proxy::start(sandbox, "proxy", ADMIN, "").await?;
         let what = "has another secret or algorithm for the key";
         wait::until_ok("the refusal is told", SOON, async || {
@@ -111,6 +134,13 @@ fn a_key_that_the_server_refuses_is_told_and_costs_no_second_order() {
             Ok(())
         })
         .await?;
+        let to_its_owner = "reason=\"CertificateHindered\"";
+        let log = control.program().log()?;
+        let lines = log.lines().filter(|line| line.contains(what));
+        ensure!(
+            lines.filter(|line| line.contains(to_its_owner)).count() == 1,
+            "{log}"
+        );
         // Whenever it is needed it is read anew.
         fs::write(&key, bind::SECRET)?;
         serves(&root, "apple.fruit.example").await?;
@@ -210,7 +240,9 @@ fn cloudflare(asked: &Asked, known: &mut BTreeMap<String, String>) -> (StatusCod
     let records = "/zones/2f0c/dns_records";
     let listed = format!("{records}?type=TXT&name={name}&per_page=100");
     match (&*asked.method, &*asked.path) {
-        ("GET", "/zones?name=fruit.example") => good(json!([{"id": "2f0c"}])),
+        ("GET", "/zones?name=fruit.example&status=active") => good(
+            json!([{"id": "1", "name": "other.example"}, {"id": "2f0c", "name": "fruit.example"}]),
+        ),
         ("POST", path) if path == records && asked.body["name"] == *name => {
             let content = asked.body["content"].as_str().unwrap_or_default();
             bind::update(&format!("add {name} 60 TXT {content}")).unwrap();

@@ -69,7 +69,7 @@ fn whoever_is_stopped_at_any_write_leaves_no_record_in_the_dns() {
 async fn stopped_at_each_write(ca: &Ca, prefix: &str, keeps_log: bool) -> anyhow::Result<usize> {
     let is_done = |leader: &Leader, host: &str| {
         let managed = leader.managed(host);
-        leader.has(host) && managed.is_some_and(|managed| managed.records.is_empty())
+        leader.has(host) && managed.is_some_and(|managed| managed.leftovers.is_empty())
     };
     let mut steps = 0;
     'writes: for at in 1.. {

@@ -5,7 +5,6 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use crate::acme::Settings;
 use crate::acme::client::{
     Client, Failure as Failed, FailureKind as Kind, OrderSeen, OrderStatus, RevocationReason,
     certificate_id,
@@ -13,10 +12,9 @@ use crate::acme::client::{
 use crate::acme::key::Key;
 use crate::acme::proofs::{self, Proofs};
 use crate::acme::record::{Kept, Pair, Pem};
+use crate::acme::{Settings, dns};
 use crate::model::bundle::Bundle;
-use crate::model::managed::{
-    Answer, Failure, FailureKind, Outcome, Revocation, Status, Txt, Window,
-};
+use crate::model::managed::{Answer, Failure, FailureKind, Outcome, Revocation, Status, Window};
 use crate::model::time::Timestamp;
 use crate::observe::certificate;
 use crate::plan::issuance::Call;
@@ -70,7 +68,7 @@ pub(super) fn too_long(call: &Call, limit: Duration) -> Made {
     let failure = Failure {
         kind,
         not_before: None,
-        message: format!("the CA took longer than {limit:?}").into(),
+        message: format!("no answer within {limit:?}").into(),
     };
     Made {
         outcome: came_to_nothing(call, failure),
@@ -82,9 +80,9 @@ pub(super) fn too_long(call: &Call, limit: Duration) -> Made {
 fn came_to_nothing(call: &Call, failure: Failure) -> Outcome {
     match call {
         Call::Revoke { .. } => Outcome::NotRevoked(failure),
-        Call::Txt { text, .. } => Outcome::Txt {
+        Call::Txt { text, step } => Outcome::Txt {
             text: text.clone(),
-            came: Txt::Failed(failure.message),
+            came: dns::failed(*step, failure.message),
         },
         Call::Place { .. }
         | Call::Look { .. }
@@ -173,16 +171,10 @@ async fn attempt(
             }
             None => came_to_nothing(call, failed_here("its chain is lost")),
         },
-        Call::Txt { text, step } => {
-            let mut records = kept.managed.records.iter();
-            match records.find(|record| record.text == *text) {
-                Some(record) => Outcome::Txt {
-                    text: text.clone(),
-                    came: settings.dns.take(*step, record).await,
-                },
-                None => came_to_nothing(call, failed_here("the record is lost")),
-            }
-        }
+        Call::Txt { text, step } => Outcome::Txt {
+            text: text.clone(),
+            came: settings.dns.take(*step, text, &kept.managed).await,
+        },
     };
     Ok(Made {
         outcome,

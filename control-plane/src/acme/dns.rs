@@ -25,7 +25,7 @@ use crate::acme::dns::lookup::Lookup;
 use crate::acme::transport::Transport;
 use crate::acme::words::printable;
 use crate::config::TsigAlgorithm;
-use crate::model::managed::{Place, Txt, TxtRecord};
+use crate::model::managed::{Leftover, Managed, Place, Txt};
 use crate::plan::issuance::TxtStep;
 
 /// For which hosts which server is told, and who is asked.
@@ -53,6 +53,8 @@ pub enum Provider {
     Cloudflare(Remote),
     /// A server of the user's own.
     Webhook(Remote),
+    /// Nobody: what the configuration names cannot be used, and why.
+    Unusable(String),
 }
 
 /// A server that takes updates.
@@ -92,56 +94,41 @@ impl Settings {
         self.zone(&host.to_string()).is_some()
     }
 
-    /// Does what is next about a record.
-    pub(super) async fn take(&self, step: TxtStep, record: &TxtRecord) -> Txt {
-        let taken = timeout(LONGEST, self.attempt(step, record)).await;
-        let came = taken.unwrap_or_else(|_| Err(format!("it took longer than {LONGEST:?}")));
-        came.unwrap_or_else(|problem| Txt::Failed(printable(&problem).into()))
+    /// Does what is next about the record, or the leftover, that says this.
+    pub(super) async fn take(&self, step: TxtStep, text: &str, managed: &Managed) -> Txt {
+        let taken = timeout(LONGEST, self.attempt(step, text, managed)).await;
+        let came = taken.unwrap_or_else(|_| Err(format!("no answer within {LONGEST:?}")));
+        came.unwrap_or_else(|problem| failed(step, printable(&problem).into()))
     }
 
-    async fn attempt(&self, step: TxtStep, record: &TxtRecord) -> Result<Txt, String> {
-        let zone = self.zone(&record.host);
-        let zone = zone.ok_or_else(|| format!("acme.dns01.zones has none for {}", record.host))?;
-        let place = || record.place.as_ref().ok_or("its place is not known");
-        let change = async |change| {
-            let (place, text) = (place()?, &record.text);
-            match &zone.provider {
-                Provider::Rfc2136(server) => update::change(server, place, text, change).await,
-                Provider::Cloudflare(Remote(api)) => {
-                    cloudflare::change(api, place, text, change).await
-                }
-                Provider::Webhook(Remote(api)) => webhook::change(api, place, text, change).await,
-            }
-        };
-        Ok(match step {
-            TxtStep::Locate => Txt::Located(self.locate(zone, record).await?),
-            TxtStep::Add => {
-                change(Change::Add).await?;
-                Txt::Added
-            }
-            TxtStep::Look => {
-                let lookup = Lookup::new(&self.resolvers)?;
-                Txt::Seen(sight::of(zone, place()?, &record.text, &lookup).await?)
-            }
-            TxtStep::Remove => {
-                change(Change::Remove).await?;
-                Txt::Removed
-            }
-        })
-    }
-
-    /// Where the CNAMEs lead, and the zone there: that which its server has, or everybody sees.
-    async fn locate(&self, zone: &Zone, record: &TxtRecord) -> Result<Place, String> {
+    async fn attempt(&self, step: TxtStep, text: &str, managed: &Managed) -> Result<Txt, String> {
         let lookup = Lookup::new(&self.resolvers)?;
-        let name = lookup.follow(name(&record.sought_at())?).await?;
-        let origin = match &zone.provider {
-            Provider::Rfc2136(server) => update::zone_of(server, &name).await?,
-            Provider::Cloudflare(_) | Provider::Webhook(_) => lookup.zone_of(&name).await?,
+        if step == TxtStep::Remove {
+            let mut leftovers = managed.leftovers.iter();
+            let leftover = leftovers.find(|leftover| *leftover.text == *text);
+            let Leftover { host, place, .. } = leftover.ok_or("what is to be removed is lost")?;
+            let zone = self.zone_of(host)?;
+            zone.change(place, text, Change::Remove, &lookup).await?;
+            return Ok(Txt::Removed);
+        }
+        let mut records = managed.records.iter();
+        let record = records.find(|record| *record.text == *text);
+        let record = record.ok_or("the record is lost")?;
+        let zone = self.zone_of(&record.host)?;
+        let Some(place) = &record.place else {
+            let sought_at = name(&record.sought_at())?;
+            return Ok(Txt::Located(zone.locate(sought_at, &lookup).await?));
         };
-        Ok(Place {
-            name: written(&name),
-            zone: written(&origin),
-        })
+        if step == TxtStep::Look {
+            return Ok(Txt::Seen(sight::of(zone, place, text, &lookup).await?));
+        }
+        zone.change(place, text, Change::Add, &lookup).await?;
+        Ok(Txt::Added)
+    }
+
+    fn zone_of(&self, host: &str) -> Result<&Zone, String> {
+        let zone = self.zone(host);
+        zone.ok_or_else(|| format!("acme.dns01.zones has none for {host}"))
     }
 
     /// The entry with the longest name that a host is at or below.
@@ -159,6 +146,37 @@ impl Settings {
     }
 }
 
+impl Zone {
+    /// Where the CNAMEs lead, and the zone there: that which its server has, or everybody sees.
+    async fn locate(&self, sought_at: Name, lookup: &Lookup) -> Result<Place, String> {
+        let name = lookup.follow(sought_at).await?;
+        let origin = match &self.provider {
+            Provider::Rfc2136(server) => update::zone_of(server, &name, lookup).await?,
+            Provider::Cloudflare(_) | Provider::Webhook(_) => lookup.zone_of(&name).await?,
+            Provider::Unusable(why) => return Err(why.clone()),
+        };
+        Ok(Place {
+            name: written(&name),
+            zone: written(&origin),
+        })
+    }
+
+    async fn change(
+        &self,
+        place: &Place,
+        text: &str,
+        change: Change,
+        lookup: &Lookup,
+    ) -> Result<(), String> {
+        match &self.provider {
+            Provider::Rfc2136(server) => update::change(server, place, text, change, lookup).await,
+            Provider::Cloudflare(Remote(api)) => cloudflare::change(api, place, text, change).await,
+            Provider::Webhook(Remote(api)) => webhook::change(api, place, text, change).await,
+            Provider::Unusable(why) => Err(why.clone()),
+        }
+    }
+}
+
 impl Remote {
     /// At this URL, which begins with https://, and believed by these roots; without, by the
     /// well-known ones. In the header `Authorization` stands what a file has, if there is one, behind
@@ -171,6 +189,14 @@ impl Remote {
         let authorization = authorization.map(|(prefix, file)| Authorization { prefix, file });
         let transport = Transport::new(roots)?;
         Ok(Self(Api::new(url, authorization, transport)))
+    }
+}
+
+/// What a step that failed comes to.
+pub(super) fn failed(step: TxtStep, why: Box<str>) -> Txt {
+    match step {
+        TxtStep::Locate | TxtStep::Add | TxtStep::Look => Txt::Failed(why),
+        TxtStep::Remove => Txt::NotRemoved(why),
     }
 }
 
@@ -194,6 +220,8 @@ const LONGEST: Duration = Duration::from_secs(40);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::managed::{Challenge, ChallengeType, TxtRecord};
+    use crate::model::time::Timestamp;
 
     fn zone(hosts: &[&str], server: &str) -> Zone {
         Zone {
@@ -230,7 +258,10 @@ mod tests {
         ] {
             let found = settings.zone(host).map(|zone| match &zone.provider {
                 Provider::Rfc2136(server) => server.at.0.as_str(),
-                other @ (Provider::Cloudflare(_) | Provider::Webhook(_)) => panic!("{other:?}"),
+                other
+                @ (Provider::Cloudflare(_) | Provider::Webhook(_) | Provider::Unusable(_)) => {
+                    panic!("{other:?}")
+                }
             });
             assert_eq!(found, server, "{host}");
             let host = HostPattern::parse(host).unwrap();
@@ -239,19 +270,35 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_record_of_a_host_that_no_entry_is_for_says_so() {
-        let record = TxtRecord {
+    async fn a_host_that_no_entry_is_for_says_so_at_each_step() {
+        let challenge = Challenge {
+            challenge_type: ChallengeType::Dns01,
             host: "a.example".into(),
-            text: "text".into(),
-            place: None,
-            added: None,
-            shown: false,
-            failures: 0,
-            said: Box::default(),
-            not_before: crate::model::time::Timestamp(0),
+            token: "token".into(),
+            key_authorization: "token.thumb".into(),
         };
-        let came = Settings::default().take(TxtStep::Add, &record).await;
-        let said = "acme.dns01.zones has none for a.example";
-        assert_eq!(came, Txt::Failed(said.into()));
+        let record = TxtRecord::of(&challenge, Timestamp(0)).unwrap();
+        let text = record.text.clone();
+        let mut managed = Managed::new(vec![]);
+        managed.leftovers.extend(
+            TxtRecord {
+                place: Some(Place {
+                    name: "_acme-challenge.a.example".into(),
+                    zone: "a.example".into(),
+                }),
+                ..record.clone()
+            }
+            .leftover(),
+        );
+        managed.records = vec![record];
+        let settings = Settings {
+            zones: Vec::new(),
+            resolvers: vec![([127, 0, 0, 1], 9).into()],
+        };
+        let said = || "acme.dns01.zones has none for a.example".into();
+        let added = settings.take(TxtStep::Add, &text, &managed).await;
+        assert_eq!(added, Txt::Failed(said()));
+        let removed = settings.take(TxtStep::Remove, &text, &managed).await;
+        assert_eq!(removed, Txt::NotRemoved(said()));
     }
 }

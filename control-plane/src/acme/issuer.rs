@@ -103,7 +103,7 @@ impl<S: Store> Issuer<S> {
         }
         let done = async {
             while let Some(worked) = self.at_work.join_next().await {
-                if self.put_back(worked).await.is_err() {
+                if Box::pin(self.put_back(worked)).await.is_err() {
                     return;
                 }
             }
@@ -128,7 +128,7 @@ impl<S: Store> Issuer<S> {
             // What is due and not begun waits for something else than time.
             let wait = if is_all { self.until_due() } else { LOOK };
             tokio::select! {
-                Some(worked) = self.at_work.join_next() => self.put_back(worked).await?,
+                Some(worked) = self.at_work.join_next() => Box::pin(self.put_back(worked)).await?,
                 Ok(()) = self.followed.lacking.changed() => {}
                 Ok(()) = self.followed.publications.changed() => self.scheduler.proxies_changed(),
                 Ok(()) = self.followed.presence.changed() => self.scheduler.proxies_changed(),

@@ -12,7 +12,7 @@ use crate::acme::key::Key;
 use crate::acme::record::{Kept, Pem, Record};
 use crate::acme::shelf::{Found, Shelf, ShelfError};
 use crate::model::key::ObjectKey;
-use crate::model::managed::{Failure, FailureKind, Outcome};
+use crate::model::managed::{Failure, FailureKind, Outcome, Txt};
 use crate::model::object::{Age, Meta, Spec};
 use crate::model::time::Timestamp;
 use crate::observe::Seen;
@@ -161,7 +161,15 @@ impl<S: Store> Job<S> {
                 is_gone,
             });
         }
+        let in_vain = not_removed(&outcome);
+        let leftovers = kept.managed.leftovers.len();
         kept.managed = after(&kept.managed, outcome, now, chance());
+        if let Some((text, why)) = in_vain.filter(|_| kept.managed.leftovers.len() < leftovers) {
+            tracing::warn!(
+                "{}: its record {text} is left in the DNS: {why}",
+                worked.key
+            );
+        }
         if let Some((pair, bundle)) = issued {
             kept.pair = Some(pair);
             kept.bundle = Some(bundle);
@@ -277,15 +285,23 @@ fn is_same(before: &Kept, after: &Kept) -> bool {
     if let (Some(before), Some(after)) = (&mut before.managed.issued, &after.managed.issued) {
         before.renewal.ask = after.renewal.ask;
     }
-    for (before, after) in before
-        .managed
-        .records
-        .iter_mut()
-        .zip(&after.managed.records)
-    {
+    let records = before.managed.records.iter_mut();
+    for (before, after) in records.zip(&after.managed.records) {
         before.not_before = after.not_before;
     }
     before == *after
+}
+
+/// What a record says that could not be removed, and why.
+fn not_removed(outcome: &Outcome) -> Option<(Box<str>, Box<str>)> {
+    if let Outcome::Txt {
+        text,
+        came: Txt::NotRemoved(why),
+    } = outcome
+    {
+        return Some((text.clone(), why.clone()));
+    }
+    None
 }
 
 /// For how long nothing at all is asked. What a CA says of when to come back may be about one name

@@ -31,7 +31,7 @@ pub(super) fn settings(acme: &Acme, by_name: bool) -> anyhow::Result<acme::Setti
             .collect(),
         profile: acme.profile.clone(),
         challenges: acme.challenges.clone(),
-        dns: dns(&acme.dns01)?,
+        dns: dns(&acme.dns01),
         orders: acme.orders_per_three_hours,
         same_names: acme.orders_per_names_per_week,
         settled: if by_name { SETTLED_BY_NAME } else { SETTLED },
@@ -39,24 +39,27 @@ pub(super) fn settings(acme: &Acme, by_name: bool) -> anyhow::Result<acme::Setti
 }
 
 /// Whose records which server is told. All of it was checked.
-fn dns(configured: &Dns01) -> anyhow::Result<dns::Settings> {
+fn dns(configured: &Dns01) -> dns::Settings {
     let addresses = |texts: &[String]| {
         let texts = texts.iter();
         texts.filter_map(|text| config::address(text)).collect()
     };
     let zones = configured.zones.iter().map(|zone| {
         let hosts = zone.hosts.iter().map(|host| HostPattern::parse(host));
-        Ok(dns::Zone {
+        dns::Zone {
             hosts: hosts.filter_map(Result::ok).collect(),
-            provider: provider(zone)?,
+            // The others go on.
+            provider: provider(zone).unwrap_or_else(|error| {
+                tracing::error!("acme.dns01: {error:#}");
+                Provider::Unusable(format!("acme.dns01: {error:#}"))
+            }),
             checked_at: addresses(&zone.checked_at),
-        })
+        }
     });
-    let zones: anyhow::Result<Vec<_>> = zones.collect();
-    Ok(dns::Settings {
-        zones: zones?,
+    dns::Settings {
+        zones: zones.collect(),
         resolvers: addresses(&configured.resolvers),
-    })
+    }
 }
 
 fn provider(zone: &Dns01Zone) -> anyhow::Result<Provider> {
@@ -66,18 +69,18 @@ fn provider(zone: &Dns01Zone) -> anyhow::Result<Provider> {
             algorithm: tsig.algorithm,
             secret_file: tsig.secret_file.clone(),
         });
-        let at = config::server(server).context("acme.dns01: a server that is none")?;
+        let at = config::server(server).context("a server that is none")?;
         return Ok(Provider::Rfc2136(dns::Server { at, tsig }));
     }
     if let Some(cloudflare) = &zone.cloudflare {
-        let roots = roots("acme.dns01: cloudflare.roots", cloudflare.roots.as_deref())?;
+        let roots = roots("cloudflare.roots", cloudflare.roots.as_deref())?;
         let token = ("Bearer ", cloudflare.token_file.clone());
         let remote = Remote::new(&cloudflare.url, Some(token), roots.as_deref())?;
         return Ok(Provider::Cloudflare(remote));
     }
     let webhook = zone.webhook.as_ref();
-    let webhook = webhook.context("acme.dns01: a zone of which nobody is told")?;
-    let roots = roots("acme.dns01: webhook.roots", webhook.roots.as_deref())?;
+    let webhook = webhook.context("a zone of which nobody is told")?;
+    let roots = roots("webhook.roots", webhook.roots.as_deref())?;
     let authorization = webhook.authorization_file.clone().map(|file| ("", file));
     let remote = Remote::new(&webhook.url, authorization, roots.as_deref())?;
     Ok(Provider::Webhook(remote))

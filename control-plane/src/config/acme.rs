@@ -89,6 +89,7 @@ impl Acme {
             // They were checked.
             only_for: hosts.filter_map(Result::ok).collect(),
             by_dns: self.dns01.hosts().collect(),
+            only_by_dns: *self.challenges == [ChallengeType::Dns01],
         }
     }
 
@@ -159,6 +160,10 @@ impl Acme {
         if !by_dns && !self.dns01.zones.is_empty() {
             let problem = "dns-01 is not among them, and dns01 says how".to_owned();
             return invalid("challenges", problem, "add it, or leave out dns01");
+        }
+        if by_dns && self.challenges.len() == 1 && self.dns01.zones.is_empty() {
+            let problem = "dns-01 alone is among them, and dns01 does not say how".to_owned();
+            return invalid("challenges", problem, "set dns01.zones, or leave it out");
         }
         for host in &self.only_for {
             if !matches!(HostPattern::parse(host), Ok(HostPattern::Exact(_))) {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use hickory_net::proto::rr::Name;
 use roadstead_matcher::host::HostPattern;
 use serde::Deserialize;
 
@@ -15,7 +16,7 @@ pub struct Dns01 {
     /// For which hosts which server is told, at most 64. Empty, which is the default: none is.
     pub zones: Vec<Dns01Zone>,
     /// Addresses of the name servers that are asked for CNAMEs and for the servers of a zone, with or
-    /// without a port, for example `[192.0.2.53]`. Default: those of `/etc/resolv.conf`.
+    /// without a port, for example `[192.0.2.53]`, at most 16. Default: those of `/etc/resolv.conf`.
     pub resolvers: Vec<String>,
 }
 
@@ -27,7 +28,7 @@ pub struct Dns01Zone {
     /// entries the one with the longest name counts. A record belongs where the CNAMEs of
     /// `_acme-challenge.HOST` lead, if there are any; the zone is found by itself.
     pub hosts: Vec<String>,
-    /// By an update of the zone (RFC 2136), as BIND, Knot, PowerDNS and Windows take it.
+    /// By an update of the zone (RFC 2136), as BIND, Knot and PowerDNS take it.
     #[serde(default)]
     pub rfc2136: Option<Rfc2136>,
     /// By Cloudflare.
@@ -37,7 +38,7 @@ pub struct Dns01Zone {
     #[serde(default)]
     pub webhook: Option<Webhook>,
     /// Addresses of name servers, with or without a port, that have to show a record before the CA is
-    /// told. Default: all of the zone.
+    /// told, at most 16; resolvers will do. Default: all servers of the zone.
     #[serde(default)]
     pub checked_at: Vec<String>,
 }
@@ -151,10 +152,18 @@ impl Dns01 {
             if let Some((of, problem, remedy)) = zone.problem_of_provider() {
                 return Some((key(of).trim_end_matches('.').to_owned(), problem, remedy));
             }
+            if zone.checked_at.len() > MOST_SERVERS {
+                let problem = format!("there are {} addresses", zone.checked_at.len());
+                return Some((key("checkedAt"), problem, "name at most 16"));
+            }
             if let Some(text) = zone.checked_at.iter().find(|text| address(text).is_none()) {
                 let problem = format!("{text:?} is no address");
                 return Some((key("checkedAt"), problem, ADDRESS));
             }
+        }
+        if self.resolvers.len() > MOST_SERVERS {
+            let problem = format!("there are {} addresses", self.resolvers.len());
+            return Some(("resolvers".to_owned(), problem, "name at most 16"));
         }
         let text = self.resolvers.iter().find(|text| address(text).is_none())?;
         let problem = format!("{text:?} is no address");
@@ -176,7 +185,11 @@ impl Dns01Zone {
         };
         if let Some((key, url)) = urls.filter(|(_, url)| !is_url(url)) {
             let problem = format!("{url:?} is no URL of a server");
-            return Some((key, problem, "use one that begins with https://"));
+            return Some((
+                key,
+                problem,
+                "use one that begins with https://, without user, query and fragment",
+            ));
         }
         let rfc2136 = rfc2136?;
         if server(&rfc2136.server).is_none() {
@@ -185,7 +198,8 @@ impl Dns01Zone {
             return Some(("rfc2136.server", problem, remedy));
         }
         let named = rfc2136.tsig.as_ref().map(|tsig| &tsig.key_name);
-        let name = named.filter(|name| !is_name(name))?;
+        let is_key = |name: &String| !name.is_empty() && Name::from_ascii(name).is_ok();
+        let name = named.filter(|name| !is_key(name) || name.contains(char::is_whitespace))?;
         let problem = format!("{name:?} is no name of a key");
         let remedy = "write it as the server's configuration has it";
         Some(("rfc2136.tsig.keyName", problem, remedy))
@@ -212,7 +226,15 @@ pub fn address(text: &str) -> Option<SocketAddr> {
 }
 
 fn is_url(text: &str) -> bool {
-    text.starts_with("https://") && text.len() <= MAX_URL && text.parse::<http::Uri>().is_ok()
+    let parts = text.parse::<http::Uri>();
+    let is_plain = |uri: http::Uri| {
+        let authority = uri.authority();
+        uri.query().is_none() && authority.is_some_and(|known| !known.as_str().contains('@'))
+    };
+    text.starts_with("https://")
+        && text.len() <= MAX_URL
+        && !text.contains('#')
+        && parts.is_ok_and(is_plain)
 }
 
 fn is_name(text: &str) -> bool {
@@ -222,5 +244,6 @@ fn is_name(text: &str) -> bool {
 const ADDRESS: &str = "write it as 192.0.2.53 or 192.0.2.53:53";
 const MAX_URL: usize = 2048;
 const MOST_ZONES: usize = 64;
+const MOST_SERVERS: usize = 16;
 /// That of the DNS.
 const PORT: u16 = 53;

@@ -20,7 +20,7 @@ use crate::model::time::Timestamp;
 pub use demand::{Demand, Revocation, Revokes};
 pub use order::{Challenge, ChallengeType, Order, Progress, Proof, Step};
 pub use outcome::{Answer, Failure, FailureKind, Outcome, Sight, Status, Txt, Window};
-pub use txt::{Place, TxtRecord, sought_at};
+pub use txt::{Leftover, Place, TxtRecord};
 
 /// The certificate and the order for the next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,9 +45,12 @@ pub struct Managed {
     /// What somebody demanded that was not done yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub demand: Option<Demand>,
-    /// What the DNS is told for the order, or was told for those before.
+    /// What the DNS is told for the order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub records: Vec<TxtRecord>,
+    /// What it was told before, and is to forget.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leftovers: Vec<Leftover>,
 }
 
 /// A certificate that was issued.
@@ -112,6 +115,7 @@ impl Managed {
             trouble: None,
             demand: None,
             records: Vec::new(),
+            leftovers: Vec::new(),
         }
     }
 
@@ -142,8 +146,7 @@ impl Managed {
 
     /// The records that the CA is to find and not everybody finds yet.
     pub fn unshown(&self) -> impl Iterator<Item = &TxtRecord> {
-        let records = self.records.iter().filter(|record| !record.shown);
-        records.filter(|record| self.needs(record))
+        self.records.iter().filter(|record| !record.shown)
     }
 
     /// Whether the CA is to find this record.
@@ -167,8 +170,10 @@ impl fmt::Display for Managed {
                         "the CA validates"
                     } else if let Some(record) = self.unshown().next() {
                         return record.fmt(f);
-                    } else {
+                    } else if self.is_answered_by_proxies() {
                         "proxies are told the CA's challenges"
+                    } else {
+                        "the CA is told to look into the DNS"
                     }
                 }
                 Step::Ready { .. } => "the CA has validated",

@@ -59,6 +59,9 @@ pub struct Obtains {
         with = "crate::model::hosts"
     )]
     pub by_dns: Vec<HostPattern>,
+    /// And in no other way.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_by_dns: bool,
 }
 
 /// Why no certificate is obtained for a host.
@@ -68,6 +71,8 @@ pub enum Hindrance {
     NotPermitted,
     /// A CA does not ask a wildcard's hosts, and the DNS is not told of it.
     Wildcard,
+    /// No CA is to ask the host, and the DNS is not told of it.
+    OnlyByDns,
     /// There is no such host.
     Any,
 }
@@ -84,10 +89,10 @@ impl Obtains {
         if !self.only_for.is_empty() && !self.only_for.iter().any(is_below) {
             return Err(Hindrance::NotPermitted);
         }
+        let by_dns = self.by_dns.iter().any(is_below);
         match host {
-            HostPattern::OneLabel(_) if !self.by_dns.iter().any(is_below) => {
-                Err(Hindrance::Wildcard)
-            }
+            HostPattern::OneLabel(_) if !by_dns => Err(Hindrance::Wildcard),
+            HostPattern::Exact(_) if self.only_by_dns && !by_dns => Err(Hindrance::OnlyByDns),
             HostPattern::Exact(_) | HostPattern::OneLabel(_) => Ok(()),
             HostPattern::Any => Err(Hindrance::Any),
         }

@@ -74,7 +74,7 @@ pub enum Call {
     AskRenewal,
     /// What it issued is not to be believed any more.
     Revoke { reason: Revocation },
-    /// Not to the CA: what it is to find in the DNS, by what that says.
+    /// Not to the CA: what it is to find in the DNS, or was to find, by what that says.
     Txt { text: Box<str>, step: TxtStep },
 }
 

@@ -153,6 +153,7 @@ impl Finding {
                     Hindrance::Wildcard => {
                         "it is a wildcard, and not below one of acme.dns01.zones"
                     }
+                    Hindrance::OnlyByDns => "it is not below one of acme.dns01.zones",
                     Hindrance::Any => "it is no host",
                 };
                 format!("{text}; none is obtained for {host}: {why}")

@@ -49,8 +49,10 @@ const ACCEPTED: &str = "Accepted";
 /// A rule that another Ingress had is this one's now.
 const RULE_SERVED: &str = "RuleServed";
 
-/// Of a certificate that we obtain: what is done next, that it came to nothing, that it is there.
+/// Of a certificate that we obtain: what is done next, that it does not go as it should, that it came to
+/// nothing, that it is there.
 const CERTIFICATE_PENDING: &str = "CertificatePending";
+const CERTIFICATE_HINDERED: &str = "CertificateHindered";
 const CERTIFICATE_FAILED: &str = "CertificateFailed";
 const CERTIFICATE_ISSUED: &str = "CertificateIssued";
 
@@ -107,6 +109,7 @@ pub(super) fn notices(before: Option<&Standing>, after: Option<&Standing>) -> Ve
          }| {
             let reason = match progress {
                 Progress::UnderWay => CERTIFICATE_PENDING,
+                Progress::Hindered => CERTIFICATE_HINDERED,
                 Progress::Failed => CERTIFICATE_FAILED,
                 Progress::Issued => CERTIFICATE_ISSUED,
             };

@@ -54,7 +54,7 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Reply, String> {
-        let failed = |problem: &str| format!("{}: {problem}", self.url);
+        let failed = |problem: &str| format!("{}: {problem}", self.host());
         let body = body.map(|body| body.to_string().into_bytes());
         let request = Request::builder()
             .method(method)
@@ -78,9 +78,10 @@ impl Api {
         }
     }
 
-    /// For a message.
-    pub(super) fn url(&self) -> &str {
-        &self.url
+    /// For a message: who has a path of it may need no other secret.
+    pub(super) fn host(&self) -> &str {
+        let rest = self.url.trim_start_matches("https://");
+        rest.split('/').next().unwrap_or_default()
     }
 }
 

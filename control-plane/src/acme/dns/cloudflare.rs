@@ -27,6 +27,7 @@ struct Fault {
 #[derive(Deserialize)]
 struct Zone {
     id: String,
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +52,13 @@ pub(super) async fn change(
     change: Change,
 ) -> Result<(), String> {
     let Place { name, zone } = place;
+    for name in [name, zone] {
+        // It becomes part of a query.
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_plain) {
+            return Err(format!("Cloudflare has no zone for {name:?}"));
+        }
+    }
     let records = format!("/zones/{}/dns_records", zone_id(api, zone).await?);
     match change {
         Change::Add => {
@@ -75,10 +83,11 @@ pub(super) async fn change(
 }
 
 async fn zone_id(api: &Api, zone: &str) -> Result<String, String> {
-    let found: Vec<Zone> = read(api, &format!("/zones?name={zone}")).await?;
-    let url = api.url();
-    let first = found.into_iter().next();
-    let first = first.ok_or_else(|| format!("{url} shows no zone {zone} to the token"))?;
+    let found: Vec<Zone> = read(api, &format!("/zones?name={zone}&status=active")).await?;
+    let host = api.host();
+    let mut those = found.into_iter();
+    let first = those.find(|found| found.name.eq_ignore_ascii_case(zone));
+    let first = first.ok_or_else(|| format!("{host} shows no zone {zone} to the token"))?;
     id(api, &first.id).map(str::to_owned)
 }
 
@@ -96,9 +105,9 @@ async fn ask<T: DeserializeOwned>(
 ) -> Result<T, Failed> {
     let reply = api.call(method, path, body).await;
     let Reply { status, body } = reply.map_err(Failed::Other)?;
-    let url = api.url();
+    let host = api.host();
     let Ok(answer) = serde_json::from_slice::<Answer<T>>(&body) else {
-        let what = format!("{url} answers with {status} and nothing that can be read");
+        let what = format!("{host} answers with {status} and nothing that can be read");
         return Err(Failed::Other(what));
     };
     match answer {
@@ -114,7 +123,7 @@ async fn ask<T: DeserializeOwned>(
             let said = errors.iter();
             let said = said.map(|fault| format!("{} ({})", fault.message, fault.code));
             let said: Vec<String> = said.collect();
-            let what = format!("{url} answers with {status}: {}", said.join("; "));
+            let what = format!("{host} answers with {status}: {}", said.join("; "));
             Err(Failed::Other(what))
         }
     }
@@ -123,10 +132,10 @@ async fn ask<T: DeserializeOwned>(
 /// It becomes part of a path.
 fn id<'a>(api: &Api, id: &'a str) -> Result<&'a str, String> {
     let is_one = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
-    let url = api.url();
+    let host = api.host();
     is_one
         .then_some(id)
-        .ok_or_else(|| format!("{url} answers with an id that is none"))
+        .ok_or_else(|| format!("{host} answers with an id that is none"))
 }
 
 /// As zone files have it.

@@ -2,6 +2,7 @@
 //!
 //! Of our own, because the library tells nobody what a server says of a key that it does not know.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hickory_net::proto::op::{Message, ResponseCode};
@@ -11,22 +12,21 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::acme::dns::lookup::Lookup;
+
 /// Sends a message, and gives back an answer that is neither an error nor forged.
 pub(super) async fn exchange(
     (host, port): &(String, u16),
     message: &Message,
     verifier: Option<TSigVerifier>,
+    lookup: &Lookup,
 ) -> Result<Message, String> {
     let failed = |problem: String| format!("{host}:{port} {problem}");
     let bytes = message
         .to_vec()
         .map_err(|error| failed(format!("cannot be asked: {error}")))?;
-    let sent = timeout(LONGEST, send(host, *port, &bytes)).await;
-    let answer = match sent {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => return Err(failed(format!("does not answer: {error}"))),
-        Err(_) => return Err(failed(format!("does not answer within {LONGEST:?}"))),
-    };
+    let answer = send(&lookup.addresses(host).await?, *port, &bytes).await;
+    let answer = answer.map_err(|why| failed(format!("does not answer: {why}")))?;
     let read = Message::from_vec(&answer);
     let read = read.map_err(|error| failed(format!("answers what cannot be read: {error}")))?;
     if read.id != message.id {
@@ -57,8 +57,24 @@ pub(super) async fn exchange(
     Ok(read)
 }
 
-async fn send(host: &str, port: u16, message: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect((host, port)).await?;
+/// To the first address that can be reached: not all can from everywhere.
+async fn send(addresses: &[IpAddr], port: u16, message: &[u8]) -> Result<Vec<u8>, String> {
+    let mut why = "it has no address".to_owned();
+    for address in addresses {
+        let asked = async {
+            let mut stream = timeout(CONNECT, TcpStream::connect((*address, port))).await??;
+            ask(&mut stream, message).await
+        };
+        match timeout(LONGEST, asked).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => why = format!("{address}: {error}"),
+            Err(late) => why = format!("{address}: {late}"),
+        }
+    }
+    Err(why)
+}
+
+async fn ask(stream: &mut TcpStream, message: &[u8]) -> std::io::Result<Vec<u8>> {
     let length = u16::try_from(message.len()).map_err(std::io::Error::other)?;
     let mut framed = length.to_be_bytes().to_vec();
     framed.extend(message);
@@ -68,4 +84,5 @@ async fn send(host: &str, port: u16, message: &[u8]) -> std::io::Result<Vec<u8>>
     Ok(answer)
 }
 
+const CONNECT: Duration = Duration::from_secs(3);
 const LONGEST: Duration = Duration::from_secs(10);

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use futures::future::join_all;
 use hickory_net::NetError;
 use hickory_net::proto::rr::rdata::{CNAME, NS};
 use hickory_net::proto::rr::{Name, Record, RecordType};
@@ -12,6 +13,9 @@ use hickory_resolver::config::{
 };
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::system_conf;
+use tokio::time::timeout;
+
+use crate::acme::dns::name;
 
 /// Asks name servers, and remembers nothing: what was so a moment ago is of no use here.
 pub(super) struct Lookup(TokioResolver);
@@ -27,16 +31,17 @@ impl Lookup {
         Self::build(config, options)
     }
 
-    /// By this server alone, which is to say what it has.
-    pub(super) fn at(server: SocketAddr) -> Result<Self, String> {
+    /// By this server alone; by what it has itself, if it is not to find it out from others.
+    pub(super) fn at(server: SocketAddr, from_others: bool) -> Result<Self, String> {
         let mut options = ResolverOpts::default();
-        options.recursion_desired = false;
+        options.recursion_desired = from_others;
         Self::build(of_servers(&[server]), options)
     }
 
     fn build(config: ResolverConfig, mut options: ResolverOpts) -> Result<Self, String> {
         options.timeout = TIMEOUT;
         options.attempts = 2;
+        options.try_tcp_on_error = true;
         options.cache_size = 0;
         options.use_hosts_file = ResolveHosts::Never;
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
@@ -49,20 +54,39 @@ impl Lookup {
             .map_err(|error| format!("names cannot be looked up: {error}"))
     }
 
-    /// Where the CNAMEs of a name lead; the name itself, if it has none.
+    /// Where the CNAMEs of a name lead; the name itself, if it has none of its own: one that a
+    /// wildcard of the zone brings is not there any more when the name has a record.
     pub(super) async fn follow(&self, name: Name) -> Result<Name, String> {
         let mut at = name.clone();
         for _ in 0..CNAMES {
-            let found = self.records(&at, RecordType::CNAME).await;
-            let found = found.map_err(|error| failed(&at, &error))?;
-            let targets = found.iter().filter_map(Record::try_borrow::<CNAME>);
-            let target = targets.map(|record| record.data().0.clone()).next();
-            match target {
-                Some(target) => at = target,
-                None => return Ok(at),
+            let Some(target) = self.cname(&at).await? else {
+                return Ok(at);
+            };
+            let neighbour = at.base_name().prepend_label(NOBODY);
+            let neighbour = neighbour.map_err(|error| format!("{at}: {error}"))?;
+            if self.cname(&neighbour).await?.as_ref() == Some(&target) {
+                return Ok(at);
             }
+            at = target;
         }
         Err(format!("{name} has more than {CNAMES} CNAMEs in a row"))
+    }
+
+    async fn cname(&self, name: &Name) -> Result<Option<Name>, String> {
+        let found = self.records(name, RecordType::CNAME).await?.records;
+        let mut targets = found.iter().filter_map(Record::try_borrow::<CNAME>);
+        Ok(targets.next().map(|record| record.data().0.clone()))
+    }
+
+    /// The addresses of a host, or that which it is.
+    pub(super) async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, String> {
+        if let Ok(address) = host.parse() {
+            return Ok(vec![address]);
+        }
+        let name = name(host)?;
+        let found = self.0.lookup_ip(name.clone()).await;
+        let found = found.map_err(|error| failed(&name, &error))?;
+        Ok(found.iter().take(ADDRESSES).collect())
     }
 
     /// The zone in which a name is.
@@ -81,7 +105,8 @@ impl Lookup {
                 }
                 Err(error) => return Err(failed(&at, &error)),
             };
-            if let Some(origin) = origin.filter(|origin| origin.zone_of(name)) {
+            let origin = origin.filter(|origin| origin.num_labels() > 0 && origin.zone_of(name));
+            if let Some(origin) = origin {
                 return Ok(origin);
             }
             at = at.base_name();
@@ -89,39 +114,47 @@ impl Lookup {
         Err(format!("nobody knows the zone of {name}"))
     }
 
-    /// The name servers of a zone, sorted, each with its addresses.
+    /// The name servers of a zone, sorted, each with its addresses, as far as they are found soon.
     pub(super) async fn servers(&self, zone: &Name) -> Result<Vec<(Name, Vec<IpAddr>)>, String> {
-        let found = self.records(zone, RecordType::NS).await;
-        let found = found.map_err(|error| failed(zone, &error))?;
+        let found = self.records(zone, RecordType::NS).await?.records;
         let names = found.iter().filter_map(Record::try_borrow::<NS>);
         let names = names.map(|record| record.data().0.clone());
         let mut names: Vec<Name> = names.take(SERVERS).collect();
+        if names.is_empty() {
+            return Err(format!("{zone} has no name servers"));
+        }
         names.sort();
-        let mut servers = Vec::new();
-        for name in names {
-            let addresses = self.0.lookup_ip(name.clone()).await;
-            // Without any it does not answer.
-            let addresses = addresses.map(|found| found.iter().take(ADDRESSES).collect());
-            servers.push((name, addresses.unwrap_or_default()));
-        }
-        match servers.is_empty() {
-            true => Err(format!("{zone} has no name servers")),
-            false => Ok(servers),
-        }
+        let servers = names.into_iter().map(async |name| {
+            let found = timeout(SOON, self.addresses(&name.to_ascii())).await;
+            (
+                name,
+                found.unwrap_or_else(|_| Ok(Vec::new())).unwrap_or_default(),
+            )
+        });
+        Ok(join_all(servers).await)
     }
 
     /// The records of a name; none, if there is no such name.
-    pub(super) async fn records(
-        &self,
-        name: &Name,
-        kind: RecordType,
-    ) -> Result<Vec<Record>, NetError> {
+    pub(super) async fn records(&self, name: &Name, kind: RecordType) -> Result<Found, String> {
         match self.0.lookup(name.clone(), kind).await {
-            Ok(found) => Ok(found.answers().to_vec()),
-            Err(error) if error.is_no_records_found() => Ok(Vec::new()),
-            Err(error) => Err(error),
+            Ok(found) => Ok(Found {
+                records: found.answers().to_vec(),
+                is_of_zone: found.message().authoritative,
+            }),
+            Err(error) if error.is_no_records_found() => Ok(Found {
+                records: Vec::new(),
+                is_of_zone: error.into_soa().is_some(),
+            }),
+            Err(error) => Err(failed(name, &error)),
         }
     }
+}
+
+/// What a server says.
+pub(super) struct Found {
+    pub(super) records: Vec<Record>,
+    /// It says so of a zone of its own.
+    pub(super) is_of_zone: bool,
 }
 
 fn of_servers(servers: &[SocketAddr]) -> ResolverConfig {
@@ -145,3 +178,7 @@ const CNAMES: usize = 8;
 /// More of a zone are not looked at.
 const SERVERS: usize = 16;
 const ADDRESSES: usize = 4;
+/// How long the addresses of a server are looked for.
+const SOON: Duration = Duration::from_secs(8);
+/// A name that nobody has given to anything.
+const NOBODY: &str = "_roadstead-nobody";

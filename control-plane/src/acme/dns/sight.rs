@@ -1,10 +1,13 @@
 //! Who shows a record: each server that a CA may ask.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use futures::future::join_all;
 use hickory_net::proto::rr::rdata::TXT;
 use hickory_net::proto::rr::{Name, Record, RecordType};
+
+use tokio::time::timeout;
 
 use crate::acme::dns::lookup::Lookup;
 use crate::acme::dns::{Zone, name};
@@ -27,6 +30,7 @@ pub(super) async fn of(
     lookup: &Lookup,
 ) -> Result<Sight, String> {
     let owner = name(&place.name)?;
+    let is_named = !zone.checked_at.is_empty();
     let servers: Vec<(String, Vec<SocketAddr>)> = match &*zone.checked_at {
         [] => {
             let servers = lookup.servers(&name(&place.zone)?).await?;
@@ -41,8 +45,8 @@ pub(super) async fn of(
             .collect(),
     };
     let asked = servers.iter().map(async |(server, addresses)| {
-        let all = join_all(addresses.iter().map(|at| ask(*at, &owner, text))).await;
-        (server, one_of(all))
+        let all = addresses.iter().map(|at| ask(*at, &owner, text, is_named));
+        (server, one_of(join_all(all).await))
     });
     let mut sight = Sight::default();
     for (server, said) in join_all(asked).await {
@@ -67,18 +71,24 @@ fn one_of(said: Vec<Said>) -> Said {
     })
 }
 
-async fn ask(server: SocketAddr, owner: &Name, text: &str) -> Said {
-    let found = match Lookup::at(server) {
-        Ok(lookup) => lookup.records(owner, RecordType::TXT).await,
+/// What is named by the configuration may be a server that knows it from others.
+async fn ask(server: SocketAddr, owner: &Name, text: &str, from_others: bool) -> Said {
+    let found = match Lookup::at(server, from_others) {
+        Ok(lookup) => timeout(LONGEST, lookup.records(owner, RecordType::TXT)).await,
         Err(why) => return Said::Nothing(why),
     };
     let found = match found {
-        Ok(found) => found,
-        Err(error) => return Said::Nothing(error.to_string()),
+        Ok(Ok(found)) => found,
+        Ok(Err(why)) => return Said::Nothing(why),
+        Err(late) => return Said::Nothing(late.to_string()),
     };
-    let texts = found.iter().filter_map(Record::try_borrow::<TXT>);
-    let texts = texts.map(|record| record.data().txt_data.concat());
-    let texts: Vec<Vec<u8>> = texts.collect();
+    if !from_others && !found.is_of_zone {
+        return Said::Nothing("it is no server of the zone".to_owned());
+    }
+    let texts = found.records.iter().filter_map(Record::try_borrow::<TXT>);
+    let texts: Vec<_> = texts
+        .map(|record| record.data().txt_data.concat())
+        .collect();
     match &*texts {
         [] => Said::SomethingElse("has no such record"),
         texts if texts.iter().any(|found| *found == text.as_bytes()) => Said::It,
@@ -91,6 +101,8 @@ fn at_port(addresses: &[IpAddr]) -> Vec<SocketAddr> {
     addresses.map(|ip| SocketAddr::new(*ip, PORT)).collect()
 }
 
+/// Of a question to one server, however often it is asked.
+const LONGEST: Duration = Duration::from_secs(12);
 /// That of the DNS.
 const PORT: u16 = 53;
 

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::acme::dns::Change;
 use crate::acme::dns::api::{Api, Reply};
+use crate::acme::words::printable;
 use crate::model::managed::Place;
 
 /// Has the record changed that says this.
@@ -24,7 +25,8 @@ pub(super) async fn change(
     if status.is_success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&body);
-    let url = api.url();
-    Err(format!("{url}{path} answers with {status}: {said}"))
+    // Owners of Ingresses are told no more than that.
+    let said = printable(&String::from_utf8_lossy(&body));
+    tracing::warn!(%status, said, "the webhook of acme.dns01 refuses {}", place.name);
+    Err(format!("{} answers with {status}", api.host()))
 }

@@ -35,7 +35,7 @@ pub enum Outcome {
     /// It is not, or that is not known.
     NotRevoked(Failure),
     Failed(Failure),
-    /// What came of the record that says this.
+    /// What came of the record, or the leftover, that says this.
     Txt {
         text: Box<str>,
         came: Txt,
@@ -58,7 +58,7 @@ impl Outcome {
                 ..
             } => "ok",
             Self::Txt {
-                came: Txt::Failed(_),
+                came: Txt::Failed(_) | Txt::NotRemoved(_),
                 ..
             } => "failed",
             Self::Failed(failure) | Self::NotRevoked(failure) => match failure.kind {
@@ -81,10 +81,12 @@ pub enum Txt {
     /// The zone's server has it.
     Added,
     Seen(Sight),
-    /// The zone's server has it no more.
-    Removed,
     /// Nothing, or that is not known, and why.
     Failed(Box<str>),
+    /// The zone's server has it no more.
+    Removed,
+    /// It has, or that is not known, and why.
+    NotRemoved(Box<str>),
 }
 
 /// Who shows a record; for people those who do not, each with what it says.

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::model::managed::{Challenge, ChallengeType};
 use crate::model::time::Timestamp;
 
-/// A record of the DNS, from when it is wanted until it is taken out again.
+/// A record of the DNS that a CA is to find.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TxtRecord {
@@ -18,6 +18,7 @@ pub struct TxtRecord {
     pub host: Box<str>,
     /// What it says, by which it is known among others of its name.
     pub text: Box<str>,
+    pub wanted: Timestamp,
     /// Where it belongs; `None`: that is still to be found out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
@@ -38,6 +39,21 @@ pub struct TxtRecord {
     pub not_before: Timestamp,
 }
 
+/// A record that was added, or may have been, and that nobody needs any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Leftover {
+    pub host: Box<str>,
+    pub text: Box<str>,
+    pub place: Place,
+    /// How often in a row it could not be removed.
+    #[serde(default)]
+    pub failures: u32,
+    /// Nothing is done about it before.
+    #[serde(default)]
+    pub not_before: Timestamp,
+}
+
 /// Where a record belongs: names of the DNS, without the dot at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -48,11 +64,12 @@ pub struct Place {
 }
 
 impl TxtRecord {
-    /// The record by which this challenge is met, if it is met by one.
-    pub fn of(challenge: &Challenge) -> Option<Self> {
+    /// The record by which this challenge is met, if it is met by one, as it is wanted from now on.
+    pub fn of(challenge: &Challenge, now: Timestamp) -> Option<Self> {
         (challenge.challenge_type == ChallengeType::Dns01).then(|| Self {
             host: challenge.host.clone(),
             text: text(&challenge.key_authorization),
+            wanted: now,
             place: None,
             added: None,
             shown: false,
@@ -69,14 +86,29 @@ impl TxtRecord {
             && text(&challenge.key_authorization) == self.text
     }
 
+    /// The same, to be removed, if it may be there.
+    pub fn leftover(self) -> Option<Leftover> {
+        Some(Leftover {
+            host: self.host,
+            text: self.text,
+            place: self.place?,
+            failures: 0,
+            not_before: Timestamp::default(),
+        })
+    }
+
+    /// Whether something about it goes wrong, and not only takes its time.
+    pub fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
     /// Where a CA begins to look for it.
     pub fn sought_at(&self) -> String {
         sought_at(&self.host)
     }
 }
 
-/// Where a CA begins to look for the record of this host, or of this wildcard.
-pub fn sought_at(host: &str) -> String {
+fn sought_at(host: &str) -> String {
     format!("_acme-challenge.{}", host.trim_start_matches("*."))
 }
 
@@ -118,7 +150,7 @@ mod tests {
             token: "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA".into(),
             key_authorization: "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA.thumb".into(),
         };
-        let record = TxtRecord::of(&challenge).unwrap();
+        let record = TxtRecord::of(&challenge, Timestamp(0)).unwrap();
         assert_eq!(record.sought_at(), "_acme-challenge.example.com");
         // SHA-256 in base64url, without padding.
         assert_eq!(record.text.len(), 43);
@@ -132,6 +164,6 @@ mod tests {
             challenge_type: ChallengeType::Http01,
             ..challenge
         };
-        assert!(!record.meets(&by_http) && TxtRecord::of(&by_http).is_none());
+        assert!(!record.meets(&by_http) && TxtRecord::of(&by_http, Timestamp(0)).is_none());
     }
 }

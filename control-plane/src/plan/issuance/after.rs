@@ -15,7 +15,7 @@ use crate::plan::issuance::{AGAIN, DAY, LONGEST, by_lifetime, txt};
 #[must_use]
 pub fn after(managed: &Managed, outcome: Outcome, now: Timestamp, draw: u64) -> Managed {
     let mut after = after_but_records(managed, outcome, now, draw);
-    txt::follow(&mut after);
+    txt::follow(&mut after, now);
     after
 }
 
@@ -254,7 +254,7 @@ pub fn abandon(managed: &Managed, now: Timestamp) -> Managed {
         give_up(&mut abandoned, message.into(), None, now);
     }
     abandoned.order = None;
-    txt::follow(&mut abandoned);
+    txt::follow(&mut abandoned, now);
     abandoned
 }
 

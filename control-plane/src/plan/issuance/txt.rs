@@ -4,24 +4,26 @@
 //! Beside the steps of an order, for they outlive it: what was added is known until it is removed,
 //! whatever becomes of the order and of who began it.
 
-use crate::model::managed::{Managed, Sight, Txt, TxtRecord};
+use crate::model::managed::{Leftover, Managed, Sight, Txt, TxtRecord};
 use crate::model::time::Timestamp;
 use crate::plan::issuance::{Call, Next, TxtStep};
 
 /// What is to be done before the CA can find all that it is to find; `None`: it can.
 pub(super) fn before_validation(managed: &Managed, now: Timestamp) -> Option<Next> {
-    next_of(managed.unshown(), now, |record| {
-        match (&record.place, record.added) {
-            (None, _) => TxtStep::Locate,
-            (Some(_), None) => TxtStep::Add,
-            (Some(_), Some(_)) => TxtStep::Look,
-        }
-    })
+    let first = managed.unshown().min_by_key(|record| record.not_before)?;
+    let step = match (&first.place, first.added) {
+        (None, _) => TxtStep::Locate,
+        (Some(_), None) => TxtStep::Add,
+        (Some(_), Some(_)) => TxtStep::Look,
+    };
+    Some(due(first.not_before, now, &first.text, step))
 }
 
 /// What is next, unless that is later than a record that nobody needs any more is to be removed.
 pub(super) fn or_removal(managed: &Managed, now: Timestamp, next: Next) -> Next {
-    let removal = next_of(unneeded(managed), now, |_| TxtStep::Remove);
+    let leftovers = managed.leftovers.iter();
+    let first = leftovers.min_by_key(|leftover| leftover.not_before);
+    let removal = first.map(|first| due(first.not_before, now, &first.text, TxtStep::Remove));
     match (next, removal) {
         (Next::Wait(time), Some(Next::Wait(removal))) => Next::Wait(time.min(removal)),
         // It is not forgotten before.
@@ -34,68 +36,93 @@ pub(super) fn or_removal(managed: &Managed, now: Timestamp, next: Next) -> Next 
     }
 }
 
-/// Wants the records by which the challenges of its order are met, and forgets those that nobody
-/// needs and that were never added.
-pub(super) fn follow(managed: &mut Managed) {
-    let wanted = managed.challenges().filter_map(TxtRecord::of);
-    let known = |wanted: &TxtRecord| {
-        let mut records = managed.records.iter();
-        records.any(|record| record.text == wanted.text && record.host == wanted.host)
-    };
-    let new: Vec<TxtRecord> = wanted.filter(|record| !known(record)).collect();
-    managed.records.extend(new);
+/// Wants the records by which the challenges of its order are met, and no others. A CA may ask for the
+/// same again in another order, when it may belong elsewhere.
+pub(super) fn follow(managed: &mut Managed, now: Timestamp) {
     let records = std::mem::take(&mut managed.records);
-    let kept = records.into_iter();
-    managed.records = kept
-        .filter(|record| record.place.is_some() || managed.needs(record))
-        .collect();
+    let (needed, others): (Vec<_>, Vec<_>) = records
+        .into_iter()
+        .partition(|record| managed.needs(record));
+    managed.records = needed;
+    for leftover in others.into_iter().filter_map(TxtRecord::leftover) {
+        managed.leftovers.push(leftover);
+    }
+    let wanted = managed.challenges();
+    let wanted = wanted.filter_map(|challenge| TxtRecord::of(challenge, now));
+    let is_known = |wanted: &TxtRecord| {
+        let mut records = managed.records.iter();
+        records.any(|record| record.text == wanted.text)
+    };
+    let new: Vec<TxtRecord> = wanted.filter(|wanted| !is_known(wanted)).collect();
+    managed.records.extend(new);
 }
 
-/// Takes in what came of the record that says this; an error is the end of its order.
+/// Takes in what came of the record, or the leftover, that says this; an error is the end of its
+/// order.
 pub(super) fn came(
     managed: &mut Managed,
     text: &str,
     came: Txt,
     now: Timestamp,
 ) -> Result<(), Box<str>> {
-    let begun = managed.order.as_ref().map(|order| order.begun);
-    let is_late = begun.is_some_and(|begun| begun.later(PATIENCE) <= now);
-    let known = managed
-        .records
-        .iter()
-        .position(|known| *known.text == *text);
-    let Some(index) = known else {
+    let Managed {
+        records, leftovers, ..
+    } = managed;
+    match came {
+        Txt::Removed => {
+            remove_first(leftovers, text);
+            return Ok(());
+        }
+        Txt::NotRemoved(_) => {
+            let mut those = leftovers.iter_mut();
+            if let Some(leftover) = those.find(|leftover| *leftover.text == *text) {
+                leftover.failures = leftover.failures.saturating_add(1);
+                leftover.not_before = now.later(try_again(leftover.failures).min(HOUR));
+                if leftover.failures >= REMOVALS {
+                    remove_first(leftovers, text);
+                }
+            }
+            return Ok(());
+        }
+        Txt::Located(_) | Txt::Added | Txt::Seen(_) | Txt::Failed(_) => {}
+    }
+    let mut those = records.iter_mut();
+    let Some(record) = those.find(|record| *record.text == *text) else {
         return Ok(());
     };
-    let mut record = managed.records.remove(index);
-    let is_needed = managed.needs(&record);
     match came {
-        Txt::Located(place) => went_well(&mut record, |record| record.place = Some(place)),
-        Txt::Added => went_well(&mut record, |record| record.added = Some(now)),
+        Txt::Located(place) => {
+            // What is there already is needed again.
+            leftovers.retain(|leftover| *leftover.text != *text || leftover.place != place);
+            went_well(record, |record| record.place = Some(place));
+        }
+        Txt::Added => went_well(record, |record| record.added = Some(now)),
         Txt::Seen(sight) => {
             let added = *record.added.get_or_insert(now);
+            record.failures = 0;
             record.shown = is_enough(&sight, added, now);
             record.said = said(&sight).into();
-            record.not_before = match record.shown {
-                true => Timestamp::default(),
-                false => now.later(look_again(added, now)),
-            };
+            record.not_before = now.later(look_again(added, now));
         }
-        Txt::Removed => return Ok(()),
         Txt::Failed(message) => {
             record.failures = record.failures.saturating_add(1);
-            record.not_before = now.later(try_again(record.failures));
+            record.not_before = now.later(try_again(record.failures).min(10 * MINUTE));
             record.said = message;
-            // Nobody can be asked any more, or a server that has forgotten the key refuses for ever.
-            if !is_needed && record.failures >= REMOVALS {
-                return Ok(());
-            }
         }
+        Txt::Removed | Txt::NotRemoved(_) => {}
     }
     let is_stuck = !record.said.is_empty() && !record.shown;
-    let end = (is_needed && is_late && is_stuck).then(|| record.to_string().into());
-    managed.records.insert(index, record);
-    end.map_or(Ok(()), Err)
+    match is_stuck && record.wanted.later(HOUR) <= now {
+        true => Err(record.to_string().into()),
+        false => Ok(()),
+    }
+}
+
+fn remove_first(leftovers: &mut Vec<Leftover>, text: &str) {
+    let index = leftovers.iter().position(|known| *known.text == *text);
+    if let Some(index) = index {
+        leftovers.remove(index);
+    }
 }
 
 fn went_well(record: &mut TxtRecord, change: impl FnOnce(&mut TxtRecord)) {
@@ -112,34 +139,19 @@ fn is_enough(sight: &Sight, added: Timestamp, now: Timestamp) -> bool {
 }
 
 fn said(sight: &Sight) -> String {
-    let parts: Vec<&str> = sight
-        .lacking
-        .iter()
-        .chain(&sight.silent)
-        .map(|part| &**part)
-        .collect();
+    let parts = sight.lacking.iter().chain(&sight.silent);
+    let parts: Vec<&str> = parts.map(|part| &**part).collect();
     parts.join("; ")
 }
 
-fn unneeded(managed: &Managed) -> impl Iterator<Item = &TxtRecord> {
-    let records = managed.records.iter();
-    records.filter(|record| !managed.needs(record))
-}
-
-/// The first that is due.
-fn next_of<'a>(
-    records: impl Iterator<Item = &'a TxtRecord>,
-    now: Timestamp,
-    step: impl FnOnce(&TxtRecord) -> TxtStep,
-) -> Option<Next> {
-    let first = records.min_by_key(|record| record.not_before)?;
-    Some(match first.not_before > now {
-        true => Next::Wait(first.not_before),
+fn due(not_before: Timestamp, now: Timestamp, text: &str, step: TxtStep) -> Next {
+    match not_before > now {
+        true => Next::Wait(not_before),
         false => Next::Call(Call::Txt {
-            text: first.text.clone(),
-            step: step(first),
+            text: text.into(),
+            step,
         }),
-    })
+    }
 }
 
 /// Most servers follow within seconds.
@@ -150,18 +162,18 @@ fn look_again(added: Timestamp, now: Timestamp) -> i64 {
     }
 }
 
-/// Ten seconds, then twice that, and so on to ten minutes.
+/// Ten seconds, then twice that, and so on.
 fn try_again(failures: u32) -> i64 {
     let times = 2_i64.saturating_pow(failures.saturating_sub(1));
-    times.saturating_mul(10 * SECOND).min(10 * MINUTE)
+    times.saturating_mul(10 * SECOND)
 }
 
 /// In milliseconds.
 const SECOND: i64 = 1_000;
 const MINUTE: i64 = 60 * SECOND;
+/// How long an order waits for a record. After it another way may be gone.
+const HOUR: i64 = 60 * MINUTE;
 /// How long servers that do not answer are waited for.
 const SILENT: i64 = 5 * MINUTE;
-/// How long an order waits for its records. After it another way may be gone.
-const PATIENCE: i64 = 60 * MINUTE;
-/// Attempts to remove a record; all of them take about an hour and a half.
-const REMOVALS: u32 = 14;
+/// Attempts to remove a record, most of them an hour apart: for a week.
+const REMOVALS: u32 = 180;

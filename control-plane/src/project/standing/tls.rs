@@ -4,6 +4,7 @@ use roadstead_matcher::host::HostPattern;
 
 use crate::model::ingress::{Ingress, Tls};
 use crate::model::key::{Kind, ObjectKey};
+use crate::model::managed::TxtRecord;
 use crate::model::settings::{Hindrance, Settings};
 use crate::state::State;
 
@@ -61,6 +62,8 @@ pub struct Obtained {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     UnderWay,
+    /// The same, and something does not go as it should.
+    Hindered,
     Failed,
     Issued,
 }
@@ -78,6 +81,7 @@ pub(super) fn obtained(state: &State, ingress: &Ingress) -> Vec<Obtained> {
     let obtained = wanted.into_iter().map(|host| {
         let managed = state.managed_for(&host);
         let progress = match managed {
+            Some(managed) if managed.unshown().any(TxtRecord::is_failing) => Progress::Hindered,
             Some(managed) if managed.order.is_some() => Progress::UnderWay,
             Some(managed) if managed.trouble.is_some() => Progress::Failed,
             Some(managed) if managed.issued.is_some() => Progress::Issued,

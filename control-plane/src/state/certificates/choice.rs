@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use roadstead_matcher::host::HostPattern;
 
 use crate::model::key::{Kind, ObjectKey, Origin};
+use crate::model::managed::Managed;
 use crate::model::settings::Settings;
+use crate::model::time::Timestamp;
 use crate::state::State;
 
 /// What is decided for a host.
@@ -38,13 +40,35 @@ impl Choice {
     }
 }
 
+/// What of a certificate that we obtain decides for other hosts than its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Prospects {
+    is_issued: bool,
+    is_revoked: bool,
+    /// Up to [`IN_VAIN`].
+    failures: u32,
+}
+
+impl Prospects {
+    pub(super) fn of(managed: &Managed) -> Self {
+        let issued = managed.issued.as_ref();
+        let failures = managed.trouble.as_ref().map(|trouble| trouble.failures);
+        Self {
+            is_issued: issued.is_some(),
+            is_revoked: issued.is_some_and(|issued| issued.revoked.is_some()),
+            failures: failures.unwrap_or_default().min(IN_VAIN),
+        }
+    }
+}
+
 impl State {
     /// What is shown for a host: the certificates that Ingresses name for it, the oldest Ingress
     /// first, if they are for that host. If there is none, any that is for it in the namespace that
     /// the host belongs to: the one that is valid longest. If there is none either, the one that we
-    /// obtained for it, or for its wildcard in the same namespace. Of each type of key there is one.
+    /// obtained for it, or for its wildcard in the same namespace: again what is valid longest. Of each
+    /// type of key there is one.
     ///
-    /// Where its wildcard is obtained none is for the host itself; one that was before is until then.
+    /// Where its wildcard is obtained none is for the host itself.
     pub(super) fn choose(&self, host: &HostPattern) -> Choice {
         let wants = self.certificates.wants(host);
         let Some((home, owned)) = self.home(host) else {
@@ -85,43 +109,66 @@ impl State {
         if !others.is_empty() {
             return Choice::of(others);
         }
-        // What we have is shown until cert-manager has one, too.
         let is_wanted = wants.clone().next().is_some();
-        let obtained = is_wanted.then(|| self.one_of_each(self.obtained(host)));
-        let mut obtained = obtained.unwrap_or_default();
         let obtains = self.settings().and_then(Settings::obtains);
         let is_permitted = obtains.is_some_and(|obtains| obtains.permits(host).is_ok());
         let lacks = is_permitted && wants.any(|(ingress, _)| self.is_ours_to_obtain(ingress));
         let wildcard = host.wildcard();
-        let of_wildcard = wildcard.as_ref().map(|of| self.certificates.shown_for(of));
-        let of_wildcard = of_wildcard.unwrap_or_default();
-        let is_neighbour = |wildcard: &HostPattern| {
-            let home_of_wildcard = self.home(wildcard);
-            let is_same = |(of, _): (&ObjectKey, _)| of.namespace == home.namespace;
-            self.certificates.lacking.contains(wildcard) && home_of_wildcard.is_some_and(is_same)
-        };
-        if wildcard.as_ref().is_some_and(is_neighbour) {
-            let goes_on = !obtained.is_empty() && of_wildcard.is_empty();
-            if obtained.is_empty() {
-                obtained = of_wildcard.to_vec();
-            }
-            return Choice {
-                shown: (!obtained.is_empty()).then_some(obtained),
-                lacks: match (lacks, goes_on) {
-                    (false, _) => Lacks::Nothing,
-                    (true, true) => Lacks::OneOfItsOwn,
-                    (true, false) => Lacks::OneOfItsWildcard,
-                },
-            };
+        let of_others = wildcard.as_ref().is_some_and(|wildcard| {
+            !self.is_neighbour(home, wildcard) && !self.certificates.shown_for(wildcard).is_empty()
+        });
+        let neighbour = wildcard.filter(|wildcard| self.is_neighbour(home, wildcard));
+        // What we have is shown until cert-manager has one, too.
+        let own = self.obtained(host).filter(|_| is_wanted);
+        let mut obtained: Vec<&ObjectKey> = own.collect();
+        let has_own = !obtained.is_empty();
+        if let Some(wildcard) = &neighbour {
+            obtained.extend(self.certificates.shown_for(wildcard));
+            obtained.extend(self.obtained(wildcard));
         }
-        // That of its wildcard is of another namespace, and must not be shown for it.
+        obtained.sort_by_key(|found| self.rank(found));
+        let obtained = self.one_of_each(obtained.into_iter());
         Choice {
-            shown: (!obtained.is_empty() || !of_wildcard.is_empty()).then_some(obtained),
-            lacks: match lacks {
-                true => Lacks::OneOfItsOwn,
-                false => Lacks::Nothing,
+            // That of a wildcard of another namespace must not be shown for it.
+            shown: (!obtained.is_empty() || of_others).then_some(obtained),
+            lacks: match neighbour {
+                _ if !lacks => Lacks::Nothing,
+                Some(wildcard) if self.will_do(&wildcard, has_own) => Lacks::OneOfItsWildcard,
+                Some(_) | None => Lacks::OneOfItsOwn,
             },
         }
+    }
+
+    /// Whether a wildcard is of the same namespace as somebody whose host is below it.
+    fn is_neighbour(&self, home: &ObjectKey, wildcard: &HostPattern) -> bool {
+        let of = self.home(wildcard);
+        of.is_some_and(|(of, _)| of.namespace == home.namespace)
+    }
+
+    /// Whether the certificate that is obtained for a wildcard makes others needless: one that some
+    /// hosts have already is renewed until the wildcard's is there, and none waits for one that cannot
+    /// be had.
+    fn will_do(&self, wildcard: &HostPattern, has_own: bool) -> bool {
+        let Prospects {
+            is_issued,
+            failures,
+            ..
+        } = self
+            .managed_for(wildcard)
+            .map_or_else(Prospects::default, Prospects::of);
+        self.certificates.lacking.contains(wildcard)
+            && match is_issued {
+                true => failures < IN_VAIN,
+                false => failures == 0 && !has_own,
+            }
+    }
+
+    /// The lesser is shown: what is not revoked, then what is valid longest.
+    fn rank(&self, certificate: &ObjectKey) -> (bool, Reverse<Option<Timestamp>>) {
+        let is_revoked = self.managed(certificate);
+        let is_revoked = is_revoked.is_some_and(|managed| Prospects::of(managed).is_revoked);
+        let until = self.certificate(certificate).map(|found| found.not_after);
+        (is_revoked, Reverse(until))
     }
 
     /// Whether what an Ingress wants is not for cert-manager to obtain.
@@ -179,3 +226,6 @@ impl State {
             .collect()
     }
 }
+
+/// So often in a row a wildcard is not renewed, within a day or two, before others do not rely on it.
+const IN_VAIN: u32 = 5;

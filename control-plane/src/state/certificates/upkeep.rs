@@ -10,7 +10,7 @@ use crate::model::certificate::Certificate;
 use crate::model::ingress::Ingress;
 use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::object::Age;
-use crate::state::certificates::choice::{Choice, Lacks};
+use crate::state::certificates::choice::{Choice, Lacks, Prospects};
 use crate::state::certificates::{Certificates, Named, first_of};
 use crate::state::references::release;
 use crate::state::{State, Touched};
@@ -90,6 +90,7 @@ impl State {
             self.want_no_more(user, age, ingress, touched);
         }
         let before = self.certificate(key).cloned();
+        let prospects = self.managed(key).map(Prospects::of);
         let mut obtained = self.obtained_for(key);
         change(self);
         obtained.extend(self.obtained_for(key));
@@ -98,7 +99,6 @@ impl State {
             .iter()
             .map(|host| self.certificates.wanted_by(host));
         touched.others.extend(waiting.flatten().cloned());
-        touched.server_names.extend(obtained);
         let after = self.certificate(key).cloned();
         let facts = |certificate: &Certificate| {
             let Certificate {
@@ -110,6 +110,10 @@ impl State {
             (names.clone(), *key_type, *not_after)
         };
         let mut hosts = BTreeSet::new();
+        if prospects != self.managed(key).map(Prospects::of) {
+            hosts = self.affected(obtained.iter());
+        }
+        touched.server_names.extend(obtained);
         if before.as_ref().map(facts) != after.as_ref().map(facts) {
             let names = |certificate: Option<Certificate>| {
                 certificate.map_or_else(Vec::new, |certificate| certificate.names)
@@ -123,7 +127,7 @@ impl State {
                 self.certificates.names.insert(entry(key, name));
                 self.certificates.speak_of(name);
             }
-            hosts = self.affected(before.iter().chain(&after));
+            hosts.extend(self.affected(before.iter().chain(&after)));
             for (user, _, ingress) in users.iter().filter_map(|user| {
                 self.ingress(user)
                     .map(|(meta, ingress)| (user, meta, ingress))
@@ -256,7 +260,7 @@ impl State {
             }
             let before = self.certificates.shown.get(&host);
             let is_wildcard = matches!(host, HostPattern::OneLabel(_));
-            if is_wildcard && (changes || before.is_none() != chosen.is_none()) {
+            if is_wildcard && (changes || before != chosen.as_ref()) {
                 hosts.extend(self.certificates.hosts_of(&host).cloned());
             }
             if before == chosen.as_ref() {

@@ -136,17 +136,17 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- end -}}
 
 {{/* The Secrets of an external account and by which the DNS is told, each as the file that the
-configuration names. */}}
+configuration names. Without one of them all else goes on: they are read whenever they are needed. */}}
 {{- define "roadstead.acmeKeys" -}}
 {{- with (.Values.acme | default dict).externalAccount }}
-- secret: {name: {{ .secret | quote }}, items: [{key: {{ .key | default "secret" | quote }}, path: external-account}]}
+- secret: {name: {{ .secret | quote }}, optional: true, items: [{key: {{ .key | default "secret" | quote }}, path: external-account}]}
 {{- end -}}
 {{- range $number, $zone := ((.Values.acme | default dict).dns01 | default dict).zones -}}
 {{- $of := coalesce ($zone.rfc2136 | default dict).tsig $zone.cloudflare $zone.webhook | default dict -}}
 {{- if $of.secret }}
 {{- $items := list (dict "key" ($of.key | default "secret") "path" (printf "dns01-%d" $number)) -}}
 {{- if $of.rootsKey }}{{ $items = append $items (dict "key" $of.rootsKey "path" (printf "dns01-%d-roots" $number)) }}{{ end }}
-- secret: {name: {{ $of.secret | quote }}, items: {{ $items | toJson }}}
+- secret: {name: {{ $of.secret | quote }}, optional: true, items: {{ $items | toJson }}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -15,7 +15,7 @@ fn by_dns(number: u32) -> Challenge {
 }
 
 fn text(number: u32) -> Box<str> {
-    TxtRecord::of(&by_dns(number)).unwrap().text
+    TxtRecord::of(&by_dns(number), NOW).unwrap().text
 }
 
 fn place() -> Place {
@@ -112,7 +112,7 @@ fn a_record_is_located_added_and_seen_before_the_ca_looks_and_removed_after() {
             "dns_remove"
         ]
     );
-    assert!(managed.records.is_empty() && managed.issued.is_some());
+    assert!(managed.leftovers.is_empty() && managed.issued.is_some());
 }
 
 #[test]
@@ -180,30 +180,61 @@ fn what_the_dns_does_not_take_fails_by_its_way_within_an_hour_and_says_why() {
         next(&again, &circumstances(NOW.later(10_000))),
         Next::Wait(NOW.later(30_000))
     );
-    let late = after(&again, refused(), NOW.later(60 * MINUTE), 0);
+    let late = after(&again, refused(), NOW.later(70 * MINUTE), 0);
     let trouble = late.trouble.as_ref().unwrap();
     assert_eq!(trouble.way, Some(ChallengeType::Dns01));
     assert!(trouble.message.contains("does not know the key"));
     // It may be there all the same.
-    let removal = next(&late, &circumstances(NOW.later(80 * MINUTE)));
+    let removal = next(&late, &circumstances(NOW.later(70 * MINUTE)));
     assert_eq!(removal, Next::Call(txt(1, TxtStep::Remove)));
 }
 
 #[test]
-fn a_record_that_cannot_be_removed_is_left_in_the_end_and_holds_up_no_order() {
+fn a_record_that_cannot_be_removed_is_left_after_a_week_and_holds_up_no_order() {
     let mut managed = abandon(&added(NOW), NOW.later(MINUTE));
     let mut now = NOW.later(MINUTE);
     let mut attempts = 0;
-    while !managed.records.is_empty() {
+    while !managed.leftovers.is_empty() {
         assert_eq!(call(&managed, now), txt(1, TxtStep::Remove));
         attempts += 1;
-        managed = after(&managed, came(1, Txt::Failed("no".into())), now, 0);
+        managed = after(&managed, came(1, Txt::NotRemoved("no".into())), now, 0);
         assert_eq!(next(&managed, &circumstances(now)), Next::Begin);
-        let left = managed.records.first();
-        now = left.map_or(now, |record| record.not_before);
+        let left = managed.leftovers.first();
+        now = left.map_or(now, |leftover| leftover.not_before);
     }
-    assert_eq!(attempts, 14);
-    assert!(now < NOW.later(DAY));
+    assert_eq!(attempts, 180);
+    assert!(
+        now > NOW.later(7 * DAY) && now < NOW.later(8 * DAY),
+        "{now}"
+    );
+}
+
+#[test]
+fn what_a_ca_asks_for_once_more_is_located_anew_and_not_removed_where_it_is_needed() {
+    let again = |managed: &Managed| {
+        let mut managed = begin(managed, CA, NOW);
+        let answers = vec![
+            Outcome::Placed("order".into()),
+            proofs(vec![("one", Progress::Open(by_dns(1)))]),
+        ];
+        for answer in answers {
+            managed = after(&managed, answer, NOW, 0);
+        }
+        managed
+    };
+    let before = abandon(&added(NOW), NOW.later(MINUTE));
+    let managed = again(&before);
+    assert_eq!(managed.leftovers.len(), 1);
+    let record = managed.records.first().unwrap();
+    assert!(record.place.is_none() && !record.shown);
+    let there = after(&managed, came(1, Txt::Located(place())), NOW, 0);
+    assert!(there.leftovers.is_empty());
+    let elsewhere = Place {
+        name: "a.acme.test".into(),
+        zone: "acme.test".into(),
+    };
+    let elsewhere = after(&managed, came(1, Txt::Located(elsewhere)), NOW, 0);
+    assert_eq!(elsewhere.leftovers, before.leftovers);
 }
 
 /// What befalls a step.
@@ -268,9 +299,12 @@ impl World {
             Next::Call(call) => call,
         };
         let outcome = match (fate, &called) {
-            (Fate::Fails, Call::Txt { text, .. }) => Outcome::Txt {
+            (Fate::Fails, Call::Txt { text, step }) => Outcome::Txt {
                 text: text.clone(),
-                came: Txt::Failed("no".into()),
+                came: match step {
+                    TxtStep::Remove => Txt::NotRemoved("no".into()),
+                    TxtStep::Locate | TxtStep::Add | TxtStep::Look => Txt::Failed("no".into()),
+                },
             },
             (Fate::Fails, _) => failed(FailureKind::Refused, None),
             (_, call) => self.answer(call),
@@ -294,12 +328,16 @@ impl World {
                         proofs: vec![],
                     }
                 } else {
-                    proofs(vec![("one", Progress::Open(by_dns(self.orders)))])
+                    // Of orders that came to nothing CAs take up what they wanted.
+                    proofs(vec![("one", Progress::Open(by_dns(self.orders / 2)))])
                 }
             }
             Call::Validate { .. } => {
                 let mut challenges = self.managed.challenges();
-                let text = challenges.find_map(TxtRecord::of).unwrap().text;
+                let text = challenges
+                    .find_map(|found| TxtRecord::of(found, self.now))
+                    .unwrap()
+                    .text;
                 assert!(self.dns.contains(&text), "the CA finds nothing");
                 Outcome::Validating
             }
