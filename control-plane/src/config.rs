@@ -37,7 +37,7 @@ pub use acme::{Acme, ExternalAccount};
 pub use beside::Beside;
 pub use cli::{Cli, Command};
 pub use dns01::{
-    Cloudflare, Dns01, Dns01Zone, Rfc2136, Tsig, TsigAlgorithm, Webhook, address, server,
+    Cloudflare, Dns01, Dns01Zone, Rfc2136, Route53, Tsig, TsigAlgorithm, Webhook, address, server,
 };
 pub use guard::Guard;
 pub use ingress_status::{AddressSource, IngressStatus, NodeAddress};

@@ -38,17 +38,17 @@ pub struct Asked {
     /// With its query.
     pub path: String,
     pub authorization: String,
-    /// Null without one.
+    /// A text, if it is no JSON.
     pub body: Value,
 }
 
-type Answer = dyn Fn(&Asked) -> (StatusCode, Value) + Send + Sync;
+type Answer = dyn Fn(&Asked) -> (StatusCode, String) + Send + Sync;
 
 impl DnsApi {
-    /// Starts it; what this answers is sent as JSON.
+    /// Starts it, with what it answers.
     pub async fn start(
         sandbox: &Sandbox,
-        answer: impl Fn(&Asked) -> (StatusCode, Value) + Send + Sync + 'static,
+        answer: impl Fn(&Asked) -> (StatusCode, String) + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
         let authority = Authority::new()?;
         let pair = authority.issue(&[&ADDRESS.ip().to_string()])?;
@@ -127,13 +127,14 @@ async fn take(
         method: head.method.to_string(),
         path: head.uri.to_string(),
         authorization: authorization.unwrap_or_default().to_owned(),
-        body: serde_json::from_slice(&body).unwrap_or_default(),
+        body: serde_json::from_slice(&body)
+            .unwrap_or_else(|_| String::from_utf8_lossy(&body).into()),
     };
-    let (status, value) = answer(&asked);
+    let (status, text) = answer(&asked);
     all.lock()
         .unwrap_or_else(PoisonError::into_inner)
         .push(asked);
-    let mut response = Response::new(Full::new(value.to_string().into()));
+    let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
     Ok(response)
 }

@@ -239,8 +239,18 @@ fn the_values_have_each_key_of_the_control_plane_that_the_chart_does_not_set() {
 #[test]
 fn the_values_have_each_key_of_the_ca() {
     let read = |text: &Path| ControlPlane::read(text).err().map(|e| e.to_string());
-    // Of the roots it knows the file; the chart knows whence that is.
-    keys_agree("acme", "acme", &BTreeMap::new(), read);
+    let zone = |of: &str| format!("acme.dns01.zones[].{of}");
+    let (tsig, cloudflare) = (zone("rfc2136.tsig"), zone("cloudflare"));
+    let (route53, webhook) = (zone("route53"), zone("webhook"));
+    // Of what is secret it knows the file; the chart knows whence that is.
+    let of_the_chart = BTreeMap::from([
+        ("acme.externalAccount", "keyFile -secret -key"),
+        (&*tsig, "secretFile -secret -key"),
+        (&*cloudflare, "tokenFile roots -secret -key"),
+        (&*route53, "credentialsFile url roots -secret -key"),
+        (&*webhook, "authorizationFile roots -secret -key -rootsKey"),
+    ]);
+    keys_agree("acme", "acme", &of_the_chart, read);
 }
 
 #[test]
@@ -253,7 +263,8 @@ fn the_values_have_each_key_of_the_data_plane_that_the_chart_does_not_set() {
     keys_agree("dataPlane/properties/config", "", &of_the_chart, read);
 }
 
-/// Compares the schema of values with what a plane says it knows below a key of its file.
+/// Compares the schema of values with what a plane says it knows below a key of its file. `of_the_chart`
+/// has the keys that the chart sets itself, and behind a `-` those that only it knows.
 fn keys_agree(
     values: &str,
     below: &str,
@@ -270,11 +281,19 @@ fn keys_agree(
         let properties = schema["properties"].as_object().unwrap();
         let mut of_values: BTreeSet<&str> = properties.keys().map(String::as_str).collect();
         let chart = of_the_chart.get(path.as_str()).copied().unwrap_or_default();
-        of_values.extend(chart.split_whitespace());
+        for key in chart.split_whitespace() {
+            match key.strip_prefix('-') {
+                Some(key) => of_values.remove(key),
+                None => of_values.insert(key),
+            };
+        }
         // An unknown key is refused with a list of those that are known.
         let nested = path.split('.').filter(|key| !key.is_empty()).rev();
         let text = nested.fold("{noSuchKey: 1}".to_owned(), |inner, key| {
-            format!("{{{key}: {inner}}}")
+            match key.strip_suffix("[]") {
+                Some(key) => format!("{{{key}: [{inner}]}}"),
+                None => format!("{{{key}: {inner}}}"),
+            }
         });
         fs::write(&file, text).unwrap();
         let said = read(&file).unwrap();
@@ -284,9 +303,12 @@ fn keys_agree(
         assert_eq!(of_values, known, "{values} {path}: {said}");
         for (key, schema) in properties {
             let file = (path.as_str(), key.as_str()) == ("acme", "roots");
+            let below = format!("{path}.{key}").trim_start_matches('.').to_owned();
+            let of_each = &schema["items"];
             if schema["properties"].is_object() && !file {
-                let path = format!("{path}.{key}").trim_start_matches('.').to_owned();
-                open.push((path, schema));
+                open.push((below, schema));
+            } else if of_each["properties"].is_object() {
+                open.push((format!("{below}[]"), of_each));
             }
         }
     }

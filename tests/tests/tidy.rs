@@ -253,7 +253,7 @@ const NAMES: &[Naming<'_>] = &[
                 "a port of its own, apart from traffic",
             ),
             (
-                "control-plane/src/acme/client/transport",
+                "control-plane/src/acme/transport",
                 "requests to a CA, which is no upstream",
             ),
             ("control-plane/src/admin", "a port of its own"),

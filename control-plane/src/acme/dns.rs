@@ -4,9 +4,11 @@
 //! that it is removed. Each may be done twice and comes to the same.
 
 mod api;
+mod aws;
 mod cloudflare;
 mod exchange;
 mod lookup;
+mod route53;
 mod sight;
 mod update;
 mod webhook;
@@ -21,6 +23,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 
 use crate::acme::dns::api::{Api, Authorization};
+use crate::acme::dns::aws::Identity;
 use crate::acme::dns::lookup::Lookup;
 use crate::acme::transport::Transport;
 use crate::acme::words::printable;
@@ -51,6 +54,7 @@ pub enum Provider {
     /// The server of the zone, by updates of it (RFC 2136).
     Rfc2136(Server),
     Cloudflare(Remote),
+    Route53(Remote, Aws),
     /// A server of the user's own.
     Webhook(Remote),
     /// Nobody: what the configuration names cannot be used, and why.
@@ -66,9 +70,13 @@ pub struct Server {
     pub tsig: Option<Tsig>,
 }
 
-/// A server that is told by JSON over HTTPS.
+/// A server that is told over HTTPS.
 #[derive(Clone, Debug)]
 pub struct Remote(Api);
+
+/// Who we are for AWS.
+#[derive(Clone, Debug)]
+pub struct Aws(Identity);
 
 /// What becomes of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,7 +160,9 @@ impl Zone {
         let name = lookup.follow(sought_at).await?;
         let origin = match &self.provider {
             Provider::Rfc2136(server) => update::zone_of(server, &name, lookup).await?,
-            Provider::Cloudflare(_) | Provider::Webhook(_) => lookup.zone_of(&name).await?,
+            Provider::Cloudflare(_) | Provider::Route53(..) | Provider::Webhook(_) => {
+                lookup.zone_of(&name).await?
+            }
             Provider::Unusable(why) => return Err(why.clone()),
         };
         Ok(Place {
@@ -171,6 +181,9 @@ impl Zone {
         match &self.provider {
             Provider::Rfc2136(server) => update::change(server, place, text, change, lookup).await,
             Provider::Cloudflare(Remote(api)) => cloudflare::change(api, place, text, change).await,
+            Provider::Route53(Remote(api), Aws(identity)) => {
+                route53::change(api, identity, place, text, change).await
+            }
             Provider::Webhook(Remote(api)) => webhook::change(api, place, text, change).await,
             Provider::Unusable(why) => Err(why.clone()),
         }
@@ -189,6 +202,23 @@ impl Remote {
         let authorization = authorization.map(|(prefix, file)| Authorization { prefix, file });
         let transport = Transport::new(roots)?;
         Ok(Self(Api::new(url, authorization, transport)))
+    }
+}
+
+impl Aws {
+    /// Whoever the keys of this file are of, which is as the tools of AWS have it.
+    pub fn of_file(path: PathBuf) -> Self {
+        Self(Identity::File(path))
+    }
+
+    /// Whoever has this role, which the token of a file may take there.
+    pub fn of_role(role: String, token_file: PathBuf, sts: Remote) -> Self {
+        let Remote(sts) = sts;
+        Self(Identity::WebIdentity {
+            role,
+            token_file,
+            sts: Box::new(sts),
+        })
     }
 }
 
@@ -258,8 +288,10 @@ mod tests {
         ] {
             let found = settings.zone(host).map(|zone| match &zone.provider {
                 Provider::Rfc2136(server) => server.at.0.as_str(),
-                other
-                @ (Provider::Cloudflare(_) | Provider::Webhook(_) | Provider::Unusable(_)) => {
+                other @ (Provider::Cloudflare(_)
+                | Provider::Route53(..)
+                | Provider::Webhook(_)
+                | Provider::Unusable(_)) => {
                     panic!("{other:?}")
                 }
             });

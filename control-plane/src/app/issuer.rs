@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::acme;
 use crate::acme::client::ExternalAccount;
-use crate::acme::dns::{self, Provider, Remote};
+use crate::acme::dns::{self, Aws, Provider, Remote};
 use crate::config::{self, Acme, Dns01, Dns01Zone, Rfc2136};
 
 /// What it says; the roots are read now. `by_name`: each Secret is asked for by its name.
@@ -77,6 +77,18 @@ fn provider(zone: &Dns01Zone) -> anyhow::Result<Provider> {
         let token = ("Bearer ", cloudflare.token_file.clone());
         let remote = Remote::new(&cloudflare.url, Some(token), roots.as_deref())?;
         return Ok(Provider::Cloudflare(remote));
+    }
+    if let Some(route53) = &zone.route53 {
+        let roots = roots("route53.roots", route53.roots.as_deref())?;
+        let remote = |url: &str| Remote::new(url, None, roots.as_deref());
+        let aws = match (&route53.credentials_file, &route53.role) {
+            (Some(file), _) => Aws::of_file(file.clone()),
+            (None, role) => {
+                let role = role.clone().context("nobody is named for route53")?;
+                Aws::of_role(role, route53.token_file.clone(), remote(&route53.sts_url)?)
+            }
+        };
+        return Ok(Provider::Route53(remote(&route53.url)?, aws));
     }
     let webhook = zone.webhook.as_ref();
     let webhook = webhook.context("a zone of which nobody is told")?;

@@ -20,7 +20,7 @@ pub struct Dns01 {
     pub resolvers: Vec<String>,
 }
 
-/// Hosts, and who is told for them: one of `rfc2136`, `cloudflare` and `webhook`.
+/// Hosts, and who is told for them: one of `rfc2136`, `cloudflare`, `route53` and `webhook`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Dns01Zone {
@@ -34,6 +34,9 @@ pub struct Dns01Zone {
     /// By Cloudflare.
     #[serde(default)]
     pub cloudflare: Option<Cloudflare>,
+    /// By Amazon Route 53.
+    #[serde(default)]
+    pub route53: Option<Route53>,
     /// By a server of your own, which tells whatever DNS you have.
     #[serde(default)]
     pub webhook: Option<Webhook>,
@@ -69,6 +72,46 @@ pub struct Cloudflare {
     /// ones.
     #[serde(default)]
     pub roots: Option<PathBuf>,
+}
+
+/// The API of Amazon Route 53. It is asked for `ListHostedZonesByName`, `ListResourceRecordSets` and
+/// `ChangeResourceRecordSets`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Route53 {
+    /// A file with `aws_access_key_id = …` and `aws_secret_access_key = …`, as the tools of AWS have it.
+    /// It is read whenever it is needed. Default: `role` is taken.
+    #[serde(default)]
+    pub credentials_file: Option<PathBuf>,
+    /// The role that is taken, as `arn:aws:iam::…:role/…`: the ServiceAccount may take it, as in EKS.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// The file with the token that takes the role. Default: where EKS puts it,
+    /// `/var/run/secrets/eks.amazonaws.com/serviceaccount/token`.
+    #[serde(default = "token_file")]
+    pub token_file: PathBuf,
+    /// The URL of the API. Default: https://route53.amazonaws.com.
+    #[serde(default = "route53")]
+    pub url: String,
+    /// The URL where the role is taken. Default: https://sts.amazonaws.com.
+    #[serde(default = "sts")]
+    pub sts_url: String,
+    /// A file with the roots, in PEM, that their certificates are checked by. Default: the well-known
+    /// ones.
+    #[serde(default)]
+    pub roots: Option<PathBuf>,
+}
+
+fn token_file() -> PathBuf {
+    "/var/run/secrets/eks.amazonaws.com/serviceaccount/token".into()
+}
+
+fn route53() -> String {
+    "https://route53.amazonaws.com".to_owned()
+}
+
+fn sts() -> String {
+    "https://sts.amazonaws.com".to_owned()
 }
 
 /// A server that is sent `{"fqdn": NAME, "value": TEXT}` as JSON by POST to `/present` and `/cleanup`
@@ -174,24 +217,40 @@ impl Dns01 {
 impl Dns01Zone {
     /// What is wrong with who is told, and the remedy.
     fn problem_of_provider(&self) -> Option<(&'static str, String, &'static str)> {
-        let (rfc2136, urls) = match (&self.rfc2136, &self.cloudflare, &self.webhook) {
-            (Some(rfc2136), None, None) => (Some(rfc2136), None),
-            (None, Some(cloudflare), None) => (None, Some(("cloudflare.url", &cloudflare.url))),
-            (None, None, Some(webhook)) => (None, Some(("webhook.url", &webhook.url))),
-            _ => {
-                let problem = "nobody is told, or more than one".to_owned();
-                return Some(("", problem, "name one of rfc2136, cloudflare, webhook"));
-            }
-        };
-        if let Some((key, url)) = urls.filter(|(_, url)| !is_url(url)) {
-            let problem = format!("{url:?} is no URL of a server");
-            return Some((
-                key,
-                problem,
-                "use one that begins with https://, without user, query and fragment",
-            ));
+        let Self {
+            rfc2136,
+            cloudflare,
+            route53,
+            webhook,
+            ..
+        } = self;
+        let told = [
+            rfc2136.is_some(),
+            cloudflare.is_some(),
+            route53.is_some(),
+            webhook.is_some(),
+        ];
+        if told.into_iter().filter(|is_told| *is_told).count() != 1 {
+            let problem = "nobody is told, or more than one".to_owned();
+            let remedy = "name one of rfc2136, cloudflare, route53, webhook";
+            return Some(("", problem, remedy));
         }
-        let rfc2136 = rfc2136?;
+        let urls = cloudflare.iter().map(|of| ("cloudflare.url", &of.url));
+        let urls = urls.chain(webhook.iter().map(|of| ("webhook.url", &of.url)));
+        let urls = urls.chain(route53.iter().map(|of| ("route53.url", &of.url)));
+        let mut urls = urls.chain(route53.iter().map(|of| ("route53.stsUrl", &of.sts_url)));
+        if let Some((key, url)) = urls.find(|(_, url)| !is_url(url)) {
+            let problem = format!("{url:?} is no URL of a server");
+            let remedy = "use one that begins with https://, without user, query and fragment";
+            return Some((key, problem, remedy));
+        }
+        if let Some(of) = route53
+            && of.credentials_file.is_some() == of.role.is_some()
+        {
+            let problem = "neither credentialsFile nor role is set, or both are".to_owned();
+            return Some(("route53", problem, "set one of them"));
+        }
+        let rfc2136 = rfc2136.as_ref()?;
         if server(&rfc2136.server).is_none() {
             let problem = format!("{:?} is no server", rfc2136.server);
             let remedy = "write it as ns1.example.com or 192.0.2.53:53";

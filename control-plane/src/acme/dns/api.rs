@@ -1,10 +1,11 @@
-//! Calls to a server that tells the DNS, by JSON over HTTPS.
+//! Calls to a server that tells the DNS, over HTTPS.
 
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, StatusCode};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::acme::answer::Trouble;
@@ -47,26 +48,42 @@ impl Api {
         }
     }
 
-    /// Asks for a path below its URL.
+    /// Asks for a path below its URL, by JSON.
     pub(super) async fn call(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
     ) -> Result<Reply, String> {
-        let failed = |problem: &str| format!("{}: {problem}", self.host());
-        let body = body.map(|body| body.to_string().into_bytes());
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.url))
-            .body(body.unwrap_or_default());
-        let mut request = request.map_err(|error| failed(&error.to_string()))?;
-        let json = HeaderValue::from_static("application/json");
-        request.headers_mut().insert(CONTENT_TYPE, json);
+        let body = body.map(Value::to_string);
+        let body = body.unwrap_or_default();
+        let mut request = self.request(method, path, "application/json", body)?;
         if let Some(authorization) = &self.authorization {
             let value = authorization.value().await?;
             request.headers_mut().insert(AUTHORIZATION, value);
         }
+        self.send(request).await
+    }
+
+    /// A request for a path below its URL.
+    pub(super) fn request(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &'static str,
+        body: String,
+    ) -> Result<Request<Vec<u8>>, String> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url))
+            .header(CONTENT_TYPE, HeaderValue::from_static(kind))
+            .body(body.into_bytes());
+        request.map_err(|error| format!("{}: {error}", self.host()))
+    }
+
+    /// Sends one, and takes in what comes back.
+    pub(super) async fn send(&self, request: Request<Vec<u8>>) -> Result<Reply, String> {
+        let failed = |problem: &str| format!("{}: {problem}", self.host());
         let answer = self.transport.send(request.map(Into::into), MOST).await;
         match (answer.trouble, answer.status) {
             (Some(Trouble::NotSent(why) | Trouble::Lost(why)), _) => Err(failed(&why)),
@@ -96,6 +113,18 @@ impl Authorization {
         value.set_sensitive(true);
         Ok(value)
     }
+}
+
+/// An answer in XML.
+pub(super) fn xml<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
+    quick_xml::de::from_str(text).map_err(|error| error.to_string())
+}
+
+/// Whether a name can be a part of a path or a query as it is.
+pub(super) fn is_plain(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_plain)
 }
 
 /// Bytes of an answer that are taken in.

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::acme::dns::Change;
-use crate::acme::dns::api::{Api, Reply};
+use crate::acme::dns::api::{Api, Reply, is_plain};
 use crate::model::managed::Place;
 
 #[derive(Deserialize)]
@@ -52,12 +52,8 @@ pub(super) async fn change(
     change: Change,
 ) -> Result<(), String> {
     let Place { name, zone } = place;
-    for name in [name, zone] {
-        // It becomes part of a query.
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        if name.is_empty() || !name.bytes().all(is_plain) {
-            return Err(format!("Cloudflare has no zone for {name:?}"));
-        }
+    if let Some(name) = [name, zone].into_iter().find(|name| !is_plain(name)) {
+        return Err(format!("Cloudflare has no zone for {name:?}"));
     }
     let records = format!("/zones/{}/dns_records", zone_id(api, zone).await?);
     match change {

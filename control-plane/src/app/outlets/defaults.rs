@@ -92,11 +92,11 @@ mod tests {
         defaults.look(&lacks, Timestamp(0));
         assert!(defaults.due(Timestamp(4_999)).is_empty());
         defaults.look(&lacks, Timestamp(4_999));
-        assert_eq!(defaults.due(Timestamp(5_000)), ["https".into()]);
+        assert_eq!(defaults.due(Timestamp(5_000)), [Box::<str>::from("https")]);
         assert!(defaults.due(Timestamp(60_000)).is_empty());
         defaults.look(&configured(None), Timestamp(60_000));
         defaults.look(&lacks, Timestamp(61_000));
         assert!(defaults.due(Timestamp(65_999)).is_empty());
-        assert_eq!(defaults.due(Timestamp(66_000)), ["https".into()]);
+        assert_eq!(defaults.due(Timestamp(66_000)), [Box::<str>::from("https")]);
     }
 }

@@ -43,11 +43,15 @@ fn what_cannot_be_asked_of_a_ca_is_refused_by_key() {
         ),
         (
             "acme: {acceptTerms: true, dns01: {zones: [{hosts: [a.example]}]}}",
-            "acme.dns01.zones[0]: nobody is told, or more than one; name one of rfc2136, cloudflare, webhook",
+            "acme.dns01.zones[0]: nobody is told, or more than one; name one of rfc2136, cloudflare, route53, webhook",
         ),
         (
             "acme: {acceptTerms: true, dns01: {zones: [{hosts: [a.example], webhook: {url: 'http://a'}}]}}",
             "acme.dns01.zones[0].webhook.url: \"http://a\" is no URL of a server",
+        ),
+        (
+            "acme: {acceptTerms: true, dns01: {zones: [{hosts: [a.example], route53: {}}]}}",
+            "acme.dns01.zones[0].route53: neither credentialsFile nor role is set, or both are",
         ),
         (
             "acme: {acceptTerms: true, dns01: {resolvers: [ns1]}}",

@@ -112,6 +112,11 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- with $of.cloudflare -}}
 {{- $_ := set $of "cloudflare" (merge (dict "tokenFile" $file) (omit . "secret" "key")) -}}
 {{- end -}}
+{{- with $of.route53 -}}
+{{- $route53 := omit . "secret" "key" -}}
+{{- if .secret }}{{ $_ := set $route53 "credentialsFile" $file }}{{ end -}}
+{{- $_ := set $of "route53" $route53 -}}
+{{- end -}}
 {{- with $of.webhook -}}
 {{- $webhook := omit . "secret" "key" "rootsKey" -}}
 {{- if .secret }}{{ $_ := set $webhook "authorizationFile" $file }}{{ end -}}
@@ -142,7 +147,7 @@ configuration names. Without one of them all else goes on: they are read wheneve
 - secret: {name: {{ .secret | quote }}, optional: true, items: [{key: {{ .key | default "secret" | quote }}, path: external-account}]}
 {{- end -}}
 {{- range $number, $zone := ((.Values.acme | default dict).dns01 | default dict).zones -}}
-{{- $of := coalesce ($zone.rfc2136 | default dict).tsig $zone.cloudflare $zone.webhook | default dict -}}
+{{- $of := coalesce ($zone.rfc2136 | default dict).tsig $zone.cloudflare $zone.route53 $zone.webhook | default dict -}}
 {{- if $of.secret }}
 {{- $items := list (dict "key" ($of.key | default "secret") "path" (printf "dns01-%d" $number)) -}}
 {{- if $of.rootsKey }}{{ $items = append $items (dict "key" $of.rootsKey "path" (printf "dns01-%d-roots" $number)) }}{{ end }}
