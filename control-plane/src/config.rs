@@ -33,7 +33,7 @@ use serde::Deserialize;
 use crate::model::settings::HostOwnership;
 
 pub use access::Access;
-pub use acme::{Acme, ExternalAccount};
+pub use acme::{Acme, ExternalAccount, OfNamespace};
 pub use beside::Beside;
 pub use cli::{Cli, Command};
 pub use dns01::{

@@ -19,13 +19,11 @@ use std::time::Duration;
 
 use hickory_net::proto::rr::Name;
 use roadstead_matcher::host::HostPattern;
-use rustls::pki_types::CertificateDer;
 use tokio::time::timeout;
 
 use crate::acme::dns::api::{Api, Authorization};
 use crate::acme::dns::aws::Identity;
 use crate::acme::dns::lookup::Lookup;
-use crate::acme::transport::Transport;
 use crate::acme::words::printable;
 use crate::config::TsigAlgorithm;
 use crate::model::managed::{Leftover, Managed, Place, Txt};
@@ -57,8 +55,6 @@ pub enum Provider {
     Route53(Remote, Aws),
     /// A server of the user's own.
     Webhook(Remote),
-    /// Nobody: what the configuration names cannot be used, and why.
-    Unusable(String),
 }
 
 /// A server that takes updates.
@@ -110,19 +106,19 @@ impl Settings {
     }
 
     async fn attempt(&self, step: TxtStep, text: &str, managed: &Managed) -> Result<Txt, String> {
-        let lookup = Lookup::new(&self.resolvers)?;
         if step == TxtStep::Remove {
-            let mut leftovers = managed.leftovers.iter();
-            let leftover = leftovers.find(|leftover| *leftover.text == *text);
+            let index = managed.leftover(text);
+            let leftover = index.and_then(|index| managed.leftovers.get(index));
             let Leftover { host, place, .. } = leftover.ok_or("what is to be removed is lost")?;
             let zone = self.zone_of(host)?;
-            zone.change(place, text, Change::Remove, &lookup).await?;
+            zone.change(place, text, Change::Remove).await?;
             return Ok(Txt::Removed);
         }
         let mut records = managed.records.iter();
         let record = records.find(|record| *record.text == *text);
         let record = record.ok_or("the record is lost")?;
         let zone = self.zone_of(&record.host)?;
+        let lookup = Lookup::new(&self.resolvers)?;
         let Some(place) = &record.place else {
             let sought_at = name(&record.sought_at())?;
             return Ok(Txt::Located(zone.locate(sought_at, &lookup).await?));
@@ -130,7 +126,7 @@ impl Settings {
         if step == TxtStep::Look {
             return Ok(Txt::Seen(sight::of(zone, place, text, &lookup).await?));
         }
-        zone.change(place, text, Change::Add, &lookup).await?;
+        zone.change(place, text, Change::Add).await?;
         Ok(Txt::Added)
     }
 
@@ -159,11 +155,10 @@ impl Zone {
     async fn locate(&self, sought_at: Name, lookup: &Lookup) -> Result<Place, String> {
         let name = lookup.follow(sought_at).await?;
         let origin = match &self.provider {
-            Provider::Rfc2136(server) => update::zone_of(server, &name, lookup).await?,
+            Provider::Rfc2136(server) => update::zone_of(server, &name).await?,
             Provider::Cloudflare(_) | Provider::Route53(..) | Provider::Webhook(_) => {
                 lookup.zone_of(&name).await?
             }
-            Provider::Unusable(why) => return Err(why.clone()),
         };
         Ok(Place {
             name: written(&name),
@@ -171,37 +166,29 @@ impl Zone {
         })
     }
 
-    async fn change(
-        &self,
-        place: &Place,
-        text: &str,
-        change: Change,
-        lookup: &Lookup,
-    ) -> Result<(), String> {
+    async fn change(&self, place: &Place, text: &str, change: Change) -> Result<(), String> {
         match &self.provider {
-            Provider::Rfc2136(server) => update::change(server, place, text, change, lookup).await,
+            Provider::Rfc2136(server) => update::change(server, place, text, change).await,
             Provider::Cloudflare(Remote(api)) => cloudflare::change(api, place, text, change).await,
             Provider::Route53(Remote(api), Aws(identity)) => {
                 route53::change(api, identity, place, text, change).await
             }
             Provider::Webhook(Remote(api)) => webhook::change(api, place, text, change).await,
-            Provider::Unusable(why) => Err(why.clone()),
         }
     }
 }
 
 impl Remote {
-    /// At this URL, which begins with https://, and believed by these roots; without, by the
+    /// At this URL, which begins with https://, and believed by the roots of a file; without, by the
     /// well-known ones. In the header `Authorization` stands what a file has, if there is one, behind
     /// this.
     pub fn new(
         url: &str,
         authorization: Option<(&'static str, PathBuf)>,
-        roots: Option<&[CertificateDer<'static>]>,
-    ) -> Result<Self, rustls::Error> {
+        roots: Option<PathBuf>,
+    ) -> Self {
         let authorization = authorization.map(|(prefix, file)| Authorization { prefix, file });
-        let transport = Transport::new(roots)?;
-        Ok(Self(Api::new(url, authorization, transport)))
+        Self(Api::new(url, authorization, roots))
     }
 }
 
@@ -288,10 +275,8 @@ mod tests {
         ] {
             let found = settings.zone(host).map(|zone| match &zone.provider {
                 Provider::Rfc2136(server) => server.at.0.as_str(),
-                other @ (Provider::Cloudflare(_)
-                | Provider::Route53(..)
-                | Provider::Webhook(_)
-                | Provider::Unusable(_)) => {
+                other
+                @ (Provider::Cloudflare(_) | Provider::Route53(..) | Provider::Webhook(_)) => {
                     panic!("{other:?}")
                 }
             });

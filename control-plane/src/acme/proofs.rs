@@ -249,6 +249,7 @@ mod tests {
         assert_eq!(ways(&[HTTP, TLS], &managed, false), [HTTP, TLS]);
         let mut trouble = |way| {
             managed.trouble = Some(Trouble {
+                late: false,
                 failures: 7,
                 message: "".into(),
                 not_before: Timestamp(0),

@@ -44,17 +44,13 @@ fn dns(configured: &Dns01) -> dns::Settings {
         let texts = texts.iter();
         texts.filter_map(|text| config::address(text)).collect()
     };
-    let zones = configured.zones.iter().map(|zone| {
+    let zones = configured.zones.iter().filter_map(|zone| {
         let hosts = zone.hosts.iter().map(|host| HostPattern::parse(host));
-        dns::Zone {
+        Some(dns::Zone {
             hosts: hosts.filter_map(Result::ok).collect(),
-            // The others go on.
-            provider: provider(zone).unwrap_or_else(|error| {
-                tracing::error!("acme.dns01: {error:#}");
-                Provider::Unusable(format!("acme.dns01: {error:#}"))
-            }),
+            provider: provider(zone)?,
             checked_at: addresses(&zone.checked_at),
-        }
+        })
     });
     dns::Settings {
         zones: zones.collect(),
@@ -62,40 +58,37 @@ fn dns(configured: &Dns01) -> dns::Settings {
     }
 }
 
-fn provider(zone: &Dns01Zone) -> anyhow::Result<Provider> {
+/// One of them is named: it was checked.
+fn provider(zone: &Dns01Zone) -> Option<Provider> {
     if let Some(Rfc2136 { server, tsig }) = &zone.rfc2136 {
         let tsig = tsig.as_ref().map(|tsig| dns::Tsig {
             name: tsig.key_name.clone(),
             algorithm: tsig.algorithm,
             secret_file: tsig.secret_file.clone(),
         });
-        let at = config::server(server).context("a server that is none")?;
-        return Ok(Provider::Rfc2136(dns::Server { at, tsig }));
+        let at = config::server(server)?;
+        return Some(Provider::Rfc2136(dns::Server { at, tsig }));
     }
     if let Some(cloudflare) = &zone.cloudflare {
-        let roots = roots("cloudflare.roots", cloudflare.roots.as_deref())?;
         let token = ("Bearer ", cloudflare.token_file.clone());
-        let remote = Remote::new(&cloudflare.url, Some(token), roots.as_deref())?;
-        return Ok(Provider::Cloudflare(remote));
+        let remote = Remote::new(&cloudflare.url, Some(token), cloudflare.roots.clone());
+        return Some(Provider::Cloudflare(remote));
     }
     if let Some(route53) = &zone.route53 {
-        let roots = roots("route53.roots", route53.roots.as_deref())?;
-        let remote = |url: &str| Remote::new(url, None, roots.as_deref());
+        let remote = |url: &str| Remote::new(url, None, route53.roots.clone());
         let aws = match (&route53.credentials_file, &route53.role) {
             (Some(file), _) => Aws::of_file(file.clone()),
             (None, role) => {
-                let role = role.clone().context("nobody is named for route53")?;
-                Aws::of_role(role, route53.token_file.clone(), remote(&route53.sts_url)?)
+                let token_file = route53.token_file.clone();
+                Aws::of_role(role.clone()?, token_file, remote(&route53.sts_url))
             }
         };
-        return Ok(Provider::Route53(remote(&route53.url)?, aws));
+        return Some(Provider::Route53(remote(&route53.url), aws));
     }
-    let webhook = zone.webhook.as_ref();
-    let webhook = webhook.context("a zone of which nobody is told")?;
-    let roots = roots("webhook.roots", webhook.roots.as_deref())?;
+    let webhook = zone.webhook.as_ref()?;
     let authorization = webhook.authorization_file.clone().map(|file| ("", file));
-    let remote = Remote::new(&webhook.url, authorization, roots.as_deref())?;
-    Ok(Provider::Webhook(remote))
+    let remote = Remote::new(&webhook.url, authorization, webhook.roots.clone());
+    Some(Provider::Webhook(remote))
 }
 
 /// The certificates in a file, if one is named.

@@ -1,6 +1,6 @@
 //! The CA that certificates are obtained from, and what is asked of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use roadstead_matcher::host::HostPattern;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::config::{ConfigError, Dns01};
 use crate::model::managed::ChallengeType;
-use crate::model::settings::Obtains;
+use crate::model::settings::{Hosts, Obtains};
 
 /// A CA that speaks ACME (RFC 8555). Hosts of `spec.tls` for which no Secret has a certificate get
 /// one from it: it asks for them on port 80 or 443.
@@ -38,6 +38,9 @@ pub struct Acme {
     /// Hosts that certificates are obtained for: these and all below them, for example
     /// `[example.com]`. Empty, which is the default: all. Applied without a restart.
     pub only_for: Vec<String>,
+    /// What holds for some namespaces in particular, by their names; by `*` for all that are not named.
+    /// Default: nothing. Applied without a restart.
+    pub namespaces: BTreeMap<Box<str>, OfNamespace>,
     /// A file with the roots, in PEM, that the CA's own certificate is checked by, in place of the
     /// well-known ones: for a CA of your own.
     pub roots: Option<PathBuf>,
@@ -47,6 +50,15 @@ pub struct Acme {
     /// Orders for the same names that it takes within a week, at Let's Encrypt 5. 0: any number.
     /// Default: 5.
     pub orders_per_names_per_week: u32,
+}
+
+/// What holds for one namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct OfNamespace {
+    /// Hosts of it that certificates are obtained for: these and all below them, as far as
+    /// `acme.onlyFor` permits it. Empty: none.
+    pub only_for: Vec<String>,
 }
 
 /// What somebody was given by a CA for accounts of theirs (EAB; RFC 8555, section 7.3.4).
@@ -74,6 +86,7 @@ impl Default for Acme {
             ],
             dns01: Dns01::default(),
             only_for: Vec::new(),
+            namespaces: BTreeMap::new(),
             roots: None,
             orders_per_three_hours: 300,
             orders_per_names_per_week: 5,
@@ -84,10 +97,16 @@ impl Default for Acme {
 impl Acme {
     /// For whom it is asked.
     pub(super) fn obtains(&self) -> Obtains {
-        let hosts = self.only_for.iter().map(|host| HostPattern::parse(host));
+        // They were checked.
+        let hosts = |hosts: &[String]| {
+            let hosts = hosts.iter().map(|host| HostPattern::parse(host));
+            hosts.filter_map(Result::ok).collect()
+        };
+        let only_in = self.namespaces.iter();
+        let only_in = only_in.map(|(name, of)| (name.clone(), Hosts(hosts(&of.only_for))));
         Obtains {
-            // They were checked.
-            only_for: hosts.filter_map(Result::ok).collect(),
+            only_for: hosts(&self.only_for),
+            only_in: only_in.collect(),
             by_dns: self.dns01.hosts().collect(),
             only_by_dns: *self.challenges == [ChallengeType::Dns01],
         }
@@ -97,6 +116,7 @@ impl Acme {
     pub(super) fn lasting(&self) -> Self {
         Self {
             only_for: Vec::new(),
+            namespaces: BTreeMap::new(),
             ..self.clone()
         }
     }
@@ -105,6 +125,7 @@ impl Acme {
     pub(super) fn with_live_of(&self, other: &Self) -> Self {
         Self {
             only_for: other.only_for.clone(),
+            namespaces: other.namespaces.clone(),
             ..self.clone()
         }
     }
@@ -165,11 +186,19 @@ impl Acme {
             let problem = "dns-01 alone is among them, and dns01 does not say how".to_owned();
             return invalid("challenges", problem, "set dns01.zones, or leave it out");
         }
-        for host in &self.only_for {
+        let of_namespaces = self.namespaces.iter().flat_map(|(name, of)| {
+            let hosts = of.only_for.iter();
+            hosts.map(move |host| (format!("namespaces.{name}.onlyFor"), host))
+        });
+        let of_all = self
+            .only_for
+            .iter()
+            .map(|host| ("onlyFor".to_owned(), host));
+        for (key, host) in of_all.chain(of_namespaces) {
             if !matches!(HostPattern::parse(host), Ok(HostPattern::Exact(_))) {
                 let problem = format!("{host:?} is no host");
                 let remedy = "write it without * and dot before it: what is below is meant, too";
-                return invalid("onlyFor", problem, remedy);
+                return invalid(&key, problem, remedy);
             }
         }
         Ok(())

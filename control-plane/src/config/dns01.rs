@@ -51,7 +51,7 @@ pub struct Dns01Zone {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Rfc2136 {
     /// Its name or address, with or without a port, for example `ns1.example.com` or
-    /// `192.0.2.53:53`. It is asked by TCP.
+    /// `192.0.2.53:53`, or that of a Service. It is asked by TCP.
     pub server: String,
     /// How updates are signed (TSIG, RFC 8945). Default: they are not.
     #[serde(default)]

@@ -102,6 +102,9 @@ pub struct Trouble {
     /// By which way the CA did not find the hosts to be ours, of late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub way: Option<ChallengeType>,
+    /// What there is may expire before there is another: half of the time for that is over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
 }
 
 impl Managed {
@@ -147,6 +150,14 @@ impl Managed {
     /// The records that the CA is to find and not everybody finds yet.
     pub fn unshown(&self) -> impl Iterator<Item = &TxtRecord> {
         self.records.iter().filter(|record| !record.shown)
+    }
+
+    /// Which of the leftovers that say this is the next to be removed.
+    pub fn leftover(&self, text: &str) -> Option<usize> {
+        let those = self.leftovers.iter().enumerate();
+        let those = those.filter(|(_, leftover)| *leftover.text == *text);
+        let first = those.min_by_key(|(_, leftover)| leftover.not_before);
+        first.map(|(index, _)| index)
     }
 
     /// Whether the CA is to find this record.

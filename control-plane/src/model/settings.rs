@@ -52,6 +52,10 @@ pub struct Obtains {
         with = "crate::model::hosts"
     )]
     pub only_for: Vec<HostPattern>,
+    /// In these namespaces for no others than these, either; in those that are not named for those of
+    /// `*`, if that is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub only_in: BTreeMap<Box<str>, Hosts>,
     /// For these hosts and all below them a CA can be shown by the DNS that they are ours.
     #[serde(
         default,
@@ -64,11 +68,18 @@ pub struct Obtains {
     pub only_by_dns: bool,
 }
 
+/// Hosts with all below them; none: nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hosts(#[serde(with = "crate::model::hosts")] pub Vec<HostPattern>);
+
 /// Why no certificate is obtained for a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hindrance {
     /// The settings do not permit it.
     NotPermitted,
+    /// Nor do those for its namespace.
+    NotInNamespace,
     /// A CA does not ask a wildcard's hosts, and the DNS is not told of it.
     Wildcard,
     /// No CA is to ask the host, and the DNS is not told of it.
@@ -78,8 +89,9 @@ pub enum Hindrance {
 }
 
 impl Obtains {
-    /// Whether one may be, and can be, obtained for this host or wildcard; if not, why.
-    pub fn permits(&self, host: &HostPattern) -> Result<(), Hindrance> {
+    /// Whether one may be, and can be, obtained for this host or wildcard, which belongs to a
+    /// namespace; if not, why.
+    pub fn permits(&self, host: &HostPattern, namespace: &str) -> Result<(), Hindrance> {
         let name = host.to_string();
         let is_below = |top: &HostPattern| {
             let top = top.to_string();
@@ -88,6 +100,11 @@ impl Obtains {
         };
         if !self.only_for.is_empty() && !self.only_for.iter().any(is_below) {
             return Err(Hindrance::NotPermitted);
+        }
+        let here = self.only_in.get(namespace);
+        let here = here.or_else(|| self.only_in.get(ANY_OTHER));
+        if here.is_some_and(|Hosts(hosts)| !hosts.iter().any(is_below)) {
+            return Err(Hindrance::NotInNamespace);
         }
         let by_dns = self.by_dns.iter().any(is_below);
         match host {
@@ -98,6 +115,9 @@ impl Obtains {
         }
     }
 }
+
+/// All namespaces that are not named.
+const ANY_OTHER: &str = "*";
 
 /// The class `roadstead` and nothing else: no listener, nothing obtained, nobody redirected.
 impl Default for Settings {

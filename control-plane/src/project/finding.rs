@@ -150,6 +150,9 @@ impl Finding {
             .fold(comes_to, |text, (host, why)| {
                 let why = match why {
                     Hindrance::NotPermitted => "it is not below one of acme.onlyFor",
+                    Hindrance::NotInNamespace => {
+                        "it is not below one of its namespace's in acme.namespaces"
+                    }
                     Hindrance::Wildcard => {
                         "it is a wildcard, and not below one of acme.dns01.zones"
                     }

@@ -93,7 +93,7 @@ struct Route53 {
 impl Route53 {
     fn answer(&mut self, asked: &Asked) -> (StatusCode, String) {
         let zone = "/2013-04-01/hostedzone/Z2/rrset";
-        let zones = "/2013-04-01/hostedzonesbyname?dnsname=fruit.example&maxitems=10";
+        let zones = "/2013-04-01/hostedzonesbyname?dnsname=fruit.example&maxitems=100";
         let set = format!("{zone}?name={}&type=TXT&maxitems=1", name());
         match (&*asked.method, &*asked.path) {
             ("POST", "/") => (

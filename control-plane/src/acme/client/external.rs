@@ -75,6 +75,9 @@ async fn binding(external: &ExternalAccount, jwk: &Value, url: &str) -> Result<V
     // Not what the decoder says of it, which may have parts of it.
     let key = BASE64.decode(text.trim().trim_end_matches('='));
     let key = key.map_err(|_| unusable("is not in base64url, as the CA gave it"))?;
+    if key.is_empty() {
+        return Err(unusable("is empty"));
+    }
     let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
     let protected = json!({"alg": "HS256", "kid": external.key_id, "url": url});
     jws(&protected, jwk, |input| {
@@ -160,6 +163,9 @@ mod tests {
         let signed = format!("{protected}.{payload}");
         hmac::verify(&key, signed.as_bytes(), &signature).unwrap();
 
+        std::fs::write(&key_file, "\n").unwrap();
+        let empty = binding(&external, &jwk(&pair), url).await.unwrap_err();
+        assert!(empty.message.contains("is empty"), "{empty}");
         std::fs::write(&key_file, "canary!").unwrap();
         let refused = binding(&external, &jwk(&pair), url).await.unwrap_err();
         assert!(refused.message.contains("is not in base64url"), "{refused}");

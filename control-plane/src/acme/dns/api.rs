@@ -1,12 +1,16 @@
 //! Calls to a server that tells the DNS, over HTTPS.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, StatusCode};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use crate::acme::answer::Trouble;
 use crate::acme::secret_file;
@@ -18,7 +22,10 @@ pub(super) struct Api {
     /// Its URL, which begins with https:// and has no slash at its end.
     url: String,
     authorization: Option<Authorization>,
-    transport: Transport,
+    /// The file of the roots by which it is believed; without, the well-known ones.
+    roots: Option<PathBuf>,
+    /// Once those could be read.
+    transport: Arc<OnceCell<Transport>>,
 }
 
 /// What stands in the header of this name.
@@ -39,12 +46,13 @@ impl Api {
     pub(super) fn new(
         url: &str,
         authorization: Option<Authorization>,
-        transport: Transport,
+        roots: Option<PathBuf>,
     ) -> Self {
         Self {
             url: url.trim_end_matches('/').to_owned(),
             authorization,
-            transport,
+            roots,
+            transport: Arc::default(),
         }
     }
 
@@ -84,7 +92,8 @@ impl Api {
     /// Sends one, and takes in what comes back.
     pub(super) async fn send(&self, request: Request<Vec<u8>>) -> Result<Reply, String> {
         let failed = |problem: &str| format!("{}: {problem}", self.host());
-        let answer = self.transport.send(request.map(Into::into), MOST).await;
+        let transport = self.transport.get_or_try_init(|| self.open()).await?;
+        let answer = transport.send(request.map(Into::into), MOST).await;
         match (answer.trouble, answer.status) {
             (Some(Trouble::NotSent(why) | Trouble::Lost(why)), _) => Err(failed(&why)),
             (None, Some(status)) => Ok(Reply {
@@ -93,6 +102,15 @@ impl Api {
             }),
             (None, None) => Err(failed("no answer")),
         }
+    }
+
+    async fn open(&self) -> Result<Transport, String> {
+        let roots = match &self.roots {
+            Some(path) => Some(roots(path).await?),
+            None => None,
+        };
+        let opened = Transport::new(roots.as_deref());
+        opened.map_err(|error| format!("cannot set up TLS: {error}"))
     }
 
     /// For a message: who has a path of it may need no other secret.
@@ -112,6 +130,18 @@ impl Authorization {
         let mut value = value.map_err(|_| format!("{path} is not one line of text"))?;
         value.set_sensitive(true);
         Ok(value)
+    }
+}
+
+async fn roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let unusable = |why: &str| format!("{} {why}", path.display());
+    let pem = tokio::fs::read(path).await;
+    let pem = pem.map_err(|error| unusable(&format!("cannot be read: {error}")))?;
+    let roots: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let roots = roots.map_err(|error| unusable(&error.to_string()))?;
+    match roots.is_empty() {
+        true => Err(unusable("has no certificates in PEM")),
+        false => Ok(roots),
     }
 }
 

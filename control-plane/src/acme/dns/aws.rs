@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::acme::dns::api::{Api, Reply, xml};
 use crate::acme::secret_file;
+use crate::acme::words::printable;
 use crate::model::time::Timestamp;
 
 /// Who says who we are.
@@ -54,11 +55,7 @@ impl Identity {
                 let text = secret_file::read(path).await;
                 let path = path.display();
                 let text = text.map_err(|error| format!("{path} cannot be read: {error}"))?;
-                let of = |name| {
-                    let mut lines = text.lines().filter_map(|line| line.split_once('='));
-                    let found = lines.find(|(known, _)| known.trim() == name);
-                    found.map(|(_, value)| value.trim().to_owned())
-                };
+                let of = |name| value(&text, name);
                 let needed = |name| of(name).ok_or_else(|| format!("{path} has no {name}"));
                 (
                     needed("aws_access_key_id")?,
@@ -83,6 +80,15 @@ impl Identity {
                 (access_key_id, secret_access_key, Some(session_token))
             }
         };
+        // They become parts of headers.
+        let is_plain = |text: &String| text.bytes().all(|byte| byte.is_ascii_graphic());
+        if ![Some(&key), Some(&secret), token.as_ref()]
+            .into_iter()
+            .flatten()
+            .all(is_plain)
+        {
+            return Err("the keys of AWS have characters that no key has".to_owned());
+        }
         Ok(Credentials::new(key, secret, token, None, "roadstead"))
     }
 }
@@ -90,10 +96,46 @@ impl Identity {
 async fn assume(sts: &Api, role: &str, token: &str) -> Result<Keys, String> {
     let kind = "application/x-www-form-urlencoded";
     let request = sts.request(Method::POST, "/", kind, form(role, token))?;
-    let Reply { status, body } = sts.send(request).await?;
-    let read: Result<Assumed, String> = xml(&body);
-    let assumed = read.map_err(|_| format!("{} answers with {status}", sts.host()))?;
-    Ok(assumed.assume_role_with_web_identity_result.credentials)
+    let reply = sts.send(request).await?;
+    if !reply.status.is_success() {
+        return Err(fault(sts, &reply));
+    }
+    let read: Result<Assumed, String> = xml(&reply.body);
+    let read = read.map_err(|why| format!("{} answers what cannot be read: {why}", sts.host()))?;
+    Ok(read.assume_role_with_web_identity_result.credentials)
+}
+
+/// The value of a key in the part `[default]`, or before any part.
+fn value(text: &str, name: &str) -> Option<String> {
+    let mut is_ours = true;
+    for line in text.lines().map(str::trim) {
+        if let Some(part) = line.strip_prefix('[') {
+            is_ours = part.trim_end_matches(']').trim() == "default";
+        }
+        let pair = line.split_once('=').filter(|_| is_ours);
+        if let Some((_, value)) = pair.filter(|(known, _)| known.trim() == name) {
+            return Some(value.trim().to_owned());
+        }
+    }
+    None
+}
+
+/// What is said of a request that is refused: to owners of Ingresses the code alone, to who reads the
+/// log all of it.
+pub(super) fn fault(api: &Api, Reply { status, body }: &Reply) -> String {
+    let said = String::from_utf8_lossy(body);
+    let part = |tag: &str| {
+        let (_, rest) = said.split_once(&format!("<{tag}>"))?;
+        let (text, _) = rest.split_once(&format!("</{tag}>"))?;
+        Some(printable(text))
+    };
+    let message = part("Message").unwrap_or_default();
+    let host = api.host();
+    tracing::warn!(%status, message, "{host} refuses a request of acme.dns01");
+    // A batch that is refused has no such element.
+    let is_batch = said.contains("InvalidChangeBatch");
+    let code = part("Code").or_else(|| is_batch.then(|| "InvalidChangeBatch".to_owned()));
+    format!("{host} answers with {status}: {}", code.unwrap_or_default())
 }
 
 fn form(role: &str, token: &str) -> String {
@@ -140,3 +182,26 @@ pub(super) fn signed(
 
 /// Where Route 53 is, whose zones are everywhere.
 const REGION: &str = "us-east-1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_those_of_the_default_part() {
+        let text = "[temp]\naws_access_key_id=A\n[default]\n aws_access_key_id = B\n[other]\nx=1";
+        assert_eq!(value(text, "aws_access_key_id").as_deref(), Some("B"));
+        assert_eq!(value(text, "x"), None);
+        assert_eq!(value("x = 1", "x").as_deref(), Some("1"));
+    }
+
+    #[tokio::test]
+    async fn keys_that_no_header_could_have_are_refused_without_being_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys");
+        let text = "aws_access_key_id = canary\u{1b}[0m\naws_secret_access_key = canary\n";
+        std::fs::write(&file, text).unwrap();
+        let refused = Identity::File(file).credentials().await.unwrap_err();
+        assert!(!refused.contains("canary"), "{refused}");
+    }
+}

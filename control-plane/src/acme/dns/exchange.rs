@@ -2,30 +2,26 @@
 //!
 //! Of our own, because the library tells nobody what a server says of a key that it does not know.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use hickory_net::proto::op::{Message, ResponseCode};
 use hickory_net::proto::rr::TSigVerifier;
 use hickory_net::proto::rr::rdata::tsig::TsigError;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
-
-use crate::acme::dns::lookup::Lookup;
 
 /// Sends a message, and gives back an answer that is neither an error nor forged.
 pub(super) async fn exchange(
     (host, port): &(String, u16),
     message: &Message,
     verifier: Option<TSigVerifier>,
-    lookup: &Lookup,
 ) -> Result<Message, String> {
     let failed = |problem: String| format!("{host}:{port} {problem}");
     let bytes = message
         .to_vec()
         .map_err(|error| failed(format!("cannot be asked: {error}")))?;
-    let answer = send(&lookup.addresses(host).await?, *port, &bytes).await;
+    let answer = send(host, *port, &bytes).await;
     let answer = answer.map_err(|why| failed(format!("does not answer: {why}")))?;
     let read = Message::from_vec(&answer);
     let read = read.map_err(|error| failed(format!("answers what cannot be read: {error}")))?;
@@ -57,12 +53,16 @@ pub(super) async fn exchange(
     Ok(read)
 }
 
-/// To the first address that can be reached: not all can from everywhere.
-async fn send(addresses: &[IpAddr], port: u16, message: &[u8]) -> Result<Vec<u8>, String> {
+/// To the first address that can be reached: not all can from everywhere. The name is found as the
+/// machine finds names, for it may be that of a Service.
+async fn send(host: &str, port: u16, message: &[u8]) -> Result<Vec<u8>, String> {
+    let found = timeout(LONGEST, lookup_host((host, port))).await;
+    let addresses = found.map_err(|late| format!("its name is not found: {late}"))?;
+    let addresses = addresses.map_err(|error| format!("its name is not found: {error}"))?;
     let mut why = "it has no address".to_owned();
-    for address in addresses {
+    for address in addresses.take(ADDRESSES) {
         let asked = async {
-            let mut stream = timeout(CONNECT, TcpStream::connect((*address, port))).await??;
+            let mut stream = timeout(CONNECT, TcpStream::connect(address)).await??;
             ask(&mut stream, message).await
         };
         match timeout(LONGEST, asked).await {
@@ -84,5 +84,6 @@ async fn ask(stream: &mut TcpStream, message: &[u8]) -> std::io::Result<Vec<u8>>
     Ok(answer)
 }
 
+const ADDRESSES: usize = 4;
 const CONNECT: Duration = Duration::from_secs(3);
 const LONGEST: Duration = Duration::from_secs(10);

@@ -15,8 +15,6 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::system_conf;
 use tokio::time::timeout;
 
-use crate::acme::dns::name;
-
 /// Asks name servers, and remembers nothing: what was so a moment ago is of no use here.
 pub(super) struct Lookup(TokioResolver);
 
@@ -78,17 +76,6 @@ impl Lookup {
         Ok(targets.next().map(|record| record.data().0.clone()))
     }
 
-    /// The addresses of a host, or that which it is.
-    pub(super) async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, String> {
-        if let Ok(address) = host.parse() {
-            return Ok(vec![address]);
-        }
-        let name = name(host)?;
-        let found = self.0.lookup_ip(name.clone()).await;
-        let found = found.map_err(|error| failed(&name, &error))?;
-        Ok(found.iter().take(ADDRESSES).collect())
-    }
-
     /// The zone in which a name is.
     pub(super) async fn zone_of(&self, name: &Name) -> Result<Name, String> {
         let mut at = name.clone();
@@ -125,11 +112,10 @@ impl Lookup {
         }
         names.sort();
         let servers = names.into_iter().map(async |name| {
-            let found = timeout(SOON, self.addresses(&name.to_ascii())).await;
-            (
-                name,
-                found.unwrap_or_else(|_| Ok(Vec::new())).unwrap_or_default(),
-            )
+            let found = timeout(SOON, self.0.lookup_ip(name.clone())).await;
+            let found = found.ok().and_then(Result::ok);
+            let addresses = found.map(|found| found.iter().take(ADDRESSES).collect());
+            (name, addresses.unwrap_or_default())
         });
         Ok(join_all(servers).await)
     }

@@ -6,14 +6,14 @@
 
 use std::collections::BTreeSet;
 
+use aws_credential_types::Credentials;
 use http::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::acme::dns::Change;
 use crate::acme::dns::api::{Api, Reply, is_plain, xml};
-use crate::acme::dns::aws::{Identity, signed};
-use crate::acme::words::printable;
+use crate::acme::dns::aws::{Identity, fault, signed};
 use crate::clock;
 use crate::model::managed::Place;
 
@@ -96,18 +96,19 @@ pub(super) async fn change(
     if let Some(name) = [name, zone].into_iter().find(|name| !is_plain(name)) {
         return Err(format!("Route 53 has no zone for {name:?}"));
     }
-    let id = zone_id(api, identity, zone).await?;
+    let credentials = &identity.credentials().await?;
+    let id = zone_id(api, credentials, zone).await?;
     let sets = format!("/2013-04-01/hostedzone/{id}/rrset");
     let mut refused = String::new();
     for _ in 0..ROUNDS {
         let listed = format!("{sets}?name={name}&type=TXT&maxitems=1");
-        let listed: Sets = read(api, identity, &listed).await?;
+        let listed: Sets = read(api, credentials, &listed).await?;
         let mut those = listed.resource_record_sets.resource_record_set.into_iter();
         let before = those.find(|set| is_same(&set.name, name) && set.kind == "TXT");
         let Some(batch) = batch(name, before, text, change) else {
             return Ok(());
         };
-        let Reply { status, body } = ask(api, identity, Method::POST, &sets, batch).await?;
+        let Reply { status, body } = ask(api, credentials, Method::POST, &sets, batch).await?;
         if status.is_success() {
             return Ok(());
         }
@@ -144,7 +145,7 @@ fn batch(name: &str, before: Option<Set>, text: &str, change: Change) -> Option<
              </ResourceRecordSet></Change>"
         )
     };
-    let parts = [("DELETE", &before, ttl), ("CREATE", &after, TTL)];
+    let parts = [("DELETE", &before, ttl), ("CREATE", &after, ttl)];
     let parts = parts
         .into_iter()
         .filter(|(_, values, _)| !values.is_empty());
@@ -160,13 +161,20 @@ fn batch(name: &str, before: Option<Set>, text: &str, change: Change) -> Option<
 }
 
 /// The public zone of this name.
-async fn zone_id(api: &Api, identity: &Identity, zone: &str) -> Result<String, String> {
-    let path = format!("/2013-04-01/hostedzonesbyname?dnsname={zone}&maxitems=10");
-    let found: Zones = read(api, identity, &path).await?;
-    let mut zones = found.hosted_zones.hosted_zone.into_iter();
-    let found = zones.find(|found| is_same(&found.name, zone) && !found.config.private_zone);
+async fn zone_id(api: &Api, credentials: &Credentials, zone: &str) -> Result<String, String> {
+    let path = format!("/2013-04-01/hostedzonesbyname?dnsname={zone}&maxitems=100");
+    let found: Zones = read(api, credentials, &path).await?;
+    let zones = found.hosted_zones.hosted_zone.into_iter();
+    let mut zones = zones.filter(|found| is_same(&found.name, zone) && !found.config.private_zone);
+    let (found, other) = (zones.next(), zones.next());
     let host = api.host();
     let found = found.ok_or_else(|| format!("{host} shows us no public zone {zone}"))?;
+    if let Some(other) = other {
+        let (one, other) = (found.id, other.id);
+        return Err(format!(
+            "{host} has two public zones {zone}, {one} and {other}: remove one"
+        ));
+    }
     let id = found.id.trim_start_matches("/hostedzone/");
     let is_one = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
     match is_one {
@@ -177,10 +185,10 @@ async fn zone_id(api: &Api, identity: &Identity, zone: &str) -> Result<String, S
 
 async fn read<T: DeserializeOwned>(
     api: &Api,
-    identity: &Identity,
+    credentials: &Credentials,
     path: &str,
 ) -> Result<T, String> {
-    let reply = ask(api, identity, Method::GET, path, String::new()).await?;
+    let reply = ask(api, credentials, Method::GET, path, String::new()).await?;
     let host = api.host();
     match reply.status.is_success() {
         true => {
@@ -192,35 +200,14 @@ async fn read<T: DeserializeOwned>(
 
 async fn ask(
     api: &Api,
-    identity: &Identity,
+    credentials: &Credentials,
     method: Method,
     path: &str,
     body: String,
 ) -> Result<Reply, String> {
     let request = api.request(method, path, "application/xml", body)?;
-    let credentials = identity.credentials().await?;
-    let request = signed(request, credentials, "route53", clock::now())?;
+    let request = signed(request, credentials.clone(), "route53", clock::now())?;
     api.send(request).await
-}
-
-/// What it says of a request that it refuses.
-fn fault(api: &Api, Reply { status, body }: &Reply) -> String {
-    let said = String::from_utf8_lossy(body);
-    let part = |tag: &str| {
-        let (_, rest) = said.split_once(&format!("<{tag}>"))?;
-        rest.split_once(&format!("</{tag}>"))
-            .map(|(text, _)| text.to_owned())
-    };
-    // A batch that is refused has no such element of its own.
-    let code = part("Code").unwrap_or_else(|| {
-        let is_batch = said.contains("InvalidChangeBatch");
-        if is_batch { "InvalidChangeBatch" } else { "" }.to_owned()
-    });
-    let message = part("Message").unwrap_or_default();
-    printable(&format!(
-        "{} answers with {status}: {code} {message}",
-        api.host()
-    ))
 }
 
 fn is_same(name: &str, of: &str) -> bool {

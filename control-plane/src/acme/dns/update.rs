@@ -8,7 +8,6 @@ use hickory_net::proto::rr::rdata::tsig::TsigAlgorithm as Algorithm;
 use hickory_net::proto::rr::{Name, RData, Record, RecordSet, RecordType, TSigner};
 
 use crate::acme::dns::exchange::exchange;
-use crate::acme::dns::lookup::Lookup;
 use crate::acme::dns::{Change, Server, Tsig, name};
 use crate::acme::secret_file;
 use crate::clock;
@@ -21,7 +20,6 @@ pub(super) async fn change(
     place: &Place,
     text: &str,
     change: Change,
-    lookup: &Lookup,
 ) -> Result<(), String> {
     let (owner, origin) = (name(&place.name)?, name(&place.zone)?);
     if !origin.zone_of(&owner) {
@@ -42,23 +40,19 @@ pub(super) async fn change(
         None => None,
     };
     // No update is answered by "no such name".
-    exchange(&server.at, &message, verifier, lookup).await?;
+    exchange(&server.at, &message, verifier).await?;
     Ok(())
 }
 
 /// The zone of the server in which this name is. The name itself may be a CNAME of a wildcard, of which
 /// the answer says something of another zone.
-pub(super) async fn zone_of(
-    server: &Server,
-    owner: &Name,
-    lookup: &Lookup,
-) -> Result<Name, String> {
+pub(super) async fn zone_of(server: &Server, owner: &Name) -> Result<Name, String> {
     let mut at = owner.clone();
     while at.num_labels() > 0 {
         let mut message = Message::query();
         message.metadata.recursion_desired = false;
         message.add_query(Query::query(at.clone(), RecordType::SOA));
-        let answer = exchange(&server.at, &message, None, lookup).await?;
+        let answer = exchange(&server.at, &message, None).await?;
         let records = answer.answers.iter().chain(&answer.authorities);
         let origins = records.filter(|record| record.record_type() == RecordType::SOA);
         let mut origins = origins.map(|record| &record.name);

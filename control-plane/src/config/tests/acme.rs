@@ -93,6 +93,11 @@ fn what_cannot_be_asked_of_a_ca_is_refused_by_key() {
             "acme.externalAccount.keyId: it is empty",
         ),
         (
+            "acme: {acceptTerms: true, namespaces: {a: {onlyFor: ['*.example.com']}}}",
+            "acme.namespaces.a.onlyFor: \"*.example.com\" is no host",
+        ),
+        ("acme: {acceptTerms: true, namespaces: {a: {}}}", "onlyFor"),
+        (
             "acme: {acceptTerms: true, onlyFor: ['*.example.com']}",
             "acme.onlyFor: \"*.example.com\" is no host",
         ),
@@ -121,7 +126,7 @@ fn for_whom_certificates_are_obtained_is_a_setting_and_the_rest_of_the_ca_is_rea
         let host = HostPattern::parse(host).unwrap();
         settings
             .obtains
-            .is_some_and(|obtains| obtains.permits(&host).is_ok())
+            .is_some_and(|obtains| obtains.permits(&host, "shop").is_ok())
     };
     assert!(obtained(&all, "a.test"));
     assert!(!obtained(&Config::default(), "a.test"));
@@ -133,6 +138,14 @@ fn for_whom_certificates_are_obtained_is_a_setting_and_the_rest_of_the_ca_is_rea
     ] {
         assert_eq!(obtained(&some, host), is_below, "{host}");
     }
+    let ours = acme(", namespaces: {shop: {onlyFor: [shop.test]}, '*': {onlyFor: []}}");
+    assert!(obtained(&ours, "a.shop.test") && !obtained(&ours, "a.test"));
+    let others = acme(", namespaces: {other: {onlyFor: [a.test]}}");
+    assert!(obtained(&others, "b.test"));
+    let nobody = acme(", namespaces: {'*': {onlyFor: []}}");
+    assert!(!obtained(&nobody, "a.test"));
+    assert_eq!(all.live_of(&ours), ours.live());
+    assert_eq!(all.differs_until_restart(&ours), [""; 0]);
     assert!(!obtained(&all, "*.example.com"));
     let zone = "{hosts: [example.com], rfc2136: {server: ns1.example.com}}";
     let by_dns = acme(&format!(", dns01: {{zones: [{zone}]}}"));

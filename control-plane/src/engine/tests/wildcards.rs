@@ -6,7 +6,7 @@ use super::*;
 use crate::model::bundle::BundleName;
 use crate::model::certificate::{Certificate, KeyType};
 use crate::model::ingress::{Ingress, Tls};
-use crate::model::managed::{Issued, Managed, Renewal, Trouble};
+use crate::model::managed::{ChallengeType, Issued, Managed, Renewal, Trouble};
 use crate::model::settings::{Obtains, Settings as Configured};
 use crate::plan::issuance;
 
@@ -66,7 +66,7 @@ fn issued(text: &str, until: i64) -> Managed {
 }
 
 /// So many attempts at it came to nothing.
-fn failing(managed: Managed, failures: u32) -> Managed {
+fn failing(managed: Managed, failures: u32, late: bool) -> Managed {
     Managed {
         trouble: Some(Trouble {
             failures,
@@ -74,6 +74,7 @@ fn failing(managed: Managed, failures: u32) -> Managed {
             not_before: Timestamp(0),
             asked: None,
             way: None,
+            late,
         }),
         ..managed
     }
@@ -133,15 +134,14 @@ fn a_host_has_that_of_its_wildcard_and_keeps_its_own_until_there_is_one() {
     assert_eq!(obtained(&engine), [ALL]);
     assert_eq!(shown(&engine, ONE), [ALL]);
     assert_eq!(shown(&engine, TWO), [ALL]);
+    // Without the wildcard each is obtained for itself, and shown what there is until then.
+    engine.turn(batch([wants("all", &[TWO])]));
+    assert_eq!(obtained(&engine), [ONE, TWO]);
+    assert_eq!(shown(&engine, TWO), [ALL]);
     let mut revoked = issued(ALL, 12);
     revoked.issued.as_mut().unwrap().revoked = Some(Timestamp(5));
     engine.turn(batch([managed(&revoked)]));
     assert_eq!(shown(&engine, ONE), [ONE]);
-
-    // Without the wildcard each is obtained for itself.
-    engine.turn(batch([wants("all", &[TWO])]));
-    assert_eq!(obtained(&engine), [ONE, TWO]);
-    assert!(shown(&engine, TWO).is_empty());
 }
 
 #[test]
@@ -149,12 +149,19 @@ fn no_host_relies_on_a_wildcard_that_cannot_be_had() {
     let mut engine = engine([wants("all", &[ALL, TWO])]);
     assert_eq!(obtained(&engine), [ALL]);
     let new = || Managed::new(vec![host(ALL)]);
-    engine.turn(batch([managed(&failing(new(), 1))]));
+    // The CA may have been away.
+    engine.turn(batch([managed(&failing(new(), 2, false))]));
+    assert_eq!(obtained(&engine), [ALL]);
+    engine.turn(batch([managed(&failing(new(), 3, false))]));
+    assert_eq!(obtained(&engine), [TWO, ALL]);
+    let mut not_proved = failing(new(), 1, false);
+    not_proved.trouble.as_mut().unwrap().way = Some(ChallengeType::Dns01);
+    engine.turn(batch([managed(&not_proved)]));
     assert_eq!(obtained(&engine), [TWO, ALL]);
     // A renewal has time.
-    engine.turn(batch([managed(&failing(issued(ALL, 12), 4))]));
+    engine.turn(batch([managed(&failing(issued(ALL, 12), 9, false))]));
     assert_eq!(obtained(&engine), [ALL]);
-    engine.turn(batch([managed(&failing(issued(ALL, 12), 5))]));
+    engine.turn(batch([managed(&failing(issued(ALL, 12), 9, true))]));
     assert_eq!(obtained(&engine), [TWO, ALL]);
     assert_eq!(shown(&engine, TWO), [ALL]);
 }

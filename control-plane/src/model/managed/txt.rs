@@ -18,6 +18,7 @@ pub struct TxtRecord {
     pub host: Box<str>,
     /// What it says, by which it is known among others of its name.
     pub text: Box<str>,
+    #[serde(default)]
     pub wanted: Timestamp,
     /// Where it belongs; `None`: that is still to be found out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -276,7 +276,17 @@ fn give_up(
         not_before: not_before.map_or(again, |time| time.max(again)),
         asked: not_before,
         way,
+        late: managed
+            .issued
+            .as_ref()
+            .is_some_and(|issued| is_late(issued, now)),
     });
+}
+
+fn is_late(issued: &Issued, now: Timestamp) -> bool {
+    let until = issued.certificate.not_after;
+    let left = until.0.saturating_sub(issued.renewal.at.0);
+    now.later(left / 2) >= until
 }
 
 /// A minute, ten, a hundred, and so on to a day (Let's Encrypt's integration guide).

@@ -203,6 +203,19 @@ fn nothing_is_validated_before_all_proxies_answer() {
 }
 
 #[test]
+fn a_renewal_that_fails_is_late_when_half_of_its_time_is_over() {
+    let late = |days: i64| {
+        let begun = begin(&issued(90), CA, NOW.later(days * DAY));
+        let failed = failed(FailureKind::Refused, None);
+        let after = after(&begun, failed, NOW.later(days * DAY), 0);
+        after.trouble.unwrap().late
+    };
+    // It was due from the sixtieth day on.
+    assert!(!late(74));
+    assert!(late(75));
+}
+
+#[test]
 fn failures_wait_for_longer_each_time_and_what_the_ca_says_is_obeyed() {
     let mut managed = wanted();
     for (number, minutes) in [1, 10, 100, 1000, 1440, 1440].into_iter().enumerate() {

@@ -4,7 +4,7 @@
 //! Beside the steps of an order, for they outlive it: what was added is known until it is removed,
 //! whatever becomes of the order and of who began it.
 
-use crate::model::managed::{Leftover, Managed, Sight, Txt, TxtRecord};
+use crate::model::managed::{Managed, Sight, Txt, TxtRecord};
 use crate::model::time::Timestamp;
 use crate::plan::issuance::{Call, Next, TxtStep};
 
@@ -65,22 +65,27 @@ pub(super) fn came(
     came: Txt,
     now: Timestamp,
 ) -> Result<(), Box<str>> {
+    let leftover = managed.leftover(text);
     let Managed {
         records, leftovers, ..
     } = managed;
     match came {
         Txt::Removed => {
-            remove_first(leftovers, text);
+            leftover.map(|index| leftovers.remove(index));
             return Ok(());
         }
         Txt::NotRemoved(_) => {
-            let mut those = leftovers.iter_mut();
-            if let Some(leftover) = those.find(|leftover| *leftover.text == *text) {
+            let Some(index) = leftover else {
+                return Ok(());
+            };
+            let mut those = leftovers.iter_mut().skip(index);
+            let failures = those.next().map(|leftover| {
                 leftover.failures = leftover.failures.saturating_add(1);
                 leftover.not_before = now.later(try_again(leftover.failures).min(HOUR));
-                if leftover.failures >= REMOVALS {
-                    remove_first(leftovers, text);
-                }
+                leftover.failures
+            });
+            if failures.is_some_and(|failures| failures >= REMOVALS) {
+                leftovers.remove(index);
             }
             return Ok(());
         }
@@ -92,8 +97,9 @@ pub(super) fn came(
     };
     match came {
         Txt::Located(place) => {
-            // What is there already is needed again.
-            leftovers.retain(|leftover| *leftover.text != *text || leftover.place != place);
+            // What is there already is needed again; a webhook knows no zones.
+            leftovers
+                .retain(|leftover| *leftover.text != *text || leftover.place.name != place.name);
             went_well(record, |record| record.place = Some(place));
         }
         Txt::Added => went_well(record, |record| record.added = Some(now)),
@@ -115,13 +121,6 @@ pub(super) fn came(
     match is_stuck && record.wanted.later(HOUR) <= now {
         true => Err(record.to_string().into()),
         false => Ok(()),
-    }
-}
-
-fn remove_first(leftovers: &mut Vec<Leftover>, text: &str) {
-    let index = leftovers.iter().position(|known| *known.text == *text);
-    if let Some(index) = index {
-        leftovers.remove(index);
     }
 }
 

@@ -114,7 +114,7 @@ pub(super) fn lacking(state: &State, key: &ObjectKey, ingress: &Ingress) -> Vec<
         Some(Lacking {
             entry,
             why,
-            not_obtained: not_obtained(state, &unserved),
+            not_obtained: not_obtained(state, key, &unserved),
             unserved,
         })
     });
@@ -161,14 +161,18 @@ fn why(
     })
 }
 
-fn not_obtained(state: &State, unserved: &[HostPattern]) -> Vec<(HostPattern, Hindrance)> {
+fn not_obtained(
+    state: &State,
+    key: &ObjectKey,
+    unserved: &[HostPattern],
+) -> Vec<(HostPattern, Hindrance)> {
     let settings = state.settings();
     let Some(obtains) = settings.and_then(Settings::obtains) else {
         return Vec::new();
     };
     let hindered = unserved
         .iter()
-        .filter_map(|host| Some((host.clone(), obtains.permits(host).err()?)));
+        .filter_map(|host| Some((host.clone(), obtains.permits(host, &key.namespace).err()?)));
     hindered.collect()
 }
 

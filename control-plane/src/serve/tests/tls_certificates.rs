@@ -139,6 +139,7 @@ async fn three_certificates() -> (World, Client) {
     obtain(&mut world, "b.example", |b| b.order = order(Step::Intended));
     obtain(&mut world, "c.example", |c| {
         c.trouble = Some(Trouble {
+            late: false,
             way: None,
             asked: None,
             failures: 2,

@@ -43,20 +43,28 @@ impl Choice {
 /// What of a certificate that we obtain decides for other hosts than its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Prospects {
+    /// There is one that is good.
     is_issued: bool,
     is_revoked: bool,
-    /// Up to [`IN_VAIN`].
-    failures: u32,
+    /// There may be none in time.
+    is_doubtful: bool,
 }
 
 impl Prospects {
     pub(super) fn of(managed: &Managed) -> Self {
         let issued = managed.issued.as_ref();
-        let failures = managed.trouble.as_ref().map(|trouble| trouble.failures);
+        let is_revoked = issued.is_some_and(|issued| issued.revoked.is_some());
+        let is_issued = issued.is_some() && !is_revoked;
+        let trouble = managed.trouble.as_ref();
+        // That a CA is away says nothing of the names.
+        let is_doubtful = trouble.is_some_and(|trouble| match is_issued {
+            true => trouble.late,
+            false => trouble.way.is_some() || trouble.failures >= IN_VAIN,
+        });
         Self {
-            is_issued: issued.is_some(),
-            is_revoked: issued.is_some_and(|issued| issued.revoked.is_some()),
-            failures: failures.unwrap_or_default().min(IN_VAIN),
+            is_issued,
+            is_revoked,
+            is_doubtful,
         }
     }
 }
@@ -111,7 +119,8 @@ impl State {
         }
         let is_wanted = wants.clone().next().is_some();
         let obtains = self.settings().and_then(Settings::obtains);
-        let is_permitted = obtains.is_some_and(|obtains| obtains.permits(host).is_ok());
+        let is_permitted =
+            obtains.is_some_and(|obtains| obtains.permits(host, &home.namespace).is_ok());
         let lacks = is_permitted && wants.any(|(ingress, _)| self.is_ours_to_obtain(ingress));
         let wildcard = host.wildcard();
         let of_others = wildcard.as_ref().is_some_and(|wildcard| {
@@ -124,7 +133,8 @@ impl State {
         let has_own = !obtained.is_empty();
         if let Some(wildcard) = &neighbour {
             obtained.extend(self.certificates.shown_for(wildcard));
-            obtained.extend(self.obtained(wildcard));
+            // Also if nobody wants the wildcard any more.
+            obtained.extend(self.obtained(wildcard).filter(|_| is_wanted));
         }
         obtained.sort_by_key(|found| self.rank(found));
         let obtained = self.one_of_each(obtained.into_iter());
@@ -139,28 +149,21 @@ impl State {
         }
     }
 
-    /// Whether a wildcard is of the same namespace as somebody whose host is below it.
+    /// Whether a wildcard is of the same namespace as somebody whose host is below it, or nobody's.
     fn is_neighbour(&self, home: &ObjectKey, wildcard: &HostPattern) -> bool {
         let of = self.home(wildcard);
-        of.is_some_and(|(of, _)| of.namespace == home.namespace)
+        of.is_none_or(|(of, _)| of.namespace == home.namespace)
     }
 
     /// Whether the certificate that is obtained for a wildcard makes others needless: one that some
     /// hosts have already is renewed until the wildcard's is there, and none waits for one that cannot
     /// be had.
     fn will_do(&self, wildcard: &HostPattern, has_own: bool) -> bool {
-        let Prospects {
-            is_issued,
-            failures,
-            ..
-        } = self
-            .managed_for(wildcard)
-            .map_or_else(Prospects::default, Prospects::of);
+        let managed = self.managed_for(wildcard);
+        let prospects = managed.map_or_else(Prospects::default, Prospects::of);
         self.certificates.lacking.contains(wildcard)
-            && match is_issued {
-                true => failures < IN_VAIN,
-                false => failures == 0 && !has_own,
-            }
+            && !prospects.is_doubtful
+            && (prospects.is_issued || !has_own)
     }
 
     /// The lesser is shown: what is not revoked, then what is valid longest.
@@ -227,5 +230,5 @@ impl State {
     }
 }
 
-/// So often in a row a wildcard is not renewed, within a day or two, before others do not rely on it.
-const IN_VAIN: u32 = 5;
+/// Attempts at a certificate that nobody has yet, before others do not wait for it.
+const IN_VAIN: u32 = 3;

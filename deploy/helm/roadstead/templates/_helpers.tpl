@@ -176,7 +176,7 @@ configuration names. Without one of them all else goes on: they are read wheneve
 {{- define "roadstead.lasting" -}}
 {{- $of := omit . "listeners" "ingressClass" "beside" "hostOwnership" "redirectToHttps" "allowLocalExternalNames" "deletionGuard" "log" -}}
 {{- $_ := set $of "log" (omit (.log | default dict) "level") -}}
-{{- with .acme }}{{ $_ := set $of "acme" (omit . "onlyFor") }}{{ end -}}
+{{- with .acme }}{{ $_ := set $of "acme" (omit . "onlyFor" "namespaces") }}{{ end -}}
 {{- toYaml $of -}}
 {{- end -}}
 

@@ -35,6 +35,7 @@ const REVOKE: Call = Call::Revoke {
 fn a_renewal_that_is_demanded_waits_neither_for_its_time_nor_for_failures_of_before() {
     let mut failing = issued(90);
     failing.trouble = Some(Trouble {
+        late: false,
         way: None,
         asked: None,
         failures: 5,

@@ -210,6 +210,24 @@ fn a_record_that_cannot_be_removed_is_left_after_a_week_and_holds_up_no_order() 
 }
 
 #[test]
+fn of_two_that_say_the_same_in_different_places_neither_holds_up_the_other() {
+    let mut managed = abandon(&added(NOW), NOW.later(MINUTE));
+    let failed = came(1, Txt::NotRemoved("no".into()));
+    managed = after(&managed, failed, NOW.later(MINUTE), 0);
+    let mut elsewhere = managed.leftovers[0].clone();
+    elsewhere.place.name = "a.acme.test".into();
+    elsewhere.not_before = Timestamp(0);
+    managed.leftovers.push(elsewhere);
+    assert_eq!(call(&managed, NOW.later(MINUTE)), txt(1, TxtStep::Remove));
+    let removed = after(&managed, came(1, Txt::Removed), NOW.later(MINUTE), 0);
+    assert_eq!(removed.leftovers.len(), 1);
+    assert_eq!(removed.leftovers[0].place, place());
+    // It waits for its time.
+    let again = next(&removed, &circumstances(NOW.later(MINUTE)));
+    assert_eq!(again, Next::Begin);
+}
+
+#[test]
 fn what_a_ca_asks_for_once_more_is_located_anew_and_not_removed_where_it_is_needed() {
     let again = |managed: &Managed| {
         let mut managed = begin(managed, CA, NOW);
