@@ -54,22 +54,16 @@ impl Bind {
         }
         let key =
             format!("key \"{KEY}\" {{ algorithm hmac-sha256; secret \"{SECRET}\"; }};\n{primary}");
-        let started = Self {
-            primary: start(sandbox, "ns1", PRIMARY, &key)?,
-            secondary: start(sandbox, "ns2", SECONDARY, &secondary)?,
+        let primary = start(sandbox, "ns1", PRIMARY, &key)?;
+        // One that finds nobody to follow tries again much later.
+        has_all(PRIMARY, zones).await?;
+        let secondary = start(sandbox, "ns2", SECONDARY, &secondary)?;
+        has_all(SECONDARY, zones).await?;
+        Ok(Self {
+            primary,
+            secondary,
             secret_file: sandbox.write("bind/secret", &format!("{SECRET}\n"))?,
-        };
-        for server in [PRIMARY, SECONDARY] {
-            wait::until_ok("a name server answers", SOON, async || {
-                for (zone, _) in zones {
-                    let found = lookup(server, zone, RecordType::SOA).await?;
-                    ensure!(!found.is_empty(), "{server} has no {zone}");
-                }
-                Ok(())
-            })
-            .await?;
-        }
-        Ok(started)
+        })
     }
 
     /// What a control plane is to be told of it, in the flow style, as a part of `acme` that begins
@@ -141,6 +135,18 @@ pub fn update(line: &str) -> anyhow::Result<()> {
     let status = client.wait()?;
     ensure!(status.success(), "nsupdate: {line}: {status}");
     Ok(())
+}
+
+/// Waits until a server answers for all of these zones.
+async fn has_all(server: Ipv4Addr, zones: &[(&str, &str)]) -> anyhow::Result<()> {
+    wait::until_ok("a name server answers", SOON, async || {
+        for (zone, _) in zones {
+            let found = lookup(server, zone, RecordType::SOA).await?;
+            ensure!(!found.is_empty(), "{server} has no {zone}");
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// What the records say; none if there is no such name.

@@ -63,6 +63,8 @@ impl Site<'_> {
             path,
             backends,
         } = self;
+        // A star begins an alias.
+        let quote = if host.starts_with('*') { "'" } else { "" };
         let ips: Vec<String> = backends.iter().map(|at| at.ip().to_string()).collect();
         let endpoints = format!("{{addresses: [{}]}}", ips.join("]}, {addresses: ["));
         let endpoints = if ips.is_empty() { "" } else { &endpoints };
@@ -73,7 +75,7 @@ impl Site<'_> {
              metadata: {{name: {name}}}\n\
              spec:\n\
              \x20 rules:\n\
-             \x20 - host: '{host}'\n\
+             \x20 - host: {quote}{host}{quote}\n\
              \x20   http:\n\
              \x20     paths:\n\
              \x20     - path: {path}\n\
