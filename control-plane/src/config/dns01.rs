@@ -65,7 +65,7 @@ pub struct Cloudflare {
     /// The file that has a token of the API with the rights Zone / Zone / Read and Zone / DNS / Edit,
     /// for these zones alone. It is read whenever it is needed.
     pub token_file: PathBuf,
-    /// The URL of the API. Default: https://api.cloudflare.com/client/v4.
+    /// The URL of the API. Default: `https://api.cloudflare.com/client/v4`.
     #[serde(default = "cloudflare")]
     pub url: String,
     /// A file with the roots, in PEM, that its certificate is checked by. Default: the well-known
@@ -90,10 +90,10 @@ pub struct Route53 {
     /// `/var/run/secrets/eks.amazonaws.com/serviceaccount/token`.
     #[serde(default = "token_file")]
     pub token_file: PathBuf,
-    /// The URL of the API. Default: https://route53.amazonaws.com.
+    /// The URL of the API. Default: `https://route53.amazonaws.com`.
     #[serde(default = "route53")]
     pub url: String,
-    /// The URL where the role is taken. Default: https://sts.amazonaws.com.
+    /// The URL where the role is taken. Default: `https://sts.amazonaws.com`.
     #[serde(default = "sts")]
     pub sts_url: String,
     /// A file with the roots, in PEM, that their certificates are checked by. Default: the well-known
