@@ -104,6 +104,15 @@ impl Api {
         }
     }
 
+    /// An id that it answered with, which becomes part of a path.
+    pub(super) fn id<'a>(&self, id: &'a str) -> Result<&'a str, String> {
+        let is_one = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
+        let host = self.host();
+        is_one
+            .then_some(id)
+            .ok_or_else(|| format!("{host} answers with an id that is none"))
+    }
+
     async fn open(&self) -> Result<Transport, String> {
         let roots = match &self.roots {
             Some(path) => Some(roots(path).await?),

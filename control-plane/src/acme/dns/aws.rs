@@ -101,7 +101,8 @@ async fn assume(sts: &Api, role: &str, token: &str) -> Result<Keys, String> {
         return Err(fault(sts, &reply));
     }
     let read: Result<Assumed, String> = xml(&reply.body);
-    let read = read.map_err(|why| format!("{} answers what cannot be read: {why}", sts.host()))?;
+    // Not what the reader says of it, which may have parts of it.
+    let read = read.map_err(|_| format!("{} answers what cannot be read", sts.host()))?;
     Ok(read.assume_role_with_web_identity_result.credentials)
 }
 

@@ -69,7 +69,7 @@ pub(super) async fn change(
             let found: Vec<Record> = read(api, &path).await?;
             let says = |record: &Record| record.content.trim_matches('"') == text;
             for record in found.into_iter().filter(says) {
-                let path = format!("{records}/{}", id(api, &record.id)?);
+                let path = format!("{records}/{}", api.id(&record.id)?);
                 let removed = ask::<Value>(api, Method::DELETE, &path, None).await;
                 removed.map_err(Failed::text)?;
             }
@@ -84,7 +84,7 @@ async fn zone_id(api: &Api, zone: &str) -> Result<String, String> {
     let mut those = found.into_iter();
     let first = those.find(|found| found.name.eq_ignore_ascii_case(zone));
     let first = first.ok_or_else(|| format!("{host} shows no zone {zone} to the token"))?;
-    id(api, &first.id).map(str::to_owned)
+    api.id(&first.id).map(str::to_owned)
 }
 
 async fn read<T: DeserializeOwned>(api: &Api, path: &str) -> Result<T, String> {
@@ -123,15 +123,6 @@ async fn ask<T: DeserializeOwned>(
             Err(Failed::Other(what))
         }
     }
-}
-
-/// It becomes part of a path.
-fn id<'a>(api: &Api, id: &'a str) -> Result<&'a str, String> {
-    let is_one = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
-    let host = api.host();
-    is_one
-        .then_some(id)
-        .ok_or_else(|| format!("{host} answers with an id that is none"))
 }
 
 /// As zone files have it.

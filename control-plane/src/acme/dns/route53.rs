@@ -176,11 +176,7 @@ async fn zone_id(api: &Api, credentials: &Credentials, zone: &str) -> Result<Str
         ));
     }
     let id = found.id.trim_start_matches("/hostedzone/");
-    let is_one = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
-    match is_one {
-        true => Ok(id.to_owned()),
-        false => Err(format!("{host} answers with an id that is none")),
-    }
+    api.id(id).map(str::to_owned)
 }
 
 async fn read<T: DeserializeOwned>(

@@ -18,6 +18,7 @@ pub struct TxtRecord {
     pub host: Box<str>,
     /// What it says, by which it is known among others of its name.
     pub text: Box<str>,
+    /// Since when.
     #[serde(default)]
     pub wanted: Timestamp,
     /// Where it belongs; `None`: that is still to be found out.
@@ -105,12 +106,8 @@ impl TxtRecord {
 
     /// Where a CA begins to look for it.
     pub fn sought_at(&self) -> String {
-        sought_at(&self.host)
+        format!("_acme-challenge.{}", self.host.trim_start_matches("*."))
     }
-}
-
-fn sought_at(host: &str) -> String {
-    format!("_acme-challenge.{}", host.trim_start_matches("*."))
 }
 
 fn text(key_authorization: &str) -> Box<str> {
