@@ -140,7 +140,8 @@ nsenter --net="/run/netns/$ns" unshare --mount --propagation slave bash -eu -c '
   mount --bind "$dir/log" /var/log
   mkdir -p /var/log/pods /var/log/containers
   containerd -c "$dir/conf/containerd.toml" >"$dir/containerd.log" 2>&1 &
-  for _ in $(seq 200); do ctr version >/dev/null 2>&1 && break; sleep 0.05; done
+  # As long as it takes; one that has ended ends the node.
+  until ctr version >/dev/null 2>&1; do kill -0 $!; sleep 0.1; done
   for image in "$bin"/images/*.tar "$state"/images/*.tar; do [ ! -f "$image" ] || ctr -n k8s.io images import "$image" >>"$dir/images.log" 2>&1; done
   cluster kube-proxy --config "$dir/conf/proxy.yaml" >"$dir/kube-proxy.log" 2>&1 &
   exec cluster kubelet --config "$dir/conf/kubelet.yaml" --kubeconfig "$dir/conf/kubeconfig" \

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client};
 
@@ -58,7 +58,7 @@ impl Nodes {
         for index in 0..count {
             nodes.add(sandbox, index)?;
         }
-        nodes.are_ready(&cluster.client(), count).await?;
+        nodes.are_ready(&cluster.client()).await?;
         Ok(nodes)
     }
 
@@ -82,16 +82,22 @@ impl Nodes {
         Ok(())
     }
 
-    /// Waits until so many nodes are Ready.
-    pub async fn are_ready(&self, client: &Client, count: u8) -> anyhow::Result<()> {
+    /// Waits until all are Ready, unless one of them ends before.
+    async fn are_ready(&mut self, client: &Client) -> anyhow::Result<()> {
         let nodes: Api<Node> = Api::all(client.clone());
-        wait::until_ok("the nodes are ready", START, async || {
+        let running = &mut self.running;
+        let ready = wait::until_ok("the nodes are ready", START, async || {
+            for (index, node) in running.iter_mut().enumerate() {
+                if let Some(status) = node.ended()? {
+                    return Ok(Err(anyhow!("node-{index} ended at its start: {status}")));
+                }
+            }
             let found = nodes.list(&kube::api::ListParams::default()).await?;
             let ready = found.items.iter().filter(|node| is_ready(node)).count();
-            ensure!(ready == usize::from(count), "{ready} of {count}");
-            Ok(())
-        })
-        .await
+            ensure!(ready == running.len(), "{ready} of {}", running.len());
+            Ok(Ok(()))
+        });
+        ready.await?
     }
 
     /// A node's address, with this port.
@@ -139,8 +145,10 @@ impl Nodes {
     fn keep_logs(&self) -> std::io::Result<()> {
         for index in 0..self.running.len() {
             let node = self.state.join(format!("node-{index}"));
-            let said = self.logs.join(format!("node-{index}.kubelet.log"));
-            let _ = fs::copy(node.join("kubelet.log"), said);
+            for log in ["images.log", "containerd.log", "kubelet.log"] {
+                let said = self.logs.join(format!("node-{index}.{log}"));
+                let _ = fs::copy(node.join(log), said);
+            }
             for pod in fs::read_dir(node.join("log/pods"))? {
                 let pod = pod?.path();
                 for container in fs::read_dir(&pod)? {
@@ -185,7 +193,8 @@ fn script(name: &str) -> String {
 pub const VOLUMES: &str = "/var/lib/volumes";
 /// The user of the image.
 const OWNER: u32 = 65532;
-const START: Duration = Duration::from_secs(120);
+/// Six that start at once unpack images on a disk that may be slow.
+const START: Duration = Duration::from_secs(300);
 /// Pauses until a node that was told to end is no longer waited for.
 const PATIENCE: u32 = 600;
 const PAUSE: Duration = Duration::from_millis(50);
