@@ -7,6 +7,7 @@
 mod access;
 mod acme;
 mod beside;
+mod certificates;
 mod cli;
 mod defaults;
 mod dns01;
@@ -31,10 +32,12 @@ use jiff::fmt::serde::unsigned_duration::friendly::compact::required as duration
 use serde::Deserialize;
 
 use crate::model::settings::HostOwnership;
+use crate::model::tls_policy::DefaultCertificate;
 
 pub use access::Access;
 pub use acme::{Acme, ExternalAccount, OfNamespace};
 pub use beside::Beside;
+pub use certificates::CertificateFiles;
 pub use cli::{Cli, Command};
 pub use dns01::{
     Cloudflare, Dns01, Dns01Zone, Rfc2136, Route53, Tsig, TsigAlgorithm, Webhook, address, server,
@@ -71,6 +74,10 @@ pub struct Config {
     pub deletion_guard: Guard,
     /// Which controllers Roadstead runs beside.
     pub beside: Beside,
+    /// Certificates that are kept in files, by name. Each is shown for the hosts that it has, of
+    /// whatever namespace, where no Secret of that namespace has one; none is obtained for these.
+    /// Applied without a restart.
+    pub certificates: BTreeMap<Box<str>, CertificateFiles>,
     /// The CA that certificates are obtained from. Left out: none is.
     pub acme: Option<Acme>,
     /// Whether anything is written on users' objects: Kubernetes Events, and the statuses of
@@ -304,15 +311,20 @@ impl Config {
             })
         };
         listener::check(&self.listeners)?;
-        if self.sources.reads_no_secrets() {
-            let mut listeners = self.listeners.iter();
-            let shows = listeners.find(|(_, listener)| listener.tls.default_certificate.is_some());
-            if let Some((name, _)) = shows {
-                return invalid(
-                    &format!("listeners.{name}.tls.defaultCertificate"),
-                    "no Secrets are read",
-                    "set sources.kubernetes.secrets to watch or get, or leave it out",
-                );
+        certificates::check(&self.certificates)?;
+        for (name, listener) in &self.listeners {
+            let key = || format!("listeners.{name}.tls.defaultCertificate");
+            match listener.tls.default_certificate() {
+                Some(DefaultCertificate::Secret { .. }) if self.sources.reads_no_secrets() => {
+                    let remedy = "set sources.kubernetes.secrets to watch or get, or leave it out";
+                    return invalid(&key(), "no Secrets are read", remedy);
+                }
+                Some(DefaultCertificate::Files(name)) if !self.certificates.contains_key(&name) => {
+                    let problem = format!("certificates has none of the name {name:?}");
+                    let remedy = "add it there, or name a Secret as NAMESPACE/NAME";
+                    return invalid(&key(), &problem, remedy);
+                }
+                Some(DefaultCertificate::Secret { .. } | DefaultCertificate::Files(_)) | None => {}
             }
         }
         if let Some(kubernetes) = &self.sources.kubernetes

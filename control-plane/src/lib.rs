@@ -24,6 +24,7 @@ pub mod project;
 pub mod acme;
 pub mod admin;
 mod backoff;
+pub mod certificate_files;
 pub mod clock;
 pub mod config;
 pub mod event_log;
@@ -45,6 +46,7 @@ pub mod serve;
 pub mod status;
 pub mod store;
 pub mod telemetry;
+pub mod tickets;
 pub mod tokens;
 pub mod watch;
 

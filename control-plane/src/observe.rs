@@ -159,7 +159,7 @@ fn changed(state: &State, seen: Seen, now: Timestamp, observed: &mut Observed) {
         bundle,
     } = seen;
     observed.bundles.extend(bundle);
-    match spec.and_then(|spec| certificate::unexpired(spec, now)) {
+    match spec.and_then(|spec| certificate::unexpired(key.origin, spec, now)) {
         Ok(Spec::EndpointSlice(slice)) => {
             if state.object(&key).is_some() {
                 // It was refused: that it no longer is, is a fact.

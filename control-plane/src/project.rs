@@ -11,6 +11,7 @@ pub mod inventory;
 mod listeners;
 mod routes;
 pub mod standing;
+mod tickets;
 mod upstreams;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -182,6 +183,13 @@ impl Fold {
                 self.update_standing(service.clone(), &mut changed);
                 upstreams::project_endpoints(&self.state, &self.snapshot, service, &mut endpoints);
             }
+            if touched
+                .others
+                .iter()
+                .any(|key| key.kind == Kind::TicketSecret)
+            {
+                configuration.push(tickets::project(&self.state));
+            }
             for key in touched.others.iter().chain(&touched.certificates) {
                 self.update_standing(key.clone(), &mut changed);
             }
@@ -219,8 +227,10 @@ fn resource_name(key: &ObjectKey) -> String {
         Kind::IngressClass => "ingressclass",
         Kind::Secret => "secret",
         Kind::Service => "service",
+        Kind::TicketSecret => "ticketsecret",
     };
     let origin = match key.origin {
+        Origin::Configuration => "@configuration",
         Origin::Folder => "@folder",
         Origin::Kubernetes => "",
     };

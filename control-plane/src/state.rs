@@ -243,7 +243,8 @@ impl State {
             | Spec::EndpointSlice(_)
             | Spec::IngressClass(_)
             | Spec::Managed(_)
-            | Spec::Service(_) => None,
+            | Spec::Service(_)
+            | Spec::TicketSecret(_) => None,
         }
     }
 
@@ -261,7 +262,8 @@ impl State {
             | Spec::EndpointSlice(_)
             | Spec::Ingress(_)
             | Spec::IngressClass(_)
-            | Spec::Managed(_) => None,
+            | Spec::Managed(_)
+            | Spec::TicketSecret(_) => None,
         }
     }
 
@@ -332,6 +334,10 @@ impl State {
                 self.set(key, held.filter(|held| held.unseen));
                 touched.others.insert(key.clone());
             }
+            Kind::TicketSecret => {
+                self.set(key, held);
+                touched.others.insert(key.clone());
+            }
         }
     }
 
@@ -371,7 +377,9 @@ impl State {
             }
             Kind::Service => &mut touched.services,
             // None is refused.
-            Kind::Certificate | Kind::EndpointSlice | Kind::IngressClass => &mut touched.others,
+            Kind::Certificate | Kind::EndpointSlice | Kind::IngressClass | Kind::TicketSecret => {
+                &mut touched.others
+            }
         }
         .insert(key.clone());
     }

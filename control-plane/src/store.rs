@@ -21,6 +21,8 @@ pub enum Collection {
     LastGood,
     /// Certificates that we obtain, with their keys, and the accounts that they are obtained by.
     Certificates,
+    /// What session tickets are made by.
+    Tickets,
 }
 
 /// Where the bodies of one collection lie.

@@ -22,16 +22,16 @@ use roadstead_control_plane::versions::Made;
 
 use tracer::Shapes;
 
+const BUNDLE: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
 #[test]
 fn what_is_new_in_what_is_stored_is_a_new_schema() {
     let shapes = Shapes::new([
         ("Listener.address", "::"),
         ("Endpoint.address", "::"),
         ("Listener.proxyProtocol", "10.0.0.0/8"),
-        (
-            "Certificate.bundle",
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
-        ),
+        ("Certificate.bundle", BUNDLE),
+        ("TicketSecret.bundle", BUNDLE),
         ("Text::exact", "/"),
         ("Text::prefix", "/"),
         ("Text::bytePrefix", "/"),

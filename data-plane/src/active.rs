@@ -5,11 +5,13 @@
 mod certificates;
 mod challenges;
 mod compiler;
+mod ticket_secrets;
 mod upstreams;
 
-pub use certificates::{Certificates, Shown, ShownChange};
+pub use certificates::{Certificates, Shown, ShownChange, ShownChanges};
 pub use challenges::Challenges;
 pub use compiler::Compiler;
+pub use ticket_secrets::TicketSecrets;
 pub use upstreams::{Upstream, UpstreamTable};
 
 use crate::router::Router;
@@ -23,6 +25,7 @@ pub struct Active {
     pub router: Router,
     pub certificates: Certificates,
     pub challenges: Challenges,
+    pub ticket_secrets: TicketSecrets,
     pub upstreams: UpstreamTable,
 }
 
@@ -39,6 +42,7 @@ impl Active {
             router: Router::default(),
             certificates: Certificates::default(),
             challenges: Challenges::default(),
+            ticket_secrets: TicketSecrets::default(),
             upstreams: UpstreamTable::default(),
         }
     }

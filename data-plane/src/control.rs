@@ -15,6 +15,7 @@ mod fetching;
 mod metrics;
 mod secrets;
 mod shown;
+mod ticket_secrets;
 
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 

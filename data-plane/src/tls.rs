@@ -12,20 +12,23 @@ mod offer;
 mod patience;
 mod policy;
 mod stream;
+mod ticketer;
 mod tickets;
 mod wire;
 
 use std::sync::Arc;
 
-use rustls::{crypto::aws_lc_rs, server::ProducesTickets};
 use tokio::sync::futures::Notified;
 
 pub use stream::TlsStream;
+pub use ticketer::NoChance;
 
 use policy::Base;
+use ticketer::Ticketer;
 
-use crate::active::Certificates;
+use crate::active::{Certificates, TicketSecrets};
 use crate::aside::Aside;
+use crate::clock;
 use crate::recent::Recent;
 use crate::snapshot::{KeyAuthorization, TlsPolicy};
 
@@ -34,7 +37,10 @@ pub trait Shows {
     /// What is shown now.
     fn certificates(&self) -> Certificates;
 
-    /// Resolves when that is another than as this was called.
+    /// What tickets are made by now.
+    fn ticket_secrets(&self) -> TicketSecrets;
+
+    /// Resolves when what is shown is another than as this was called.
     fn changed(&self) -> Notified<'_>;
 
     /// What a CA is answered by that asks for this host, in canonical form (RFC 8737).
@@ -44,33 +50,50 @@ pub trait Shows {
 /// What all threads of a process do handshakes by.
 #[derive(Debug)]
 pub struct Tls {
-    /// Sessions are with the clients, in tickets that this process can read (RFC 5077; RFC 8446,
-    /// 4.6.1): threads have no store to share.
-    ticketer: Arc<dyn ProducesTickets>,
-    /// Those that listeners have, or had of late.
+    /// Sessions are with the clients, in tickets (RFC 5077; RFC 8446, 4.6.1): threads have no store to
+    /// share. This makes those that this process alone can read, while there is nothing to share.
+    alone: Arc<Ticketer>,
+    /// For policies that listeners have, or had of late.
     bases: Recent<Base>,
     aside: Aside,
 }
 
 impl Tls {
     /// Signatures by RSA are made by `aside`.
-    pub fn new(aside: Aside) -> Result<Arc<Self>, rustls::Error> {
+    pub fn new(aside: Aside) -> Result<Arc<Self>, TlsError> {
         let tls = Self {
-            ticketer: aws_lc_rs::Ticketer::new()?,
+            alone: Arc::new(Ticketer::alone(clock::wall)?),
             bases: Recent::default(),
             aside,
         };
-        tls.base(&TlsPolicy::default())?;
+        tls.base(&TlsPolicy::default(), &TicketSecrets::default())?;
         Ok(Arc::new(tls))
     }
 
-    /// What handshakes by this policy share, made by the first.
-    fn base(&self, policy: &TlsPolicy) -> Result<Arc<Base>, rustls::Error> {
-        match self.bases.find(|base| base.policy == *policy) {
-            Some(base) => Ok(base),
-            None => Ok(self.bases.keep(Base::new(policy.clone(), &self.ticketer)?)),
+    /// What handshakes by this policy share whose tickets are made so, made by the first.
+    fn base(
+        &self,
+        policy: &TlsPolicy,
+        secrets: &TicketSecrets,
+    ) -> Result<Arc<Base>, rustls::Error> {
+        let known = |base: &Base| base.secrets.are(secrets) && base.policy == *policy;
+        if let Some(base) = self.bases.find(known) {
+            return Ok(base);
         }
+        let shared = Ticketer::shared(secrets, clock::wall).map(Arc::new);
+        let ticketer = shared.unwrap_or_else(|| Arc::clone(&self.alone));
+        let base = Base::new(policy.clone(), secrets.clone(), ticketer)?;
+        Ok(self.bases.keep(base))
     }
+}
+
+/// Nobody can be served by TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error(transparent)]
+    Tickets(#[from] NoChance),
+    #[error(transparent)]
+    Policy(#[from] rustls::Error),
 }
 
 /// Names of ALPN (RFC 7301).

@@ -227,7 +227,7 @@ fn the_values_have_each_key_of_the_control_plane_that_the_chart_does_not_set() {
     let of_the_chart = BTreeMap::from([
         (
             "",
-            "sources listeners ingressClass acme statusWrites dataFolder grpc admin",
+            "sources listeners ingressClass certificates acme statusWrites dataFolder grpc admin",
         ),
         ("lease", "name identity address peers"),
         ("access", "authoritySecret authorityConfigMap proxyAccounts"),

@@ -1,7 +1,8 @@
 //! Key bytes are nowhere but in their own files (README, invariant 9).
 //!
-//! What is secret today: the authority's key, the two tokens, what users' Secrets hold, the keys of
-//! what a CA gives us and of our account there, and what clients send to be let in. All that both planes say, keep or answer is searched for it.
+//! What is secret today: the authority's key, the two tokens, what users' Secrets and files hold, the
+//! keys of what a CA gives us and of our account there, what session tickets are made by, and what
+//! clients send to be let in. All that both planes say, keep or answer is searched for it.
 
 #![cfg(test)]
 
@@ -12,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, ensure};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderValue, Method, header::AUTHORIZATION, header::COOKIE};
 use roadstead_tests::{
     echo::Echo,
@@ -56,18 +58,49 @@ fn no_secret_is_found_in_what_is_logged_shown_stored_or_answered() {
             der: Vec::new(),
         };
         sandbox.write("objects/swapped.yaml", &swapped.secret("swapped"))?;
+        // The same in files.
+        let of_files = Authority::new()?.issue(&["files.example"])?;
+        for (name, chain, key) in [
+            ("good", &of_files.chain, &of_files.key),
+            ("swapped", &of_files.key, &of_files.chain),
+        ] {
+            sandbox.write(&format!("files/{name}.crt"), chain)?;
+            sandbox.write(&format!("files/{name}.key"), key)?;
+        }
         sandbox.write("objects/users.yaml", &secret("auth"))?;
         sandbox.write("objects/broken.yaml", &secret("auth\n  broken: ["))?;
         // One that a CA gives us, and one for which no proxy will answer it.
         let pebble = Pebble::start(sandbox, &Behaviour::default()).await?;
         obtained::save(sandbox, OBTAINED, echo.address(), "")?;
         let settings = obtained::settings(&pebble, "");
-        let settings = format!("{settings}\nredirectToHttps: false\nlog: {{level: trace}}");
+        let file = |name: &str| {
+            sandbox
+                .folder()
+                .join("files")
+                .join(name)
+                .display()
+                .to_string()
+        };
+        let named = |name: &str| {
+            let (chain, key) = (file(&format!("{name}.crt")), file(&format!("{name}.key")));
+            format!("{name}: {{certificateFile: {chain}, keyFile: {key}}}")
+        };
+        let certificates = ["good", "swapped"].map(named).join(", ");
+        let settings = format!(
+            "{settings}\nredirectToHttps: false\nlog: {{level: trace}}\n\
+             certificates: {{{certificates}}}"
+        );
         let mut control = ControlPlane::start(sandbox, &settings).await?;
         let settings = "log: {level: trace}\naccessLog: json";
         let mut proxy = Proxy::start(sandbox, "proxy", ADMIN, settings).await?;
         answers(HTTP, site.host, "/", "echo").await?;
-        operator_has(&control, "secret/default/tls@folder").await?;
+        for name in [
+            "secret/default/tls@folder",
+            "secret//good@configuration",
+            "tickets",
+        ] {
+            operator_has(&control, name).await?;
+        }
         obtained::serves(&pebble.issuing_root().await?, OBTAINED).await?;
         for protocol in [Protocol::Http1, Protocol::Http2] {
             let mut client = Connection::open(HTTP, protocol).await?;
@@ -116,8 +149,9 @@ fn no_secret_is_found_in_what_is_logged_shown_stored_or_answered() {
         let keys = sandbox.folder().join("control-plane/keys");
         for folder in [sandbox.folder(), &sandbox.logs()] {
             for file in files(folder)? {
+                let users = ["objects", "files"].map(|name| sandbox.folder().join(name));
                 let own =
-                    file.starts_with(&keys) || file.starts_with(sandbox.folder().join("objects"));
+                    file.starts_with(&keys) || users.iter().any(|users| file.starts_with(users));
                 if !own {
                     let bytes = fs::read(&file).with_context(|| file.display().to_string())?;
                     said.push((file.display().to_string(), bytes));
@@ -125,9 +159,11 @@ fn no_secret_is_found_in_what_is_logged_shown_stored_or_answered() {
             }
         }
         let mut needles = needles(&keys)?;
-        let line = pair.key.lines().nth(2).context("a line of the key")?;
-        needles.push(("a certificate's key".to_owned(), line.as_bytes().to_vec()));
-        needles.push(("a certificate's key in DER".to_owned(), pair.secret_der()?));
+        for pair in [&pair, &of_files] {
+            let line = pair.key.lines().nth(2).context("a line of the key")?;
+            needles.push(("a certificate's key".to_owned(), line.as_bytes().to_vec()));
+            needles.push(("a certificate's key in DER".to_owned(), pair.secret_der()?));
+        }
         // Else a log that moved would be a test that cannot fail.
         for kept in ["control-plane.log", "proxy.log", "/db", "/proxy/"] {
             ensure!(
@@ -188,6 +224,12 @@ fn needles(keys: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
             needles.push((format!("{}, in DER", file.display()), pair.secret_der()?));
             private += 1;
         }
+    }
+    for file in files(&keys.join("tickets"))? {
+        let kept: serde_json::Value = serde_json::from_slice(&fs::read(&file)?)?;
+        let secret = kept["secret"].as_str().context("a secret of tickets")?;
+        needles.push(("tickets".to_owned(), secret.as_bytes().to_vec()));
+        needles.push(("tickets, decoded".to_owned(), STANDARD.decode(secret)?));
     }
     // The authority's, our account's, and those of a certificate and of an order.
     ensure!(

@@ -54,12 +54,12 @@ fn curl_and_openssl_accept_what_a_secret_holds_and_are_refused_for_other_names()
                 assert_eq!(seen.header(header), value, "{options:?} {header}");
             }
         }
-        let shown = openssl(&roots, "apple.example").await?;
+        let shown = openssl(&roots, "apple.example", &[]).await?;
         let text = String::from_utf8_lossy(&shown.stdout);
         ensure!(text.contains("Verify return code: 0 (ok)"), "{text}");
         ensure!(text.contains("ALPN protocol: h2"), "{text}");
         // RFC 6066, section 3: the alert unrecognized_name.
-        let refused = openssl(&roots, "pear.example").await?;
+        let refused = openssl(&roots, "pear.example", &[]).await?;
         let text = String::from_utf8_lossy(&refused.stderr);
         ensure!(
             !refused.status.success() && text.contains("unrecognized name"),
@@ -190,7 +190,7 @@ fn what_a_listener_says_of_encryption_holds_for_real_clients_at_once() {
             "protocol: https, tls: {defaultCertificate: default/apples}",
         );
         control.configure(&missing)?;
-        let told = "listeners.https.tls.defaultCertificate: there is no such Secret";
+        let told = "listeners.https.tls.defaultCertificate: there is no certificate";
         control.program().logged(told, SOON).await?;
 
         control.configure(&listeners)?;
@@ -199,7 +199,7 @@ fn what_a_listener_says_of_encryption_holds_for_real_clients_at_once() {
             authority.connect(HTTPS, "pear.example").await.map(drop)
         })
         .await?;
-        let shown = openssl(&roots, "apple.example").await?;
+        let shown = openssl(&roots, "apple.example", &[]).await?;
         let text = String::from_utf8_lossy(&shown.stdout);
         ensure!(
             text.contains("TLSv1.3, Cipher is TLS_AES_256_GCM_SHA384"),
@@ -216,7 +216,7 @@ fn what_a_listener_says_of_encryption_holds_for_real_clients_at_once() {
 }
 
 #[test]
-fn a_proxy_that_starts_without_a_control_plane_serves_https_by_the_keys_that_it_kept() {
+fn a_proxy_that_starts_without_a_control_plane_serves_https_and_resumes_by_what_it_kept() {
     sandbox::run(async |sandbox| {
         let echo = Echo::start("apple", "10.1.0.1:80".parse()?).await?;
         let authority = Authority::new()?;
@@ -233,10 +233,30 @@ fn a_proxy_that_starts_without_a_control_plane_serves_https_by_the_keys_that_it_
         let settings = format!("keysFolder: {}", keys.path().join("keys").display());
         let mut proxy = Proxy::start(sandbox, "proxy", ADMIN, &settings).await?;
         serves(&authority, "a.apple.example").await?;
+        let operator = control.operator()?;
+        wait::until_ok("there is a secret of tickets", SOON, async || {
+            let snapshot = operator.snapshot().await?;
+            ensure!(!snapshot.names("ticket secrets").is_empty());
+            Ok(())
+        })
+        .await?;
+        operator
+            .proxy("proxy", "it has all", |proxy| proxy.current)
+            .await?;
+        let roots = authority.save(sandbox)?;
+        let session = sandbox.folder().join("session").display().to_string();
+        let begun = ["-tls1_2", "-sess_out", &session];
+        let begun = openssl(&roots, "a.apple.example", &begun).await?;
+        let said = String::from_utf8_lossy(&begun.stdout);
+        ensure!(said.contains("New, TLSv1.2"), "{said}");
         control.stop().await?;
         proxy.stop().await?;
         proxy.start_again().await?;
         shows(&authority, "a.apple.example", &pair.der).await?;
+        let resumed = ["-tls1_2", "-sess_in", &session];
+        let resumed = openssl(&roots, "a.apple.example", &resumed).await?;
+        let said = String::from_utf8_lossy(&resumed.stdout);
+        ensure!(said.contains("Reused, TLSv1.2"), "{said}");
         Ok(())
     });
 }
@@ -361,7 +381,7 @@ async fn curl(
     output.await.context("curl")
 }
 
-async fn openssl(roots: &Path, host: &str) -> anyhow::Result<Output> {
+async fn openssl(roots: &Path, host: &str, options: &[&str]) -> anyhow::Result<Output> {
     let output = Command::new("openssl")
         .args([
             "s_client",
@@ -374,6 +394,7 @@ async fn openssl(roots: &Path, host: &str) -> anyhow::Result<Output> {
         ])
         .args(["-verify_return_error", "-CAfile"])
         .arg(roots)
+        .args(options)
         .stdin(Stdio::null())
         .output();
     output.await.context("openssl")

@@ -34,6 +34,7 @@ const CONTROL_PLANE: Ranks<'_> = Ranks {
         &["store"],
         &[
             "acme",
+            "certificate_files",
             "event_log",
             "folder",
             "follow",
@@ -48,6 +49,7 @@ const CONTROL_PLANE: Ranks<'_> = Ranks {
             "review",
             "status",
             "telemetry",
+            "tickets",
             "tokens",
             "watch",
         ],

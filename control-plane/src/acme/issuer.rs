@@ -207,8 +207,10 @@ impl<S: Store> Issuer<S> {
             let message = format!("{count} that are kept cannot be used");
             self.tell(self.unlistable(message)).await?;
         }
-        for origin in Origin::ALL.into_iter().filter(|origin| *origin != own) {
-            let kind = Kind::Certificate;
+        let kind = Kind::Certificate;
+        let has = |origin: &Origin| origin.kinds().contains(&kind);
+        let others = Origin::ALL.into_iter().filter(has);
+        for origin in others.filter(|origin| *origin != own) {
             self.tell(Observation::Unconfigured { origin, kind })
                 .await?;
         }

@@ -170,8 +170,8 @@ impl Outlets for Sinks {
         }
         for listener in self.defaults.due(clock::now()) {
             tracing::warn!(
-                "listeners.{listener}.tls.defaultCertificate: there is no such Secret with a \
-                 certificate; clients whose host has none are refused until it is made"
+                "listeners.{listener}.tls.defaultCertificate: there is no certificate that can be \
+                 used; clients whose host has none are refused until it is there"
             );
         }
     }

@@ -12,8 +12,9 @@ use tokio::task::JoinSet;
 
 use crate::acme::{self, Demanded, Followed, Issuer};
 use crate::app::issuer;
+use crate::certificate_files;
 use crate::clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Live};
 use crate::folder;
 use crate::lease::{Office, fenced};
 use crate::metrics::acme::AcmeMetrics;
@@ -29,6 +30,7 @@ use crate::presence::Presence;
 use crate::recovery::{Keeper, Tenure};
 use crate::status::{Publishing, Status, Whereabouts};
 use crate::store::{Collection, Files, Secrets, Store};
+use crate::tickets::TicketKeeper;
 use crate::watch::{self as kubernetes, InUse, Scope};
 
 /// Where objects come from.
@@ -56,6 +58,8 @@ pub(super) struct Common<'a> {
     pub(super) tasks: &'a mut JoinSet<anyhow::Result<&'static str>>,
     pub(super) inbox: &'a mpsc::Sender<Observation>,
     pub(super) relisted: &'a watch::Receiver<u64>,
+    /// What applies of the configuration without a restart.
+    pub(super) configured: &'a watch::Receiver<Live>,
     /// Which Secrets Ingresses refer to.
     pub(super) in_use: &'a watch::Receiver<InUse>,
     /// What decides which certificates are obtained.
@@ -117,14 +121,17 @@ impl Sources {
 
     pub(super) fn awaited(&self) -> BTreeSet<(Origin, Kind)> {
         self.origins()
-            .flat_map(|origin| Kind::ALL.map(|kind| (origin, kind)))
+            .flat_map(|origin| origin.kinds().iter().map(move |kind| (origin, *kind)))
+            // Nothing waits for what sessions are only resumed by.
+            .filter(|(_, kind)| *kind != Kind::TicketSecret)
             .collect()
     }
 
     fn origins(&self) -> impl Iterator<Item = Origin> {
         let folder = self.folder.iter().map(|_| Origin::Folder);
         let kubernetes = self.kubernetes.iter().map(|_| Origin::Kubernetes);
-        folder.chain(kubernetes)
+        let always = std::iter::once(Origin::Configuration);
+        always.chain(folder).chain(kubernetes)
     }
 
     pub(super) async fn spawn(
@@ -135,6 +142,12 @@ impl Sources {
         mut common: Common<'_>,
     ) -> anyhow::Result<()> {
         let in_use: Vec<Origin> = self.origins().collect();
+        let (configured, relisted) = (common.configured.clone(), common.relisted.clone());
+        let files = certificate_files::run(configured, common.inbox.clone(), relisted);
+        common.tasks.spawn(async {
+            files.await;
+            Ok("the watch of certificates in files")
+        });
         let mut client = None;
         let mut publishing = None;
         if let Some(source) = self.kubernetes {
@@ -147,8 +160,13 @@ impl Sources {
             );
             let listable = common.keep(secrets, "the keeper of Secrets");
             let certificates = Collection::Certificates;
-            let certificates = Secrets::new(connected.clone(), own_namespace, certificates);
+            let certificates = Secrets::new(connected.clone(), own_namespace.clone(), certificates);
             common.obtain(config, certificates)?;
+            common.make_tickets(Secrets::new(
+                connected.clone(),
+                own_namespace,
+                Collection::Tickets,
+            ));
             publishing = config
                 .status_writes
                 .then(|| common.publishing(config))
@@ -183,6 +201,7 @@ impl Sources {
         if let Some(path) = self.folder {
             if !in_use.contains(&Origin::Kubernetes) {
                 common.obtain(config, Files::new(keys.join("certificates")))?;
+                common.make_tickets(Files::new(keys.join("tickets")));
             }
             let files = Files::new(keys.join("recovery"));
             let listable = common.keep(files, "the keeper of files");
@@ -262,6 +281,18 @@ impl Common<'_> {
         Ok(())
     }
 
+    /// Makes what session tickets are made by, which is kept there.
+    fn make_tickets<S: Store>(&mut self, store: S) {
+        let (lineage, epoch) = (Arc::clone(&self.tenure.lineage), self.tenure.epoch);
+        let keeper = TicketKeeper::new(store, lineage, epoch, clock::now);
+        let (configured, relisted) = (self.configured.clone(), self.relisted.clone());
+        let keeping = keeper.run(configured, self.inbox.clone(), relisted);
+        self.tasks.spawn(async {
+            keeping.await;
+            Ok("the keeper of session tickets")
+        });
+    }
+
     /// Keeps the recovery records of an origin, and tells when that may be listed.
     fn keep<S: Store>(&mut self, store: S, task: &'static str) -> oneshot::Receiver<()> {
         let metrics = RecoveryMetrics::new(self.meter);
@@ -284,7 +315,7 @@ async fn not_configured(
     mut relisted: watch::Receiver<u64>,
 ) -> anyhow::Result<&'static str> {
     loop {
-        for kind in Kind::ALL {
+        for kind in origin.kinds().iter().copied() {
             inbox
                 .send(Observation::Unconfigured { origin, kind })
                 .await?;

@@ -74,6 +74,7 @@ pub(super) async fn lead(
         tasks: &mut tasks,
         inbox: &inbox,
         relisted: &replica.relisted,
+        configured: &replica.settings,
         in_use: &replica.in_use,
         followed: Followed {
             lacking: replica.lacking.clone(),

@@ -1,6 +1,6 @@
 //! What holds where a key is left out; each is also said in the key's documentation.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -44,6 +44,7 @@ impl Default for Config {
             allow_local_external_names: false,
             deletion_guard: Guard::default(),
             beside: Beside::default(),
+            certificates: BTreeMap::new(),
             acme: None,
             status_writes: true,
             ingress_status: IngressStatus::default(),

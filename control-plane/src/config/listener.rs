@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::config::{ConfigError, defaults};
 use crate::model::network::Network;
 use crate::model::settings::{self, Protocol};
-use crate::model::tls_policy::{CipherSuite, SecretName, TlsPolicy, TlsVersion};
+use crate::model::tls_policy::{CipherSuite, DefaultCertificate, TlsPolicy, TlsVersion};
 
 /// A port that the proxies open.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -54,8 +54,9 @@ pub struct Tls {
     pub cipher_suites: BTreeSet<CipherSuite>,
     /// Whether clients may resume sessions by tickets. Default: true.
     pub session_tickets: bool,
-    /// A Secret, as `NAMESPACE/NAME`, whose certificate is shown to clients that ask for a host for
-    /// which there is none, or for no host. Default: none; such clients are refused.
+    /// Whose certificate is shown to clients that ask for a host for which there is none, or for no
+    /// host: a Secret, as `NAMESPACE/NAME`, or one of `certificates` by its name. Default: none; such
+    /// clients are refused.
     pub default_certificate: Option<String>,
 }
 
@@ -96,7 +97,7 @@ impl Tls {
             minimum_version: self.minimum_version,
             cipher_suites: self.cipher_suites.clone(),
             session_tickets: self.session_tickets,
-            default_certificate: self.default_certificate.as_deref().and_then(secret),
+            default_certificate: self.default_certificate(),
         }
     }
 
@@ -114,21 +115,30 @@ impl Tls {
             ));
         }
         let named = self.default_certificate.as_deref()?;
-        if secret(named).is_none() {
+        if self.default_certificate().is_none() {
             let problem = format!("{named:?} names no Secret");
             return Some(("defaultCertificate", problem, "write it as NAMESPACE/NAME"));
         }
         None
     }
+
+    /// What has the certificate for those whose host has none, if it is written as it must be.
+    pub(super) fn default_certificate(&self) -> Option<DefaultCertificate> {
+        let named = self.default_certificate.as_deref()?;
+        match named.contains('/') {
+            true => secret(named),
+            false => Some(DefaultCertificate::Files(named.into())),
+        }
+    }
 }
 
-fn secret(text: &str) -> Option<SecretName> {
+fn secret(text: &str) -> Option<DefaultCertificate> {
     let (namespace, name) = text.split_once('/')?;
     let fits = |part: &str| {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
         (1..=MAX_OBJECT_NAME).contains(&part.len()) && part.chars().all(plain)
     };
-    (fits(namespace) && fits(name)).then(|| SecretName {
+    (fits(namespace) && fits(name)).then(|| DefaultCertificate::Secret {
         namespace: namespace.into(),
         name: name.into(),
     })

@@ -1,14 +1,17 @@
 //! Of the configuration, what decides what objects mean.
 
-use crate::config::{Acme, Config};
+use std::collections::BTreeMap;
+
+use crate::config::{Acme, CertificateFiles, Config};
 use crate::model::settings::Settings;
 use crate::observe::Observation;
 use crate::observe::guard::Confirmation;
 
-/// What applies without a restart, and the leader's engine is told of.
+/// What applies without a restart, for who leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Live {
     pub settings: Settings,
+    pub certificates: BTreeMap<Box<str>, CertificateFiles>,
     confirmation: Option<Confirmation>,
 }
 
@@ -25,6 +28,7 @@ impl Config {
     pub fn live(&self) -> Live {
         Live {
             settings: self.settings(),
+            certificates: self.certificates.clone(),
             confirmation: self.deletion_guard.confirmation(),
         }
     }
@@ -77,6 +81,7 @@ impl Config {
             allow_local_external_names: _,
             deletion_guard: _,
             beside: _,
+            certificates: _,
             acme,
             status_writes,
             ingress_status,

@@ -91,8 +91,18 @@ fn what_cannot_be_used_is_refused_by_key() {
         ),
         (
             "listeners: {a: {port: 80, protocol: https, tls: {defaultCertificate: web}}}",
-            "listeners.a.tls.defaultCertificate: \"web\" names no Secret; write it as NAMESPACE/NAME",
+            "listeners.a.tls.defaultCertificate: certificates has none of the name \"web\"; add it \
+             there, or name a Secret as NAMESPACE/NAME",
         ),
+        (
+            "listeners: {a: {port: 80, protocol: https, tls: {defaultCertificate: Web/a}}}",
+            "listeners.a.tls.defaultCertificate: \"Web/a\" names no Secret; write it as NAMESPACE/NAME",
+        ),
+        (
+            "certificates: {Web: {certificateFile: a, keyFile: b}}",
+            "certificates: \"Web\" cannot be its name; use 1 to 63 lower-case letters, digits, - and .",
+        ),
+        ("certificates: {web: {certificateFile: a}}", "keyFile"),
         (
             "{sources: {kubernetes: {secrets: off}}, listeners: {a: {port: 80, protocol: https, \
              tls: {defaultCertificate: default/web}}}}",

@@ -59,8 +59,11 @@ pub async fn run(
     }
 }
 
-/// What tells one content of the file from another, links followed.
-fn stamp(path: &Path) -> Option<(SystemTime, u64, u64)> {
+/// Modification time, length and number of a file.
+pub type Stamp = (SystemTime, u64, u64);
+
+/// What tells one content of a file from another, links followed.
+pub fn stamp(path: &Path) -> Option<Stamp> {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))

@@ -246,7 +246,7 @@ fn vanished(gone: Vec<ObjectKey>) -> impl Iterator<Item = Observation> {
 pub(super) fn order(kind: Kind) -> usize {
     match kind {
         // None is in a folder.
-        Kind::Certificate | Kind::EndpointSlice => 0,
+        Kind::Certificate | Kind::TicketSecret | Kind::EndpointSlice => 0,
         Kind::IngressClass => 1,
         Kind::Service => 2,
         Kind::Secret => 3,

@@ -1,4 +1,4 @@
-//! Which bundles the certificates of a publication name.
+//! Which bundles a publication names: its certificates, and what session tickets are made by.
 //!
 //! Apart from the bundles: found by difference, so that its cost follows the change and not the
 //! size of the configuration.
@@ -20,7 +20,7 @@ use crate::snapshot::{Resource, ResourceId};
 pub(super) struct References {
     number: u64,
     resources: OrdMap<ResourceId, Arc<Resource>>,
-    /// How many certificates name a bundle.
+    /// How many resources name a bundle.
     names: BTreeMap<BundleName, usize>,
 }
 
@@ -85,11 +85,26 @@ impl References {
     }
 }
 
-/// The bundle that a resource names, if it is a certificate.
-fn named(id: &ResourceId, resource: &Resource) -> Option<BundleName> {
-    if id.kind != ResourceType::Certificate {
-        return None;
-    }
-    let certificate = v1::Certificate::decode(resource.body.clone()).ok()?;
-    BundleName::from_bytes(&certificate.bundle).ok()
+/// The bundles that a resource names.
+fn named(id: &ResourceId, resource: &Resource) -> Vec<BundleName> {
+    let body = || resource.body.clone();
+    let names = match id.kind {
+        ResourceType::Certificate => {
+            let certificate = v1::Certificate::decode(body());
+            certificate.map(|certificate| vec![certificate.bundle])
+        }
+        ResourceType::TicketSecrets => {
+            v1::TicketSecrets::decode(body()).map(|secrets| secrets.secrets)
+        }
+        ResourceType::Unspecified
+        | ResourceType::Listener
+        | ResourceType::Route
+        | ResourceType::Upstream
+        | ResourceType::Endpoints
+        | ResourceType::ServerName
+        | ResourceType::Challenge => return Vec::new(),
+    };
+    let names = names.into_iter().flatten();
+    let names = names.filter_map(|name| BundleName::from_bytes(&name).ok());
+    names.collect()
 }

@@ -190,7 +190,7 @@ fn observe_publication(meter: &Meter, newest: watch::Receiver<Arc<Publication>>)
         .build();
 }
 
-const TYPES: [ResourceType; 7] = [
+const TYPES: [ResourceType; 8] = [
     ResourceType::Listener,
     ResourceType::Route,
     ResourceType::Upstream,
@@ -198,6 +198,7 @@ const TYPES: [ResourceType; 7] = [
     ResourceType::Certificate,
     ResourceType::ServerName,
     ResourceType::Challenge,
+    ResourceType::TicketSecrets,
 ];
 
 fn name(kind: ResourceType) -> &'static str {
@@ -210,5 +211,6 @@ fn name(kind: ResourceType) -> &'static str {
         ResourceType::Certificate => "certificate",
         ResourceType::ServerName => "server_name",
         ResourceType::Challenge => "challenge",
+        ResourceType::TicketSecrets => "ticket_secrets",
     }
 }

@@ -7,11 +7,11 @@ use std::fmt;
 
 use bytes::Bytes;
 use prost::Message as _;
-use roadstead_proto::v1::CertificateBundle;
+use roadstead_proto::v1::{CertificateBundle, TicketSecret};
 
 pub use roadstead_proto::bundle::BundleName;
 
-/// An encoded [`CertificateBundle`]. Cheap to clone.
+/// An encoded [`CertificateBundle`], or a [`TicketSecret`]. Cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Bundle {
     name: BundleName,
@@ -22,11 +22,19 @@ impl Bundle {
     /// The bundle of a chain and its key, all in DER.
     pub fn new(chain: Vec<Vec<u8>>, private_key: Vec<u8>) -> Self {
         let message = CertificateBundle { chain, private_key };
-        let bytes: Bytes = message.encode_to_vec().into();
+        Self::of(message.encode_to_vec().into())
+    }
+
+    fn of(bytes: Bytes) -> Self {
         Self {
             name: BundleName::of(&bytes),
             bytes,
         }
+    }
+
+    /// That of a secret of session tickets.
+    pub fn of_ticket_secret(secret: Vec<u8>) -> Self {
+        Self::of(TicketSecret { secret }.encode_to_vec().into())
     }
 
     /// The bundle of these bytes, if they have this name.

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 /// Where an object was seen. Objects of two origins are different objects, whatever their
-/// names, and refer only to objects of their own origin; they meet in the table of hosts.
+/// names, and refer only to objects of their own origin; they meet in the table of hosts. What the
+/// configuration names itself is for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Origin {
+    /// Files with certificates that the configuration names.
+    Configuration,
     /// The folder of YAML.
     Folder,
     /// The Kubernetes API.
@@ -21,12 +24,21 @@ pub enum Origin {
 
 impl Origin {
     /// All origins, in order.
-    pub const ALL: [Self; 2] = [Self::Folder, Self::Kubernetes];
+    pub const ALL: [Self; 3] = [Self::Configuration, Self::Folder, Self::Kubernetes];
+
+    /// The kinds of which it can have objects.
+    pub fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Configuration => &[Kind::Secret],
+            Self::Folder | Self::Kubernetes => &Kind::ALL,
+        }
+    }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Configuration => "configuration",
             Self::Folder => "folder",
             Self::Kubernetes => "kubernetes",
         })
@@ -41,20 +53,23 @@ pub enum Kind {
     EndpointSlice,
     Ingress,
     IngressClass,
-    /// Of type `kubernetes.io/tls`.
+    /// Of type `kubernetes.io/tls`; in the configuration, the same in two files.
     Secret,
     Service,
+    /// One that proxies make session tickets by: nobody else writes it.
+    TicketSecret,
 }
 
 impl Kind {
     /// All kinds, in order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Certificate,
         Self::EndpointSlice,
         Self::Ingress,
         Self::IngressClass,
         Self::Secret,
         Self::Service,
+        Self::TicketSecret,
     ];
 
     /// The kind's name as Kubernetes writes it.
@@ -66,6 +81,7 @@ impl Kind {
             Self::IngressClass => "IngressClass",
             Self::Secret => "Secret",
             Self::Service => "Service",
+            Self::TicketSecret => "TicketSecret",
         }
     }
 }
@@ -108,7 +124,8 @@ impl ObjectKey {
     }
 }
 
-/// `Kind namespace/name`, as in logs and answers; objects of the folder end in `@folder`.
+/// `Kind namespace/name`, as in logs and answers; objects of the folder end in `@folder`, those of
+/// the configuration in `@configuration`.
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ", self.kind)?;
@@ -117,6 +134,7 @@ impl fmt::Display for ObjectKey {
         }
         f.write_str(&self.name)?;
         match self.origin {
+            Origin::Configuration => f.write_str("@configuration"),
             Origin::Folder => f.write_str("@folder"),
             Origin::Kubernetes => Ok(()),
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
+    bundle::BundleName,
     certificate::Certificate,
     endpoints::EndpointSlice,
     ingress::{Ingress, IngressClass},
@@ -61,6 +62,15 @@ pub enum Spec {
     /// A certificate that we obtain.
     Managed(Box<Managed>),
     Service(Service),
+    /// What session tickets are made by.
+    TicketSecret(TicketSecret),
+}
+
+/// A secret that all proxies make session tickets by, without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketSecret {
+    #[serde(with = "crate::model::bundle::name_as_text")]
+    pub bundle: BundleName,
 }
 
 impl Spec {
@@ -73,6 +83,7 @@ impl Spec {
             Self::IngressClass(_) => Kind::IngressClass,
             Self::Managed(_) => Kind::Certificate,
             Self::Service(_) => Kind::Service,
+            Self::TicketSecret(_) => Kind::TicketSecret,
         }
     }
 }

@@ -19,14 +19,17 @@ pub struct TlsPolicy {
     pub session_tickets: bool,
     /// Whose certificate is shown to who asks for a host that has none, or for no host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub default_certificate: Option<SecretName>,
+    pub default_certificate: Option<DefaultCertificate>,
 }
 
-/// A Secret, wherever it comes from.
+/// What has a certificate that is shown to those whose host has none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SecretName {
-    pub namespace: Box<str>,
-    pub name: Box<str>,
+#[serde(rename_all = "camelCase")]
+pub enum DefaultCertificate {
+    /// A Secret, wherever it comes from.
+    Secret { namespace: Box<str>, name: Box<str> },
+    /// Files that the configuration knows by this name.
+    Files(Box<str>),
 }
 
 /// A version of TLS.
@@ -70,16 +73,20 @@ impl TlsPolicy {
     /// The Secrets with the certificate for clients whose host has none: of each source, for the
     /// name is the same.
     pub fn default_secrets(&self) -> impl Iterator<Item = ObjectKey> {
-        let secret = self.default_certificate.as_ref();
-        let of = secret.map(|secret| {
-            Origin::ALL.map(|origin| ObjectKey {
-                origin,
-                kind: Kind::Secret,
-                namespace: secret.namespace.as_ref().into(),
-                name: secret.name.as_ref().into(),
-            })
-        });
-        of.into_iter().flatten()
+        let (origins, namespace, name) = match &self.default_certificate {
+            Some(DefaultCertificate::Secret { namespace, name }) => {
+                let origins = &[Origin::Folder, Origin::Kubernetes][..];
+                (origins, &**namespace, &**name)
+            }
+            Some(DefaultCertificate::Files(name)) => (&[Origin::Configuration][..], "", &**name),
+            None => (&[][..], "", ""),
+        };
+        origins.iter().map(move |origin| ObjectKey {
+            origin: *origin,
+            kind: Kind::Secret,
+            namespace: namespace.into(),
+            name: name.into(),
+        })
     }
 }
 

@@ -20,6 +20,7 @@ use x509_parser::time::ASN1Time;
 
 use crate::model::bundle::Bundle;
 use crate::model::certificate::{Certificate, KeyType};
+use crate::model::key::Origin;
 use crate::model::object::Spec;
 use crate::model::refusal::{Reason, Refusal};
 use crate::model::time::Timestamp;
@@ -40,23 +41,36 @@ impl fmt::Display for Problem {
     }
 }
 
+impl Problem {
+    /// The refusal of an object of this origin.
+    pub fn refusal(self, origin: Origin) -> Refusal {
+        let (of_files, of_secret, message) = match self {
+            Self::Chain(message) => ("certificateFile", "data[tls.crt]", message),
+            Self::Key(message) => ("keyFile", "data[tls.key]", message),
+        };
+        let field = match origin {
+            Origin::Configuration => of_files,
+            Origin::Folder | Origin::Kubernetes => of_secret,
+        };
+        Refusal::new(Reason::InvalidCertificate, field, message)
+    }
+}
+
 /// The same, unless it is a certificate that has expired.
-pub(super) fn unexpired(spec: Spec, now: Timestamp) -> Result<Spec, Refusal> {
+pub(super) fn unexpired(origin: Origin, spec: Spec, now: Timestamp) -> Result<Spec, Refusal> {
     match &spec {
-        Spec::Certificate(certificate) if certificate.not_after <= now => Err(Refusal::new(
-            Reason::InvalidCertificate,
-            "data[tls.crt]",
-            format!(
-                "expired on {}; put one there that is valid",
-                certificate.not_after
-            ),
-        )),
+        Spec::Certificate(certificate) if certificate.not_after <= now => {
+            let until = certificate.not_after;
+            let message = format!("expired on {until}; put one there that is valid");
+            Err(Problem::Chain(message).refusal(origin))
+        }
         Spec::Certificate(_)
         | Spec::EndpointSlice(_)
         | Spec::Ingress(_)
         | Spec::IngressClass(_)
         | Spec::Managed(_)
-        | Spec::Service(_) => Ok(spec),
+        | Spec::Service(_)
+        | Spec::TicketSecret(_) => Ok(spec),
     }
 }
 
@@ -219,7 +233,8 @@ fn bounded(text: &str) -> Box<str> {
 
 /// What the proxies take.
 const MAX_BYTES: usize = 256 << 10;
-const MAX_PEM: usize = 512 << 10;
+/// Of a chain, and of a key: what can be read of one at most.
+pub const MAX_PEM: usize = 512 << 10;
 const MAX_CHAIN: usize = 16;
 const MAX_NAMES: usize = 1000;
 /// In bits.

@@ -130,7 +130,8 @@ pub fn malformed<K: Convert>(
         | Kind::EndpointSlice
         | Kind::Ingress
         | Kind::IngressClass
-        | Kind::Service => shorten(&error.to_string()),
+        | Kind::Service
+        | Kind::TicketSecret => shorten(&error.to_string()),
     };
     let message = format!("is no {} of {}: {error}", K::MODEL_KIND, K::API_VERSION);
     let refusal = Refusal::new(Reason::Malformed, "", message);
@@ -149,7 +150,7 @@ pub fn malformed<K: Convert>(
 /// The key of an object that is gone.
 pub fn key<K: Convert>(origin: Origin, metadata: &ObjectMeta) -> Result<ObjectKey, NameError> {
     let namespace = match K::MODEL_KIND {
-        Kind::Certificate | Kind::IngressClass => "",
+        Kind::Certificate | Kind::IngressClass | Kind::TicketSecret => "",
         Kind::EndpointSlice | Kind::Ingress | Kind::Secret | Kind::Service => {
             metadata.namespace.as_deref().unwrap_or("default")
         }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::key::{Kind, Origin};
-use crate::project::{Fold, certificates, listeners, routes, upstreams};
+use crate::project::{Fold, certificates, listeners, routes, tickets, upstreams};
 use crate::snapshot::{Change, Snapshot};
 use crate::state::State;
 
@@ -26,6 +26,7 @@ pub(super) fn replace_all(state: &State, before: &Snapshot) -> (Vec<Change>, Vec
             configuration.extend(all.flat_map(|key| certificates::project(state, key)));
         }
     }
+    configuration.push(tickets::project(state));
     let certificates = state.certificates();
     let waiting = certificates.waiting();
     let waiting = waiting.filter(|host| !certificates.is_server_name(host));

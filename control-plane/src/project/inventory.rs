@@ -125,9 +125,11 @@ fn source(held: &Held) -> Option<Source> {
             refusal: refused.map(|refused| refused.refusal.clone()),
         }),
         Spec::Managed(managed) => Some(Source::Obtained(managed.clone())),
-        Spec::EndpointSlice(_) | Spec::Ingress(_) | Spec::IngressClass(_) | Spec::Service(_) => {
-            None
-        }
+        Spec::EndpointSlice(_)
+        | Spec::Ingress(_)
+        | Spec::IngressClass(_)
+        | Spec::Service(_)
+        | Spec::TicketSecret(_) => None,
     }
 }
 

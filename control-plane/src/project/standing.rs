@@ -95,11 +95,12 @@ pub(super) fn of(state: &State, key: &ObjectKey) -> Option<Standing> {
             .map_or(key.origin == Origin::Folder, |class| {
                 state.serves(key.origin, class)
             }),
-        Kind::Secret => state.certificates().is_used(key),
+        // What the configuration names is meant for us.
+        Kind::Secret => key.origin == Origin::Configuration || state.certificates().is_used(key),
         Kind::Service => state.users_of(key).next().is_some(),
         Kind::EndpointSlice | Kind::IngressClass => true,
         // Nobody else writes them.
-        Kind::Certificate => false,
+        Kind::Certificate | Kind::TicketSecret => false,
     };
     if !ours {
         return None;

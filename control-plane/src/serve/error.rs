@@ -83,7 +83,8 @@ pub(super) fn page_token() -> Status {
 pub(super) fn resource_type(number: i32) -> Status {
     Status::invalid_argument(format!(
         "there is no resource type {number}: use RESOURCE_TYPE_LISTENER, _ROUTE, _UPSTREAM, \
-         _ENDPOINTS, _CERTIFICATE, _SERVER_NAME or _CHALLENGE, or leave it out for all"
+         _ENDPOINTS, _CERTIFICATE, _SERVER_NAME, _CHALLENGE or _TICKET_SECRETS, or leave it out for \
+         all"
     ))
 }
 

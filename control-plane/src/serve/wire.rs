@@ -48,6 +48,7 @@ fn body(kind: ResourceType, resource: &Resource) -> Result<Option<Body>, DecodeE
         ResourceType::Certificate => Some(Body::Certificate(v1::Certificate::decode(bytes)?)),
         ResourceType::ServerName => Some(Body::ServerName(v1::ServerName::decode(bytes)?)),
         ResourceType::Challenge => Some(Body::Challenge(v1::Challenge::decode(bytes)?)),
+        ResourceType::TicketSecrets => Some(Body::TicketSecrets(v1::TicketSecrets::decode(bytes)?)),
         ResourceType::Unspecified => None,
     })
 }

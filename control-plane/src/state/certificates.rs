@@ -151,7 +151,8 @@ impl State {
             | Spec::EndpointSlice(_)
             | Spec::Ingress(_)
             | Spec::IngressClass(_)
-            | Spec::Service(_) => None,
+            | Spec::Service(_)
+            | Spec::TicketSecret(_) => None,
         }
     }
 
@@ -182,7 +183,8 @@ impl State {
             Spec::EndpointSlice(_)
             | Spec::Ingress(_)
             | Spec::IngressClass(_)
-            | Spec::Service(_) => None,
+            | Spec::Service(_)
+            | Spec::TicketSecret(_) => None,
         }
     }
 }

@@ -84,7 +84,8 @@ impl State {
             | Spec::EndpointSlice(_)
             | Spec::Ingress(_)
             | Spec::Managed(_)
-            | Spec::Service(_) => None,
+            | Spec::Service(_)
+            | Spec::TicketSecret(_) => None,
         }
     }
 

@@ -52,7 +52,8 @@ impl Held {
             | Spec::EndpointSlice(_)
             | Spec::IngressClass(_)
             | Spec::Managed(_)
-            | Spec::Service(_) => None,
+            | Spec::Service(_)
+            | Spec::TicketSecret(_) => None,
         }
     }
 }

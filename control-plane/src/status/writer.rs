@@ -134,7 +134,7 @@ fn event(regarding: ObjectReference, notice: &Notice) -> Event {
 fn reference(key: &ObjectKey, uid: &str) -> ObjectReference {
     let api_version = match key.kind {
         // None is at the API server.
-        Kind::Certificate => "roadstead.dev",
+        Kind::Certificate | Kind::TicketSecret => "roadstead.dev",
         Kind::EndpointSlice => "discovery.k8s.io/v1",
         Kind::Ingress | Kind::IngressClass => "networking.k8s.io/v1",
         Kind::Secret | Kind::Service => "v1",

@@ -33,6 +33,7 @@ impl Secrets {
             collection: match collection {
                 Collection::LastGood => "last-good",
                 Collection::Certificates => "certificates",
+                Collection::Tickets => "tickets",
             },
         }
     }

@@ -65,7 +65,7 @@ pub(super) fn missing_rule(kind: Kind, namespace: &str, verbs: &str) -> String {
         Kind::EndpointSlice => ("discovery.k8s.io", "endpointslices"),
         Kind::Ingress => ("networking.k8s.io", "ingresses"),
         Kind::IngressClass => ("networking.k8s.io", "ingressclasses"),
-        Kind::Certificate | Kind::Secret => ("", "secrets"),
+        Kind::Certificate | Kind::Secret | Kind::TicketSecret => ("", "secrets"),
         Kind::Service => ("", "services"),
     };
     let role = if namespace.is_empty() {

@@ -154,6 +154,10 @@ fn body(kind: ResourceType, bytes: &[u8]) -> Vec<String> {
             };
             answers.iter().map(show).collect()
         }
+        ResourceType::TicketSecrets => {
+            let secrets = v1::TicketSecrets::decode(bytes).unwrap().secrets;
+            vec![format!("{} secrets", secrets.len())]
+        }
         ResourceType::Unspecified => panic!("a resource without a type"),
     }
 }

@@ -49,6 +49,7 @@ impl Machine {
                 self.secrets.remove(key);
             }
             Observation::Listed {
+                origin: Origin::Kubernetes,
                 kind: Kind::Secret,
                 objects,
                 ..

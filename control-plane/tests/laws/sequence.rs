@@ -37,22 +37,22 @@ pub(crate) fn last_of_each(steps: &[Step]) -> Vec<Step> {
     last.into_values().cloned().collect()
 }
 
-/// The lists that an API server would give after these steps.
+/// The lists that an API server, and who reads files, would give after these steps.
 pub(crate) fn lists(steps: &[Step]) -> Vec<Observation> {
     let last = last_of_each(steps);
-    let of_kind = |kind| {
-        let objects = last.iter().filter(|step| step.key.kind == kind);
-        objects.filter_map(Step::seen).collect()
-    };
-    Kind::ALL
-        .into_iter()
-        .map(|kind| Observation::Listed {
-            origin: Origin::Kubernetes,
+    let list = |origin, kind| {
+        let is_of = |step: &&Step| (step.key.origin, step.key.kind) == (origin, kind);
+        let objects = last.iter().filter(is_of);
+        Observation::Listed {
+            origin,
             kind,
-            objects: of_kind(kind),
+            objects: objects.filter_map(Step::seen).collect(),
             unreadable: vec![],
-        })
-        .collect()
+        }
+    };
+    let of_kubernetes = Kind::ALL.map(|kind| list(Origin::Kubernetes, kind));
+    let of_files = list(Origin::Configuration, Kind::Secret);
+    of_kubernetes.into_iter().chain([of_files]).collect()
 }
 
 /// Both sequences in one, each in its own order.

@@ -11,12 +11,12 @@ use roadstead_control_plane::model::ingress::{
     BackendRef, ClassRef, Ingress, IngressClass, PathRule, PortRef, Rule, Tls,
 };
 use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
-use roadstead_control_plane::model::object::{Age, Meta, Spec};
+use roadstead_control_plane::model::object::{Age, Meta, Spec, TicketSecret};
 use roadstead_control_plane::model::refusal::{Reason, Refusal};
 use roadstead_control_plane::model::service::{Service, ServicePort, Target};
 use roadstead_control_plane::model::settings::{Listener, Obtains, Protocol, Settings};
 use roadstead_control_plane::model::time::Timestamp;
-use roadstead_control_plane::model::tls_policy::{SecretName, TlsPolicy};
+use roadstead_control_plane::model::tls_policy::{DefaultCertificate, TlsPolicy};
 use roadstead_control_plane::observe::{Observation, Seen};
 use roadstead_control_plane::project::Fold;
 use roadstead_control_plane::state::CONTROLLER;
@@ -80,7 +80,8 @@ impl Step {
             return step;
         }
         step.key.namespace = format!("other-{}", step.key.namespace).into();
-        if step.key.kind == Kind::IngressClass {
+        let in_no_namespace = matches!(step.key.kind, Kind::IngressClass | Kind::TicketSecret);
+        if in_no_namespace || step.key.origin == Origin::Configuration {
             step.key.name = format!("other-{}", step.key.name).into();
             step.key.namespace = "".into();
         }
@@ -103,7 +104,10 @@ impl Step {
                     certificate.names.sort_unstable();
                 }
                 Spec::IngressClass(class) => class.is_default = false,
-                Spec::EndpointSlice(_) | Spec::Managed(_) | Spec::Service(_) => {}
+                Spec::EndpointSlice(_)
+                | Spec::Managed(_)
+                | Spec::Service(_)
+                | Spec::TicketSecret(_) => {}
             }
         }
         step
@@ -139,7 +143,7 @@ pub(crate) fn settings() -> Settings {
                 "https".into(),
                 Listener {
                     tls: TlsPolicy {
-                        default_certificate: Some(SecretName {
+                        default_certificate: Some(DefaultCertificate::Secret {
                             namespace: "c".into(),
                             name: "n1".into(),
                         }),
@@ -188,7 +192,9 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
             2 => (Just(key(Origin::Kubernetes, Kind::Service, namespace, n)), now(namespace, n, service())),
             2 => (Just(key(Origin::Kubernetes, Kind::EndpointSlice, namespace, n)), now(namespace, n, slice())),
             2 => (Just(key(Origin::Kubernetes, Kind::Secret, namespace, n)), now(namespace, n, certificate())),
+            1 => (Just(key(Origin::Configuration, Kind::Secret, "", n)), now("", n, certificate())),
             1 => (Just(key(Origin::Kubernetes, Kind::IngressClass, "", n % 2)), now("", n % 2, class())),
+            1 => (Just(key(Origin::Kubernetes, Kind::TicketSecret, "", n)), good(n, ticket_secret(n))),
         ]
     });
     let object = object.prop_map(|(key, now)| Step { key, now });
@@ -272,6 +278,18 @@ fn now(
         (meta, spec)
     });
     prop::option::weighted(0.8, now)
+}
+
+/// The same of what nobody refuses.
+fn good(n: u8, spec: impl Strategy<Value = Spec>) -> impl Strategy<Value = Now> {
+    let now = (0..3_i64, spec)
+        .prop_map(move |(created, spec)| (meta(created, "", &n.to_string()), Ok(spec)));
+    prop::option::weighted(0.8, now)
+}
+
+fn ticket_secret(n: u8) -> impl Strategy<Value = Spec> {
+    let bundle = BundleName::of(&[n]);
+    Just(Spec::TicketSecret(TicketSecret { bundle }))
 }
 
 fn ingress() -> impl Strategy<Value = Spec> {

@@ -11,6 +11,7 @@ use roadstead_matcher::host::HostPattern;
 use rustls::sign::CertifiedKey;
 use smallvec::SmallVec;
 
+use super::TicketSecrets;
 use crate::bundle::Bundle;
 use crate::snapshot::{Certificate, KeyType, ServerName};
 
@@ -39,6 +40,20 @@ impl Shown {
 pub struct ShownChange {
     pub before: Option<Arc<Shown>>,
     pub after: Option<Arc<Shown>>,
+}
+
+/// What of a change of what is held waits for its secrets.
+#[derive(Clone, Debug, Default)]
+pub struct ShownChanges {
+    pub certificates: Vec<ShownChange>,
+    /// What tickets are made by from now on, if that is something else.
+    pub ticket_secrets: Option<TicketSecrets>,
+}
+
+impl ShownChanges {
+    pub fn is_empty(&self) -> bool {
+        self.certificates.is_empty() && self.ticket_secrets.is_none()
+    }
 }
 
 /// All server names and certificates of one version. Cheap to clone.

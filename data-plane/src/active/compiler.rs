@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use roadstead_proto::v1::ResourceType;
 
-use super::{Active, Certificates, Challenges, ShownChange, Upstream, UpstreamTable};
+use super::{
+    Active, Certificates, Challenges, ShownChanges, TicketSecrets, Upstream, UpstreamTable,
+};
 use crate::router::{Names, RouteChange, Router};
 use crate::snapshot::{
     ChallengeAnswer, Endpoint, Form, Held, Key, Route, Target, Touched, Version,
@@ -19,6 +21,7 @@ pub struct Compiler {
     router: Router,
     certificates: Certificates,
     challenges: Challenges,
+    ticket_secrets: TicketSecrets,
     upstreams: UpstreamTable,
     routes: usize,
 }
@@ -61,11 +64,14 @@ impl Compiler {
         }
     }
 
-    /// Follows a change of certificates. They are apart from the rest of what is held: one that is
-    /// told is shown only once its bundle has come.
-    pub fn show(&mut self, changes: &[ShownChange]) {
-        for change in changes {
+    /// Follows a change of certificates, and of what tickets are made by. They are apart from the rest
+    /// of what is held: one that is told is shown only once its bundle has come.
+    pub fn show(&mut self, changes: &ShownChanges) {
+        for change in &changes.certificates {
             self.certificates.change(change);
+        }
+        if let Some(secrets) = &changes.ticket_secrets {
+            self.ticket_secrets = secrets.clone();
         }
     }
 
@@ -76,6 +82,7 @@ impl Compiler {
             router: self.router.clone(),
             certificates: self.certificates.clone(),
             challenges: self.challenges.clone(),
+            ticket_secrets: self.ticket_secrets.clone(),
             upstreams: self.upstreams.clone(),
         }
     }
@@ -146,7 +153,8 @@ fn names_in(change: &Touched, form: Option<&Form>, each: &mut dyn FnMut(&Arc<str
             | Form::Endpoints(_)
             | Form::Certificate(_)
             | Form::ServerName(_)
-            | Form::Challenge(_),
+            | Form::Challenge(_)
+            | Form::TicketSecrets(_),
         )
         | None => {}
     }
@@ -164,7 +172,8 @@ fn route(form: Option<&Form>) -> Option<&Route> {
         | Form::Endpoints(_)
         | Form::Certificate(_)
         | Form::ServerName(_)
-        | Form::Challenge(_) => None,
+        | Form::Challenge(_)
+        | Form::TicketSecrets(_) => None,
     }
 }
 
@@ -177,7 +186,8 @@ fn answers(form: Option<&Form>) -> impl Iterator<Item = &ChallengeAnswer> {
             | Form::Upstream(_)
             | Form::Endpoints(_)
             | Form::Certificate(_)
-            | Form::ServerName(_),
+            | Form::ServerName(_)
+            | Form::TicketSecrets(_),
         )
         | None => &[],
     };
@@ -192,7 +202,8 @@ fn target<'a>(held: &'a Held, name: &Arc<str>) -> Option<&'a Target> {
         | Form::Endpoints(_)
         | Form::Certificate(_)
         | Form::ServerName(_)
-        | Form::Challenge(_) => None,
+        | Form::Challenge(_)
+        | Form::TicketSecrets(_) => None,
     }
 }
 
@@ -205,7 +216,8 @@ fn endpoints(held: &Held, name: &Arc<str>) -> Arc<[Endpoint]> {
             | Form::Upstream(_)
             | Form::Certificate(_)
             | Form::ServerName(_)
-            | Form::Challenge(_),
+            | Form::Challenge(_)
+            | Form::TicketSecrets(_),
         )
         | None => [].into(),
     }

@@ -178,8 +178,8 @@ impl<S: Serve> Applier<S> {
         let active = self.compiler.active(version);
         self.serve.switch(Arc::new(active)).await;
         info!(
-            certificates = changes.len(),
-            "certificates that were missing are shown"
+            certificates = changes.certificates.len(),
+            "what was missing has come, and is used"
         );
         self.send_report();
     }

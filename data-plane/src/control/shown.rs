@@ -1,4 +1,4 @@
-//! Which certificates are shown, each with its bundle.
+//! Which certificates are shown, each with its bundle, and what tickets are made by.
 //!
 //! Apart from what is held: a certificate that is told is shown only once its bundle has come.
 //! Until then the one before of the same name is, and the fault says so.
@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use roadstead_proto::v1::ResourceType;
 use tracing::warn;
 
-use super::fetching::Given;
-use crate::active::{Shown, ShownChange};
+use super::{fetching::Given, ticket_secrets::Tickets};
+use crate::active::{Shown, ShownChange, ShownChanges, TicketSecrets};
 use crate::keys::Keys;
 use crate::snapshot::{
     BundleName, Certificate, Decoded, Fault, Form, Key, Reason, Touched, Transfer,
@@ -22,6 +22,7 @@ pub(super) struct Showing {
     shown: BTreeMap<Arc<str>, Arc<Shown>>,
     /// Told, and not shown.
     missing: BTreeMap<Arc<str>, Certificate>,
+    tickets: Tickets,
     /// What those need, each once.
     wanted: Vec<BundleName>,
 }
@@ -36,38 +37,44 @@ impl Showing {
 
     /// The bundles that a transfer needs and that are not held, each once.
     pub(super) fn needed_by(&self, transfer: &Transfer) -> Vec<BundleName> {
-        let kind = i32::from(ResourceType::Certificate);
-        let told = transfer.changed.iter().filter(|told| told.key.kind == kind);
-        let needed = told.filter_map(|told| match Decoded::from_told(told) {
-            Decoded::Usable(Form::Certificate(certificate)) => Some(certificate.bundle),
-            Decoded::Usable(
-                Form::Listener(_)
-                | Form::Route(_)
-                | Form::Upstream(_)
-                | Form::Endpoints(_)
-                | Form::ServerName(_)
-                | Form::Challenge(_),
-            )
-            | Decoded::Faulty { .. } => None,
-        });
-        let mut needed: Vec<_> = needed.filter(|name| !self.keys.holds(*name)).collect();
+        let told = transfer.changed.iter();
+        let told = told.filter(|told| NEEDY.contains(&told.key.kind));
+        let mut needed = Vec::new();
+        for told in told {
+            match Decoded::from_told(told) {
+                Decoded::Usable(Form::Certificate(certificate)) => needed.push(certificate.bundle),
+                Decoded::Usable(Form::TicketSecrets(secrets)) => needed.extend(&*secrets),
+                Decoded::Usable(
+                    Form::Listener(_)
+                    | Form::Route(_)
+                    | Form::Upstream(_)
+                    | Form::Endpoints(_)
+                    | Form::ServerName(_)
+                    | Form::Challenge(_),
+                )
+                | Decoded::Faulty { .. } => {}
+            }
+        }
+        needed.retain(|name| !self.keys.holds(*name));
         needed.sort_unstable();
         needed.dedup();
         needed
     }
 
     /// Follows a change of what is held, with what was given for it.
-    pub(super) fn follow(&mut self, touched: &[Touched], given: &Given) -> Vec<ShownChange> {
-        let mut changes = Vec::new();
-        let kind = i32::from(ResourceType::Certificate);
-        if !touched.iter().any(|change| change.key.kind == kind) {
+    pub(super) fn follow(&mut self, touched: &[Touched], given: &Given) -> ShownChanges {
+        let mut changes = ShownChanges::default();
+        if !touched
+            .iter()
+            .any(|change| NEEDY.contains(&change.key.kind))
+        {
             return changes;
         }
         for change in touched {
             let name = &change.key.name;
             match (&change.before, &change.after) {
                 (_, Some(Form::Certificate(told))) => {
-                    changes.extend(self.tell(name, *told, given));
+                    changes.certificates.extend(self.tell(name, *told, given));
                     if self.missing.contains_key(name) {
                         let fault = fault();
                         warn!(
@@ -80,7 +87,15 @@ impl Showing {
                 }
                 (Some(Form::Certificate(_)), None) => {
                     self.missing.remove(name);
-                    changes.extend(self.remove(name));
+                    changes.certificates.extend(self.remove(name));
+                }
+                (_, Some(Form::TicketSecrets(told))) => {
+                    let secrets = self.tickets.follow(told, &mut self.keys, given);
+                    changes.ticket_secrets = Some(secrets);
+                }
+                (Some(Form::TicketSecrets(_)), None) => {
+                    self.tickets.follow(&[].into(), &mut self.keys, given);
+                    changes.ticket_secrets = Some(TicketSecrets::default());
                 }
                 _ => {}
             }
@@ -90,7 +105,7 @@ impl Showing {
     }
 
     /// Shows what was missing for want of what is given now.
-    pub(super) fn complete(&mut self, given: &Given) -> Vec<ShownChange> {
+    pub(super) fn complete(&mut self, given: &Given) -> ShownChanges {
         let has = |told: &Certificate| given.contains_key(&told.bundle);
         let come: Vec<_> = self
             .missing
@@ -98,9 +113,12 @@ impl Showing {
             .filter(|(_, told)| has(told))
             .map(|(name, told)| (Arc::clone(name), *told))
             .collect();
-        let mut changes = Vec::new();
+        let mut changes = ShownChanges::default();
         for (name, told) in come {
-            changes.extend(self.tell(&name, told, given));
+            changes.certificates.extend(self.tell(&name, told, given));
+        }
+        if self.tickets.missing().any(|name| given.contains_key(&name)) {
+            changes.ticket_secrets = Some(self.tickets.complete(&mut self.keys, given));
         }
         self.settle();
         changes
@@ -113,12 +131,10 @@ impl Showing {
 
     /// What is wrong with those that are not shown as they were told.
     pub(super) fn faults(&self) -> impl Iterator<Item = (Key, Fault)> {
-        self.missing.keys().map(|name| {
-            let key = Key {
-                kind: ResourceType::Certificate.into(),
-                name: Arc::clone(name),
-            };
-            (key, fault())
+        let kind = i32::from(ResourceType::Certificate);
+        self.missing.keys().map(move |name| {
+            let name = Arc::clone(name);
+            (Key { kind, name }, fault())
         })
     }
 
@@ -156,11 +172,17 @@ impl Showing {
     fn settle(&mut self) {
         self.keys.settle();
         let wanted = self.missing.values().map(|told| told.bundle);
-        self.wanted = wanted.collect();
+        self.wanted = wanted.chain(self.tickets.missing()).collect();
         self.wanted.sort_unstable();
         self.wanted.dedup();
     }
 }
+
+/// The types of resources that name secrets.
+const NEEDY: [i32; 2] = [
+    ResourceType::Certificate as i32,
+    ResourceType::TicketSecrets as i32,
+];
 
 /// Short, since a whole installation may be missed at once and all of it is said in one message.
 fn fault() -> Fault {

@@ -8,6 +8,7 @@ mod endpoints;
 mod listener;
 mod route;
 mod server_name;
+mod ticket_secrets;
 mod upstream;
 
 use std::fmt::Display;
@@ -22,6 +23,7 @@ pub const CAPABILITIES: &[&str] = &[
     "challenge",
     "http",
     "proxy-protocol",
+    "ticket-secrets",
     "tls",
     "tls-alpn-01",
     "tls-policy",
@@ -78,6 +80,7 @@ fn read(told: &Told) -> Result<Form, Fault> {
         Ok(v1::ResourceType::Certificate) => certificate::read(&body(told)?),
         Ok(v1::ResourceType::ServerName) => server_name::read(name, &body(told)?),
         Ok(v1::ResourceType::Challenge) => challenge::read(&body(told)?),
+        Ok(v1::ResourceType::TicketSecrets) => ticket_secrets::read(&body(told)?),
         Ok(v1::ResourceType::Unspecified) | Err(_) => Err(Fault::new(
             Reason::UnknownType,
             format!("this release knows no resource type {}", told.key.kind),
@@ -106,7 +109,8 @@ fn closed(form: Form) -> Option<Form> {
         | Form::Endpoints(_)
         | Form::Certificate(_)
         | Form::ServerName(_)
-        | Form::Challenge(_) => None,
+        | Form::Challenge(_)
+        | Form::TicketSecrets(_) => None,
     }
 }
 

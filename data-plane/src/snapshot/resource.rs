@@ -20,6 +20,8 @@ pub enum Form {
     ServerName(Arc<ServerName>),
     /// What a CA is answered by, for one certificate.
     Challenge(Arc<[ChallengeAnswer]>),
+    /// What session tickets are made by, the newest first.
+    TicketSecrets(Arc<[BundleName]>),
 }
 
 /// A port to open.

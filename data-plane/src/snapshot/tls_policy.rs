@@ -59,6 +59,14 @@ impl TlsPolicy {
     pub fn has_session_tickets(&self) -> bool {
         self.session_tickets
     }
+
+    /// By what a policy is told from others, at any proxy of this release.
+    pub fn identity(&self) -> Box<[u8]> {
+        let minimum = u16::from(self.minimum);
+        let suites = self.suites.iter().map(|suite| u16::from(*suite));
+        let numbers = std::iter::once(minimum).chain(suites);
+        numbers.flat_map(u16::to_be_bytes).collect()
+    }
 }
 
 /// TLS 1.2 and 1.3 with all that this release has, and tickets.

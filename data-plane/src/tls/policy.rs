@@ -11,19 +11,23 @@ use std::sync::{
 use rustls::{
     ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs},
-    server::{NoServerSessionStorage, ProducesTickets, ResolvesServerCertUsingSni},
+    server::{NoServerSessionStorage, ResolvesServerCertUsingSni},
     sign::{CertifiedKey, SingleCertAndKey},
     version::TLS13,
 };
 
-use super::{H2, HTTP11, tickets::Tickets};
+use super::{H2, HTTP11, ticketer::Ticketer, tickets::Tickets};
+use crate::active::TicketSecrets;
 use crate::bundle::Bundle;
 use crate::snapshot::TlsPolicy;
 
-/// A policy, ready to be used with any certificate.
+/// A policy and what its tickets are made by, ready to be used with any certificate.
 #[derive(Debug)]
 pub(super) struct Base {
     pub(super) policy: TlsPolicy,
+    /// What its tickets are made by.
+    pub(super) secrets: TicketSecrets,
+    ticketer: Arc<Ticketer>,
     /// By which it is told from others.
     number: u64,
     /// Without a certificate.
@@ -33,7 +37,8 @@ pub(super) struct Base {
 impl Base {
     pub(super) fn new(
         policy: TlsPolicy,
-        ticketer: &Arc<dyn ProducesTickets>,
+        secrets: TicketSecrets,
+        ticketer: Arc<Ticketer>,
     ) -> Result<Self, rustls::Error> {
         let known = aws_lc_rs::default_provider();
         let suites = known.cipher_suites.iter();
@@ -61,12 +66,13 @@ impl Base {
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
         config.alpn_protocols = vec![H2.to_vec(), HTTP11.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        match policy.has_session_tickets() {
-            true => config.ticketer = Arc::clone(ticketer),
-            false => config.send_tls13_tickets = 0,
+        if !policy.has_session_tickets() {
+            config.send_tls13_tickets = 0;
         }
         Ok(Self {
             policy,
+            secrets,
+            ticketer,
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             config,
         })
@@ -82,7 +88,8 @@ impl Base {
             let mut config = self.config.clone();
             config.cert_resolver = Arc::new(SingleCertAndKey::from(Arc::clone(key)));
             if self.policy.has_session_tickets() {
-                config.ticketer = Arc::new(Tickets::new(bundle.name(), &self.config.ticketer));
+                let tickets = Tickets::new(&self.policy, bundle.name(), &self.ticketer);
+                config.ticketer = Arc::new(tickets);
             }
             config
         })

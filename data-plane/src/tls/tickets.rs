@@ -1,70 +1,80 @@
-//! Tickets by which clients resume sessions, each good for the certificate that it was given with.
+//! Tickets by which clients resume sessions, each good for the terms and the certificate that it was
+//! given with.
 //!
-//! Apart from what encrypts them, which is the process's. rustls asks only whether the server name
-//! and the cipher suite are the same: so a client that resumes again and again would never see a
-//! certificate that was replaced, and what it believed in once would be believed for good.
+//! Apart from what encrypts them. rustls asks only whether the server name and the cipher suite are
+//! the same: so a client that resumes again and again would never see a certificate that was
+//! replaced, and what it believed in once would be believed for good.
 
 use std::sync::Arc;
 
 use rustls::server::ProducesTickets;
 
-use crate::snapshot::BundleName;
+use super::ticketer::{SPAN, Ticketer};
+use crate::snapshot::{BundleName, TlsPolicy};
 
-/// The tickets of one certificate: what is encrypted begins with its bundle's name.
+/// The tickets of one certificate by one policy.
 #[derive(Debug)]
 pub(super) struct Tickets {
-    bundle: BundleName,
-    encrypted_by: Arc<dyn ProducesTickets>,
+    context: Box<[u8]>,
+    ticketer: Arc<Ticketer>,
 }
 
 impl Tickets {
-    pub(super) fn new(bundle: BundleName, encrypted_by: &Arc<dyn ProducesTickets>) -> Self {
+    pub(super) fn new(
+        policy: &TlsPolicy,
+        certificate: BundleName,
+        ticketer: &Arc<Ticketer>,
+    ) -> Self {
         Self {
-            bundle,
-            encrypted_by: Arc::clone(encrypted_by),
+            context: [certificate.as_bytes(), &*policy.identity()]
+                .concat()
+                .into(),
+            ticketer: Arc::clone(ticketer),
         }
     }
 }
 
 impl ProducesTickets for Tickets {
     fn enabled(&self) -> bool {
-        self.encrypted_by.enabled()
+        true
     }
 
+    /// In seconds; one may be good for less.
     fn lifetime(&self) -> u32 {
-        self.encrypted_by.lifetime()
+        u32::try_from(2 * SPAN).unwrap_or(u32::MAX)
     }
 
     fn encrypt(&self, session: &[u8]) -> Option<Vec<u8>> {
-        let named = [self.bundle.as_bytes(), session].concat();
-        self.encrypted_by.encrypt(&named)
+        self.ticketer.encrypt(&self.context, session)
     }
 
-    /// None of a ticket of another certificate, so that the handshake is a full one.
+    /// None of a ticket of other terms or of another certificate, so that the handshake is a full one.
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        let mut named = self.encrypted_by.decrypt(ticket)?;
-        let name = self.bundle.as_bytes();
-        named.starts_with(name).then(|| named.split_off(name.len()))
+        self.ticketer.decrypt(&self.context, ticket)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rustls::crypto::aws_lc_rs::Ticketer;
-
     use super::*;
+    use crate::clock;
 
     #[test]
-    fn a_ticket_is_good_for_its_certificate_alone() {
-        let process = Ticketer::new().unwrap();
-        let of = |text: &[u8]| Tickets::new(BundleName::of(text), &process);
-        let (one, same, other) = (of(b"one"), of(b"one"), of(b"other"));
-        let ticket = one.encrypt(b"a session").unwrap();
-        assert_eq!(same.decrypt(&ticket).as_deref(), Some(&b"a session"[..]));
-        // Of the same length, so that what is in it alone tells them apart.
-        other.encrypt(b"a session").unwrap();
-        assert_eq!(other.decrypt(&ticket), None);
-        let nameless = process.encrypt(b"").unwrap();
-        assert_eq!(one.decrypt(&nameless), None);
+    fn a_ticket_is_good_for_its_certificate_and_its_policy_alone() {
+        let ticketer = Arc::new(Ticketer::alone(clock::wall).unwrap());
+        let of = |only_13, suites: &[u16], text: &[u8]| {
+            let policy = TlsPolicy::new(only_13, suites, true).unwrap();
+            Tickets::new(&policy, BundleName::of(text), &ticketer)
+        };
+        let ticket = of(false, &[], b"one").encrypt(b"a session").unwrap();
+        let same = of(false, &[], b"one").decrypt(&ticket);
+        assert_eq!(same.as_deref(), Some(&b"a session"[..]));
+        for other in [
+            of(false, &[], b"other"),
+            of(true, &[], b"one"),
+            of(false, &[0x1301], b"one"),
+        ] {
+            assert_eq!(other.decrypt(&ticket), None);
+        }
     }
 }

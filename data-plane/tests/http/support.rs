@@ -16,7 +16,9 @@ use std::{
 
 use roadstead_data_plane::{
     access_log::{AccessLog, LogFormat},
-    active::{Active, Certificates, Challenges, Endpoint, Target, Upstream, UpstreamTable},
+    active::{
+        Active, Certificates, Challenges, Endpoint, Target, TicketSecrets, Upstream, UpstreamTable,
+    },
     aside::Aside,
     challenge::Asking,
     limits::Limits,
@@ -54,6 +56,7 @@ pub(crate) struct Proxy {
     names: Names,
     certificates: Certificates,
     challenges: Challenges,
+    ticket_secrets: TicketSecrets,
     https_port: Option<NonZero<u16>>,
     version: u64,
     log: mpsc::Receiver<Vec<u8>>,
@@ -175,6 +178,7 @@ impl Proxy {
             names,
             certificates: Certificates::default(),
             challenges: Challenges::default(),
+            ticket_secrets: TicketSecrets::default(),
             https_port: None,
             version: 1,
             log,
@@ -188,6 +192,7 @@ impl Proxy {
         let active = Arc::new(Active {
             certificates: self.certificates.clone(),
             challenges: self.challenges.clone(),
+            ticket_secrets: self.ticket_secrets.clone(),
             ..Active::clone(&active)
         });
         done(self.worker.publish(active));
@@ -196,6 +201,12 @@ impl Proxy {
     /// The same, with these certificates and no others.
     pub(crate) fn publish_with(&mut self, backends: &Backends, shows: &[Shows]) {
         self.certificates = secure::certificates(shows);
+        self.publish(backends);
+    }
+
+    /// The same, where tickets are made by these.
+    pub(crate) fn publish_sharing(&mut self, backends: &Backends, secrets: TicketSecrets) {
+        self.ticket_secrets = secrets;
         self.publish(backends);
     }
 
@@ -379,6 +390,7 @@ fn sending(
         router,
         certificates: Certificates::default(),
         challenges: Challenges::default(),
+        ticket_secrets: TicketSecrets::default(),
         upstreams,
     })
 }

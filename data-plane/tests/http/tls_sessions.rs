@@ -1,9 +1,14 @@
 //! Sessions of TLS that clients resume: with the certificate that they were begun with, and with no
-//! other.
+//! other; at any proxy that makes tickets by the same.
 
 use std::sync::Arc;
 
-use roadstead_data_plane::{aside::Aside, limits::Limits};
+use bytes::Bytes;
+use prost::Message as _;
+use roadstead_data_plane::{
+    active::TicketSecrets, aside::Aside, bundle::Bundle, limits::Limits, snapshot::BundleName,
+};
+use roadstead_proto::v1::TicketSecret;
 use rustls::{
     HandshakeKind, NamedGroup, SupportedProtocolVersion,
     client::{
@@ -80,6 +85,42 @@ fn a_session_of_one_host_is_not_resumed_at_another() {
             assert_eq!(handshake(&offers, &proxy, name).0, kind, "{name}");
         }
     }
+}
+
+#[test]
+fn a_session_of_one_proxy_is_resumed_at_all_that_have_its_secret() {
+    let origin = Origin::new(|_| plain("ok"));
+    let backends = origin.backends();
+    let shown = [shows("secret/a/b", "a.example", Algorithm::Ecdsa)];
+    let mut proxies = [proxy(&backends, &shown), proxy(&backends, &shown)];
+    for version in VERSIONS {
+        let offers = Offers::version(version);
+        let mut kinds = |secrets: [&[u8]; 2]| {
+            for (proxy, secrets) in proxies.iter_mut().zip(secrets) {
+                proxy.publish_sharing(&backends, shared(secrets));
+            }
+            // One by one at each of them, so that no session is that of the proxy itself.
+            proxies
+                .each_ref()
+                .map(|proxy| handshake(&offers, proxy, "a.example").0)
+        };
+        let (full, resumed) = (HandshakeKind::Full, HandshakeKind::Resumed);
+        assert_eq!(kinds([&[], &[]]), [full, full]);
+        assert_eq!(kinds([&[1], &[1]]), [full, resumed]);
+        // The next has come to one, and then to both.
+        assert_eq!(kinds([&[2, 1], &[1]]), [resumed, full]);
+        assert_eq!(kinds([&[2, 1], &[2, 1]]), [resumed, resumed]);
+        assert_eq!(kinds([&[2], &[2]]), [resumed, resumed]);
+    }
+}
+
+fn shared(secrets: &[u8]) -> TicketSecrets {
+    let bundle = |byte: &u8| {
+        let secret = vec![*byte; 32];
+        let bytes: Bytes = TicketSecret { secret }.encode_to_vec().into();
+        Arc::new(Bundle::checked(BundleName::of(&bytes), bytes).unwrap())
+    };
+    secrets.iter().map(bundle).collect()
 }
 
 /// A client's sessions, which it uses at any host.

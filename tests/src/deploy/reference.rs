@@ -184,6 +184,7 @@ const CONTROL_PLANE: &[&str] = &[
     "control-plane/src/config/access.rs",
     "control-plane/src/config/acme.rs",
     "control-plane/src/config/beside.rs",
+    "control-plane/src/config/certificates.rs",
     "control-plane/src/config/dns01.rs",
     "control-plane/src/config/guard.rs",
     "control-plane/src/config/ingress_status.rs",
@@ -199,7 +200,7 @@ const HEAD: &str = "\
 
 The keys of both planes' files, which are `controlPlane.config` and `dataPlane.config` among the values
 of the chart. A key that the chart keeps to itself is marked, and is not among them; those of `acme`,
-`listeners` and some others are values of the chart's own. Every key may be left out, and one that is
+`certificates`, `listeners` and some others are values of the chart's own. Every key may be left out, and one that is
 not known is refused. Times are written as `15s`, `500ms` or `1m30s`.
 
 (Made from the sources by `cargo run --bin roadstead-reference`; a test holds that it was done.)

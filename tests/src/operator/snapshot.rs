@@ -35,8 +35,8 @@ impl Snapshot {
     pub fn digest(&self) -> anyhow::Result<String> {
         let mut digest = Digest::new();
         for ((kind, name), resource) in &self.resources {
-            let kind =
-                ResourceType::from_str_name(&format!("RESOURCE_TYPE_{}", kind.to_uppercase()));
+            let kind = format!("RESOURCE_TYPE_{}", kind.to_uppercase().replace(' ', "_"));
+            let kind = ResourceType::from_str_name(&kind);
             let kind = kind.with_context(|| format!("the type of {name}"))?;
             digest.insert(kind, name, &bytes_of(&resource.hash)?);
         }
@@ -69,6 +69,7 @@ fn type_of(resource: &DecodedResource) -> &'static str {
         Some(Body::Certificate(_)) => "certificate",
         Some(Body::ServerName(_)) => "server name",
         Some(Body::Challenge(_)) => "challenge",
+        Some(Body::TicketSecrets(_)) => "ticket secrets",
         None => "unknown",
     }
 }

@@ -43,7 +43,9 @@ pub(crate) fn seen(name: u64, (uid, version): (u64, u64)) -> Seen {
         Kind::Service => Spec::Service(service()),
         // The Service whose name comes before.
         Kind::EndpointSlice => Spec::EndpointSlice(slice(name - 1, version)),
-        Kind::Certificate | Kind::IngressClass | Kind::Secret => unreachable!("there are none"),
+        Kind::Certificate | Kind::IngressClass | Kind::Secret | Kind::TicketSecret => {
+            unreachable!("there are none")
+        }
     };
     Seen {
         meta: Meta {

@@ -57,9 +57,9 @@ mod tests {
     use super::*;
     use crate::event::{Epoch, Event, Record};
     use crate::model::settings::{Protocol, Settings};
-    use crate::model::tls_policy::{SecretName, TlsPolicy};
+    use crate::model::tls_policy::{DefaultCertificate, TlsPolicy};
 
-    fn configured(default_certificate: Option<SecretName>) -> State {
+    fn configured(default_certificate: Option<DefaultCertificate>) -> State {
         let tls = TlsPolicy {
             default_certificate,
             ..TlsPolicy::default()
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_listener_is_told_of_once_each_time_that_its_certificate_is_missing_for_a_while() {
-        let lacks = configured(Some(SecretName {
+        let lacks = configured(Some(DefaultCertificate::Secret {
             namespace: "a".into(),
             name: "b".into(),
         }));

@@ -37,7 +37,7 @@ pub fn read(place: Place<'_>, document: &Value) -> Document {
     let group = api_version.split_once('/').map_or("", |(group, _)| group);
     let read = match kind {
         // Another's that has the same name.
-        Kind::Certificate => return Document::Foreign,
+        Kind::Certificate | Kind::TicketSecret => return Document::Foreign,
         Kind::EndpointSlice => object::<types::EndpointSlice>,
         Kind::Ingress => object::<types::Ingress>,
         Kind::IngressClass => object::<types::IngressClass>,
@@ -46,7 +46,7 @@ pub fn read(place: Place<'_>, document: &Value) -> Document {
     };
     // Ingresses were of this group before 1.14; Services of other groups are something else.
     let ours = match kind {
-        Kind::Certificate => false,
+        Kind::Certificate | Kind::TicketSecret => false,
         Kind::EndpointSlice => group == "discovery.k8s.io",
         Kind::Ingress => matches!(group, "networking.k8s.io" | "extensions"),
         Kind::IngressClass => group == "networking.k8s.io",
@@ -81,7 +81,9 @@ pub fn read_as<'de, D: Deserializer<'de>>(
     text: D,
 ) -> Result<Result<Seen, NameError>, D::Error> {
     Ok(match kind {
-        Kind::Certificate => return Err(D::Error::custom("no document is one")),
+        Kind::Certificate | Kind::TicketSecret => {
+            return Err(D::Error::custom("no document is one"));
+        }
         Kind::EndpointSlice => seen(place, &types::EndpointSlice::deserialize(text)?),
         Kind::Ingress => seen(place, &types::Ingress::deserialize(text)?),
         Kind::IngressClass => seen(place, &types::IngressClass::deserialize(text)?),

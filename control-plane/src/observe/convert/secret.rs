@@ -7,7 +7,7 @@ use k8s_openapi::ByteString;
 use crate::model::bundle::Bundle;
 use crate::model::key::{Kind, Origin};
 use crate::model::object::Spec;
-use crate::model::refusal::{Reason, Refusal};
+use crate::model::refusal::Refusal;
 use crate::observe::certificate::{self, Problem};
 use crate::observe::convert::{Convert, types};
 
@@ -19,42 +19,27 @@ impl Convert for types::Secret {
     }
 
     /// Of any type: what matters is that both are there.
-    fn spec_and_bundle(&self, _: Origin) -> Result<(Spec, Option<Bundle>), Refusal> {
-        let chain = field(self, CHAIN)?;
-        let key = field(self, KEY)?;
-        let (certificate, bundle) = certificate::read(chain, key).map_err(|problem| {
-            let (field, message) = match problem {
-                Problem::Chain(message) => (CHAIN, message),
-                Problem::Key(message) => (KEY, message),
-            };
-            refusal(field, message)
-        })?;
+    fn spec_and_bundle(&self, origin: Origin) -> Result<(Spec, Option<Bundle>), Refusal> {
+        let refused = |problem: Problem| problem.refusal(origin);
+        let chain = field(self, CHAIN).ok_or_else(|| refused(Problem::Chain(missing())))?;
+        let key = field(self, KEY).ok_or_else(|| refused(Problem::Key(missing())))?;
+        let (certificate, bundle) = certificate::read(chain, key).map_err(refused)?;
         Ok((Spec::Certificate(certificate), Some(bundle)))
     }
 }
 
 /// What a Secret has under this name. What a file says in `stringData` stands above `data`, as the
 /// API server would have it.
-fn field<'a>(secret: &'a types::Secret, name: &'static str) -> Result<&'a [u8], Refusal> {
+fn field<'a>(secret: &'a types::Secret, name: &'static str) -> Option<&'a [u8]> {
     let plain = secret.string_data.as_ref().and_then(|data| data.get(name));
     let encoded = |data: &'a BTreeMap<String, ByteString>| data.get(name);
     let encoded = secret.data.as_ref().and_then(encoded);
-    match (plain, encoded) {
-        (Some(text), _) => Ok(text.as_bytes()),
-        (None, Some(bytes)) => Ok(&bytes.0),
-        (None, None) => Err(refusal(
-            name,
-            format!("is missing; a Secret with a certificate has {CHAIN} and {KEY}"),
-        )),
-    }
+    let plain = plain.map(|text| text.as_bytes());
+    plain.or_else(|| encoded.map(|bytes| bytes.0.as_slice()))
 }
 
-fn refusal(field: &str, message: String) -> Refusal {
-    Refusal::new(
-        Reason::InvalidCertificate,
-        format!("data[{field}]"),
-        message,
-    )
+fn missing() -> String {
+    format!("is missing; a Secret with a certificate has {CHAIN} and {KEY}")
 }
 
 const CHAIN: &str = "tls.crt";

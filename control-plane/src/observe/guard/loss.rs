@@ -104,6 +104,8 @@ impl<'a> Loss<'a> {
                 users.collect::<BTreeSet<_>>().len()
             }
             Kind::Service => users(state, gone),
+            // No route depends on it.
+            Kind::TicketSecret => 0,
             Kind::EndpointSlice => {
                 let mut emptied = state.services_emptied_by(gone);
                 for SliceChange { key, slice } in self.arrived {

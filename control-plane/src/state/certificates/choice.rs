@@ -72,9 +72,10 @@ impl Prospects {
 impl State {
     /// What is shown for a host: the certificates that Ingresses name for it, the oldest Ingress
     /// first, if they are for that host. If there is none, any that is for it in the namespace that
-    /// the host belongs to: the one that is valid longest. If there is none either, the one that we
-    /// obtained for it, or for its wildcard in the same namespace: again what is valid longest. Of each
-    /// type of key there is one.
+    /// the host belongs to: the one that is valid longest. If there is none either, any of the files
+    /// that the configuration names, which are for all namespaces; then the one that we obtained for
+    /// it, or for its wildcard in the same namespace: again what is valid longest. Of each type of key
+    /// there is one.
     ///
     /// Where its wildcard is obtained none is for the host itself.
     pub(super) fn choose(&self, host: &HostPattern) -> Choice {
@@ -84,7 +85,8 @@ impl State {
         };
         let spoken_of = owned.as_ref() == Some(host)
             || wants.clone().next().is_some()
-            || self.named(home, host.clone()).next().is_some();
+            || self.named(home, host.clone()).next().is_some()
+            || self.in_files(host.clone()).next().is_some();
         if !spoken_of {
             return Choice::default();
         }
@@ -104,18 +106,14 @@ impl State {
         if !named.is_empty() {
             return Choice::of(named);
         }
-        let mut others: Vec<&ObjectKey> = [Some(host.clone()), host.wildcard()]
-            .into_iter()
-            .flatten()
-            .flat_map(|name| self.named(home, name))
-            .collect();
-        others.sort_by_key(|secret| {
-            let until = self.certificate(secret).map(|found| found.not_after);
-            (Reverse(until), *secret)
-        });
-        let others = self.one_of_each(others.into_iter());
+        let names = || [Some(host.clone()), host.wildcard()].into_iter().flatten();
+        let others = self.longest(names().flat_map(|name| self.named(home, name)));
         if !others.is_empty() {
             return Choice::of(others);
+        }
+        let of_files = self.longest(names().flat_map(|name| self.in_files(name)));
+        if !of_files.is_empty() {
+            return Choice::of(of_files);
         }
         let is_wanted = wants.clone().next().is_some();
         let obtains = self.settings().and_then(Settings::obtains);
@@ -205,6 +203,12 @@ impl State {
         self.of_kind(home.sibling(Kind::Secret, ""), name)
     }
 
+    /// The files whose certificates have this name.
+    fn in_files(&self, name: HostPattern) -> impl Iterator<Item = &ObjectKey> {
+        let first = ObjectKey::before_all(Origin::Configuration, Kind::Secret);
+        self.of_kind(first, name)
+    }
+
     /// Those of an object's kind and namespace.
     fn of_kind(&self, first: ObjectKey, name: HostPattern) -> impl Iterator<Item = &ObjectKey> {
         let of = (first.origin, first.namespace.clone(), name);
@@ -215,6 +219,16 @@ impl State {
                 (*origin, namespace, name) == (of.0, &of.1, &of.2)
             })
             .map(|(_, _, _, certificate)| certificate)
+    }
+
+    /// Of each type of key the one that is valid longest.
+    fn longest<'a>(&self, secrets: impl Iterator<Item = &'a ObjectKey>) -> Vec<ObjectKey> {
+        let mut secrets: Vec<&ObjectKey> = secrets.collect();
+        secrets.sort_by_key(|secret| {
+            let until = self.certificate(secret).map(|found| found.not_after);
+            (Reverse(until), *secret)
+        });
+        self.one_of_each(secrets.into_iter())
     }
 
     /// The first of each type of key.

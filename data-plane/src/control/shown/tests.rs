@@ -52,7 +52,7 @@ fn the_certificate_before_is_shown_until_the_next_ones_bundle_has_come() {
     let none = Given::new();
     let change = |text| [touched("secret/a/b", text)];
     let changes = showing.follow(&change(Some("one")), &given(&["one", "other"]));
-    assert_eq!(seen(&changes), [(None, Some(name("one")))]);
+    assert_eq!(seen(&changes.certificates), [(None, Some(name("one")))]);
     assert!(showing.missing().is_empty());
 
     assert!(showing.follow(&change(Some("two")), &none).is_empty());
@@ -65,14 +65,17 @@ fn the_certificate_before_is_shown_until_the_next_ones_bundle_has_come() {
 
     assert!(showing.complete(&given(&["three"])).is_empty());
     let changes = showing.complete(&given(&["two"]));
-    assert_eq!(seen(&changes), [(Some(name("one")), Some(name("two")))]);
+    assert_eq!(
+        seen(&changes.certificates),
+        [(Some(name("one")), Some(name("two")))]
+    );
     assert_eq!(showing.faults().count(), 0);
     assert!(showing.missing().is_empty());
     // Nobody uses it any more.
     assert!(!showing.keys.holds(name("one")));
 
     let changes = showing.follow(&change(None), &none);
-    assert_eq!(seen(&changes), [(Some(name("two")), None)]);
+    assert_eq!(seen(&changes.certificates), [(Some(name("two")), None)]);
     assert!(!showing.keys.holds(name("two")));
 }
 
@@ -100,11 +103,47 @@ fn certificates_of_one_bundle_share_it() {
     let told = ["secret/a/1", "secret/a/2"].map(|name| touched(name, Some("one")));
     assert!(showing.follow(&told, &Given::new()).is_empty());
     assert_eq!(showing.missing(), [name("one")]);
-    assert_eq!(showing.complete(&given(&["one"])).len(), 2);
+    assert_eq!(showing.complete(&given(&["one"])).certificates.len(), 2);
     showing.follow(&[touched("secret/a/1", None)], &Given::new());
     assert!(showing.keys.holds(name("one")));
     showing.follow(&[touched("secret/a/2", None)], &Given::new());
     assert!(!showing.keys.holds(name("one")));
+}
+
+#[test]
+fn tickets_are_made_by_those_of_the_secrets_that_have_come_in_the_order_that_was_told() {
+    let mut showing = Showing::default();
+    let form = |texts: &[&str]| {
+        let names: Vec<_> = texts.iter().map(|text| name(text)).collect();
+        Form::TicketSecrets(names.into())
+    };
+    let change = |before: Option<&[&str]>, after: Option<&[&str]>| {
+        [Touched {
+            key: Key::new(ResourceType::TicketSecrets.into(), "tickets"),
+            before: before.map(form),
+            after: after.map(form),
+        }]
+    };
+    let names = |changes: &ShownChanges| -> Option<Vec<BundleName>> {
+        let secrets = changes.ticket_secrets.as_ref()?;
+        Some(secrets.iter().map(|bundle| bundle.name()).collect())
+    };
+    let told = change(None, Some(&["two", "one"]));
+    let changes = showing.follow(&told, &given(&["one"]));
+    assert_eq!(names(&changes), Some(vec![name("one")]));
+    assert_eq!(showing.missing(), [name("two")]);
+    assert_eq!(showing.faults().count(), 0);
+    let changes = showing.complete(&given(&["two"]));
+    assert_eq!(names(&changes), Some(vec![name("two"), name("one")]));
+    assert!(showing.missing().is_empty());
+
+    let told = change(Some(&["two", "one"]), Some(&["two"]));
+    let changes = showing.follow(&told, &Given::new());
+    assert_eq!(names(&changes), Some(vec![name("two")]));
+    assert!(showing.keys.holds(name("two")) && !showing.keys.holds(name("one")));
+    let changes = showing.follow(&change(Some(&["two"]), None), &Given::new());
+    assert_eq!(names(&changes), Some(vec![]));
+    assert!(!showing.keys.holds(name("two")));
 }
 
 #[test]

@@ -244,7 +244,8 @@ fn draining_endpoints_serve_only_when_nothing_is_ready() {
         | Form::Upstream(_)
         | Form::Certificate(_)
         | Form::ServerName(_)
-        | Form::Challenge(_) => {
+        | Form::Challenge(_)
+        | Form::TicketSecrets(_) => {
             panic!("not endpoints")
         }
     };
@@ -422,7 +423,7 @@ fn a_route_that_needs_more_than_this_proxy_can_do_is_closed() {
 
 #[test]
 fn types_that_this_release_does_not_know_are_faults() {
-    for kind in [0, 8, -1] {
+    for kind in [0, 9, -1] {
         let told = Told {
             key: Key::new(kind, "x"),
             hash: digest::resource_hash(b"", []),
@@ -435,7 +436,7 @@ fn types_that_this_release_does_not_know_are_faults() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_or_refused(kind in 0..9, body in prop::collection::vec(any::<u8>(), 0..64)) {
+    fn any_bytes_are_read_or_refused(kind in 0..10, body in prop::collection::vec(any::<u8>(), 0..64)) {
         let told = Told {
             key: Key::new(kind, "x"),
             hash: digest::resource_hash(&body, []),

@@ -96,6 +96,11 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
     "authorityConfigMap" (include "roadstead.ca" .)
     "proxyAccounts" (list (printf "%s/%s" .Release.Namespace (include "roadstead.data" .))))
   "admin" (dict "address" (printf "%s:%v" .Values.bindAddress .Values.controlPlane.ports.admin)) -}}
+{{- range $name, $_ := .Values.certificates -}}
+{{- $folder := printf "/etc/certificates/%s" $name -}}
+{{- $files := dict "certificateFile" (printf "%s/tls.crt" $folder) "keyFile" (printf "%s/tls.key" $folder) -}}
+{{- $_ := set $base "certificates" (merge (dict $name $files) ($base.certificates | default dict)) -}}
+{{- end -}}
 {{- with .Values.acme -}}
 {{- $acme := omit . "roots" -}}
 {{- with .roots -}}
@@ -156,6 +161,15 @@ configuration names. Without one of them all else goes on: they are read wheneve
 {{- end -}}
 {{- end -}}
 
+{{/* The Secrets with certificates for all namespaces, each as the two files that the configuration
+names. */}}
+{{- define "roadstead.certificates" -}}
+{{- range $name, $of := .Values.certificates }}
+{{- $items := list (dict "key" "tls.crt" "path" (printf "%s/tls.crt" $name)) (dict "key" "tls.key" "path" (printf "%s/tls.key" $name)) }}
+- secret: {name: {{ $of.secret | quote }}, optional: true, items: {{ $items | toJson }}}
+{{- end -}}
+{{- end -}}
+
 {{/* Whether the proxies themselves, or their Service, are reached on port 80 by HTTP. */}}
 {{- define "roadstead.onPort80" -}}
 {{- $behind := eq .Values.dataPlane.kind "Deployment" -}}
@@ -174,7 +188,7 @@ configuration names. Without one of them all else goes on: they are read wheneve
 
 {{/* Of the control plane's configuration what is read once: config.rs says which keys are not. */}}
 {{- define "roadstead.lasting" -}}
-{{- $of := omit . "listeners" "ingressClass" "beside" "hostOwnership" "redirectToHttps" "allowLocalExternalNames" "deletionGuard" "log" -}}
+{{- $of := omit . "listeners" "ingressClass" "certificates" "beside" "hostOwnership" "redirectToHttps" "allowLocalExternalNames" "deletionGuard" "log" -}}
 {{- $_ := set $of "log" (omit (.log | default dict) "level") -}}
 {{- with .acme }}{{ $_ := set $of "acme" (omit . "onlyFor" "namespaces") }}{{ end -}}
 {{- toYaml $of -}}

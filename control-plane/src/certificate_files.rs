@@ -1,0 +1,155 @@
+//! Certificates in files that the configuration names, as a source of objects.
+//!
+//! The files are looked at once a second: links are moved about where they are mounted from a
+//! Secret, which tells a watch of the file nothing. A chain and its key are two files, and whoever
+//! writes them writes one after the other: they are read once they have stood still for a look.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use crate::config::watch::{Stamp, stamp};
+use crate::config::{CertificateFiles, Live};
+use crate::model::key::{Kind, ObjectKey, Origin};
+use crate::model::object::{Age, Meta, Spec};
+use crate::model::time::Timestamp;
+use crate::observe::certificate::{self, MAX_PEM, Problem};
+use crate::observe::{Observation, Seen};
+
+/// Reads and follows them until the engine, or who reads the configuration, is gone. Each change of
+/// `relist` tells of all of them anew.
+pub async fn run(
+    mut configured: watch::Receiver<Live>,
+    inbox: mpsc::Sender<Observation>,
+    mut relist: watch::Receiver<u64>,
+) {
+    let mut told = None;
+    let mut last_look = None;
+    loop {
+        let named = configured.borrow_and_update().certificates.clone();
+        let Ok((looked, named)) = spawn_blocking(move || (Look::at(&named), named)).await else {
+            // The runtime ends.
+            return;
+        };
+        let is_new = told.as_ref().is_none_or(|told: &Look| told.names(&looked));
+        let is_still = last_look.as_ref() == Some(&looked);
+        if is_new || is_still && told.as_ref() != Some(&looked) {
+            let read = spawn_blocking(move || {
+                let named = named.iter();
+                named.map(|(name, files)| seen(name, files)).collect()
+            });
+            let Ok(objects) = read.await else {
+                return;
+            };
+            let listed = Observation::Listed {
+                origin: Origin::Configuration,
+                kind: Kind::Secret,
+                objects,
+                unreadable: Vec::new(),
+            };
+            if inbox.send(listed).await.is_err() {
+                return;
+            }
+            told = Some(looked.clone());
+        }
+        last_look = Some(looked);
+        tokio::select! {
+            () = inbox.closed() => return,
+            changed = configured.changed() => if changed.is_err() {
+                return;
+            },
+            changed = relist.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                told = None;
+            }
+            () = sleep(LOOK) => {}
+        }
+    }
+}
+
+/// What tells what stands in the files now from what stood there before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Look(BTreeMap<Box<str>, (CertificateFiles, [Option<Stamp>; 2])>);
+
+impl Look {
+    fn at(named: &BTreeMap<Box<str>, CertificateFiles>) -> Self {
+        let looked = named.iter().map(|(name, files)| {
+            let stamps = [&files.certificate_file, &files.key_file].map(|path| stamp(path));
+            (name.clone(), (files.clone(), stamps))
+        });
+        Self(looked.collect())
+    }
+
+    /// Whether the other is of other files.
+    fn names(&self, other: &Self) -> bool {
+        let files = |look: &Self| -> Vec<_> {
+            let files = look.0.iter();
+            let files = files.map(|(name, (files, _))| (name.clone(), files.clone()));
+            files.collect()
+        };
+        files(self) != files(other)
+    }
+}
+
+/// What stands in the files.
+fn seen(name: &str, files: &CertificateFiles) -> Seen {
+    let read = || {
+        let chain = content(&files.certificate_file).map_err(Problem::Chain)?;
+        let key = content(&files.key_file).map_err(Problem::Key)?;
+        certificate::read(&chain, &key)
+    };
+    let (spec, bundle, version) = match read() {
+        Ok((certificate, bundle)) => {
+            let version = bundle.name().to_string();
+            (Ok(Spec::Certificate(certificate)), Some(bundle), version)
+        }
+        Err(problem) => {
+            let refusal = problem.refusal(Origin::Configuration);
+            (Err(refusal), None, String::new())
+        }
+    };
+    Seen {
+        key: ObjectKey {
+            name: name.into(),
+            ..ObjectKey::before_all(Origin::Configuration, Kind::Secret)
+        },
+        meta: Meta {
+            uid: name.into(),
+            resource_version: version.into(),
+            age: Age {
+                created: Timestamp(0),
+                rank: name.into(),
+            },
+        },
+        spec,
+        bundle,
+    }
+}
+
+/// What a file holds, as far as it is looked at.
+fn content(path: &Path) -> Result<Vec<u8>, String> {
+    let read = || {
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::other("it is no file"));
+        }
+        let mut bytes = Vec::new();
+        let most = u64::try_from(MAX_PEM).unwrap_or(u64::MAX).saturating_add(1);
+        File::open(path)?.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let remedy = "put it there, where the control plane may read it";
+    read().map_err(|error| format!("{} cannot be read: {error}; {remedy}", path.display()))
+}
+
+const LOOK: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;
