@@ -15,6 +15,7 @@ mod demands;
 pub mod dns;
 mod issuer;
 pub mod key;
+mod pods;
 mod proofs;
 mod record;
 mod secret_file;
@@ -41,6 +42,7 @@ use crate::snapshot::publication::Publication;
 
 pub use demands::{Demanded, Demands, Undemandable};
 pub use issuer::Issuer;
+pub use pods::{ReadyPods, follow as follow_pods};
 
 /// The hosts for which a certificate is wanted and nobody has one; `None`: that is not known yet.
 pub type Lacking = Option<OrdSet<HostPattern>>;
@@ -76,6 +78,8 @@ pub struct Followed {
     pub lacking: watch::Receiver<Lacking>,
     pub publications: watch::Receiver<Arc<Publication>>,
     pub presence: watch::Receiver<Presence>,
+    /// Which pods take traffic, connected or not.
+    pub ready: watch::Receiver<ReadyPods>,
     /// The log cannot be written: nothing is begun that it could not tell.
     pub frozen: watch::Receiver<bool>,
     /// All has to be told again.

@@ -12,7 +12,10 @@ use std::{
 use anyhow::{Context, ensure};
 use http::Method;
 use http_body_util::BodyExt;
-use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
+use k8s_openapi::api::{
+    core::v1::{Pod, Secret},
+    events::v1::Event,
+};
 use kube::{
     Api,
     api::{DeleteParams, ListParams},
@@ -39,16 +42,68 @@ fn hosts_without_a_certificate_are_given_one_that_outlives_the_volume_and_cert_m
     sandbox::run(async |sandbox| Box::pin(obtain(sandbox)).await);
 }
 
+#[test]
+fn no_ca_is_asked_while_a_proxy_that_takes_traffic_is_not_connected() {
+    sandbox::run(async |sandbox| Box::pin(wait_for_pods(sandbox)).await);
+}
+
+async fn wait_for_pods(sandbox: &Sandbox) -> anyhow::Result<()> {
+    let cluster = Cluster::start(sandbox, &Options::bare()).await?;
+    let objects = cluster.objects();
+    let echo = Echo::start("echo", "10.1.0.1:8080".parse()?).await?;
+    let pebble = Pebble::start(sandbox, &behaviour()).await?;
+    let root = pebble.issuing_root().await?;
+    objects.apply(&CONTROL_PLANE.of_the_chart([])).await?;
+    // One that is about to start takes no traffic, nor does one of something else.
+    for (name, role, ready) in [
+        ("gone", "proxy", "True"),
+        ("starts", "proxy", "False"),
+        ("other", "other", "True"),
+    ] {
+        let pod = format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, namespace: {}, \
+             labels: {{role: {role}}}}}, spec: {{serviceAccountName: {}, \
+             containers: [{{name: a, image: any}}]}}}}",
+            CONTROL_PLANE.namespace, CONTROL_PLANE.name
+        );
+        objects.apply(&pod).await?;
+        let condition = json!({"type": "Ready", "status": ready});
+        let status = json!({"status": {"conditions": [condition]}});
+        objects.patch(&pod, "status", &status).await?;
+    }
+    let mut control = start(sandbox, &cluster, &pebble)?;
+    control.is_ready().await?;
+    let _proxy = start_proxy(sandbox, &control, |config| proxy(sandbox, config)).await?;
+    objects.apply(&site("bare", "", "", echo.address())).await?;
+    let waits = "Certificate bare.example waits for proxies";
+    control.program().logged(waits, SOON).await?;
+    let operator = control.operator()?;
+    operator
+        .proxy("proxy", "it has acknowledged", |proxy| proxy.current)
+        .await?;
+    // Its answer would be enough: what comes after it is live, and nobody was asked.
+    for name in ["later", "last"] {
+        objects.apply(&site(name, "", "", echo.address())).await?;
+        operator
+            .event("ObjectAccepted", &format!("Ingress default/{name}"))
+            .await?;
+        operator
+            .proxy("proxy", "it has acknowledged", |proxy| proxy.current)
+            .await?;
+    }
+    ensure!(!pebble.has_asked("bare.example")?);
+    let pods: Api<Pod> = Api::namespaced(cluster.client(), CONTROL_PLANE.namespace);
+    let now = DeleteParams::default().grace_period(0);
+    pods.delete("gone", &now).await?;
+    serves(&root, "bare").await?;
+    Ok(())
+}
+
 async fn obtain(sandbox: &Sandbox) -> anyhow::Result<()> {
     let cluster = Cluster::start(sandbox, &Options::bare()).await?;
     let objects = cluster.objects();
     let echo = Echo::start("echo", "10.1.0.1:8080".parse()?).await?;
-    let behaviour = Behaviour {
-        http_port: HTTP.port(),
-        tls_port: HTTPS.port(),
-        ..Behaviour::default()
-    };
-    let pebble = Pebble::start(sandbox, &behaviour).await?;
+    let pebble = Pebble::start(sandbox, &behaviour()).await?;
     let root = pebble.issuing_root().await?;
     objects.apply(&CONTROL_PLANE.of_the_chart([])).await?;
     // That of cert-manager is known first.
@@ -124,6 +179,14 @@ async fn obtain(sandbox: &Sandbox) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn behaviour() -> Behaviour {
+    Behaviour {
+        http_port: HTTP.port(),
+        tls_port: HTTPS.port(),
+        ..Behaviour::default()
+    }
+}
+
 fn start(sandbox: &Sandbox, cluster: &Cluster, pebble: &Pebble) -> anyhow::Result<ControlPlane> {
     let kubeconfig = cluster.kubeconfig_of(CONTROL_PLANE.namespace, CONTROL_PLANE.name)?;
     let source = json!({"kubeconfig": kubeconfig, "ownNamespace": CONTROL_PLANE.namespace});
@@ -134,6 +197,7 @@ fn start(sandbox: &Sandbox, cluster: &Cluster, pebble: &Pebble) -> anyhow::Resul
         },
         "acme": {
             "directory": pebble.directory(), "acceptTerms": true, "roots": pebble.roots(),
+            "proxyPods": "role=proxy",
         },
     });
     let sources = json!({"kubernetes": source});

@@ -101,7 +101,7 @@ fn each_account_has_the_rights_that_the_readme_lists_and_no_other() {
         let narrow_nodes = "watch.namespaces={shop},\
                             controlPlane.config.ingressStatus.nodes={externalIP}";
         let narrow_service = format!("watch.namespaces={{shop}},{service}");
-        let modes: [(&str, Mode<'_>); 11] = [
+        let modes: [(&str, Mode<'_>); 12] = [
             (
                 "",
                 Mode {
@@ -120,6 +120,13 @@ fn each_account_has_the_rights_that_the_readme_lists_and_no_other() {
                 beside,
                 Mode {
                     when: &[WATCHED],
+                    ..Mode::default()
+                },
+            ),
+            (
+                "acme.acceptTerms=true",
+                Mode {
+                    when: &["statusWrites", "acme", WATCHED],
                     ..Mode::default()
                 },
             ),

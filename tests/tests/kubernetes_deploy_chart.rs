@@ -244,6 +244,7 @@ fn the_values_have_each_key_of_the_ca() {
     let (route53, webhook) = (zone("route53"), zone("webhook"));
     // Of what is secret it knows the file; the chart knows whence that is.
     let of_the_chart = BTreeMap::from([
+        ("acme", "proxyPods"),
         ("acme.externalAccount", "keyFile -secret -key"),
         (&*tsig, "secretFile -secret -key"),
         (&*cloudflare, "tokenFile roots -secret -key"),

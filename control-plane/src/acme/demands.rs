@@ -145,7 +145,8 @@ mod tests {
     use crate::model::certificate::{Certificate, KeyType};
     use crate::model::key::{Kind, Origin};
     use crate::model::managed::{Outcome, Revocation, Revokes};
-    use crate::plan::issuance::scheduler::{Answering, Conditions, Limits, Task};
+    use crate::plan::issuance::answering::Answering;
+    use crate::plan::issuance::scheduler::{Conditions, Limits, Task};
     use crate::plan::issuance::{after, begin};
 
     const CA: &str = "https://ca.example/directory";

@@ -13,7 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::acme::account::Accounts;
-use crate::acme::barrier::Barrier;
+use crate::acme::barrier::{Barrier, Proxies};
 use crate::acme::demands::{Demanded, Pending, Undemandable};
 use crate::acme::record::{Kept, Record, key};
 use crate::acme::shelf::{All, Shelf};
@@ -26,7 +26,8 @@ use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::managed::Managed;
 use crate::model::time::Timestamp;
 use crate::observe::{Observation, Seen};
-use crate::plan::issuance::scheduler::{Answering, Conditions, Limits, Scheduler};
+use crate::plan::issuance::answering::Answering;
+use crate::plan::issuance::scheduler::{Conditions, Limits, Scheduler};
 use crate::store::Store;
 
 /// Obtains certificates and keeps them.
@@ -122,9 +123,14 @@ impl<S: Store> Issuer<S> {
             let is_all = self.begin_work();
             let publication = self.followed.publications.borrow().clone();
             let presence = self.followed.presence.borrow().clone();
+            let ready = self.followed.ready.borrow().clone();
+            let proxies = Proxies {
+                presence: &presence,
+                ready: &ready,
+            };
             self.metrics.tally(&self.scheduler.tally());
             self.waiting
-                .say(&self.scheduler, &publication, &presence, self.now());
+                .say(&self.scheduler, &publication, proxies, self.now());
             // What is due and not begun waits for something else than time.
             let wait = if is_all { self.until_due() } else { LOOK };
             tokio::select! {
@@ -132,6 +138,7 @@ impl<S: Store> Issuer<S> {
                 Ok(()) = self.followed.lacking.changed() => {}
                 Ok(()) = self.followed.publications.changed() => self.scheduler.proxies_changed(),
                 Ok(()) = self.followed.presence.changed() => self.scheduler.proxies_changed(),
+                Ok(()) = self.followed.ready.changed() => self.scheduler.proxies_changed(),
                 Ok(()) = self.followed.frozen.changed() => {}
                 () = self.accounts.changed() => {}
                 Some(demanded) = self.demands.recv() => self.take_in(demanded),
@@ -269,6 +276,7 @@ impl<S: Store> Issuer<S> {
         }
         let publication = self.followed.publications.borrow().clone();
         let presence = self.followed.presence.borrow().clone();
+        let ready = self.followed.ready.borrow().clone();
         let gathered = self.gathering.is_none();
         loop {
             if !self.scheduler.has_work(self.now()) {
@@ -286,7 +294,11 @@ impl<S: Store> Issuer<S> {
                 suggests: self.accounts.suggests_renewals(),
             };
             let answering = |key: &ObjectKey, kept: &Kept| {
-                let barrier = Barrier::of(key, &kept.managed, &publication, &presence);
+                let proxies = Proxies {
+                    presence: &presence,
+                    ready: &ready,
+                };
+                let barrier = Barrier::of(key, &kept.managed, &publication, proxies);
                 match gathered {
                     true => barrier.answering(),
                     false => Answering::Nobody,

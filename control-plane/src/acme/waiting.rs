@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::acme::barrier::Barrier;
+use crate::acme::barrier::{Barrier, Proxies};
 use crate::acme::record::Kept;
 use crate::model::key::ObjectKey;
 use crate::model::time::Timestamp;
 use crate::plan::issuance::scheduler::Scheduler;
-use crate::presence::Presence;
 use crate::snapshot::publication::Publication;
 
 /// What was said, and is still so.
@@ -25,7 +24,7 @@ impl Waiting {
         &mut self,
         scheduler: &Scheduler<Kept>,
         publication: &Publication,
-        presence: &Presence,
+        proxies: Proxies<'_>,
         now: Timestamp,
     ) {
         let mut waiting = BTreeSet::new();
@@ -34,7 +33,7 @@ impl Waiting {
                 waiting.insert(key.clone());
                 continue;
             }
-            let barrier = Barrier::of(key, &kept.managed, publication, presence);
+            let barrier = Barrier::of(key, &kept.managed, publication, proxies);
             if !barrier.is_published() {
                 continue;
             }
@@ -48,7 +47,7 @@ impl Waiting {
                         "{key} waits for proxies to acknowledge the CA's challenge"
                     );
                 }
-                None if presence.is_empty() => {
+                None if proxies.presence.is_empty() => {
                     tracing::info!("{key} waits for a proxy to connect");
                 }
                 None => {}

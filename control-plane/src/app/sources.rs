@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use kube::Client;
+use kube::{Api, Client};
 use opentelemetry::metrics::Meter;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -159,6 +159,7 @@ impl Sources {
                 Collection::LastGood,
             );
             let listable = common.keep(secrets, "the keeper of Secrets");
+            common.watch_pods(config, &connected, own_namespace.as_deref());
             let certificates = Collection::Certificates;
             let certificates = Secrets::new(connected.clone(), own_namespace.clone(), certificates);
             common.obtain(config, certificates)?;
@@ -279,6 +280,29 @@ impl Common<'_> {
             Ok("the issuer of certificates")
         });
         Ok(())
+    }
+
+    /// Follows which proxies take traffic, if the configuration says which pods these are.
+    fn watch_pods(&mut self, config: &Config, client: &Client, own_namespace: Option<&str>) {
+        let acme = config.acme.as_ref();
+        let Some(selector) = acme.and_then(|acme| acme.proxy_pods.clone()) else {
+            return;
+        };
+        let namespace = own_namespace.unwrap_or_else(|| client.default_namespace());
+        let api = Api::namespaced(client.clone(), namespace);
+        let (tell, ready) = watch::channel(None);
+        self.followed.ready = ready;
+        let kubernetes = config.sources.kubernetes.as_ref();
+        let seconds = kubernetes.map_or_else(
+            || config::Kubernetes::default().watch_seconds,
+            |kubernetes| kubernetes.watch_seconds,
+        );
+        self.tasks.spawn(async move {
+            acme::follow_pods(api, &selector, seconds, tell).await;
+            // Nobody wants to know any more; the term may go on to its end.
+            std::future::pending::<()>().await;
+            Ok("the watch of proxies' pods")
+        });
     }
 
     /// Makes what session tickets are made by, which is kept there.

@@ -80,6 +80,8 @@ pub(super) async fn lead(
             lacking: replica.lacking.clone(),
             publications: replica.publications.clone(),
             presence: replica.presence.clone(),
+            // Unless a source knows more.
+            ready: watch::channel(None).1,
             frozen: replica.frozen.clone(),
             relisted: replica.relisted.clone(),
             ending: ends,

@@ -35,6 +35,10 @@ pub struct Acme {
     /// Default: `[dns-01, http-01, tls-alpn-01]`.
     pub challenges: Vec<ChallengeType>,
     pub dns01: Dns01,
+    /// Which pods of the control plane's own namespace are proxies, as in `kubectl get -l`: a CA is not
+    /// told to ask while one of them is Ready and does not answer it, for at most half an hour. Left
+    /// out: of proxies that are not connected nothing is known.
+    pub proxy_pods: Option<String>,
     /// Hosts that certificates are obtained for: these and all below them, for example
     /// `[example.com]`. Empty, which is the default: all. Applied without a restart.
     pub only_for: Vec<String>,
@@ -85,6 +89,7 @@ impl Default for Acme {
                 ChallengeType::TlsAlpn01,
             ],
             dns01: Dns01::default(),
+            proxy_pods: None,
             only_for: Vec::new(),
             namespaces: BTreeMap::new(),
             roots: None,

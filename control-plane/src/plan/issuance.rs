@@ -5,6 +5,7 @@
 //! keeps what [`begin`] and [`after()`] come to before and after each, and asks again.
 
 mod after;
+pub mod answering;
 mod demand;
 pub mod ledger;
 mod queue;

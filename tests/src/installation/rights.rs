@@ -39,6 +39,8 @@ pub const LEASES: &str =
 /// To keep recovery records, the authority and the installation's id.
 pub const SECRETS: &str =
     "{apiGroups: [''], resources: [secrets], verbs: [get, list, watch, create, update, delete]}";
+/// To know which proxies a CA may come to.
+pub const PODS: &str = "{apiGroups: [''], resources: [pods], verbs: [list, watch]}";
 /// To give proxies the authority's certificates.
 pub const BUNDLE: [&str; 2] = [
     "{apiGroups: [''], resources: [configmaps], verbs: [create]}",
@@ -49,7 +51,7 @@ impl Account<'_> {
     /// The account with what the chart gives a control plane, and these rules everywhere.
     pub fn of_the_chart<'a>(self, also: impl IntoIterator<Item = &'a str>) -> String {
         let everywhere = WATCH.into_iter().chain([CLUSTER]).chain(also);
-        let home = [LEASES, SECRETS].into_iter().chain(BUNDLE);
+        let home = [LEASES, SECRETS, PODS].into_iter().chain(BUNDLE);
         join(&[
             self.yaml(),
             self.may("roadstead", everywhere),

@@ -1,7 +1,7 @@
 //! What a leader does to obtain certificates: one piece of work at a time, whose answer may come
 //! late, or never.
 
-use roadstead_control_plane::acme::barrier::Barrier;
+use roadstead_control_plane::acme::barrier::{Barrier, Proxies};
 use roadstead_control_plane::engine::Lacking;
 use roadstead_control_plane::event::Epoch;
 use roadstead_control_plane::model::key::{Kind, ObjectKey, Origin};
@@ -9,8 +9,9 @@ use roadstead_control_plane::model::managed::{Failure, FailureKind, Managed, Out
 use roadstead_control_plane::model::object::Spec;
 use roadstead_control_plane::model::time::Timestamp;
 use roadstead_control_plane::observe::Observation;
+use roadstead_control_plane::plan::issuance::answering::Answering;
 use roadstead_control_plane::plan::issuance::scheduler::{
-    Answering, Conditions, Entry, Limits, Scheduler, Task,
+    Conditions, Entry, Limits, Scheduler, Task,
 };
 use roadstead_control_plane::plan::issuance::{Call, Next, adopted, after, begin};
 use roadstead_tests::campaign::random::Random;
@@ -173,9 +174,13 @@ impl Issuer {
             )
         });
         let gathered = self.gathering <= now;
+        let proxies = Proxies {
+            presence: &presence,
+            ready: &None,
+        };
         let answering = |key: &ObjectKey, kept: &Kept| match gathered {
             _ if plant == Some(Plant::NoBarrier) => Answering::All,
-            true => Barrier::of(key, &kept.0, &publication, &presence).answering(),
+            true => Barrier::of(key, &kept.0, &publication, proxies).answering(),
             false => Answering::Nobody,
         };
         let conditions = Conditions {

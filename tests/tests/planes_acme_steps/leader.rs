@@ -84,6 +84,7 @@ impl Leader {
             lacking: lack,
             publications: published,
             presence: present,
+            ready: watch::channel(None).1,
             frozen: freezes,
             relisted: relists,
             ending: ends,

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::key::ObjectKey;
 use crate::model::managed::Managed;
 use crate::model::time::Timestamp;
+use crate::plan::issuance::answering::{Answering, BOUNDS};
 use crate::plan::issuance::ledger::{Limit, WEEK};
 use crate::plan::issuance::queue::Queue;
 use crate::plan::issuance::{Circumstances, Next, next};
@@ -91,14 +92,6 @@ pub struct Conditions<'a> {
     pub ca: &'a str,
     /// The CA suggests when to renew.
     pub suggests: bool,
-}
-
-/// Who answers by the challenges of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answering {
-    All,
-    Some,
-    Nobody,
 }
 
 /// How many certificates are in which state: one may be in several.
@@ -215,9 +208,12 @@ impl<T: Item> Scheduler<T> {
                     self.due.insert((time, key));
                 }
                 Task::Do(Next::Barrier) => {
-                    let bound = entry.barred.get_or_insert(now).later(BOUND);
-                    entry.waits = Some(bound);
-                    self.due.insert((bound, key.clone()));
+                    let since = *entry.barred.get_or_insert(now);
+                    let bounds = BOUNDS.map(|bound| since.later(bound));
+                    // After the last only proxies change anything.
+                    entry.waits = bounds.into_iter().find(|bound| *bound > now);
+                    let due = entry.waits.map(|bound| (bound, key.clone()));
+                    self.due.extend(due);
                     self.at_barrier.insert(key);
                 }
                 Task::Do(Next::Begin) => {
@@ -349,12 +345,10 @@ impl<T: Item> Scheduler<T> {
                 None => Task::Save(before.clone()),
             });
         }
-        let answered = match answering(key, &entry.kept) {
-            Answering::All => true,
-            // Whoever does not answer by then may never.
-            Answering::Some => entry.barred.is_some_and(|since| since.later(BOUND) <= now),
-            Answering::Nobody => false,
-        };
+        let patience = answering(key, &entry.kept).patience();
+        // Whoever does not answer by then may never.
+        let barred = entry.barred.unwrap_or(now);
+        let answered = patience.is_some_and(|patience| barred.later(patience) <= now);
         let same_names = Limit {
             orders: self.limits.same_names,
             within: WEEK,
@@ -455,9 +449,6 @@ fn urgency(managed: &Managed, wanted: Option<Timestamp>) -> Option<Timestamp> {
     let demanded = managed.demand.as_ref().map(|demand| demand.at);
     demanded.or(expires).or(wanted)
 }
-
-/// How long an order waits for proxies, some of which answer already.
-const BOUND: i64 = 5 * 60_000;
 
 #[cfg(test)]
 mod tests;

@@ -8,9 +8,12 @@ use roadstead_matcher::host::HostPattern;
 use super::*;
 use crate::model::bundle::BundleName;
 use crate::model::certificate::KeyType;
+use crate::model::key::{Kind, ObjectKey, Origin};
 use crate::model::managed::{
     Answer, Challenge, Failure, FailureKind, Outcome, Progress, Proof, Status, Window,
 };
+use crate::plan::issuance::answering::Answering;
+use crate::plan::issuance::scheduler::{Conditions, Limits, Scheduler};
 
 const CA: &str = "https://ca.example/directory";
 const NOW: Timestamp = Timestamp(1_000_000_000_000);
@@ -200,6 +203,46 @@ fn nothing_is_validated_before_all_proxies_answer() {
     };
     assert_eq!(next(&managed, &unanswered), Next::Barrier);
     assert_eq!(managed.challenges().count(), 2);
+}
+
+#[test]
+fn who_does_not_answer_is_waited_for_in_bounds_and_with_nobody_there_for_good() {
+    let mut managed = begin(&wanted(), CA, NOW);
+    let challenges = proofs(vec![("one", open(1))]);
+    go(
+        &mut managed,
+        vec![Outcome::Placed("order".into()), challenges],
+    );
+    let key = ObjectKey {
+        name: "a.example".into(),
+        ..ObjectKey::before_all(Origin::Folder, Kind::Certificate)
+    };
+    for (answering, asked_after) in [
+        (Answering::All, Some(0)),
+        (Answering::Some, Some(5)),
+        (Answering::NotAllReady, Some(30)),
+        (Answering::Nobody, None),
+    ] {
+        let mut scheduler = Scheduler::new(Limits {
+            orders: 0,
+            same_names: 0,
+            settled: 0,
+        });
+        scheduler.keep(key.clone(), managed.clone(), "1".into());
+        scheduler.want(&key, NOW, || managed.clone());
+        let minutes = |minutes: i64| NOW.later(minutes * 60_000);
+        let asked = (0..60).find(|minute| {
+            let conditions = Conditions {
+                now: minutes(*minute),
+                ca: CA,
+                suggests: true,
+            };
+            scheduler.take(&conditions, |_, _| answering).is_some()
+        });
+        assert_eq!(asked, asked_after, "{answering:?}");
+        // Nor is anything due by time alone.
+        assert_eq!(scheduler.next_due(minutes(60)), None, "{answering:?}");
+    }
 }
 
 #[test]

@@ -135,6 +135,10 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- with .externalAccount -}}
 {{- $_ := set $acme "externalAccount" (dict "keyId" .keyId "keyFile" "/etc/acme-keys/external-account") -}}
 {{- end -}}
+{{- $selector := include "roadstead.selector" (dict "root" $ "component" "data-plane") | fromYaml -}}
+{{- $pods := list -}}
+{{- range $label, $value := $selector }}{{ $pods = append $pods (printf "%s=%s" $label $value) }}{{ end -}}
+{{- $_ := set $acme "proxyPods" (join "," $pods) -}}
 {{- $_ := set $base "acme" $acme -}}
 {{- end -}}
 {{- toYaml (mergeOverwrite (deepCopy .Values.controlPlane.config) $base) -}}
