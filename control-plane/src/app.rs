@@ -239,7 +239,7 @@ async fn serve_until_stopped(
     };
     let following = config::watch::run(cli, config, settings, apply);
     tasks.spawn(async {
-        following.await;
+        Box::pin(following).await;
         Ok("the configuration's watch")
     });
     health.set(Condition::Serving, true);

@@ -11,8 +11,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{sleep, timeout};
 
 use crate::config::watch::{Stamp, stamp};
 use crate::config::{CertificateFiles, Live};
@@ -33,18 +33,15 @@ pub async fn run(
     let mut last_look = None;
     loop {
         let named = configured.borrow_and_update().certificates.clone();
-        let Ok((looked, named)) = spawn_blocking(move || (Look::at(&named), named)).await else {
-            // The runtime ends.
+        let look = spawn_blocking(move || (Look::at(&named), named));
+        let Some((looked, named)) = patiently(look, &inbox).await else {
             return;
         };
         let is_new = told.as_ref().is_none_or(|told: &Look| told.names(&looked));
         let is_still = last_look.as_ref() == Some(&looked);
         if is_new || is_still && told.as_ref() != Some(&looked) {
-            let read = spawn_blocking(move || {
-                let named = named.iter();
-                named.map(|(name, files)| seen(name, files)).collect()
-            });
-            let Ok(objects) = read.await else {
+            let read = spawn_blocking(move || Read::of(&named));
+            let Some(Read { objects, is_whole }) = patiently(read, &inbox).await else {
                 return;
             };
             let listed = Observation::Listed {
@@ -56,7 +53,8 @@ pub async fn run(
             if inbox.send(listed).await.is_err() {
                 return;
             }
-            told = Some(looked.clone());
+            // What could not be read is tried again at each look.
+            told = is_whole.then(|| looked.clone());
         }
         last_look = Some(looked);
         tokio::select! {
@@ -71,6 +69,44 @@ pub async fn run(
                 told = None;
             }
             () = sleep(LOOK) => {}
+        }
+    }
+}
+
+/// What comes of this work; of a disk that does not answer that is said meanwhile. None once nobody is
+/// there who could be told.
+async fn patiently<T>(mut work: JoinHandle<T>, inbox: &mpsc::Sender<Observation>) -> Option<T> {
+    if let Ok(done) = timeout(PATIENCE, &mut work).await {
+        return done.ok();
+    }
+    let unlistable = Observation::Unlistable {
+        origin: Origin::Configuration,
+        kind: Kind::Secret,
+        message: format!("the files of certificates were not read within {PATIENCE:?}"),
+    };
+    inbox.send(unlistable).await.ok()?;
+    work.await.ok()
+}
+
+/// What stands in all of the files.
+struct Read {
+    objects: Vec<Seen>,
+    /// None of them was there and could not be read.
+    is_whole: bool,
+}
+
+impl Read {
+    fn of(named: &BTreeMap<Box<str>, CertificateFiles>) -> Self {
+        let mut is_whole = true;
+        let objects = named.iter().map(|(name, files)| {
+            let chain = content(&files.certificate_file);
+            let key = content(&files.key_file);
+            is_whole &= chain.is_ok() && key.is_ok();
+            seen(name, chain, key)
+        });
+        Self {
+            objects: objects.collect(),
+            is_whole,
         }
     }
 }
@@ -99,11 +135,11 @@ impl Look {
     }
 }
 
-/// What stands in the files.
-fn seen(name: &str, files: &CertificateFiles) -> Seen {
+/// What stands in two of them.
+fn seen(name: &str, chain: Result<Vec<u8>, String>, key: Result<Vec<u8>, String>) -> Seen {
     let read = || {
-        let chain = content(&files.certificate_file).map_err(Problem::Chain)?;
-        let key = content(&files.key_file).map_err(Problem::Key)?;
+        let chain = chain.map_err(Problem::Chain)?;
+        let key = key.map_err(Problem::Key)?;
         certificate::read(&chain, &key)
     };
     let (spec, bundle, version) = match read() {
@@ -150,6 +186,8 @@ fn content(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 const LOOK: Duration = Duration::from_secs(1);
+/// Of all files together.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

@@ -119,6 +119,10 @@ pub struct Sources {
 }
 
 impl Sources {
+    fn is_folder_alone(&self) -> bool {
+        self.folder.is_some() && self.kubernetes.is_none()
+    }
+
     /// Whether none come from anywhere.
     fn reads_no_secrets(&self) -> bool {
         let kubernetes = self.kubernetes.as_ref();
@@ -350,6 +354,14 @@ impl Config {
         self.beside.check()?;
         if let Some(acme) = &self.acme {
             acme.check()?;
+            if acme.proxy_pods.is_some() && self.sources.is_folder_alone() {
+                let problem = "the Kubernetes API is no source";
+                return invalid(
+                    "acme.proxyPods",
+                    problem,
+                    "set sources.kubernetes, or leave it out",
+                );
+            }
         }
         if self.beside.is_set() && self.ingress_status.source().is_some() {
             return invalid(

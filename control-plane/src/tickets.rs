@@ -2,9 +2,10 @@
 //! session that a client began at one is resumed at any.
 //!
 //! Proxies derive other keys every few hours. What they derive them from is made anew once a day all
-//! the same, and forgotten a day later: whoever steals a secret reads what was said in two days at
-//! most. Made by who leads, and kept where certificates are. Without them each proxy has a secret of
-//! its own: so nothing waits for this, and what goes wrong here stops nothing.
+//! the same, and forgotten a day later: whoever steals a secret reads what was said in two days, or in
+//! the time for which what is kept could not be written. Made by who leads, and kept where certificates
+//! are. Without them each proxy has keys of its own: so nothing waits for this, and what goes wrong here
+//! stops nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -75,21 +76,18 @@ impl<S: Store> TicketKeeper<S> {
         inbox: mpsc::Sender<Observation>,
         mut relist: watch::Receiver<u64>,
     ) {
-        for origin in Origin::ALL {
-            let kind = Kind::TicketSecret;
-            let elsewhere = Observation::Unconfigured { origin, kind };
-            if origin != self.store.origin() && inbox.send(elsewhere).await.is_err() {
-                return;
-            }
-        }
         let mut in_a_row = 0;
         loop {
             let wanted = has_tickets(&configured.borrow_and_update());
-            let wait = match self.attempt(wanted).await {
+            let attempt = timeout(PATIENCE, self.attempt(wanted)).await;
+            let attempt = attempt.unwrap_or_else(|_| Err(StoreError::silent(PATIENCE).into()));
+            let wait = match attempt {
                 Ok(listed) => {
                     in_a_row = 0;
-                    if inbox.send(listed).await.is_err() {
-                        return;
+                    for told in self.elsewhere().chain([listed]) {
+                        if inbox.send(told).await.is_err() {
+                            return;
+                        }
                     }
                     LOOK
                 }
@@ -120,27 +118,33 @@ impl<S: Store> TicketKeeper<S> {
         }
     }
 
+    /// Where the store was another there are none any more.
+    fn elsewhere(&self) -> impl Iterator<Item = Observation> + use<S> {
+        let (own, kind) = (self.store.origin(), Kind::TicketSecret);
+        let others = Origin::ALL.into_iter();
+        let others = others.filter(move |origin| *origin != own && origin.kinds().contains(&kind));
+        others.map(move |origin| Observation::Unconfigured { origin, kind })
+    }
+
     /// Makes one if the newest is old, and forgets those that are too old. All that there are then.
     async fn attempt(&self, wanted: bool) -> Result<Observation, TicketError> {
         let now = (self.clock)();
-        let bodies = timeout(PATIENCE, self.store.all()).await;
-        let bodies = bodies.unwrap_or_else(|_| Err(StoreError::silent(PATIENCE)))?;
+        // What is dated ahead is of a clock that was put back since.
+        let counts = |made: Timestamp| made > now.later(-FORGOTTEN) && made <= now.later(DAY);
         let mut objects = Vec::new();
+        let mut done_with = Vec::new();
         let mut is_fresh = false;
-        for body in bodies {
+        for body in self.store.all().await? {
             match open::<Kept>(&body.bytes) {
                 Ok(Sealed { content: kept, .. })
-                    if wanted && kept.is_whole() && kept.made > now.later(-FORGOTTEN) =>
+                    if wanted && kept.is_whole() && counts(kept.made) =>
                 {
-                    // One of the future is of a clock that was put back since.
-                    is_fresh |= kept.made > now.later(-DAY) && kept.made <= now.later(DAY);
+                    is_fresh |= kept.made > now.later(-DAY);
                     objects.extend(self.seen(&body.name, &kept, &body.revision));
                 }
                 // That release goes on with it when it is back.
                 Err(OpenError::NewerSchema { .. }) => {}
-                Ok(_) | Err(OpenError::Malformed(_)) => {
-                    self.store.remove(&body.name, &body.revision).await?;
-                }
+                Ok(_) | Err(OpenError::Malformed(_)) => done_with.push(body),
             }
         }
         if wanted && !is_fresh {
@@ -155,6 +159,12 @@ impl<S: Store> TicketKeeper<S> {
             let revision = self.store.put(draft, None).await?;
             tracing::info!("a new secret of session tickets was made");
             objects.extend(self.seen(&name, &kept, &revision));
+        }
+        for body in done_with {
+            if let Err(error) = self.store.remove(&body.name, &body.revision).await {
+                let place = self.store.place(&body.name);
+                tracing::warn!(%error, "{place} is not needed any more, and cannot be removed");
+            }
         }
         Ok(Observation::Listed {
             origin: self.store.origin(),

@@ -124,7 +124,12 @@ impl App {
         let of_admin = inherited.take(config.admin.address);
         let of_admin = of_admin.and_then(|sockets| sockets.into_iter().next());
         let active = Arc::new(Active::empty());
-        let traffic = Traffic::new(threads.workers(), active, inherited, self.offer.clone());
+        let traffic = Traffic::new(
+            (threads.workers(), threads.tls()),
+            active,
+            inherited,
+            self.offer.clone(),
+        );
         let externals = traffic.externals();
         let (may_ask, calls) = watch::channel(None);
         let challenges = Challenges::new(calls.clone(), metrics.clone());

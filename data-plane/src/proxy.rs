@@ -15,7 +15,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use bytes::Bytes;
 use tokio::sync::{Notify, futures::Notified};
 
-use crate::active::{Active, Certificates, TicketSecrets};
+use crate::active::{Active, Certificates};
 use crate::balance::Draws;
 use crate::challenge::Asking;
 use crate::front::{Handler, RequestError};
@@ -102,10 +102,6 @@ impl Proxy {
 impl Shows for Proxy {
     fn certificates(&self) -> Certificates {
         self.active.borrow().active.certificates.clone()
-    }
-
-    fn ticket_secrets(&self) -> TicketSecrets {
-        self.active.borrow().active.ticket_secrets.clone()
     }
 
     fn changed(&self) -> Notified<'_> {

@@ -18,17 +18,16 @@ mod wire;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::sync::futures::Notified;
 
 pub use stream::TlsStream;
-pub use ticketer::NoChance;
 
 use policy::Base;
 use ticketer::Ticketer;
 
 use crate::active::{Certificates, TicketSecrets};
 use crate::aside::Aside;
-use crate::clock;
 use crate::recent::Recent;
 use crate::snapshot::{KeyAuthorization, TlsPolicy};
 
@@ -37,10 +36,7 @@ pub trait Shows {
     /// What is shown now.
     fn certificates(&self) -> Certificates;
 
-    /// What tickets are made by now.
-    fn ticket_secrets(&self) -> TicketSecrets;
-
-    /// Resolves when what is shown is another than as this was called.
+    /// Resolves when that is another than as this was called.
     fn changed(&self) -> Notified<'_>;
 
     /// What a CA is answered by that asks for this host, in canonical form (RFC 8737).
@@ -51,49 +47,44 @@ pub trait Shows {
 #[derive(Debug)]
 pub struct Tls {
     /// Sessions are with the clients, in tickets (RFC 5077; RFC 8446, 4.6.1): threads have no store to
-    /// share. This makes those that this process alone can read, while there is nothing to share.
-    alone: Arc<Ticketer>,
-    /// For policies that listeners have, or had of late.
+    /// share. By this they are made and read.
+    ticketer: Arc<ArcSwap<Ticketer>>,
+    /// Those that listeners have, or had of late.
     bases: Recent<Base>,
     aside: Aside,
 }
 
 impl Tls {
     /// Signatures by RSA are made by `aside`.
-    pub fn new(aside: Aside) -> Result<Arc<Self>, TlsError> {
+    pub fn new(aside: Aside) -> Result<Arc<Self>, rustls::Error> {
+        let ticketer = Ticketer::of(&TicketSecrets::default())?;
         let tls = Self {
-            alone: Arc::new(Ticketer::alone(clock::wall)?),
+            ticketer: Arc::new(ArcSwap::from_pointee(ticketer)),
             bases: Recent::default(),
             aside,
         };
-        tls.base(&TlsPolicy::default(), &TicketSecrets::default())?;
+        tls.base(&TlsPolicy::default())?;
         Ok(Arc::new(tls))
     }
 
-    /// What handshakes by this policy share whose tickets are made so, made by the first.
-    fn base(
-        &self,
-        policy: &TlsPolicy,
-        secrets: &TicketSecrets,
-    ) -> Result<Arc<Base>, rustls::Error> {
-        let known = |base: &Base| base.secrets.are(secrets) && base.policy == *policy;
-        if let Some(base) = self.bases.find(known) {
-            return Ok(base);
+    /// Makes tickets by these from now on, and reads no others.
+    pub fn make_tickets_by(&self, secrets: &TicketSecrets) {
+        if self.ticketer.load().is_of(secrets) {
+            return;
         }
-        let shared = Ticketer::shared(secrets, clock::wall).map(Arc::new);
-        let ticketer = shared.unwrap_or_else(|| Arc::clone(&self.alone));
-        let base = Base::new(policy.clone(), secrets.clone(), ticketer)?;
-        Ok(self.bases.keep(base))
+        match Ticketer::of(secrets) {
+            Ok(ticketer) => self.ticketer.store(Arc::new(ticketer)),
+            Err(error) => tracing::error!(%error, "session tickets are made as before"),
+        }
     }
-}
 
-/// Nobody can be served by TLS.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    #[error(transparent)]
-    Tickets(#[from] NoChance),
-    #[error(transparent)]
-    Policy(#[from] rustls::Error),
+    /// What handshakes by this policy share, made by the first.
+    fn base(&self, policy: &TlsPolicy) -> Result<Arc<Base>, rustls::Error> {
+        match self.bases.find(|base| base.policy == *policy) {
+            Some(base) => Ok(base),
+            None => Ok(self.bases.keep(Base::new(policy.clone(), &self.ticketer)?)),
+        }
+    }
 }
 
 /// Names of ALPN (RFC 7301).

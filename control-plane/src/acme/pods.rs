@@ -53,10 +53,10 @@ pub async fn follow(
                 if !std::mem::replace(&mut failing, true) {
                     tracing::warn!(
                         %error,
-                        "the pods of proxies cannot be watched (acme.proxyPods): a proxy that is \
-                         not connected is not waited for before a CA is asked; it takes a Role in \
-                         the control plane's namespace with {{apiGroups: [\"\"], resources: \
-                         [\"pods\"], verbs: [list, watch]}}"
+                        "the pods of proxies cannot be watched, and a CA is not kept waiting for one \
+                         that is not connected; see that acme.proxyPods is a label selector, and that \
+                         the control plane has a Role in its namespace with {{apiGroups: [\"\"], \
+                         resources: [\"pods\"], verbs: [list, watch]}}"
                     );
                 }
                 continue;

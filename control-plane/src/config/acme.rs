@@ -36,8 +36,9 @@ pub struct Acme {
     pub challenges: Vec<ChallengeType>,
     pub dns01: Dns01,
     /// Which pods of the control plane's own namespace are proxies, as in `kubectl get -l`: a CA is not
-    /// told to ask while one of them is Ready and does not answer it, for at most half an hour. Left
-    /// out: of proxies that are not connected nothing is known.
+    /// told to ask while one of them is Ready and does not answer it, for at most half an hour. These
+    /// have to call themselves by their pod (`proxy`), NODE/POD or POD. Left out: of proxies that are
+    /// not connected nothing is known.
     pub proxy_pods: Option<String>,
     /// Hosts that certificates are obtained for: these and all below them, for example
     /// `[example.com]`. Empty, which is the default: all. Applied without a restart.

@@ -24,7 +24,11 @@ pub(super) fn check(
     certificates: &BTreeMap<Box<str>, CertificateFiles>,
 ) -> Result<(), ConfigError> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
-    let fits = |name: &str| (1..=MAX_NAME).contains(&name.len()) && name.chars().all(plain);
+    let fits = |name: &str| {
+        (1..=MAX_NAME).contains(&name.len())
+            && name.chars().all(plain)
+            && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+    };
     let invalid = |key: String, problem: String, remedy| {
         Err(ConfigError::Invalid {
             key,
@@ -34,7 +38,7 @@ pub(super) fn check(
     };
     if let Some(name) = certificates.keys().find(|name| !fits(name)) {
         let problem = format!("{name:?} cannot be its name");
-        let remedy = "use 1 to 63 lower-case letters, digits, - and .";
+        let remedy = "use 1 to 63 lower-case letters, digits, - and ., the first no sign";
         return invalid("certificates".to_owned(), problem, remedy);
     }
     if certificates.len() > MOST {

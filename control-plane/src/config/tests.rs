@@ -100,7 +100,8 @@ fn what_cannot_be_used_is_refused_by_key() {
         ),
         (
             "certificates: {Web: {certificateFile: a, keyFile: b}}",
-            "certificates: \"Web\" cannot be its name; use 1 to 63 lower-case letters, digits, - and .",
+            "certificates: \"Web\" cannot be its name; use 1 to 63 lower-case letters, digits, - and ., the \
+             first no sign",
         ),
         ("certificates: {web: {certificateFile: a}}", "keyFile"),
         (

@@ -59,14 +59,16 @@ pub async fn run(
     }
 }
 
-/// Modification time, length and number of a file.
-pub type Stamp = (SystemTime, u64, u64);
+/// Length, number, and when the content and the rest last changed.
+pub type Stamp = (u64, u64, SystemTime, (i64, i64));
 
 /// What tells one content of a file from another, links followed.
 pub fn stamp(path: &Path) -> Option<Stamp> {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
+    let changed = (metadata.ctime(), metadata.ctime_nsec());
+    let (length, number) = (metadata.len(), metadata.ino());
+    Some((length, number, metadata.modified().ok()?, changed))
 }
 
 const LOOK: Duration = Duration::from_secs(1);

@@ -14,7 +14,11 @@ impl<L: Log, O: Outlets> Engine<L, O> {
     /// Whether the log knows, or once knew, all there is of every source.
     pub(super) fn is_all_listed(&self) -> bool {
         let listed = &self.fold.state().head().listed;
-        self.origins().all(|origin| listed.contains(&origin))
+        // What the configuration names is not of the past: files are read at each start.
+        let mut origins = self
+            .origins()
+            .filter(|origin| *origin != Origin::Configuration);
+        origins.all(|origin| listed.contains(&origin))
     }
 
     /// Whether the log says that all sources were listed in this term.

@@ -63,6 +63,18 @@ async fn a_secret_is_made_each_day_is_found_again_and_is_forgotten_a_day_after_t
     let times: Vec<i64> = third.iter().map(|(made, _)| *made).collect();
     assert_eq!(times, [DAY, 2 * DAY]);
 
+    // A clock that was put back leaves one that is dated ahead; it counts no more.
+    at(DAY);
+    let back = look().await;
+    let times: Vec<i64> = back.iter().map(|(made, _)| *made).collect();
+    assert_eq!(times, [DAY, 2 * DAY]);
+    at(DAY - 1);
+    let back = look().await;
+    let times: Vec<i64> = back.iter().map(|(made, _)| *made).collect();
+    assert_eq!(times, [DAY]);
+    at(2 * DAY);
+    let third = look().await;
+
     // What cannot be read makes room; what a newer release wrote is its own.
     let path = |name: &str| folder.path().join(format!("tickets/{name}.json"));
     std::fs::write(path("bad"), "no record").unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Apart from what they are told in between.
 
-use std::{io::stdout, rc::Rc};
+use std::{io::stdout, rc::Rc, sync::Arc};
 
 use anyhow::{Context, anyhow};
 use tokio::{task::spawn_blocking, time::Duration};
@@ -24,6 +24,7 @@ use crate::worker::{Peers, Worker, WorkerOptions};
 #[derive(Debug)]
 pub(super) struct Threads {
     workers: Workers,
+    tls: Arc<Tls>,
     log: AccessLogWriter,
 }
 
@@ -35,7 +36,7 @@ impl Threads {
     ) -> anyhow::Result<Self> {
         let (log, writer) = AccessLog::start(config.access_log, Box::new(stdout()))
             .context("cannot start the access log")?;
-        let nothing = std::sync::Arc::new(Active::empty());
+        let nothing = Arc::new(Active::empty());
         let seed = getrandom::u64();
         let pools = PoolOptions {
             seed: seed.map_err(|error| anyhow!("cannot draw the threads' seed: {error}"))?,
@@ -71,12 +72,18 @@ impl Threads {
             .context("cannot show the threads' figures")?;
         Ok(Self {
             workers: Rc::new(workers),
+            tls,
             log: writer,
         })
     }
 
     pub(super) fn workers(&self) -> Workers {
         self.workers.clone()
+    }
+
+    /// What they do handshakes by.
+    pub(super) fn tls(&self) -> Arc<Tls> {
+        Arc::clone(&self.tls)
     }
 
     /// Lets what is open finish, for at most `grace`.

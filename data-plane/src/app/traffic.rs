@@ -21,6 +21,7 @@ use crate::listen::{ListenError, join, listen};
 use crate::protocol::Scheme;
 use crate::resolve::External;
 use crate::snapshot::{Fault, Listener, ListenerProtocol, Reason};
+use crate::tls::Tls;
 use crate::worker::{Acknowledged, Port, Worker};
 
 /// Whoever tells all threads something has this.
@@ -30,6 +31,7 @@ pub(super) type Workers = Rc<Vec<Worker>>;
 #[derive(Debug)]
 pub(super) struct Traffic {
     workers: Workers,
+    tls: Arc<Tls>,
     listeners: Listeners<Sockets>,
     /// The version that is live.
     active: Arc<Active>,
@@ -42,7 +44,7 @@ pub(super) struct Traffic {
 
 impl Traffic {
     pub(super) fn new(
-        workers: Workers,
+        (workers, tls): (Workers, Arc<Tls>),
         active: Arc<Active>,
         inherited: Inherited,
         offer: Option<Offer>,
@@ -55,6 +57,7 @@ impl Traffic {
         Self {
             listeners: Listeners::new(sockets),
             workers,
+            tls,
             active,
             retired: Vec::new(),
             externals: watch::Sender::new(Arc::default()),
@@ -69,6 +72,7 @@ impl Traffic {
 
 impl Serve for Traffic {
     async fn switch(&mut self, active: Arc<Active>) {
+        self.tls.make_tickets_by(&active.ticket_secrets);
         all(&self.workers, |worker| worker.publish(active.clone())).await;
         let before = std::mem::replace(&mut self.active, active);
         self.retired.push(before);

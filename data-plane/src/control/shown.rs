@@ -35,27 +35,25 @@ impl Showing {
         }
     }
 
-    /// The bundles that a transfer needs and that are not held, each once.
+    /// The bundles that a transfer needs and that are not held, each once. Nobody waits for what
+    /// tickets are made by.
     pub(super) fn needed_by(&self, transfer: &Transfer) -> Vec<BundleName> {
-        let told = transfer.changed.iter();
-        let told = told.filter(|told| NEEDY.contains(&told.key.kind));
-        let mut needed = Vec::new();
-        for told in told {
-            match Decoded::from_told(told) {
-                Decoded::Usable(Form::Certificate(certificate)) => needed.push(certificate.bundle),
-                Decoded::Usable(Form::TicketSecrets(secrets)) => needed.extend(&*secrets),
-                Decoded::Usable(
-                    Form::Listener(_)
-                    | Form::Route(_)
-                    | Form::Upstream(_)
-                    | Form::Endpoints(_)
-                    | Form::ServerName(_)
-                    | Form::Challenge(_),
-                )
-                | Decoded::Faulty { .. } => {}
-            }
-        }
-        needed.retain(|name| !self.keys.holds(*name));
+        let kind = i32::from(ResourceType::Certificate);
+        let told = transfer.changed.iter().filter(|told| told.key.kind == kind);
+        let needed = told.filter_map(|told| match Decoded::from_told(told) {
+            Decoded::Usable(Form::Certificate(certificate)) => Some(certificate.bundle),
+            Decoded::Usable(
+                Form::Listener(_)
+                | Form::Route(_)
+                | Form::Upstream(_)
+                | Form::Endpoints(_)
+                | Form::ServerName(_)
+                | Form::Challenge(_)
+                | Form::TicketSecrets(_),
+            )
+            | Decoded::Faulty { .. } => None,
+        });
+        let mut needed: Vec<_> = needed.filter(|name| !self.keys.holds(*name)).collect();
         needed.sort_unstable();
         needed.dedup();
         needed

@@ -84,7 +84,7 @@ impl Shaking<'_> {
         if let Some(host) = asked {
             return Err(self.answer_ca(accepted, &host, shows).await);
         }
-        let base = self.tls.base(&self.terms.tls, &shows.ticket_secrets())?;
+        let base = self.tls.base(&self.terms.tls)?;
         let chosen = self.choose_in_time(&accepted, &base, shows).await;
         let (config, is_long) = chosen.map_err(|end| {
             let unknown = matches!(end, Handshake::NoName | Handshake::UnknownName);

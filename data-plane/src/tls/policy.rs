@@ -8,6 +8,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use arc_swap::ArcSwap;
 use rustls::{
     ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs},
@@ -17,17 +18,14 @@ use rustls::{
 };
 
 use super::{H2, HTTP11, ticketer::Ticketer, tickets::Tickets};
-use crate::active::TicketSecrets;
 use crate::bundle::Bundle;
 use crate::snapshot::TlsPolicy;
 
-/// A policy and what its tickets are made by, ready to be used with any certificate.
+/// A policy, ready to be used with any certificate.
 #[derive(Debug)]
 pub(super) struct Base {
     pub(super) policy: TlsPolicy,
-    /// What its tickets are made by.
-    pub(super) secrets: TicketSecrets,
-    ticketer: Arc<Ticketer>,
+    ticketer: Arc<ArcSwap<Ticketer>>,
     /// By which it is told from others.
     number: u64,
     /// Without a certificate.
@@ -37,8 +35,7 @@ pub(super) struct Base {
 impl Base {
     pub(super) fn new(
         policy: TlsPolicy,
-        secrets: TicketSecrets,
-        ticketer: Arc<Ticketer>,
+        ticketer: &Arc<ArcSwap<Ticketer>>,
     ) -> Result<Self, rustls::Error> {
         let known = aws_lc_rs::default_provider();
         let suites = known.cipher_suites.iter();
@@ -71,8 +68,7 @@ impl Base {
         }
         Ok(Self {
             policy,
-            secrets,
-            ticketer,
+            ticketer: Arc::clone(ticketer),
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             config,
         })

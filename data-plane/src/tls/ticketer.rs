@@ -5,21 +5,34 @@
 //! a nonce, and what is encrypted with what authenticates it (AES-256-GCM-SIV, RFC 8452, of which a
 //! nonce that two proxies draw betrays nothing but that two tickets were the same).
 
-use aws_lc_rs::{
+use std::sync::Arc;
+
+use ::aws_lc_rs::{
     aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     hkdf::{HKDF_SHA256, Prk, Salt},
 };
 use jiff::Timestamp;
 use prost::Message as _;
 use roadstead_proto::v1::TicketSecret;
+use rustls::{crypto::aws_lc_rs, server::ProducesTickets};
 
 use crate::active::TicketSecrets;
 use crate::bundle::Bundle;
+use crate::clock;
 use crate::snapshot::BundleName;
 
-/// Those who can make and read tickets.
+/// Makes and reads tickets.
 #[derive(Debug)]
-pub(super) struct Ticketer {
+pub(super) enum Ticketer {
+    /// By keys that nobody else has, others every few hours.
+    Alone(Arc<dyn ProducesTickets>),
+    Shared(Shared),
+}
+
+/// By secrets that others have, too.
+#[derive(Debug)]
+pub(super) struct Shared {
+    of: TicketSecrets,
     /// Tickets are made by the first.
     secrets: Vec<Secret>,
     clock: fn() -> Timestamp,
@@ -34,28 +47,51 @@ struct Secret {
 /// The beginning of a secret's own name.
 type Name = [u8; 8];
 
-/// There is no chance to be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the system gives no random bytes")]
-pub struct NoChance;
-
 impl Ticketer {
-    /// By a secret that nobody else has.
-    pub(super) fn alone(clock: fn() -> Timestamp) -> Result<Self, NoChance> {
-        let mut secret = [0; LENGTH];
-        getrandom::fill(&mut secret).map_err(|_| NoChance)?;
-        let secrets = vec![Secret::new(BundleName::of(&secret), &secret)];
-        Ok(Self { secrets, clock })
+    /// By these secrets; alone if there are none, or not one of them can be used.
+    pub(super) fn of(secrets: &TicketSecrets) -> Result<Self, rustls::Error> {
+        match Shared::of(secrets, clock::wall) {
+            Some(shared) => Ok(Self::Shared(shared)),
+            None => Ok(Self::Alone(aws_lc_rs::Ticketer::new()?)),
+        }
     }
 
-    /// By secrets that others have, too; none if not one of them can be used.
-    pub(super) fn shared(secrets: &TicketSecrets, clock: fn() -> Timestamp) -> Option<Self> {
-        let secrets: Vec<_> = secrets.iter().filter_map(|bundle| read(bundle)).collect();
-        (!secrets.is_empty()).then_some(Self { secrets, clock })
+    /// Whether it makes them by these.
+    pub(super) fn is_of(&self, secrets: &TicketSecrets) -> bool {
+        match self {
+            Self::Alone(_) => secrets.iter().next().is_none(),
+            Self::Shared(shared) => shared.of.are(secrets),
+        }
     }
 
     /// A ticket that can be read again with the same context.
     pub(super) fn encrypt(&self, context: &[u8], session: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Alone(alone) => alone.encrypt(&[context, session].concat()),
+            Self::Shared(shared) => shared.encrypt(context, session),
+        }
+    }
+
+    /// What is in a ticket that was made with this context, and not too long ago.
+    pub(super) fn decrypt(&self, context: &[u8], ticket: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Alone(alone) => {
+                let session = alone.decrypt(ticket)?;
+                session.strip_prefix(context).map(<[u8]>::to_vec)
+            }
+            Self::Shared(shared) => shared.decrypt(context, ticket),
+        }
+    }
+}
+
+impl Shared {
+    fn of(secrets: &TicketSecrets, clock: fn() -> Timestamp) -> Option<Self> {
+        let of = secrets.clone();
+        let secrets: Vec<_> = secrets.iter().filter_map(|bundle| read(bundle)).collect();
+        (!secrets.is_empty()).then_some(Self { of, secrets, clock })
+    }
+
+    fn encrypt(&self, context: &[u8], session: &[u8]) -> Option<Vec<u8>> {
         let secret = self.secrets.first()?;
         let span = self.span();
         let mut nonce = [0; NONCE_LEN];
@@ -69,8 +105,8 @@ impl Ticketer {
         Some([&secret.name[..], &span.to_be_bytes(), &nonce, &sealed].concat())
     }
 
-    /// What is in a ticket that was made with this context, in this span of time or the one before.
-    pub(super) fn decrypt(&self, context: &[u8], ticket: &[u8]) -> Option<Vec<u8>> {
+    /// One of this span of time or the one before.
+    fn decrypt(&self, context: &[u8], ticket: &[u8]) -> Option<Vec<u8>> {
         let (name, rest) = ticket.split_first_chunk::<{ size_of::<Name>() }>()?;
         let (span, rest) = rest.split_first_chunk()?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
@@ -140,8 +176,6 @@ const SALT: &[u8] = b"roadstead session tickets";
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     const NOON: fn() -> Timestamp = || at(0);
@@ -155,15 +189,15 @@ mod tests {
         Arc::new(Bundle::checked(BundleName::of(&bytes), bytes).unwrap())
     }
 
-    fn shared(secrets: &[u8], clock: fn() -> Timestamp) -> Ticketer {
+    fn shared(secrets: &[u8], clock: fn() -> Timestamp) -> Shared {
         let secrets = secrets.iter().map(|byte| bundle(vec![*byte; LENGTH]));
-        Ticketer::shared(&secrets.collect(), clock).unwrap()
+        Shared::of(&secrets.collect(), clock).unwrap()
     }
 
     #[test]
     fn who_has_the_same_secrets_reads_what_another_has_made_with_the_same_context() {
         let ticket = shared(&[1], NOON).encrypt(b"a", b"session").unwrap();
-        let read = |ticketer: Ticketer, context: &[u8]| ticketer.decrypt(context, &ticket);
+        let read = |ticketer: Shared, context: &[u8]| ticketer.decrypt(context, &ticket);
         assert_eq!(
             read(shared(&[1], NOON), b"a").as_deref(),
             Some(&b"session"[..])
@@ -175,7 +209,8 @@ mod tests {
         );
         assert_eq!(read(shared(&[1], NOON), b"b"), None);
         assert_eq!(read(shared(&[2], NOON), b"a"), None);
-        assert_eq!(read(Ticketer::alone(NOON).unwrap(), b"a"), None);
+        let alone = Ticketer::of(&TicketSecrets::default()).unwrap();
+        assert_eq!(alone.decrypt(b"a", &ticket), None);
     }
 
     #[test]
@@ -202,10 +237,10 @@ mod tests {
     #[test]
     fn what_is_no_secret_is_passed_over_and_none_is_shown() {
         let secrets = [vec![0; 31], vec![7; LENGTH]].map(bundle).into_iter();
-        let ticketer = Ticketer::shared(&secrets.collect(), NOON).unwrap();
+        let ticketer = Shared::of(&secrets.collect(), NOON).unwrap();
         assert_eq!(ticketer.secrets.len(), 1);
         assert!(!format!("{ticketer:?}").contains("7, 7"));
         let none = [bundle(vec![])].into_iter();
-        assert!(Ticketer::shared(&none.collect(), NOON).is_none());
+        assert!(Shared::of(&none.collect(), NOON).is_none());
     }
 }

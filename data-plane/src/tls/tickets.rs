@@ -1,12 +1,13 @@
 //! Tickets by which clients resume sessions, each good for the terms and the certificate that it was
 //! given with.
 //!
-//! Apart from what encrypts them. rustls asks only whether the server name and the cipher suite are
+//! Apart from what encrypts them, which is another from time to time. rustls asks only whether the server name and the cipher suite are
 //! the same: so a client that resumes again and again would never see a certificate that was
 //! replaced, and what it believed in once would be believed for good.
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::server::ProducesTickets;
 
 use super::ticketer::{SPAN, Ticketer};
@@ -16,14 +17,14 @@ use crate::snapshot::{BundleName, TlsPolicy};
 #[derive(Debug)]
 pub(super) struct Tickets {
     context: Box<[u8]>,
-    ticketer: Arc<Ticketer>,
+    ticketer: Arc<ArcSwap<Ticketer>>,
 }
 
 impl Tickets {
     pub(super) fn new(
         policy: &TlsPolicy,
         certificate: BundleName,
-        ticketer: &Arc<Ticketer>,
+        ticketer: &Arc<ArcSwap<Ticketer>>,
     ) -> Self {
         Self {
             context: [certificate.as_bytes(), &*policy.identity()]
@@ -45,23 +46,24 @@ impl ProducesTickets for Tickets {
     }
 
     fn encrypt(&self, session: &[u8]) -> Option<Vec<u8>> {
-        self.ticketer.encrypt(&self.context, session)
+        self.ticketer.load().encrypt(&self.context, session)
     }
 
     /// None of a ticket of other terms or of another certificate, so that the handshake is a full one.
     fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        self.ticketer.decrypt(&self.context, ticket)
+        self.ticketer.load().decrypt(&self.context, ticket)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock;
+    use crate::active::TicketSecrets;
 
     #[test]
     fn a_ticket_is_good_for_its_certificate_and_its_policy_alone() {
-        let ticketer = Arc::new(Ticketer::alone(clock::wall).unwrap());
+        let ticketer = Ticketer::of(&TicketSecrets::default()).unwrap();
+        let ticketer = Arc::new(ArcSwap::from_pointee(ticketer));
         let of = |only_13, suites: &[u16], text: &[u8]| {
             let policy = TlsPolicy::new(only_13, suites, true).unwrap();
             Tickets::new(&policy, BundleName::of(text), &ticketer)

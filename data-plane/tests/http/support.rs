@@ -56,7 +56,7 @@ pub(crate) struct Proxy {
     names: Names,
     certificates: Certificates,
     challenges: Challenges,
-    ticket_secrets: TicketSecrets,
+    tls: Arc<Tls>,
     https_port: Option<NonZero<u16>>,
     version: u64,
     log: mpsc::Receiver<Vec<u8>>,
@@ -161,6 +161,7 @@ impl Proxy {
             AccessLog::start(LogFormat::Json, Box::new(Lines(lines))).unwrap();
         let mut names = Names::default();
         let active = active(&mut names, 1, backends);
+        let tls = Arc::clone(&shared.tls);
         let options = WorkerOptions {
             traces: None,
             index,
@@ -178,7 +179,7 @@ impl Proxy {
             names,
             certificates: Certificates::default(),
             challenges: Challenges::default(),
-            ticket_secrets: TicketSecrets::default(),
+            tls,
             https_port: None,
             version: 1,
             log,
@@ -192,7 +193,6 @@ impl Proxy {
         let active = Arc::new(Active {
             certificates: self.certificates.clone(),
             challenges: self.challenges.clone(),
-            ticket_secrets: self.ticket_secrets.clone(),
             ..Active::clone(&active)
         });
         done(self.worker.publish(active));
@@ -204,10 +204,9 @@ impl Proxy {
         self.publish(backends);
     }
 
-    /// The same, where tickets are made by these.
-    pub(crate) fn publish_sharing(&mut self, backends: &Backends, secrets: TicketSecrets) {
-        self.ticket_secrets = secrets;
-        self.publish(backends);
+    /// Makes session tickets by these.
+    pub(crate) fn make_tickets_by(&self, secrets: &TicketSecrets) {
+        self.tls.make_tickets_by(secrets);
     }
 
     /// The same, where a certificate is expected for this host beside those that there are.

@@ -92,12 +92,12 @@ fn a_session_of_one_proxy_is_resumed_at_all_that_have_its_secret() {
     let origin = Origin::new(|_| plain("ok"));
     let backends = origin.backends();
     let shown = [shows("secret/a/b", "a.example", Algorithm::Ecdsa)];
-    let mut proxies = [proxy(&backends, &shown), proxy(&backends, &shown)];
+    let proxies = [proxy(&backends, &shown), proxy(&backends, &shown)];
     for version in VERSIONS {
         let offers = Offers::version(version);
-        let mut kinds = |secrets: [&[u8]; 2]| {
-            for (proxy, secrets) in proxies.iter_mut().zip(secrets) {
-                proxy.publish_sharing(&backends, shared(secrets));
+        let kinds = |secrets: [&[u8]; 2]| {
+            for (proxy, secrets) in proxies.iter().zip(secrets) {
+                proxy.make_tickets_by(&shared(secrets));
             }
             // One by one at each of them, so that no session is that of the proxy itself.
             proxies

@@ -6,6 +6,10 @@ use super::*;
 fn what_cannot_be_asked_of_a_ca_is_refused_by_key() {
     for (text, expected) in [
         (
+            "{sources: {folder: {path: a}}, acme: {acceptTerms: true, proxyPods: a=b}}",
+            "acme.proxyPods: the Kubernetes API is no source; set sources.kubernetes, or leave it out",
+        ),
+        (
             "acme: {acceptTerms: true, challenges: []}",
             "acme.challenges: [] is empty or has one twice; name each way once, or leave the key out",
         ),

@@ -12,7 +12,7 @@ use crate::model::time::Timestamp;
 use crate::plan::issuance::answering::{Answering, BOUNDS};
 use crate::plan::issuance::ledger::{Limit, WEEK};
 use crate::plan::issuance::queue::Queue;
-use crate::plan::issuance::{Circumstances, Next, next};
+use crate::plan::issuance::{Circumstances, LONGEST, Next, next};
 
 /// What is scheduled: a certificate, with whatever belongs to it where it is kept.
 pub trait Item: Clone {
@@ -199,7 +199,9 @@ impl<T: Item> Scheduler<T> {
             };
             self.leave_queues(&key);
             let entry = self.entries.get_mut(&key)?;
-            if !matches!(next, Task::Do(Next::Barrier)) {
+            let is_barred = matches!(next, Task::Do(Next::Barrier));
+            // Whoever is waited for is waited for since others answer.
+            if !is_barred || answering(&key, &entry.kept) == Answering::Nobody {
                 entry.barred = None;
             }
             match next {
@@ -208,11 +210,16 @@ impl<T: Item> Scheduler<T> {
                     self.due.insert((time, key));
                 }
                 Task::Do(Next::Barrier) => {
-                    let since = *entry.barred.get_or_insert(now);
-                    let bounds = BOUNDS.map(|bound| since.later(bound));
-                    // After the last only proxies change anything.
-                    entry.waits = bounds.into_iter().find(|bound| *bound > now);
-                    let due = entry.waits.map(|bound| (bound, key.clone()));
+                    if answering(&key, &entry.kept) != Answering::Nobody {
+                        entry.barred.get_or_insert(now);
+                    }
+                    let bounds = BOUNDS.into_iter();
+                    let bounds = bounds.filter_map(|bound| Some(entry.barred?.later(bound)));
+                    // Else only proxies change anything, until the order is too old.
+                    let order = entry.kept.managed().order.as_ref();
+                    let end = order.map(|order| order.begun.later(LONGEST));
+                    entry.waits = bounds.chain(end).find(|time| *time > now);
+                    let due = entry.waits.map(|time| (time, key.clone()));
                     self.due.extend(due);
                     self.at_barrier.insert(key);
                 }
