@@ -34,14 +34,18 @@ pub async fn run(
     loop {
         let named = configured.borrow_and_update().certificates.clone();
         let look = spawn_blocking(move || (Look::at(&named), named));
-        let Some((looked, named)) = patiently(look, &inbox).await else {
+        let Some(((looked, named), was_late)) = patiently(look, &inbox).await else {
             return;
         };
-        let is_new = told.as_ref().is_none_or(|told: &Look| told.names(&looked));
+        // After it was said that they cannot be read all are told of.
+        told = told.filter(|_| !was_late);
+        let is_new = told
+            .as_ref()
+            .is_none_or(|told: &Look| !told.is_of_those_of(&looked));
         let is_still = last_look.as_ref() == Some(&looked);
         if is_new || is_still && told.as_ref() != Some(&looked) {
             let read = spawn_blocking(move || Read::of(&named));
-            let Some(Read { objects, is_whole }) = patiently(read, &inbox).await else {
+            let Some((Read { objects, is_whole }, _)) = patiently(read, &inbox).await else {
                 return;
             };
             let listed = Observation::Listed {
@@ -56,6 +60,7 @@ pub async fn run(
             // What could not be read is tried again at each look.
             told = is_whole.then(|| looked.clone());
         }
+        let names_any = !looked.0.is_empty();
         last_look = Some(looked);
         tokio::select! {
             () = inbox.closed() => return,
@@ -68,16 +73,19 @@ pub async fn run(
                 }
                 told = None;
             }
-            () = sleep(LOOK) => {}
+            () = sleep(LOOK), if names_any => {}
         }
     }
 }
 
-/// What comes of this work; of a disk that does not answer that is said meanwhile. None once nobody is
-/// there who could be told.
-async fn patiently<T>(mut work: JoinHandle<T>, inbox: &mpsc::Sender<Observation>) -> Option<T> {
+/// What comes of this work, and whether the disk was late: then that was said meanwhile. None once
+/// nobody is there who could be told.
+async fn patiently<T>(
+    mut work: JoinHandle<T>,
+    inbox: &mpsc::Sender<Observation>,
+) -> Option<(T, bool)> {
     if let Ok(done) = timeout(PATIENCE, &mut work).await {
-        return done.ok();
+        return Some((done.ok()?, false));
     }
     let unlistable = Observation::Unlistable {
         origin: Origin::Configuration,
@@ -85,7 +93,7 @@ async fn patiently<T>(mut work: JoinHandle<T>, inbox: &mpsc::Sender<Observation>
         message: format!("the files of certificates were not read within {PATIENCE:?}"),
     };
     inbox.send(unlistable).await.ok()?;
-    work.await.ok()
+    Some((work.await.ok()?, true))
 }
 
 /// What stands in all of the files.
@@ -124,14 +132,14 @@ impl Look {
         Self(looked.collect())
     }
 
-    /// Whether the other is of other files.
-    fn names(&self, other: &Self) -> bool {
-        let files = |look: &Self| -> Vec<_> {
-            let files = look.0.iter();
-            let files = files.map(|(name, (files, _))| (name.clone(), files.clone()));
-            files.collect()
-        };
-        files(self) != files(other)
+    /// Whether the other is of the same files.
+    fn is_of_those_of(&self, other: &Self) -> bool {
+        self.files().eq(other.files())
+    }
+
+    fn files(&self) -> impl Iterator<Item = (&str, &CertificateFiles)> {
+        let all = self.0.iter();
+        all.map(|(name, (files, _))| (&**name, files))
     }
 }
 

@@ -48,12 +48,14 @@ fn no_ca_is_asked_while_a_proxy_that_takes_traffic_is_not_connected() {
 }
 
 async fn wait_for_pods(sandbox: &Sandbox) -> anyhow::Result<()> {
-    let cluster = Cluster::start(sandbox, &Options::bare()).await?;
+    let scene = Scene::start(sandbox).await?;
+    let Scene {
+        cluster,
+        echo,
+        pebble,
+        root,
+    } = &scene;
     let objects = cluster.objects();
-    let echo = Echo::start("echo", "10.1.0.1:8080".parse()?).await?;
-    let pebble = Pebble::start(sandbox, &behaviour()).await?;
-    let root = pebble.issuing_root().await?;
-    objects.apply(&CONTROL_PLANE.of_the_chart([])).await?;
     // One that is about to start takes no traffic, nor does one of something else.
     for (name, role, ready) in [
         ("gone", "proxy", "True"),
@@ -71,7 +73,7 @@ async fn wait_for_pods(sandbox: &Sandbox) -> anyhow::Result<()> {
         let status = json!({"status": {"conditions": [condition]}});
         objects.patch(&pod, "status", &status).await?;
     }
-    let mut control = start(sandbox, &cluster, &pebble)?;
+    let mut control = start(sandbox, cluster, pebble)?;
     control.is_ready().await?;
     let _proxy = start_proxy(sandbox, &control, |config| proxy(sandbox, config)).await?;
     objects.apply(&site("bare", "", "", echo.address())).await?;
@@ -95,17 +97,48 @@ async fn wait_for_pods(sandbox: &Sandbox) -> anyhow::Result<()> {
     let pods: Api<Pod> = Api::namespaced(cluster.client(), CONTROL_PLANE.namespace);
     let now = DeleteParams::default().grace_period(0);
     pods.delete("gone", &now).await?;
-    serves(&root, "bare").await?;
+    serves(root, "bare").await?;
     Ok(())
 }
 
+/// A cluster with the chart's rights, a backend, and a CA.
+struct Scene {
+    cluster: Cluster,
+    echo: Echo,
+    pebble: Pebble,
+    root: CertificateDer<'static>,
+}
+
+impl Scene {
+    async fn start(sandbox: &Sandbox) -> anyhow::Result<Self> {
+        let cluster = Cluster::start(sandbox, &Options::bare()).await?;
+        let echo = Echo::start("echo", "10.1.0.1:8080".parse()?).await?;
+        let behaviour = Behaviour {
+            http_port: HTTP.port(),
+            tls_port: HTTPS.port(),
+            ..Behaviour::default()
+        };
+        let pebble = Pebble::start(sandbox, &behaviour).await?;
+        let root = pebble.issuing_root().await?;
+        let rights = CONTROL_PLANE.of_the_chart([]);
+        cluster.objects().apply(&rights).await?;
+        Ok(Self {
+            cluster,
+            echo,
+            pebble,
+            root,
+        })
+    }
+}
+
 async fn obtain(sandbox: &Sandbox) -> anyhow::Result<()> {
-    let cluster = Cluster::start(sandbox, &Options::bare()).await?;
+    let Scene {
+        cluster,
+        echo,
+        pebble,
+        root,
+    } = Scene::start(sandbox).await?;
     let objects = cluster.objects();
-    let echo = Echo::start("echo", "10.1.0.1:8080".parse()?).await?;
-    let pebble = Pebble::start(sandbox, &behaviour()).await?;
-    let root = pebble.issuing_root().await?;
-    objects.apply(&CONTROL_PLANE.of_the_chart([])).await?;
     // That of cert-manager is known first.
     let theirs = "annotations: {cert-manager.io/cluster-issuer: some}";
     let site = |name, tls, more| site(name, tls, more, echo.address());
@@ -177,14 +210,6 @@ async fn obtain(sandbox: &Sandbox) -> anyhow::Result<()> {
     ensure!(orders(&pebble)? == 4, "{}", pebble.program.log()?);
     ensure!(self::kept(&cluster).await?.contains_key(secret));
     Ok(())
-}
-
-fn behaviour() -> Behaviour {
-    Behaviour {
-        http_port: HTTP.port(),
-        tls_port: HTTPS.port(),
-        ..Behaviour::default()
-    }
 }
 
 fn start(sandbox: &Sandbox, cluster: &Cluster, pebble: &Pebble) -> anyhow::Result<ControlPlane> {

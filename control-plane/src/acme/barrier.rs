@@ -1,5 +1,6 @@
 //! Whether every proxy answers a CA already: it may ask any of them, from several places at once.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -16,29 +17,64 @@ use crate::snapshot::{ResourceId, Version};
 
 /// The challenges of an order, and who answers by them.
 #[derive(Debug)]
-pub struct Barrier<'a> {
+pub struct Barrier<'a, 'p> {
     id: ResourceId,
     /// Since which version they are published; `None`: they are not.
     since: Option<Version>,
-    proxies: Proxies<'a>,
+    proxies: &'a Proxies<'p>,
 }
 
 /// All that a CA may come to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Proxies<'a> {
     /// Who is connected.
-    pub presence: &'a Presence,
+    presence: &'a Presence,
     /// Who takes traffic, connected or not, where that is known.
-    pub ready: &'a ReadyPods,
+    ready: &'a ReadyPods,
+    /// Those of them that are not connected: found once, for all orders.
+    gone: OnceCell<Vec<&'a Arc<str>>>,
 }
 
-impl<'a> Barrier<'a> {
+impl<'a> Proxies<'a> {
+    pub fn new(presence: &'a Presence, ready: &'a ReadyPods) -> Self {
+        Self {
+            presence,
+            ready,
+            gone: OnceCell::new(),
+        }
+    }
+
+    /// Whether there is none at all.
+    pub fn is_nobody(&self) -> bool {
+        self.presence.is_empty() && self.gone().is_empty()
+    }
+
+    fn is_ready(&self, proxy: &Proxy) -> bool {
+        let ready = self.ready.as_ref();
+        ready.is_some_and(|ready| ready.contains(pod(&proxy.hello.proxy)))
+    }
+
+    fn gone(&self) -> &[&'a Arc<str>] {
+        self.gone.get_or_init(|| {
+            let Some(ready) = self.ready else {
+                return Vec::new();
+            };
+            let connected = self.presence.proxies();
+            let connected: BTreeSet<&str> =
+                connected.map(|proxy| pod(&proxy.hello.proxy)).collect();
+            let gone = ready.iter().filter(|pod| !connected.contains(&***pod));
+            gone.collect()
+        })
+    }
+}
+
+impl<'a, 'p> Barrier<'a, 'p> {
     /// That of the order of this certificate.
     pub fn of(
         key: &ObjectKey,
         managed: &Managed,
         publication: &Publication,
-        proxies: Proxies<'a>,
+        proxies: &'a Proxies<'p>,
     ) -> Self {
         let (id, challenge) = project::challenge(key, managed);
         let resource = publication.snapshot().resources().get(&id);
@@ -58,26 +94,20 @@ impl<'a> Barrier<'a> {
             return Answering::Nobody;
         };
         let presence = self.proxies.presence;
-        let all_have = presence.lowest().is_some_and(|version| version >= since);
-        let all_answer = all_have && presence.proxies().all(|proxy| self.answers(since, proxy));
-        let any_answers = presence.proxies().any(|proxy| self.answers(since, proxy));
-        match (all_answer, any_answers) {
-            (_, false) => Answering::Nobody,
-            _ if self.is_anyone_ready_lacking(since) => Answering::NotAllReady,
-            (true, true) => Answering::All,
-            (false, true) => Answering::Some,
+        let answers = |proxy: &Proxy| self.answers(since, proxy);
+        if !presence.proxies().any(answers) {
+            return Answering::Nobody;
         }
-    }
-
-    /// Whether one that takes traffic does not answer.
-    fn is_anyone_ready_lacking(&self, since: Version) -> bool {
-        let Some(ready) = self.proxies.ready else {
-            return false;
-        };
-        let answering = self.proxies.presence.proxies();
-        let answering = answering.filter(|proxy| self.answers(since, proxy));
-        let answering: BTreeSet<&str> = answering.map(|proxy| pod(&proxy.hello.proxy)).collect();
-        ready.iter().any(|pod| !answering.contains(&**pod))
+        let all_have = presence.lowest().is_some_and(|version| version >= since);
+        let all_answer = all_have && presence.proxies().all(answers);
+        let lacks = |proxy: &Proxy| self.proxies.is_ready(proxy) && !answers(proxy);
+        if !self.proxies.gone().is_empty() || !all_answer && presence.proxies().any(lacks) {
+            return Answering::NotAllReady;
+        }
+        match all_answer {
+            true => Answering::All,
+            false => Answering::Some,
+        }
     }
 
     /// Whether they are published.
@@ -92,10 +122,7 @@ impl<'a> Barrier<'a> {
             let answers = self.since.map(|since| self.answers(since, proxy));
             answers != Some(true)
         });
-        let connected = self.proxies.presence.proxies();
-        let connected: BTreeSet<&str> = connected.map(|proxy| pod(&proxy.hello.proxy)).collect();
-        let ready = self.proxies.ready.iter().flat_map(|pods| pods.iter());
-        let gone = ready.filter(move |pod| !connected.contains(&***pod));
+        let gone = self.proxies.gone().iter().copied();
         lacking.map(|proxy| &proxy.hello.proxy).chain(gone)
     }
 

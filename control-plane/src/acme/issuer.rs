@@ -124,13 +124,10 @@ impl<S: Store> Issuer<S> {
             let publication = self.followed.publications.borrow().clone();
             let presence = self.followed.presence.borrow().clone();
             let ready = self.followed.ready.borrow().clone();
-            let proxies = Proxies {
-                presence: &presence,
-                ready: &ready,
-            };
+            let proxies = Proxies::new(&presence, &ready);
             self.metrics.tally(&self.scheduler.tally());
             self.waiting
-                .say(&self.scheduler, &publication, proxies, self.now());
+                .say(&self.scheduler, &publication, &proxies, self.now());
             // What is due and not begun waits for something else than time.
             let wait = if is_all { self.until_due() } else { LOOK };
             tokio::select! {
@@ -277,6 +274,7 @@ impl<S: Store> Issuer<S> {
         let publication = self.followed.publications.borrow().clone();
         let presence = self.followed.presence.borrow().clone();
         let ready = self.followed.ready.borrow().clone();
+        let proxies = Proxies::new(&presence, &ready);
         let gathered = self.gathering.is_none();
         loop {
             if !self.scheduler.has_work(self.now()) {
@@ -294,11 +292,7 @@ impl<S: Store> Issuer<S> {
                 suggests: self.accounts.suggests_renewals(),
             };
             let answering = |key: &ObjectKey, kept: &Kept| {
-                let proxies = Proxies {
-                    presence: &presence,
-                    ready: &ready,
-                };
-                let barrier = Barrier::of(key, &kept.managed, &publication, proxies);
+                let barrier = Barrier::of(key, &kept.managed, &publication, &proxies);
                 match gathered {
                     true => barrier.answering(),
                     false => Answering::Nobody,

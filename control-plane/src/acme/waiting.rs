@@ -24,7 +24,7 @@ impl Waiting {
         &mut self,
         scheduler: &Scheduler<Kept>,
         publication: &Publication,
-        proxies: Proxies<'_>,
+        proxies: &Proxies<'_>,
         now: Timestamp,
     ) {
         let mut waiting = BTreeSet::new();
@@ -47,7 +47,7 @@ impl Waiting {
                         "{key} waits for proxies to acknowledge the CA's challenge"
                     );
                 }
-                None if proxies.presence.is_empty() => {
+                None if proxies.is_nobody() => {
                     tracing::info!("{key} waits for a proxy to connect");
                 }
                 None => {}

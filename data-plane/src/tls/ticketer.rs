@@ -23,16 +23,21 @@ use crate::snapshot::BundleName;
 
 /// Makes and reads tickets.
 #[derive(Debug)]
-pub(super) enum Ticketer {
-    /// By keys that nobody else has, others every few hours.
+pub(super) struct Ticketer {
+    of: TicketSecrets,
+    by: By,
+}
+
+#[derive(Debug)]
+enum By {
+    /// Keys that nobody else has, others every few hours.
     Alone(Arc<dyn ProducesTickets>),
     Shared(Shared),
 }
 
-/// By secrets that others have, too.
+/// Secrets that others have, too.
 #[derive(Debug)]
-pub(super) struct Shared {
-    of: TicketSecrets,
+struct Shared {
     /// Tickets are made by the first.
     secrets: Vec<Secret>,
     clock: fn() -> Timestamp,
@@ -50,45 +55,45 @@ type Name = [u8; 8];
 impl Ticketer {
     /// By these secrets; alone if there are none, or not one of them can be used.
     pub(super) fn of(secrets: &TicketSecrets) -> Result<Self, rustls::Error> {
-        match Shared::of(secrets, clock::wall) {
-            Some(shared) => Ok(Self::Shared(shared)),
-            None => Ok(Self::Alone(aws_lc_rs::Ticketer::new()?)),
-        }
+        let by = match Shared::of(secrets, clock::wall) {
+            Some(shared) => By::Shared(shared),
+            None => By::Alone(aws_lc_rs::Ticketer::new()?),
+        };
+        Ok(Self {
+            of: secrets.clone(),
+            by,
+        })
     }
 
-    /// Whether it makes them by these.
+    /// Whether it was made for these.
     pub(super) fn is_of(&self, secrets: &TicketSecrets) -> bool {
-        match self {
-            Self::Alone(_) => secrets.iter().next().is_none(),
-            Self::Shared(shared) => shared.of.are(secrets),
-        }
+        self.of.are(secrets)
     }
 
     /// A ticket that can be read again with the same context.
     pub(super) fn encrypt(&self, context: &[u8], session: &[u8]) -> Option<Vec<u8>> {
-        match self {
-            Self::Alone(alone) => alone.encrypt(&[context, session].concat()),
-            Self::Shared(shared) => shared.encrypt(context, session),
+        match &self.by {
+            By::Alone(alone) => alone.encrypt(&[context, session].concat()),
+            By::Shared(shared) => shared.encrypt(context, session),
         }
     }
 
     /// What is in a ticket that was made with this context, and not too long ago.
     pub(super) fn decrypt(&self, context: &[u8], ticket: &[u8]) -> Option<Vec<u8>> {
-        match self {
-            Self::Alone(alone) => {
+        match &self.by {
+            By::Alone(alone) => {
                 let session = alone.decrypt(ticket)?;
                 session.strip_prefix(context).map(<[u8]>::to_vec)
             }
-            Self::Shared(shared) => shared.decrypt(context, ticket),
+            By::Shared(shared) => shared.decrypt(context, ticket),
         }
     }
 }
 
 impl Shared {
     fn of(secrets: &TicketSecrets, clock: fn() -> Timestamp) -> Option<Self> {
-        let of = secrets.clone();
         let secrets: Vec<_> = secrets.iter().filter_map(|bundle| read(bundle)).collect();
-        (!secrets.is_empty()).then_some(Self { of, secrets, clock })
+        (!secrets.is_empty()).then_some(Self { secrets, clock })
     }
 
     fn encrypt(&self, context: &[u8], session: &[u8]) -> Option<Vec<u8>> {
@@ -241,6 +246,9 @@ mod tests {
         assert_eq!(ticketer.secrets.len(), 1);
         assert!(!format!("{ticketer:?}").contains("7, 7"));
         let none = [bundle(vec![])].into_iter();
-        assert!(Shared::of(&none.collect(), NOON).is_none());
+        let none = none.collect();
+        assert!(Shared::of(&none, NOON).is_none());
+        // Which is found out once.
+        assert!(Ticketer::of(&none).unwrap().is_of(&none));
     }
 }

@@ -174,13 +174,10 @@ impl Issuer {
             )
         });
         let gathered = self.gathering <= now;
-        let proxies = Proxies {
-            presence: &presence,
-            ready: &None,
-        };
+        let proxies = Proxies::new(&presence, &None);
         let answering = |key: &ObjectKey, kept: &Kept| match gathered {
             _ if plant == Some(Plant::NoBarrier) => Answering::All,
-            true => Barrier::of(key, &kept.0, &publication, proxies).answering(),
+            true => Barrier::of(key, &kept.0, &publication, &proxies).answering(),
             false => Answering::Nobody,
         };
         let conditions = Conditions {

@@ -194,25 +194,21 @@ impl<T: Item> Scheduler<T> {
             self.changed.insert(key);
         }
         while let Some(key) = self.changed.pop_first() {
-            let Some(next) = self.look(&key, conditions, &answering) else {
+            let Some((next, answers)) = self.look(&key, conditions, &answering) else {
                 continue;
             };
             self.leave_queues(&key);
             let entry = self.entries.get_mut(&key)?;
             let is_barred = matches!(next, Task::Do(Next::Barrier));
             // Whoever is waited for is waited for since others answer.
-            if !is_barred || answering(&key, &entry.kept) == Answering::Nobody {
-                entry.barred = None;
-            }
+            entry.barred =
+                (is_barred && answers != Answering::Nobody).then(|| entry.barred.unwrap_or(now));
             match next {
                 Task::Do(Next::Wait(time)) => {
                     entry.waits = Some(time);
                     self.due.insert((time, key));
                 }
                 Task::Do(Next::Barrier) => {
-                    if answering(&key, &entry.kept) != Answering::Nobody {
-                        entry.barred.get_or_insert(now);
-                    }
                     let bounds = BOUNDS.into_iter();
                     let bounds = bounds.filter_map(|bound| Some(entry.barred?.later(bound)));
                     // Else only proxies change anything, until the order is too old.
@@ -338,21 +334,24 @@ impl<T: Item> Scheduler<T> {
         self.entries.iter()
     }
 
+    /// What is next for one that nobody is at, and who answers for it.
     fn look(
         &self,
         key: &ObjectKey,
         conditions: &Conditions<'_>,
         answering: impl Fn(&ObjectKey, &T) -> Answering,
-    ) -> Option<Task<T>> {
+    ) -> Option<(Task<T>, Answering)> {
         let entry = self.entries.get(key).filter(|entry| !entry.taken)?;
         let now = conditions.now;
         if let Some(before) = &entry.unsaved {
-            return Some(match entry.waits.filter(|time| *time > now) {
+            let task = match entry.waits.filter(|time| *time > now) {
                 Some(time) => Task::Do(Next::Wait(time)),
                 None => Task::Save(before.clone()),
-            });
+            };
+            return Some((task, Answering::Nobody));
         }
-        let patience = answering(key, &entry.kept).patience();
+        let answers = answering(key, &entry.kept);
+        let patience = answers.patience();
         // Whoever does not answer by then may never.
         let barred = entry.barred.unwrap_or(now);
         let answered = patience.is_some_and(|patience| barred.later(patience) <= now);
@@ -374,7 +373,8 @@ impl<T: Item> Scheduler<T> {
             allowed: of_names.max(settled),
             answered,
         };
-        Some(Task::Do(next(entry.kept.managed(), &circumstances)))
+        let next = next(entry.kept.managed(), &circumstances);
+        Some((Task::Do(next), answers))
     }
 
     /// The most urgent order, if the CA takes another.
